@@ -11,34 +11,34 @@ from touchstone.facts.backoff import back_off_s, retry_after_s
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.target.call import Call
 
-# No limit is expected after so many starts; a higher one would not affect clients.
+# No limit is expected after this many starts; a higher limit would not affect clients.
 LONGEST_BURST = 120
 
 # Added to Retry-After: a server may count whole seconds.
 MARGIN_S = 0.05
 
-# After so many refused retries, a shorter Retry-After is ignored and pauses double.
+# After this many refused retries, a shorter Retry-After is ignored and pauses double.
 HONEST_WAITS, LEAST_WAIT_S = 2, 1.0
 
 # Key of waits without success: a limit does not end although no build is in flight.
 REFUSED = ("startBuild", "429", "nothing in flight")
 
-# A repeated case has rounds of its own.
+# Numbers of rounds; a repeated case gets new ones.
 ROUNDS = itertools.count(1)
 
 
 @dataclass
 class Round:
-    """One burst of starts until one is refused, with the retries after it.
+    """One burst of starts until one is refused, with the retries after the burst.
 
     Attributes:
-        versions: Versions to start in turn: one ready version, or several unbuilt ones.
+        versions: Versions to start one after the other: one ready version, or several unbuilt ones.
         most: Number of starts after which no limit is expected.
         builds: Handling of the builds that the burst begins, see rules/history.py; empty for a ready version.
-        at_once: Maximum of builds in flight; the oldest one ends before another one begins.
+        at_once: Maximum of builds in flight; at the maximum, the oldest build ends before another begins.
         polls: Whether to read the status during waits; not in rounds that test the effect of reads.
         in_flight: Versions whose builds may still run, oldest first, and whether each was cancelled.
-        witness: The first of them. It runs until the refusal, to show whether a refusal ends running builds.
+        witness: Version whose build runs until the refusal, to show whether a refusal ends running builds.
     """
 
     exam: Examination
@@ -80,7 +80,7 @@ class Round:
         return answer
 
     def burst(self, at_least_s: float = 0.0) -> None:
-        """Starts the versions in turn until a start is refused, for at least *at_least_s*."""
+        """Starts one version after the other until a start is refused and *at_least_s* have passed."""
         self.began_at = self.exam.transport.now()
         for template in itertools.cycle(self.versions):
             while template.ref in self.in_flight or len(self.in_flight) >= self.at_once:
@@ -110,7 +110,7 @@ class Round:
         self.exam.cancel(ref)
 
     def _end(self, ref: str) -> None:
-        """Waits until a build is over, after cancelling it if necessary."""
+        """Cancels a build if necessary, and waits until it is over."""
         if not self.in_flight[ref]:
             self._cancel(ref)
         del self.in_flight[ref]
@@ -128,7 +128,7 @@ class Round:
         self.witness = ""
 
     def reads(self, number: int, running: str) -> None:
-        """Sends *number* reads as clients do: in turns of this version, the *running* one, and the document."""
+        """Sends *number* reads like a client: of this version's status, the status of *running*, and the document."""
         own = self.versions[0].ref
         polled = itertools.cycle([("getBuild", own), ("getBuild", running), ("getTemplate", own)])
         for operation, ref in itertools.islice(polled, number):
@@ -145,7 +145,7 @@ class Round:
         """Starts another account's version, then *ref*; returns whether *ref* is still refused."""
         if other:
             self.send("startBuild", "other-key", other.ref, other.owner)
-        # After Retry-After: 0, this start is the first retry.
+        # After ``Retry-After: 0``, this start is the first retry.
         self.retries += bool(self.refused and retry_after_s(self.refused.response) == 0)
         return self.send("startBuild", "confirm", ref).status >= 400
 
@@ -158,11 +158,11 @@ class Round:
         """Waits for Retry-After, or with doubling pauses, until a start is served.
 
         Raises:
-            Unsuited: no start was served; the wait is shorter after earlier waits without success.
+            Unsuited: no start was served. The wait is shorter if earlier waits had no success.
         """
         answer, waits = self.last_refused, self.exam.waits
         patience_s = waits.limit_s(REFUSED, self.exam.target.patience_s)
-        # Not the refused version: the next served start must not also begin the refused one.
+        # Not the refused version: a served start of another version must not also begin the refused build.
         ref = next((version.ref for version in self.versions if version.ref != self.refused_ref), self.refused_ref)
         for wait_s in back_off_s():
             requested_s = retry_after_s(answer.response) if answer else None
@@ -170,7 +170,7 @@ class Round:
                 requested_s = None
             # patience_s also limits each wait: a server may request days.
             pause_s = min((wait_s if requested_s is None else requested_s) + MARGIN_S, patience_s)
-            # The wait began with the refusal; requests since then are part of it.
+            # The wait began with the refusal; the time of later requests is part of the wait.
             if self.polls:
                 self.exam.read(ref)
             gone_s = self.exam.transport.now() - answer.done_at if answer else 0.0

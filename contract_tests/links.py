@@ -17,7 +17,7 @@ class Link:
     """A link from a response to an operation.
 
     Attributes:
-        name: As in the contract.
+        name: Name of the link in the contract.
         operation: operationId of the target.
         parameters: Constants or runtime expressions by parameter name.
     """
@@ -79,6 +79,6 @@ def _path_parameters(exchange: Exchange) -> dict[str, str]:
 
 
 def _document(body: Any) -> Any:
-    """The published document: as in the contract, or in an envelope (ambiguity 35)."""
+    """The published document: as in the contract, or in an envelope (documented ambiguity 35)."""
     inner = body.get("template") if isinstance(body, dict) else None
     return inner if isinstance(inner, dict) and "template" in inner else body

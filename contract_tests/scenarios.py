@@ -1,4 +1,4 @@
-"""Scenarios for `touchstone record`: short, independent stories of a client.
+"""Scenarios for `touchstone record`: short, independent sequences of requests of one client.
 
 A scenario sends the same requests each time: it follows the log of a build instead of polling. An unexpected response
 is noted; the scenario then fails and is not recorded.
@@ -12,7 +12,7 @@ from touchstone.check.templates import Template
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.target.call import Call
 
-# Statuses after a cancelled build (ambiguity 12).
+# Statuses after a cancelled build (documented ambiguity 12).
 SETTLED = ("not_built", "failed")
 
 # Unexpected responses in the running scenario.
@@ -21,13 +21,13 @@ _UNEXPECTED: list[str] = []
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One story.
+    """One sequence of requests.
 
     Attributes:
         name: Name of its recording.
         story: Function that sends the requests.
-        builds: Maximum number of builds that it begins.
-        claims: Claims that it is meant to show.
+        builds: Maximum number of builds that the scenario begins.
+        claims: Claims that the scenario is meant to test.
     """
 
     name: str
@@ -64,7 +64,7 @@ def expect(exchange: Exchange, *statuses: int, status: str | tuple[str, ...] = "
     """Notes an unexpected response and continues, so that the rules judge its consequences.
 
     Args:
-        status: Expected ``status`` in the body, or several allowed ones; empty for a body without it.
+        status: Expected ``status`` in the body, or several allowed ones; empty for a body without a status.
     """
     found, wanted = str(exchange.body.get("status")), (status,) if isinstance(status, str) else status
     if exchange.status not in statuses or (status and found not in wanted):
@@ -76,7 +76,7 @@ def expect(exchange: Exchange, *statuses: int, status: str | tuple[str, ...] = "
 
 
 def begun(exam: Examination, template: Template) -> None:
-    """Starts a build that must be new."""
+    """Starts a version; the start must begin a new build."""
     expect(exam.start(template.ref, template.owner), 202, status="building")
 
 
@@ -118,10 +118,10 @@ def limited(
     operation: str = "startBuild",
     number: int = 1,
 ) -> Exchange:
-    """Sends a request that a limit may refuse; a 429 is then returned, not waited out.
+    """Sends a request that a limit may refuse; returns a 429 instead of waiting and retrying.
 
     Args:
-        phase: Phase in round *number*; see rules/history.py.
+        phase: Phase of the request in round *number*; see rules/history.py.
     """
     note = {"limit": {"round": number, "phase": phase}} if phase else {"expects": 429}
     return exam.send(Call(operation, ref, credential, note=note))

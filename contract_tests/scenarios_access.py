@@ -16,7 +16,7 @@ OPERATIONS = ("startBuild", "getBuild", "cancelBuild", "streamBuildEvents", "get
 
 
 def not_found(operation: str) -> tuple[int, ...]:
-    """Allowed statuses for a missing version; its log may be empty (ambiguity 26)."""
+    """Allowed statuses for a missing version; a log request may get 200 and an empty log (documented ambiguity 26)."""
     return (200, 404) if operation == "streamBuildEvents" else (404,)
 
 

@@ -10,15 +10,15 @@ from touchstone.check.templates import Template
 from touchstone.facts.backoff import retry_after_s
 from touchstone.facts.exchange import Exchange
 
-# Without a refusal after so many starts, or so many simultaneous builds, there is no limit.
+# Without a refusal after this many starts, or this many simultaneous builds, there is no limit.
 LONGEST_BURST, MOST_BUILDS = 120, 6
 READS_PER_START, LONGER_BURST = 3, 10
 # Added to Retry-After: a server may count whole seconds.
 MARGIN_S = 0.05
-# Rest before several starts, so that short limits of the scenario before are over.
+# Rest before several starts, so that short limits from the previous scenario are over.
 QUIET_S = 1.2
 
-# --- limits: first, before other scenarios use them up ---------------------------------------------------------------
+# --- limits: first, before other scenarios use up the limits ---------------------------------------------------------
 
 
 @scenario(
@@ -74,7 +74,7 @@ def _burst(exam: Examination, template: Template, number: int, beyond: int) -> t
     for served in range(LONGEST_BURST):
         answer = limited(exam, template.ref, "burst", number=number)
         if answer.status == 429:
-            # The last burst must take longer than the one that it is compared with.
+            # The last burst must take longer than the second burst, which it is compared with.
             more = [limited(exam, template.ref, "burst", number=number) for _ in range(beyond)]
             return served, [answer, *more][-1]
     raise Unsuited("not-applicable", f"no start was refused in a burst of {LONGEST_BURST} starts")

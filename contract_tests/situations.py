@@ -16,7 +16,7 @@ JSON, YAML = "application/json", "application/yaml"
 
 
 def call(operation: str, ref: str, credential: Credential = "primary") -> Call:
-    """A plain request; a stream is closed after 5 seconds."""
+    """Call without special options; a stream is closed after 5 seconds."""
     return Call(operation, ref, credential, stream_s=5.0 if operation == "streamBuildEvents" else 0.0)
 
 
@@ -25,7 +25,7 @@ def request(
 ) -> Exchange:
     """Sends a plain request once and accepts any response.
 
-    If the run must not publish, the versions belong to the user. None is deleted, and only versions in the settings are
+    If the run must not publish, the versions belong to the user. No version is deleted. Only those in the settings are
     started and cancelled.
 
     Args:
@@ -57,7 +57,7 @@ def raw(exam: Examination, method: str, path: str, credential: Credential = "pri
 def publish_refused(
     exam: Examination, purpose: str, credential: Credential, *, auto_build: bool = False, force: bool = False
 ) -> Template:
-    """Publishes with a key that must be refused; journalled, in case the server accepts it."""
+    """Publishes with a key that must be refused; journals the version, in case the server accepts the key."""
     template = exam.template(purpose, owner="restricted" if credential == "restricted" else "primary")
     exam.register(template)
     wrapped = exam.target.publish == "wrapped"
@@ -78,12 +78,12 @@ def published_without(exam: Examination, purpose: str) -> Template:
 def publish_invalid(
     exam: Examination, purpose: str, spoil: Callable[[dict[str, Any]], object], *, as_yaml: bool = False
 ) -> Exchange:
-    """Publishes a document that *spoil* made invalid, in an envelope if the target requires one."""
+    """Publishes a document that *spoil* made invalid, in an envelope if the target requires envelopes."""
     template = exam.template(purpose)
     document = template.document()
     spoil(document)
     about = document["template"]
-    # A server that accepts it stores it under its current name.
+    # A server that accepts the document stores it under its current name.
     accepted = replace(template, name=str(about.get("name", "")), version=str(about.get("version", "")))
     if accepted.ref != template.ref and is_own(accepted.ref, exam.run_id):
         exam.register(accepted)
@@ -110,7 +110,7 @@ def publish_spoilt(
 
 
 def publish_bytes(exam: Examination, purpose: str, body: bytes, invalid: str, media_type: str = JSON) -> Exchange:
-    """Publishes bytes that are no document; *invalid* is the kind."""
+    """Publishes bytes that are no document; *invalid* is the kind of error."""
     return publish_wrong(exam, exam.template(purpose), body, invalid, media_type)
 
 
@@ -123,7 +123,7 @@ def publish_wrong(
     *,
     force: bool = False,
 ) -> Exchange:
-    """Publishes an invalid body; journalled under the name that a server may accept it for."""
+    """Publishes an invalid body; journals the name under which a server may store the document."""
     needs_publishing(exam)
     exam.register(template)
     headers, query = {"Content-Type": media_type}, {"force": "true"} if force else {}
@@ -175,12 +175,12 @@ def find_nothing(exam: Examination, ref: str) -> None:
 
 
 def lasting(exam: Examination, sleep_s: float) -> float:
-    """Seconds for a build to sleep: *sleep_s*, limited by build_timeout_s."""
+    """Seconds for which a build sleeps: *sleep_s*, limited by build_timeout_s."""
     return min(sleep_s, exam.target.build_timeout_s / 2)
 
 
 def digest(exam: Examination, template: Template) -> str:
-    """Digest in the status."""
+    """Digest in the status response of a version."""
     return str(exam.read(template.ref).body.get("digest", ""))
 
 

@@ -26,7 +26,7 @@ def test_another_account_neither_sees_nor_touches(exam: Examination) -> None:
     exam.read(template.ref)
     for operation in OPERATIONS:
         request(exam, operation, template.ref, "second")
-    # No read earlier: a cancelled build still reads building until it settles.
+    # No earlier read: a cancelled build has the status building until the cancel has settled.
     exam.rest(template.sleep_s)
     exam.wait(template.ref)
     exam.closed(following)
@@ -40,7 +40,7 @@ def test_another_account_neither_sees_nor_touches(exam: Examination) -> None:
 @pytest.mark.cost(builds=0, requests=14)
 @pytest.mark.claims("access.others-version-is-404", "http.head-matches-get")
 def test_isolation_holds_in_both_directions(exam: Examination) -> None:
-    """The first account cannot find a version of the second one."""
+    """The first account cannot find a version of the second account."""
     needs_second(exam)
     theirs = exam.ready("second")
     for operation in OPERATIONS:
@@ -87,7 +87,7 @@ def test_building_needs_the_scale_plan(exam: Examination) -> None:
     "status.ready-stays-ready",
 )
 def test_accounts_may_use_one_name(exam: Examination) -> None:
-    """Two accounts use one name: each reads, builds, cancels, replaces and deletes its own version."""
+    """Two accounts use one name; each account reads, builds, cancels, replaces and deletes its own version."""
     needs_second(exam)
     needs_publishing(exam)
     # Long enough that both logs are open before the builds print.
@@ -122,7 +122,7 @@ def test_accounts_may_use_one_name(exam: Examination) -> None:
 
 
 def read_both(exam: Examination, ref: str) -> None:
-    """Each account reads its version of the name."""
+    """Each account reads its version with the shared name."""
     for credential in ("primary", "second"):
         exam.read(ref, credential)
         request(exam, "getTemplate", ref, credential)

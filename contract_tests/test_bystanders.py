@@ -10,9 +10,9 @@ from touchstone.check.examination import Examination
 from touchstone.check.templates import Template
 from touchstone.facts.exchange import Credential
 
-# Share of the build steps' duration: within the second sleep.
+# Time of a cancel as a share of the build steps' duration: within the second sleep.
 LATE_SHARE = 0.7
-# Multiple of a short build's duration: enough time for all actions.
+# Duration of the running build, as a multiple of a short build's: enough time for all actions.
 OUTLASTING = 6
 
 OPERATIONS = ("startBuild", "cancelBuild", "deleteTemplate")
@@ -63,7 +63,7 @@ def build(subject: Subject) -> None:
 
 
 def fail(subject: Subject) -> None:
-    """Publishes content whose build fails, and builds it."""
+    """Publishes content whose build fails, and builds the version."""
     subject.replaced(fails=True)
     subject.exam.start(subject.ref)
     subject.exam.wait(subject.ref)
@@ -134,7 +134,7 @@ ACTIONS: tuple[Action, ...] = (
     "events.terminal-frame-comes-last",
 )
 def test_what_happens_to_one_version_leaves_the_others_alone(exam: Examination) -> None:
-    """A running, a ready, a failed and an idle version do not change during all actions on another one."""
+    """A running, a ready, a failed and an idle version do not change during all actions on another version."""
     needs_publishing(exam)
     failed = exam.short("standing-failed", fails=True)
     idle, gone = exam.published("standing"), exam.published("gone")
@@ -145,7 +145,7 @@ def test_what_happens_to_one_version_leaves_the_others_alone(exam: Examination) 
     for ref in (failed.ref, sibling.ref):
         exam.start(ref)
         exam.wait(ref)
-    # Another version of the running name, to find faults that ignore the version.
+    # Another version with the name of the running one, to find faults that ignore the version.
     subject = Subject(exam, replace(running.revised(), version="1.0.1", sleep_s=0.0), lasting(exam, 3 * failed.sleep_s))
     exam.publish(subject.now)
     exam.start(running.ref)

@@ -75,13 +75,13 @@ def test_cancel_leaves_the_neighbour_building(exam: Examination) -> None:
     ready = exam.ready()
     victim = exam.long("victim")
     neighbour = exam.published("neighbour", sleep_s=lasting(exam, victim.sleep_s / 3))
-    # It prints half way through, so that a restart would print twice.
+    # The build prints half way through, so that a restart would print twice.
     sibling = replace(victim.revised(), version="1.0.1", sleep_s=neighbour.sleep_s, halved=True)
     exam.publish(sibling)
     exam.start(sibling.ref)
     following = exam.follow(sibling.ref)
     exam.start(victim.ref)
-    # One build begins before the cancelled one, one after it.
+    # One build begins before the cancelled build, one after that.
     exam.start(neighbour.ref)
     exam.read(ready.ref)
     exam.read(sibling.ref)
@@ -105,7 +105,7 @@ def test_cancel_leaves_the_neighbour_building(exam: Examination) -> None:
 
 
 def stranger(exam: Examination, like: Template) -> Template | None:
-    """Starts a build of the second account; None if it is refused."""
+    """Starts a build of the second account; returns None if the start is refused."""
     theirs = exam.published("stranger", sleep_s=like.sleep_s, owner="second")
     started = request(exam, "startBuild", theirs.ref, "second").body.get("status") == "building"
     return theirs if started else None

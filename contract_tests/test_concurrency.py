@@ -33,9 +33,9 @@ def test_simultaneous_starts_share_one_build(exam: Examination) -> None:
 
 
 def started_together(exam: Examination, times: int) -> Template:
-    """Returns a version of which at least two simultaneous starts were not refused with 429.
+    """Returns a version with at least two simultaneous starts that were not refused with 429.
 
-    Its build prints late enough that its log can be opened before.
+    The build prints so late that the log can be opened before.
 
     Raises:
         Unsuited: a limit accepted fewer than two starts in each try.
@@ -140,7 +140,7 @@ def test_simultaneous_changes_are_each_of_one_version(exam: Examination) -> None
     "template.read-shows-the-published",
 )
 def test_simultaneous_publishes_leave_one_content(exam: Examination) -> None:
-    """Of two simultaneous publishes of different contents, one is stored and the other one is a conflict.
+    """Of two simultaneous publishes of different contents, one is stored and the other is refused as a conflict.
 
     Simultaneous publishes of the same content do not conflict.
     """
@@ -160,7 +160,7 @@ def test_simultaneous_publishes_leave_one_content(exam: Examination) -> None:
     "status.good-template-ends-ready", "status.failing-template-ends-failed", "events.own-lines-only", "http.answers"
 )
 def test_builds_side_by_side_end_each_in_its_own_way(exam: Examination) -> None:
-    """Of three simultaneous builds one fails; each has its own end and its own log."""
+    """Of three simultaneous builds one fails; each build has its own end and its own log."""
     bad, good = exam.short("bad", fails=True), exam.short("good")
     slow = exam.short("slow", times=3)
     exam.start(slow.ref)

@@ -13,7 +13,7 @@ from touchstone.check.templates import Form, Template
 
 Document = dict[str, Any]
 
-# A valid app; each rule breaks one value.
+# A valid app; each test case makes one value invalid.
 APP: Document = {"name": "web", "run": "serve"}
 
 
@@ -28,7 +28,7 @@ def with_(section: str, **values: Any) -> Callable[[Document], object]:
 
 
 def renamed(change: Callable[[str], str]) -> Callable[[Document], object]:
-    """Changes the name of a template; it still belongs to this run."""
+    """Changes the name of a template; the new name still belongs to this run."""
     return lambda document: document["template"].update(name=change(document["template"]["name"]))
 
 
@@ -37,7 +37,7 @@ def with_app(**values: Any) -> Callable[[Document], object]:
     return lambda document: document.update(apps=[APP | values])
 
 
-# Optional sections of a document. Source: templates/schema; facts, section 6.
+# Optional sections of a document. Source: page templates/schema; facts.md, section 6.
 SECTIONS: Document = {
     "hardware": {"os": "linux", "cpu": 2, "ram_gb": 8, "disk_gb": 20, "resolution": "1280x720x24", "audio": False},
     "vars": {"GREETING": "grüß dich"},
@@ -49,12 +49,12 @@ SECTIONS: Document = {
 # Larger than common buffers.
 LARGE: Document = {"env": {f"PLENTY_{number}": f"{number:03} " * 100 for number in range(200)}}
 
-# The place of these in the short form is undocumented.
+# The place of these sections in the short form is undocumented.
 DESCRIBED: Document = {
     "template": {"description": "Made by a test – für alle", "publisher": "touchstone", "license": "MIT"}
 }
 
-# Source: templates/schema; facts, section 6.
+# Source: page templates/schema; facts.md, section 6.
 SPOILT: dict[str, Callable[[Document], object]] = {
     "no api version": lambda document: document.pop("api_version"),
     "api version": lambda document: document.update(api_version="orgo.ai/v0"),
@@ -119,7 +119,7 @@ def test_documents_that_cannot_be_published(exam: Examination) -> None:
     "template.read-shows-the-published", "digest.ignores-spelling", "publish.republish-identical-is-accepted"
 )
 def test_document_is_shown_with_all_its_sections(exam: Examination) -> None:
-    """A document with all sections is the same in each form, and does not affect the next one."""
+    """A document with all sections is the same in each form, and does not affect the next document."""
     for form in get_args(Form):
         first = replace(exam.template(f"full-{form}"), extras=SECTIONS)
         exam.publish(first, form=form)
@@ -154,7 +154,7 @@ def spoilt(template: Template, what: str) -> Document:
     "status.ready-stays-ready",
 )
 def test_refused_document_leaves_what_is_there(exam: Examination) -> None:
-    """An invalid document does not change the version, with force or without."""
+    """An invalid document does not change the version, with and without force."""
     kept = exam.published("kept")
     exam.start(kept.ref)
     exam.wait(kept.ref)

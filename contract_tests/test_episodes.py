@@ -11,7 +11,7 @@ from touchstone.check.examination import Examination
 from touchstone.check.run import Run
 from touchstone.check.templates import Template
 
-# Share of the build steps' duration: within the second sleep, if there are two.
+# Time of a cancel, as a share of the build steps' duration: within the second sleep, if any.
 LATE_SHARE = 0.6
 
 
@@ -20,7 +20,7 @@ class Version:
     """A version and its content.
 
     Attributes:
-        newest: Its last published content, accepted or not.
+        newest: The last published content, accepted or not.
     """
 
     exam: Examination
@@ -33,7 +33,7 @@ class Version:
         return self.now.ref
 
     def other(self, *, fails: bool = False) -> Template:
-        """New content; every second one sleeps twice, so that cancels hit the first or the last step."""
+        """New content; every second content sleeps twice, so that cancels hit the first or the last step."""
         then, turned = ("echo never reached",) if fails else (), not self.newest.halved
         self.newest = replace(self.newest.revised(), fails=fails, then=then, halved=turned)
         return self.newest
@@ -51,7 +51,7 @@ class Version:
 
 
 def build(version: Version) -> None:
-    """Builds the version to its end, and starts it again."""
+    """Builds the version to the end of the build, and starts it again."""
     exam, ref = version.exam, version.ref
     exam.start(ref)
     following = exam.follow(ref)
@@ -79,7 +79,7 @@ def cancel(version: Version) -> None:
 
 
 def fail(version: Version) -> None:
-    """Publishes content whose build fails, and builds it."""
+    """Publishes content whose build fails, and builds the version."""
     version.replaced(fails=True)
     version.exam.start(version.ref)
     version.exam.wait(version.ref)
@@ -105,7 +105,7 @@ def change(version: Version) -> None:
 
 
 def automatic(version: Version) -> None:
-    """Publishes other content with force and auto_build, and then another template without."""
+    """Publishes other content with force and auto_build, and then another template without these."""
     exam, ref = version.exam, version.ref
     version.replaced(auto_build=True)
     exam.wait(ref)
@@ -130,12 +130,12 @@ def delete(version: Version) -> None:
 Episode = Callable[[Version], None]
 EPISODES: tuple[Episode, ...] = (build, conflict, change, cancel, delete, fail, automatic)
 
-# Their number is prime, so each stride reaches all of them, and the strides together all pairs.
+# The number of episodes is prime, so each stride reaches all episodes, and the strides together all pairs.
 STRIDES = {1: "standard", 2: "thorough", 3: "standard", 4: "quick", 5: "standard", 6: "thorough"}
 
 
 def chapter(stride: int) -> Iterator[Episode]:
-    """All episodes, each followed by the one *stride* places later; with stride 1, each also follows itself."""
+    """All episodes, each followed by the one *stride* places later; with stride 1, each episode also follows itself."""
     for step in range(len(EPISODES) + 1):
         episode = EPISODES[step * stride % len(EPISODES)]
         yield from [episode] * (2 if stride == 1 else 1)

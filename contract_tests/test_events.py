@@ -11,7 +11,7 @@ from touchstone.check.examination import Examination
 MORE_LINES = 20
 # The status may lag behind the log.
 BEHIND_S = 0.5
-# Half of the sleep is before the output, so that the log is open by then.
+# Half of the sleep is before the output, so that the log is open at the output.
 SILENCE_S = 0.3
 
 
@@ -40,7 +40,7 @@ SILENCE_S = 0.3
 def test_log_of_a_successful_build(exam: Examination) -> None:
     """Two clients of one build get the same frames, up to ready and without foreign lines."""
     other = exam.short("loud")
-    # It prints half way through, followed by a silence.
+    # The build prints half way through, followed by a silence.
     template = replace(exam.template("followed", sleep_s=other.sleep_s + SILENCE_S), halved=True, more_lines=MORE_LINES)
     exam.publish(template)
     start_both(exam, other.ref, template.ref)
@@ -62,10 +62,10 @@ def test_log_of_a_successful_build(exam: Examination) -> None:
 @pytest.mark.cost(builds=1, requests=5)
 @pytest.mark.claims("reuse.ready-at-once", "events.ready-ends-on-ready", "events.close-at-the-end")
 def test_log_that_ended_on_ready_is_true(exam: Examination) -> None:
-    """After a log that ends on ready, a start reuses the golden, even if no status was read."""
+    """After a log that ends with ready, a start reuses the finished snapshot (golden), even if no status was read."""
     template = exam.short("followed-only")
     exam.start(template.ref)
-    # The end must not depend on reads of the status.
+    # The end of the build must not depend on reads of the status.
     exam.ended(exam.follow(template.ref), template.ref)
     exam.rest(BEHIND_S)
     exam.start(template.ref)
@@ -90,7 +90,7 @@ def test_log_of_a_long_build(exam: Examination) -> None:
 @pytest.mark.cost(builds=1, requests=8)
 @pytest.mark.claims("events.failed-ends-on-error", "events.close-at-the-end", "events.phase-is-documented")
 def test_log_of_a_failing_build(exam: Examination) -> None:
-    """The log of a failing build ends on an error."""
+    """The log of a failing build ends with an error event."""
     template = exam.short("failing-log", fails=True)
     exam.start(template.ref)
     following = exam.follow(template.ref)
@@ -103,7 +103,7 @@ def test_log_of_a_failing_build(exam: Examination) -> None:
 @pytest.mark.cost(builds=1, requests=8)
 @pytest.mark.claims("events.cancelled-ends-on-cancel", "events.close-at-the-end", "events.level-is-documented")
 def test_log_of_a_cancelled_build(exam: Examination) -> None:
-    """The log of a cancelled build ends on the cancel."""
+    """The log of a cancelled build ends with the event of the cancel."""
     template = exam.long("cancelled-log")
     exam.start(template.ref)
     following = exam.follow(template.ref)
@@ -127,14 +127,14 @@ def test_log_of_an_idle_version_is_bounded(exam: Examination) -> None:
 @pytest.mark.cost(builds=1, requests=9)
 @pytest.mark.claims("status.good-template-ends-ready", "status.build-does-not-vanish", "events.watchers-agree")
 def test_build_does_not_mind_who_follows_it(exam: Examination) -> None:
-    """A build continues when one of its clients disconnects; the other one gets the complete log."""
+    """A build continues when one client of its log disconnects; the other client gets the complete log."""
     template = exam.short("left")
     exam.start(template.ref)
     leaving, staying = exam.follow(template.ref), exam.follow(template.ref)
     exam.read(template.ref)
     leaving.until.set()
     leaving.future.result()
-    # Wait before the start: it would hide a build that was cancelled with its client.
+    # Wait before the start: a start would hide a build that was cancelled when its client disconnected.
     exam.rest(template.sleep_s / 3)
     exam.read(template.ref)
     exam.start(template.ref)

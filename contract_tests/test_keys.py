@@ -64,7 +64,7 @@ def test_refused_keys_neither_start_nor_cancel(exam: Examination) -> None:
     cancellers: tuple[Credential, ...] = ("none", "unknown")
     for credential in cancellers:
         attempt(exam, "cancelBuild", template, credential)
-    # No read earlier: a cancelled build still reads building until it settles.
+    # No earlier read: a cancelled build has the status building until the cancel has settled.
     exam.rest(template.sleep_s)
     exam.wait(template.ref)
 
@@ -96,7 +96,7 @@ def test_key_is_compared_letter_by_letter(exam: Examination) -> None:
 @pytest.mark.cost(builds=0, requests=4)
 @pytest.mark.claims("auth.near-key-is-401")
 def test_key_is_compared_from_its_first_letter_on(exam: Examination) -> None:
-    """A key with an extra first character, or without its first one, is invalid."""
+    """A key with an extra first character, or without its first character, is invalid."""
     ref, key = exam.ready().ref, str(exam.target.api_key)
     near: tuple[tuple[Credential, str], ...] = (("longer", f"x{key}"), ("shorter", key[1:]))
     for operation in ("getBuild", "startBuild"):

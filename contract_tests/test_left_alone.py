@@ -4,7 +4,7 @@ import pytest
 
 from touchstone.check.examination import Examination
 
-# Duration in builds: long enough for late changes.
+# Duration as a number of builds: long enough for late changes.
 BUILDS = 4
 
 

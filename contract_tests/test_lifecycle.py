@@ -104,7 +104,7 @@ def test_builds_that_print_nothing(exam: Examination) -> None:
     "error.has-no-upstream-status",
 )
 def test_finished_build_is_reused_and_kept(exam: Examination) -> None:
-    """A ready version stays ready, is reused by a start, and is not affected by a cancel."""
+    """A ready version stays ready, also after a cancel; a start reuses its finished snapshot (golden)."""
     ref = exam.ready().ref
     exam.read(ref)
     exam.start(ref)
@@ -143,7 +143,7 @@ def test_failing_build_ends_failed_and_can_be_repeated(exam: Examination) -> Non
     "status.unbuilt-is-not-built", "status.changes-only-by-a-start", "cancel.idle-is-404", "cancel.says-idle"
 )
 def test_idle_version_has_nothing_to_cancel(exam: Examination) -> None:
-    """A version that was never started stays not built, and a cancel gets 404."""
+    """A version that was never started stays not_built, and a cancel gets 404."""
     for template in (exam.published("idle"), published_without(exam, "idle")):
         exam.read(template.ref)
         exam.cancel(template.ref)

@@ -1,4 +1,4 @@
-"""Limits: the form of a 429, its effect on other requests, and its end. Notes: see rules/history.py.
+"""Limits: the form of a 429, its effect on other requests, and the end of refusals. Notes: see rules/history.py.
 
 Some services count each start, others only new builds. So a ready version is started first. If no limit is reached,
 unbuilt versions are started and cancelled at once.
@@ -20,7 +20,7 @@ MOST_BUILDS = {"quick": 12, "standard": 24, "thorough": 24}
 MOST_BUILDS_AT_ONCE = 8
 READS_PER_START = 3
 
-# Duration of a build beyond the rest, so that it still runs during the reads.
+# Duration of a build beyond the rest, so that the build still runs during the reads.
 RUNNING_S = 4.0
 
 
@@ -35,8 +35,8 @@ RUNNING_S = 4.0
     "start.answers-202",
 )
 def test_rate_of_starts(exam: Examination, run: Run) -> None:
-    """A burst is refused; a refused start starts no build, another key is served, and a wait ends it."""
-    # This build outlasts a burst of some dozens of starts.
+    """A burst is refused; a refused start starts no build, another key is served, and refusals end after a wait."""
+    # This build takes longer than a burst of some dozens of starts.
     ready, unbuilt, running = exam.ready(), exam.published("refused"), exam.short("running", times=6)
     theirs = exam.ready("second") if exam.target.second_api_key else None
     exam.read(unbuilt.ref)
@@ -54,26 +54,26 @@ def test_rate_of_starts(exam: Examination, run: Run) -> None:
     first.read_after_refusal(unbuilt.ref, running.ref)
     first.recover()
     exam.wait(running.ref)
-    # The next served start must not also begin the refused one.
+    # A served start of another version must not also begin the refused build.
     exam.start(exam.short("after-refusal").ref)
     exam.read(unbuilt.ref)
     # The refused version can be started afterwards.
     exam.start(unbuilt.ref)
     exam.read(unbuilt.ref)
     if first.retries > 1:
-        # One refusal may be due to another account; two are not.
+        # One refusal may be due to another account; two refusals are not.
         second = first.again(polls=True)
         second.burst()
         second.recover()
 
 
 def rate_of_builds(exam: Examination, run: Run) -> None:
-    """The same with new builds, if starts of a ready version reached no limit."""
+    """Tests the limit with new builds, if starts of a ready version reached no limit."""
     theirs = exam.long("theirs", owner="second") if exam.target.second_api_key else None
     first = refused_for_a_rate(exam, run, theirs)
     recover_with_builds(first)
     if first.retries > 1 or first.is_other_refused or not first.served:
-        # One refusal may be due to another account; two are not.
+        # One refusal may be due to another account; two refusals are not.
         second = first.again(polls=True)
         second.burst()
         if is_for_a_rate(second, theirs):
@@ -81,14 +81,14 @@ def rate_of_builds(exam: Examination, run: Run) -> None:
 
 
 def refused_for_a_rate(exam: Examination, run: Run, theirs: Template | None = None) -> Round:
-    """A round of builds, each cancelled at once, with a refusal that lasts when no build is in flight.
+    """A round of builds, each cancelled at once, with refusals that go on when no build is in flight.
 
     Raises:
-        Unsuited: there was no such refusal.
+        Unsuited: no refusal went on without a build in flight.
     """
     most, began_at, begun = MOST_BUILDS[run.settings.profile], exam.transport.now(), 0
     attempt = Round(exam, [exam.long("limited") for _ in range(most)], most, "cancelled", polls=True)
-    # The first refusal may be due to the starts of earlier cases, the second one to capacity. So the last burst keeps
+    # The first refusal may be due to starts of earlier cases, the second to capacity. So the last burst keeps
     # the number of builds in flight within the accepted number.
     room = 1
     for is_last in (False, False, True):
@@ -124,7 +124,7 @@ def is_for_a_rate(attempt: Round, theirs: Template | None = None) -> bool:
 
 
 def end_theirs(attempt: Round, *theirs: Template) -> None:
-    """Ends the builds of the other account; a refused start has none, which a read shows."""
+    """Ends the builds of the other account; reads versions with a refused start, which must have no build."""
     for template in theirs:
         if attempt.is_other_refused and template == theirs[-1]:
             attempt.exam.read(template.ref, template.owner)
@@ -137,7 +137,7 @@ def recover_with_builds(attempt: Round) -> None:
     """Waits until a build is accepted, and then starts the refused version."""
     exam, refused_ref = attempt.exam, attempt.refused_ref
     attempt.recover()
-    # The next served start must not also begin the refused one, which can be started afterwards.
+    # A served start of another version must not also begin the refused build. That version can be started afterwards.
     exam.read(refused_ref)
     exam.start(refused_ref)
     exam.read(refused_ref)
@@ -149,7 +149,7 @@ def recover_with_builds(attempt: Round) -> None:
 @pytest.mark.cost(builds=80, requests=800)
 @pytest.mark.claims("limit.reads-are-not-charged", "limit.ends-after-back-off", "limit.retry-after-is-honest")
 def test_polling_is_not_charged(exam: Examination, run: Run) -> None:
-    """After the same rest, as many starts are served with status reads before them as without."""
+    """After equal rests, equally many starts are served with and without status reads before the burst."""
     first = Round(exam, [exam.ready()])
     first.burst()
     if first.refused is None:
@@ -167,7 +167,7 @@ def test_polling_is_not_charged(exam: Examination, run: Run) -> None:
     polled = first.again()
     running = exam.published("polled", sleep_s=round(lasting(exam, first.waited_s + RUNNING_S), 2))
     polled.send("startBuild", "beside", running.ref)
-    # The rest is at least as long as before: a longer rest never serves fewer starts.
+    # The rest is at least as long as before: after a longer rest, no fewer starts are served.
     rested_s = plain.began_at - refused_at(first)
     exam.rest(max(first.waited_s, refused_at(plain) + rested_s + MARGIN_S - exam.transport.now()))
     polled.reads(READS_PER_START * max(plain.served, 1), running.ref)
@@ -185,7 +185,7 @@ def refused_at(attempt: Round) -> float:
 
 
 def without_retry_after(run: Run, attempt: Round) -> None:
-    """Reports the claims on Retry-After as not applicable if a refusal has none."""
+    """Reports the claims on Retry-After as not applicable if a refusal has no such header."""
     if attempt.refused and attempt.refused.response and attempt.refused.response.header("Retry-After") is None:
         claims = ("limit.retry-after-is-valid", "limit.retry-after-is-honest")
         run.not_applicable(claims, "the target sends no Retry-After with its 429")
@@ -200,7 +200,7 @@ def without_retry_after(run: Run, attempt: Round) -> None:
     "status.build-does-not-vanish",
 )
 def test_start_refused_for_capacity_starts_nothing(exam: Examination) -> None:
-    """On a full host a start is refused and starts no build; after cancels it is accepted."""
+    """On a full host a start is refused and starts no build; after cancels a start is accepted."""
     exam.ready()
     theirs = [exam.long("theirs", owner="second") for _ in range(2)] if exam.target.second_api_key else []
     if theirs:

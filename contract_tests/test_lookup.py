@@ -7,9 +7,9 @@ from touchstone.check.examination import Examination
 
 READS = ("getBuild", "cancelBuild", "startBuild", "streamBuildEvents", "getTemplate", "deleteTemplate")
 
-# Only read: a successful injection would match every version.
+# Paths that are only read: a successful injection would match every version.
 INJECTION = "'%20or%201=1--"
-# Path segments as sent: long, percent-encoded, not UTF-8, dots, slashes, controls, injections.
+# Path segments in encoded form: long, percent-encoded, not UTF-8, dots, slashes, controls, injections.
 ODD_SEGMENTS = (
     "a" * 65,
     "a" * 4000,
@@ -65,7 +65,7 @@ def test_unknown_versions_are_not_found(exam: Examination) -> None:
 def test_odd_spellings_are_not_found(exam: Examination) -> None:
     """Invalid path segments get 404 or 400, in each place of the path.
 
-    Names begin like those of the run, since a server may accept them.
+    Names begin like those of the run, since a server may accept such names.
     """
     ready = exam.ready()
     for segment in ODD_SEGMENTS:

@@ -10,7 +10,7 @@ from touchstone.check.examination import Examination, Unsuited
 
 LONGER_SLEEP_S = 0.3
 
-# Each changes the content of the one before.
+# Each entry changes the content of the previous entry.
 CHANGES: tuple[dict[str, Any], ...] = (
     {"then": ("echo one", "echo Two")},
     {"then": ("echo two", "echo one")},
@@ -44,7 +44,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
     "events.own-lines-only",
 )
 def test_replaced_content_is_built_afresh(exam: Examination) -> None:
-    """Other content needs force and a new build; after a delete, its golden is not reused."""
+    """Other content needs force and a new build; after a delete, its finished snapshot (golden) is not reused."""
     template = exam.published("replaced")
     exam.read(template.ref)
     exam.start(template.ref)
@@ -107,7 +107,7 @@ def test_every_change_of_content_counts(exam: Examination) -> None:
 @pytest.mark.claims("publish.auto-build-starts", "status.good-template-ends-ready")
 def test_auto_build_starts_a_build(exam: Examination) -> None:
     """Publishing with auto_build starts a build."""
-    # If this start is served, the rate limit probably accepts the build of the publish, too.
+    # If this start is served, the rate limit probably also accepts the build of the publish.
     exam.start(exam.ready().ref)
     template = exam.template("automatic")
     exam.publish(template, auto_build=True)
@@ -120,7 +120,7 @@ def test_auto_build_starts_a_build(exam: Examination) -> None:
     "reuse.same-digest-elsewhere", "digest.follows-content", "reuse.only-identical-digest", "reuse.is-flagged"
 )
 def test_versions_with_one_digest_share_one_golden(exam: Examination) -> None:
-    """Versions with the same digest share one golden."""
+    """Versions with the same digest share one finished snapshot (golden)."""
     first = exam.published("shared")
     second = another_version(exam, first)
     exam.start(first.ref)
@@ -145,7 +145,7 @@ def test_versions_with_one_digest_share_one_golden(exam: Examination) -> None:
     "status.ref-is-the-path", "start.ref-is-the-path", "template.read-shows-the-published", "status.ready-stays-ready"
 )
 def test_versions_of_one_content_are_told_apart(exam: Examination) -> None:
-    """Two versions with the same content keep their names; a delete of one does not affect the other."""
+    """Two versions with the same content keep their names; a delete of one version does not affect the other."""
     first = exam.short("twins")
     second = another_version(exam, first)
     refs = (first.ref, second.ref)
@@ -171,7 +171,7 @@ def test_versions_of_one_content_are_told_apart(exam: Examination) -> None:
     exam.read(second.ref)
     request(exam, "getTemplate", second.ref)
     exam.start(second.ref)
-    # A first publish needs no force, but accepts it.
+    # A first publish needs no force, but force is allowed.
     exam.publish(replace(first.revised(), version="1.0.2"), force=True)
 
 
@@ -184,7 +184,7 @@ def test_versions_of_one_content_are_told_apart(exam: Examination) -> None:
     "error.does-not-repeat-the-key",
 )
 def test_deleted_version_is_gone(exam: Examination) -> None:
-    """A version can be read until it is deleted; then it is not found and cannot be built."""
+    """A deleted version is not found and cannot be built; until then it can be read."""
     template = exam.published("deleted")
     request(exam, "getTemplate", template.ref)
     request(exam, "deleteTemplate", template.ref)

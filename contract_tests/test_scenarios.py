@@ -13,10 +13,10 @@ from touchstone.check.handover import CheckHandover, Errand
 from touchstone.check.run import Run
 from touchstone.recordings.replay import plays
 
-# Imported to register their scenarios, in this order.
+# Imports register the scenarios of these modules, in this order.
 __all__ = ["scenarios_builds", "scenarios_access"]
 
-# Approximate requests of a scenario, besides those for its builds.
+# Approximate number of requests of a scenario, besides those for builds.
 REQUESTS = 12
 
 
@@ -51,7 +51,7 @@ def parts(errand: Errand) -> Iterator[Part]:
 @pytest.mark.profile("thorough")
 @pytest.mark.parametrize("part", [part.param() for part in parts(CheckHandover.received().errand)])
 def test_plays(part: Part, run: Run) -> None:
-    """A scenario runs on a target, or on a recording of it."""
+    """A scenario runs on a target, or on a recording of the scenario."""
     with run.playing(part.id, is_story=part.scenario is not None) as exam:
         if part.scenario:
             part.scenario.play(exam)

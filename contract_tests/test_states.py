@@ -10,7 +10,7 @@ from touchstone.check.examination import Examination
 from touchstone.check.templates import Template
 from touchstone.facts.exchange import Credential
 
-# Multiple of a short build's duration: enough for all requests during a build.
+# Duration of a build, as a multiple of a short build's: enough for all requests during the build.
 OUTLASTING = 4
 
 LATER = pytest.mark.profile("standard")
@@ -61,13 +61,13 @@ def others(scene: Scene) -> None:
 
 
 def heads(scene: Scene) -> None:
-    """Sends HEAD to both paths."""
+    """Sends HEAD to the paths of the build and the template."""
     for end in ("/build", ""):
         raw(scene.exam, "HEAD", f"/templates/default/{scene.subject.name}/{scene.subject.version}{end}")
 
 
 def leave_the_log(scene: Scene) -> None:
-    """Follows the log; disconnects from a running build's log once it is open."""
+    """Follows the log; disconnects once the log of a running build is open."""
     following = scene.exam.follow(scene.ref)
     if scene.status() == "building":
         following.until.set()
@@ -91,7 +91,7 @@ HARMLESS: tuple[Callable[[Scene], None], ...] = (publish_again, conflict, others
 
 
 def nobody_built(scene: Scene) -> None:
-    """The version is not built."""
+    """The version has the status not_built."""
 
 
 def runs_and_is_ready(scene: Scene) -> None:
@@ -150,7 +150,7 @@ def do_no_harm(scene: Scene) -> None:
 def test_harmless_requests_change_nothing_and_a_delete_everything(
     exam: Examination, state: Callable[[Scene], None]
 ) -> None:
-    """A version keeps its state until it is deleted; published again, it starts anew."""
+    """A version keeps its state until it is deleted; when it is published again, its life cycle begins anew."""
     needs_publishing(exam)
     first = exam.short("sibling")
     subject = replace(first.revised(), version="1.0.1", fails=state is failed, halved=True)

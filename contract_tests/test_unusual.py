@@ -8,13 +8,13 @@ from situations import needs_publishing, request
 from touchstone.check.examination import Examination
 from touchstone.check.templates import Template
 
-# Source: templates/schema; facts, section 6.
+# Source: page templates/schema; facts.md, section 6.
 LONGEST_NAME = 64
 VERSIONS = ("1.0.0", "1.0.0-rc.1", "1.0.0-rc.10", "10.20.30")
 
 
 def alike(exam: Examination) -> list[Template]:
-    """Templates with similar names and versions, each with content of its own."""
+    """Templates with similar names and versions, each with different content."""
     first = exam.short("alike")
     longest = f"{first.name}-{'n' * (LONGEST_NAME - len(first.name) - 2)}"
     names = [replace(first, name=longest + letter, marker=f"{first.marker}-{letter}") for letter in "ab"]

@@ -42,7 +42,7 @@ def walks(run: Run) -> Iterator[Random]:
     "template.read-shows-the-published",
 )
 def test_any_order_keeps_the_life_cycle(exam: Examination, run: Run) -> None:
-    """Two versions of one name go through random steps and always match the model."""
+    """Two versions of one name go through random steps and always match the life cycle model."""
     needs_publishing(exam)
     for choices in walks(run):
         first = exam.published("walked", sleep_s=0.1)

@@ -8,9 +8,9 @@ from touchstone.check.examination import Examination
 from touchstone.check.templates import Template
 from touchstone.contract.lifecycle import AT_REST
 
-# One of so many contents fails.
+# One in this many contents fails to build.
 FAILS_EVERY = 4
-# Share of the build steps' duration: in the second half.
+# Time of a late cancel as a share of the build steps' duration: in the second half.
 LATER_SHARE = 0.6
 
 
@@ -19,7 +19,7 @@ class Walker:
     """A version on a random walk.
 
     Attributes:
-        contents: Its contents so far, the current one last.
+        contents: All contents so far, the current content last.
     """
 
     exam: Examination
@@ -41,7 +41,7 @@ class Walker:
         request(self.exam, "getTemplate", self.ref)
 
     def rest(self) -> None:
-        """Waits until no build runs: the build of replaced content has an undefined end."""
+        """Waits until no build runs: the end of a build of replaced content is undefined."""
         self.exam.wait(self.ref, AT_REST)
 
     def other(self) -> Template:

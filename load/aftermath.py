@@ -1,6 +1,6 @@
-"""Closing client of a storm, alone on the target: checks that a limit is honest, ends, and does not charge reads.
+"""Closing client of a storm, alone on the target: tests Retry-After, the end of refusals, and the effect of reads.
 
-It works in rounds, and the note of each request names its round and phase: see touchstone/rules/limits.py.
+The client sends rounds of requests; the note of each names round and phase: see touchstone/rules/limits.py.
 """
 
 import itertools
@@ -13,7 +13,7 @@ from touchstone.loadgen.plan import AFTERMATH_BURST
 
 READS_PER_START = 3
 
-# Added to Retry-After, so that a retry is not a moment too early for a server that counts whole seconds.
+# Added to Retry-After: for a server that counts whole seconds, a retry might else be a moment too early.
 MARGIN_S = 0.05
 
 
@@ -27,7 +27,7 @@ class Aftermath:
         self.flow = Flow(run, run.part.arrivals, run.now(), keep=True, paced=False)
 
     def probe(self) -> None:
-        """Sends three bursts up to the limit, the third one after many reads."""
+        """Sends three bursts up to the limit, the third burst after many reads."""
         first = Round(self, 1)
         first.burst()
         if first.refused is None or not first.recover():
@@ -39,7 +39,7 @@ class Aftermath:
             return
         polled = Round(self, 3)
         polled.send("startBuild", "beside", self.beside)
-        # At least as long as before, so that rounds two and three can be compared: a longer rest restores no less.
+        # At least the rest before round two, so that rounds two and three can be compared.
         rested_s = again.began_at - first.refused_at
         self.run.rest(max(first.waited_s, again.refused_at + rested_s + MARGIN_S - self.run.now()))
         polled.reads(READS_PER_START * max(again.served, 1))
@@ -74,7 +74,7 @@ class Round:
         return self._flow.send(operation, ref or self._ref, note=note)
 
     def burst(self, at_least_s: float = 0.0) -> None:
-        """Starts the ready version until a start is refused, and for at least *at_least_s*."""
+        """Starts the ready version until a start is refused and *at_least_s* have passed."""
         self.began_at = self._run.now()
         while self.served < AFTERMATH_BURST and not self._run.stopped.is_set():
             answer = self.send("startBuild", "burst")
@@ -86,19 +86,19 @@ class Round:
             if self.refused and self.lasted_s >= at_least_s:
                 return
             if self.refused:
-                # Spread over the remaining time, these are at most another burst.
+                # Starts that are spread over the remaining time: at most another burst.
                 self._run.rest((at_least_s - self.lasted_s) / AFTERMATH_BURST)
 
     def reads(self, number: int) -> None:
-        """Reads the two versions in turns, *number* times in all."""
+        """Reads the status of the two versions alternately, *number* times in all."""
         reads: Iterable[tuple[str, str]] = itertools.cycle([("getBuild", self._ref), ("getBuild", self._beside)])
         for operation, ref in itertools.islice(reads, number):
             self.send(operation, "reads", ref)
 
     def recover(self) -> bool:
-        """Waits for Retry-After, or doubling times, until a start is served; returns whether one was.
+        """Waits for Retry-After, or doubling times, until a start is served; returns whether a start was served.
 
-        A wait longer than patience_s of the target is not begun.
+        If Retry-After is longer than patience_s of the target, it does not wait.
         """
         answer = self.refused
         for wait_s in back_off_s():

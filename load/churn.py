@@ -4,7 +4,7 @@ from touchstone.loadgen.arrival_user import Arrival, ArrivalUser
 
 
 class Churn(ArrivalUser):
-    """Each client starts one of the shared versions, cancels it some time later, and reads its status."""
+    """Each client starts one of the shared versions, later cancels the build, and reads the status."""
 
     scenario = "churn"
 

@@ -1,10 +1,10 @@
-"""Fairness: one key starts at a modest rate, first alone and then beside a greedy key."""
+"""Fairness: a modest key starts at a low rate, first alone and then beside a greedy key."""
 
 from touchstone.loadgen.arrival_user import Arrival, ArrivalUser
 
 
 class Fairness(ArrivalUser):
-    """Both keys start versions of their own that are ready, so that only a rate limit can refuse them."""
+    """Both keys start ready versions of their own, so that only a rate limit can refuse these starts."""
 
     scenario = "fairness"
 

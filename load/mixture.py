@@ -5,7 +5,7 @@ from touchstone.loadgen.plan import POLL_S
 
 
 class Mixture(ArrivalUser):
-    """Reads, starts, cancels and followed builds, each by its own client."""
+    """Reads, starts, cancels and followed builds; each action has its own client."""
 
     abstract = True
 
@@ -21,7 +21,7 @@ class Mixture(ArrivalUser):
             flow.await_end(ref, started)
 
     def do_cancel(self, arrival: Arrival) -> None:
-        """Starts a build, cancels it while it runs, and polls it to its end."""
+        """Starts a build, cancels the running build, and polls to its end."""
         ref, flow, started = self.build(arrival)
         if started.status != 202:
             return
@@ -31,7 +31,7 @@ class Mixture(ArrivalUser):
         flow.await_end(ref, started, cancelled=True)
 
     def do_stream(self, arrival: Arrival) -> None:
-        """Starts a build, follows its log, and polls it at the same time."""
+        """Starts a build, follows the log, and polls the build at the same time."""
         ref, flow, started = self.build(arrival)
         if started.status != 202:
             return

@@ -1,10 +1,10 @@
-"""Room: the last client of a storm finds out whether a build that ends lets the next one in.
+"""Room: the last client of a storm tests whether a start is accepted as soon as a build ends.
 
-A refusal does not show whether the host is full or a rate limit applies, and builds of equal length make both look
+A refusal does not show whether the host is full or a rate limit applies. With builds of equal length, both look
 alike. So the client fills the host and cancels builds at times of its own choice. Before every other cancel it waits
-longer than the last cancel took to let a start in.
+longer than the time from the last cancel to an accepted start.
 
-`touchstone.loadgen.capacity` evaluates this; the note of each request names its step.
+`touchstone.loadgen.capacity` evaluates the responses; the note of each request names the step.
 """
 
 from aftermath import MARGIN_S
@@ -12,7 +12,7 @@ from touchstone.loadgen.arrival_user import Flow
 from touchstone.loadgen.load_run import LoadRun, Reply
 from touchstone.loadgen.plan import ROOM_TURNS
 
-# Every other turn begins with a wait: at least this long, and at least so many times as long as the last swap.
+# Every other turn (cancel) begins with a wait: at least this time, and this multiple of the last turn.
 _LEAST_HELD_S = 0.5
 _HELD_TIMES = 2.5
 _MOST_TRIES = 6
@@ -29,7 +29,7 @@ class Room:
         self._inside: list[str] = []
 
     def probe(self) -> None:
-        """Fills the host until a start is refused, takes turns, and cancels its builds at the end."""
+        """Fills the host until a start is refused, tests cancels, and cancels all its builds at the end."""
         self._take_turns()
         for ref in self._inside:
             self._send("cancelBuild", ref, "leave")
@@ -52,7 +52,7 @@ class Room:
             took_s = self._run.now() - (freed_at if held_s else began_at)
 
     def _fill(self) -> str | None:
-        """Starts version after version until a start is refused; returns that version, or None if none was refused."""
+        """Starts version after version until a start is refused; returns that version, or None without a refusal."""
         for ref in self._refs:
             reply = self._send("startBuild", ref, "fill" if self._inside else "first")
             if reply.status == 429 and not self._inside and self._waits(reply):
@@ -68,7 +68,7 @@ class Room:
         return advised_s <= self._run.target.patience_s and self._run.rest(advised_s + MARGIN_S)
 
     def _is_held(self, ref: str, held_s: float, turn: int) -> bool:
-        """Tries to start for *held_s* while no build ends; returns whether each try was refused."""
+        """Tries to start for *held_s* while no build ends; returns whether all tries were refused."""
         until_at = self._run.now() + held_s
         while self._send("startBuild", ref, "full", turn).status == 429:
             left_s = until_at - self._run.now()
@@ -80,7 +80,7 @@ class Room:
         return False
 
     def _swap(self, outside: str, turn: int) -> str | None:
-        """Cancels a build, then starts *outside*; returns the cancelled version, or None if that start failed."""
+        """Cancels a build, then starts *outside*; returns the cancelled version, or None if cancel or start failed."""
         leaving = self._inside.pop(0)
         cancelled = self._send("cancelBuild", leaving, "cancel", turn)
         if not 200 <= cancelled.status < 300 or not self._until_gone(leaving, "cancel", self._gives_up_at(), turn):
@@ -92,11 +92,11 @@ class Room:
         return leaving
 
     def _gives_up_at(self) -> float:
-        """Time at which the wait for a build that is cancelled now ends."""
+        """Time at which to stop waiting for the end of a build that is cancelled now."""
         return self._run.now() + self._run.target.cancel_timeout_s
 
     def _until_gone(self, ref: str, step: str, until_at: float, turn: int = 0) -> bool:
-        """Reads a cancelled build until it no longer builds; returns whether a read showed that."""
+        """Reads the status until a cancelled build no longer runs; returns whether a read showed the end."""
         pause_s = _POLL_S
         while True:
             reply = self._send("getBuild", ref, step, turn)

@@ -6,7 +6,7 @@ from touchstone.loadgen.arrival_user import Arrival, ArrivalUser
 
 
 class Storm(ArrivalUser):
-    """Each client wants one build, backs off while it is refused, and polls its build to the end."""
+    """Each client wants one build, backs off after refusals, and polls its build to the end."""
 
     scenario = "storm"
     was_refused = False
@@ -19,8 +19,8 @@ class Storm(ArrivalUser):
             flow.await_end(ref, started)
 
     def after(self) -> None:
-        """Lets one client find out what refused starts (`Room`), and whether the limit is honest (`Aftermath`)."""
-        # This worker does not know about refusals of other workers.
+        """Runs the closing client: `Room` tests what refused starts, `Aftermath` whether Retry-After is honest."""
+        # Other workers may have had refusals that this worker does not know of.
         if self.was_refused or self.run_.go.workers > 1:
             Room(self.run_).probe()
         Aftermath(self.run_).probe()

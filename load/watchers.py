@@ -1,4 +1,4 @@
-"""Watchers: many clients follow the logs of a few builds, each from before the first output to the end."""
+"""Watchers: many clients follow the logs of a few builds, from before the first output to the end."""
 
 from dataclasses import replace
 
@@ -6,12 +6,12 @@ from touchstone.loadgen.arrival_user import Arrival, ArrivalUser
 
 
 class Watchers(ArrivalUser):
-    """Hosts start the builds and poll them; each watcher follows one of them."""
+    """Host clients start and poll the builds; each watcher follows the log of one build."""
 
     scenario = "watchers"
 
     def do_host(self, arrival: Arrival) -> None:
-        """Starts one of the builds and polls it to its end."""
+        """Starts one of the builds and polls to the end."""
         accepted = False
         try:
             ref, flow, started = self.build(arrival)
@@ -22,7 +22,7 @@ class Watchers(ArrivalUser):
             flow.await_end(ref, started)
 
     def do_watch(self, arrival: Arrival) -> None:
-        """Follows one of the builds to its end, as soon as its start was accepted."""
+        """Follows one of the builds to the end, as soon as the start was accepted."""
         run, refs = self.run_, self.run_.go.stage.refs("own")
         story = arrival.number % len(refs)
         accepted_at = run.accepted_at(story, run.target.patience_s + run.target.request_timeout_s)

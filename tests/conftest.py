@@ -16,17 +16,22 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "", None
 # Slow files, the slowest first: if one started last, a worker would be alone with it at the end. This needs
 # --no-loadscope-reorder, as xdist would start with the files that have most tests.
 LONG = (
-    "limiter/test_identify.py",
+    "proof/test_proven.py",
     "check/test_check.py",
+    "limiter/test_probe.py",
+    "limiter/test_identifications.py",
+    "recordings/test_replay.py",
+    "recordings/test_record.py",
+    "recordings/test_drift.py",
+    "report/test_comparison.py",
+    "recordings/test_fixtures.py",
+    "cli/test_streams.py",
+    "check/test_preflight.py",
     "tests/test_kills.py",
     "tests/test_two_runs.py",
-    "tests/test_load_faults.py",
     "tests/test_probe_knee.py",
-    "limiter/test_rate_inference.py",
-    "twin/test_variants.py",
-    "report/test_in_browser.py",
-    "report/test_load_report.py",
-    "limiter/test_belief.py",
+    "tests/test_load_faults.py",
+    "loadgen/test_load.py",
 )
 
 # The same cases in each run, and no deadline: a gate must not fail by chance.

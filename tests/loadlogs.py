@@ -50,7 +50,7 @@ def header(**changes: Any) -> Header:
 
 def workload(scenario: str = "steady", **changes: Any) -> Workload:
     values: dict[str, Any] = {
-        "scenario": scenario, "says": "A mix of reads, starts, cancels and followed builds at a given rate.",
+        "scenario": scenario, "says": "A mix of reads, starts, cancels and streamed logs at a given rate.",
         "model": "open", "arrivals": "constant:50", "began_at": BEGAN_AT, "duration_s": 60.0,
         "scheduled": {"getBuild": 3000}, "workers": 1, "seed": 20, "options": {"mix": {"read": 1.0}},
     }  # fmt: skip
@@ -123,8 +123,8 @@ class Storm:
         reads = [sample for attempt, began_at in lives for sample in self._reads(attempt, began_at)]
         planned = workload(
             "storm",
-            says="Starts many builds at the same moment, and backs off until each is built.",
-            arrivals=f"at once: {self.starts}",
+            says="Many clients start builds at the same moment and retry refused starts.",
+            arrivals="at once",
             duration_s=1.0,
             scheduled={"startBuild": self.starts},
             options={"builds": self.starts, "build_s": self.build_s},

@@ -96,7 +96,7 @@ def _url(value: object) -> str:
     return value.rstrip("/")
 
 
-Text = Annotated[str, Field(pattern=r"\S"), fits("a text")]
+Text = Annotated[str, Field(pattern=r"\S"), fits("a string")]
 TargetName = Annotated[str, Field(pattern=r"\S"), fits("the NAME of a table [targets.NAME]")]
 Folder = Annotated[str, Field(pattern=r"^[^\x00]*[^\s\x00][^\x00]*$"), fits("the path of a folder")]
 Switch = Annotated[bool, Field(strict=True), fits("true or false")]

@@ -1,11 +1,10 @@
-"""The tables of the bench of probes: how many limiters were named rightly, at which cost, and beside a step ramp."""
+"""Tables of bench_probe: accuracy and cost by family, and limiters that were not identified."""
 
 import math
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tests.bench.ramp import Ramp
 from tests.limiter.judged import Judged, Spent
 from touchstone.facts.identity import Cost, Identity
 
@@ -26,8 +25,7 @@ class Run:
         text: What it was made from.
         cost: Until its rate was known, or until the end where it has a cap.
         caps: Requests by which the search for caps went on after that.
-        ramp: The step ramp on the same limiter; None where it cannot find anything.
-        said: Why it has no identity, in words.
+        error: Why there is no result.
     """
 
     name: str
@@ -40,8 +38,7 @@ class Run:
     spent: Spent = _NOTHING
     caps: int = 0
     cpu_s: float = 0.0
-    ramp: Ramp | None = None
-    said: str = ""
+    error: str = ""
 
     @property
     def near(self) -> bool:
@@ -94,32 +91,10 @@ def costs(runs: Sequence[Run]) -> Iterator[str]:
         refused = statistics.median(run.spent.refused for run in each)
         caps = [run.caps for run in each if run.caps]
         yield (
-            f"{name:<18}{len(each):>4}{_told(_median(of_requests), '.2f'):>12}{_told(_p95(of_requests), '.2f'):>7}"
-            f"{refused:>14.1f}{_told(_median(of_windows), '.2f'):>10}{_told(_p95(of_windows), '.2f'):>9}"
+            f"{name:<18}{len(each):>4}{_format(_median(of_requests), '.2f'):>12}{_format(_p95(of_requests), '.2f'):>7}"
+            f"{refused:>14.1f}{_format(_median(of_windows), '.2f'):>10}{_format(_p95(of_windows), '.2f'):>9}"
             f"{statistics.median(run.cpu_s for run in each):>8.1f}{max(run.cpu_s for run in each):>7.1f}"
-            f"{_told(_median(caps), '.0f'):>7}"
-        )
-
-
-def ramps(runs: Sequence[Run]) -> Iterator[str]:
-    """A line for each family that a step ramp can find something of, and one for all: the ramp beside the probe."""
-    ramped = [run for run in runs if run.ramp is not None and run.cost.requests]
-    if not ramped:
-        return
-    head = f"{'requests':>10}{'seconds':>9}{'error':>8}{'most':>8}"
-    head += f"{'x requests':>12}{'least':>7}{'x seconds':>11}{'least':>7}"
-    yield f"{'':<18}{'n':>4}{head}"
-    for name, each in _grouped(ramped):
-        pairs = [(run.ramp, run.cost) for run in each if run.ramp is not None]
-        requests = [one.requests / cost.requests for one, cost in pairs]
-        seconds = [one.seconds / cost.seconds for one, cost in pairs]
-        errors = [one.error for one, _ in pairs]
-        yield (
-            f"{name:<18}{len(each):>4}{statistics.median(one.requests for one, _ in pairs):>10.0f}"
-            f"{statistics.median(one.seconds for one, _ in pairs):>9.0f}"
-            f"{statistics.median(errors):>8.1%}{max(errors):>8.0%}"
-            f"{statistics.median(requests):>12.1f}{min(requests):>7.1f}"
-            f"{statistics.median(seconds):>11.1f}{min(seconds):>7.1f}"
+            f"{_format(_median(caps), '.0f'):>7}"
         )
 
 
@@ -127,7 +102,7 @@ def faults(runs: Iterable[Run]) -> Iterator[str]:
     """A line for each limiter that was not named as it is, with what was said of it."""
     for run in runs:
         wrong = [
-            *([run.said] if run.said else []),
+            *([run.error] if run.error else []),
             *([] if run.judged.readable else ["a text that no twin takes"]),
             *([] if run.judged.family else ["family"]),
             *([] if run.judged.variant or not run.judged.family else ["options"]),
@@ -137,10 +112,10 @@ def faults(runs: Iterable[Run]) -> Iterator[str]:
             *(["MISLED"] if run.judged.misled else []),
         ]
         if wrong:
-            yield f"  {run.name} seed {run.seed}: {run.text} -> {_said(run)}: {', '.join(wrong)}"
+            yield f"  {run.name} seed {run.seed}: {run.text} -> {_describe(run)}: {', '.join(wrong)}"
 
 
-def _said(run: Run) -> str:
+def _describe(run: Run) -> str:
     if run.identity is None:
         return "nothing"
     likely = ", ".join(f"{one.family} {one.probability:.3f}" for one in run.identity.families[:2])
@@ -160,7 +135,7 @@ def _of(part: int, whole: int) -> str:
     return f"{part}/{whole}" if whole else _NONE
 
 
-def _told(number: float | None, spec: str) -> str:
+def _format(number: float | None, spec: str) -> str:
     return _NONE if number is None else format(number, spec)
 
 

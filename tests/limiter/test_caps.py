@@ -1,7 +1,6 @@
 """The parts of a probe that find how many builds may be in flight, and how many requests under way."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -10,8 +9,6 @@ from tests.limiter.answers import Rate, at_once, given, row
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Stimulus
 from touchstone.limiter.caps import Held, InFlight, perhaps_by_builds
-
-Room = Callable[[float], tuple[int, float]]
 
 
 def held_after(*outcomes: str) -> Held:

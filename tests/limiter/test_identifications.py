@@ -243,7 +243,7 @@ def test_answers_that_lie_are_findings_and_mislead_nobody(text: str, hint_s: flo
     assert_right(text, known)
     assert known.sure
     retry_after, limit, window = known.findings
-    assert (f" {hint_s:g} s" in retry_after, " 10" in limit, " 60 s" in window) == (True, True, True)
+    assert (f" {hint_s:g}," in retry_after, " 10" in limit, " 60 s" in window) == (True, True, True)
 
 
 def used(text: str, count: int) -> Net:

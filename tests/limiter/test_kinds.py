@@ -93,16 +93,6 @@ def test_refusal_just_after_a_tick_may_be_its_lateness(refused_at: float, let_in
     assert kind.room(params, state, np.full(1, 1.5))[0] == left
 
 
-def test_only_tokens_that_were_not_there_may_miss_a_tick() -> None:
-    kind, params = KINDS["token-bucket,tick=1"], tick_params(token_s=0.7)
-    state, slacks_s = kind.start(params, 0.0), []
-    for _ in range(4):
-        state = kind.update(params, state, 5.0, True)
-        slacks_s.append(float(kind.slack_s(params, state, 5.0, np.full(1, 0.01), np.zeros(1))[0]))
-    assert slacks_s[:3] == [0.0, 0.0, 0.0]
-    assert kind.slack_s(params, state, 5.0, np.full(1, 0.5), np.zeros(1))[0] == 1.0
-
-
 def test_full_log_is_shut_until_its_oldest_leaves() -> None:
     kind, params = KINDS["sliding-log"], {"limit": np.array([3.0]), "window_s": np.array([2.0])}
     state = kind.start(params, 0.0)
@@ -116,20 +106,12 @@ def test_full_log_is_shut_until_its_oldest_leaves() -> None:
     ("name", "outcomes", "first"),
     [
         ("sliding-log", "--++-", 2),
-        ("sliding-log", "++-", 0),
         ("sliding-log", "--", 2),
         ("token-bucket,starts=empty", "--++-", 0),
     ],
 )
 def test_early_refusals_count_only_for_a_bucket_that_starts_empty(name: str, outcomes: str, first: int) -> None:
     assert KINDS[name].begins(Story(row(outcomes)).moments()) == first
-
-
-def test_two_limiters_start_empty_where_either_does() -> None:
-    log, empty = KINDS["sliding-log"], KINDS["token-bucket,starts=empty"]
-    known = {"limit": 3.0, "window_s": 2.0, "token_s": 0.5, "phase": 0.0, "wide_phase": 0.0}
-    pairs = [(empty, log), (log, empty), (log, log)]
-    assert [Tiered(first, known, second, 0.01).empty for first, second in pairs] == [True, True, False]
 
 
 @pytest.mark.parametrize(("late_s", "count"), [(0.0005, 3), (0.05, 10)])

@@ -77,28 +77,6 @@ def test_refusals_are_of_a_rate_or_of_a_cap(
     assert (opening.over, opening.limited, opening.capped, opening.queued) == (over, limited, capped, False)
 
 
-@pytest.mark.parametrize(
-    ("outcomes", "name", "count", "alone"),
-    [
-        (("+", "++++-"), "one more", 1, False),
-        (("+", "++++-", "+"), "one build at a time", 7, True),
-        (("+", "+++-", "+", "++++-"), "one build at a time", 6, True),
-        (("+", "++++-", "+", "+++++++"), "burst", 24, True),
-    ],
-    ids=["again", "alone", "after-a-rest", "burst-alone"],
-)
-def test_starts_are_tried_again_one_at_a_time(outcomes: tuple[str, ...], name: str, count: int, alone: bool) -> None:
-    stimulus = begun(*outcomes, starts=True).propose(1.0)
-    (part,) = stimulus.segments
-    assert (stimulus.name, len(part.at), part.alone) == (name, count, alone)
-    assert part.at[0] >= (2.0 if count == 6 else 1.0)
-
-
-@pytest.mark.parametrize(("again", "refilled"), [("+", True), ("-", False)])
-def test_start_let_through_right_after_a_refusal_is_remembered(again: str, refilled: bool) -> None:
-    assert begun("+", "++++-", again, starts=True).refilled is refilled
-
-
 def test_refusals_of_a_cap_are_left_out_of_the_rates_story() -> None:
     opening = begun("+", "++-", "+", "++++-", starts=True)
     refused = [number for number, each in enumerate(opening.story.answers) if not each.accepted]
@@ -126,13 +104,6 @@ def test_waits_grow_until_one_is_accepted() -> None:
     answer(opening, "---+")
     assert not opening.over
     assert opening.propose(opening.story.seconds).segments[0].until == "refused"
-
-
-def test_burst_stays_within_the_requests_that_may_be_sent() -> None:
-    opening = begun("+", most=10)
-    assert opening.propose(0.2).most == 9
-    answer(opening, "+" * 9)
-    assert opening.over
 
 
 @pytest.mark.parametrize("outcomes", [(), ("+", "++++-", "+")])

@@ -3,12 +3,11 @@ A network and limiters in virtual time, for a probe to ask: nothing waits, and t
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Segment, Stimulus
-from touchstone.limiter.identify import Probe
 from touchstone.twin import RateLimit, decide, limiter_for
 from touchstone.twin.limits import Limiter
 
@@ -119,13 +118,3 @@ class Net:
         elif accepted:
             self._limiter.ended(self.began_at + arrived_at)
         return Answer(sent_at, arrived_at + delay_s + self._leg_s(), accepted, hint_s, stream=stream)
-
-
-def play(probe: Probe, net: Net, observe: Callable[[Stimulus, list[Answer]], None] | None = None) -> None:
-    """Has a probe ask until it asks no more."""
-    while (stimulus := probe.propose(net.now_at)) is not None:
-        answers = net.send(stimulus)
-        probe.observe(stimulus, answers)
-        if observe:
-            observe(stimulus, answers)
-        net.now_at += net.think_s

@@ -261,7 +261,7 @@ def test_story_that_was_not_kept_whole_accuses_nobody(judged: Judge, kept: list[
     log = stories([whole[n] for n in kept], story(REFS[1], 2_000), story(REFS[2], 3_000))
     found = judged(log)
     assert (found.code, found.broken) == (0, set())
-    assert "3 versions that were started, 1 was" in found.log.warnings[0]
+    assert "1 of 3 versions" in found.log.warnings[0]
 
 
 def test_stories_of_a_run_whose_worker_was_lost_accuse_nobody(judged: Judge) -> None:

@@ -65,7 +65,7 @@ def test_other_values_of_the_same_shape_are_no_drift() -> None:
     ("fields", "change"),
     [
         ({"eta_s": 1.5}, f"{WHERE}: field eta_s is new: a number"),
-        ({"build_time_ms": "7"}, f"{WHERE}: field build_time_ms: an integer in the recording, a text now"),
+        ({"build_time_ms": "7"}, f"{WHERE}: field build_time_ms: an integer in the recording, a string now"),
         ({"build_time_ms": None}, f"{WHERE}: field build_time_ms is gone; it was an integer"),
         ({"parts": [{"id": 1}]}, f"{WHERE}: field parts[].id is new: an integer"),
     ],
@@ -125,7 +125,7 @@ def compared(run: Run, behaviour: Behaviour, folder: Path, *recordings: str) -> 
     [
         ("start-while-building-is-409", "joined-build", "startBuild: 409", ""),
         ("combined-lavish", "cancel-when-idle", "field api_revision is new: an integer", ""),
-        ("combined-proxy", "unknown-version", "field request_id is gone; it was a text", ""),
+        ("combined-proxy", "unknown-version", "field request_id is gone; it was a string", ""),
         ("cancel-answers-200", "events-cancelled", "cancelBuild: 200 now", "cancel.in-flight-is-202"),
         ("ready-has-no-build-time", "fresh-build", "field build_time_ms is gone", "status.ready-has-build-time"),
         ("small-plan-is-402", "below-plan", "402", "access.start-needs-scale"),

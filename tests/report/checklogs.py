@@ -31,7 +31,7 @@ CLAIMS = """
     start.does-not-wait | must | A start is answered at once, while its build is still to run. | build#intro
     status.ready-stays-ready | must | A version that was ready once stays ready. | build-status#ready
     status.build-time-is-ms | must | build_time_ms is the duration of the build in milliseconds. | build#response
-    status.golden-dir-is-text | should | golden_dir, where present, is a text. | build#response.golden_dir
+    status.golden-dir-is-text | should | golden_dir, if present, is a string. | build#response.golden_dir
     cancel.in-flight-is-202 | must | A cancel of a build in flight is answered with 202 and cancelling. | build#cancel
     cancel.idle-is-404 | must | A cancel where nothing is building is answered with 404 and idle. | build#cancel
     cancel.settles | must | A cancelled build leaves the state building within the time allowed. | facts 7.12
@@ -192,11 +192,13 @@ def write_failing(path: Path) -> Path:
         wrong = found(cancel, "cancel.in-flight-is-202", "202", "200", evidence=(start.seq, cancel.seq))
         writer.write(*(Occurrence(wrong, f"cases/test_cancel.py::test_case[{number}]") for number in range(14)))
         odd = found(late, "status.build-time-is-ms", "an integer of at least 0", "4.2", check="rules.status")
-        minor = found(late, "status.golden-dir-is-text", "a text, or no golden_dir", "[1, 2]", level="should")
+        minor = found(late, "status.golden-dir-is-text", "a string, or no golden_dir", "[1, 2]", level="should")
         writer.write(Occurrence(odd, "cases/a"), Occurrence(minor, "cases/a"))
         upheld(writer, claims, ("cancel.in-flight-is-202", "cancel.settles", "access.below-scale-is-403"))
         writer.write(
-            Notice("cancel.settles", "could-not-run", "the status was not read again within 30 s", "cases/b"),
+            Notice(
+                "cancel.settles", "could-not-run", "Touchstone did not read the status again within 30 s", "cases/b"
+            ),
             Notice("access.below-scale-is-403", "not-applicable", "set restricted_api_key_env"),
             Case("cases/test_cancel.py", "cancel in flight", "failed", 0.5, ("cancel.in-flight-is-202",), "200"),
             Case("cases/b", "a cancelled build settles", "error", 30.1, ("cancel.settles",), "ReadTimeout"),

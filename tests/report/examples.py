@@ -16,12 +16,14 @@ from tests.report import checklogs, proofs
 from tests.report.identities import around
 from tests.report.probelogs import run_of, story
 from tests.rules.exchanges import exchange
-from touchstone.facts.events import RunLog
+from touchstone.contract import claims
+from touchstone.facts.events import LedgerClaim, Occurrence, RunLog
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.identity import Runner
 from touchstone.facts.observed import Answer
 from touchstone.facts.probe_events import KneeTerms
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, Sample
+from touchstone.loadgen.thresholds import judge_thresholds, measured
 from touchstone.report import compare_report, github, html, json_report, junit, proof_report, text
 from touchstone.report.comparison import Comparison, compare
 from touchstone.report.proof_report import ProofView
@@ -43,7 +45,14 @@ def failing() -> RunLog:
 
 def limited(log: RunLog) -> RunLog:
     assert log.workload is not None
-    return replace(log, workload=replace(log.workload, limits=loadlogs.LIMITS))
+    log = replace(log, workload=replace(log.workload, limits=loadlogs.LIMITS))
+    ledger = claims.load()
+    broken = judge_thresholds(measured(log), log, ledger).findings
+    known = {claim.id for claim in log.header.claims}
+    rows = (ledger.explain(name) for name in dict.fromkeys(one.claim for one in broken) if name not in known)
+    more = tuple(LedgerClaim(row.id, row.level, row.says, row.source, row.subject) for row in rows)
+    log = replace(log, header=replace(log.header, claims=(*log.header.claims, *more)))
+    return replace(log, occurrences=(*log.occurrences, *(Occurrence(one, "load.thresholds") for one in broken)))
 
 
 def ending(log: RunLog, exit_code: int, reason: str) -> RunLog:
@@ -143,7 +152,9 @@ def hostile_load() -> RunLog:
 
 UNSURE = (
     Runner("token-bucket", 0.812, "token-bucket:8/4", ""),
-    Runner("sliding-log", 0.17, "sliding-log:8/4", "4 of 5 answers at 12 s are late for it"),
+    Runner(
+        "sliding-log", 0.17, "sliding-log:8/4", "it would have refused the request at second 12.041, which was accepted"
+    ),
     Runner("minimum-gap", 0.018, "minimum-gap:0.5", "8 were accepted within 40 ms"),
 )
 
@@ -158,7 +169,7 @@ def unsure() -> View:
         why="budget",
         others_share=around(0.12, 0.5),
         families=UNSURE,
-        findings=("Retry-After was 1 s at 12.3 s, but the next accepted request came 5.9 s later",),
+        findings=("Retry-After is too short in 3 of 9 refusals; the worst had Retry-After: 1, but 5.90 s are needed",),
         notes=("2 responses were ignored: they took longer than 10 s.",),
         uncapped_to=16,
     )
@@ -175,7 +186,8 @@ def knee(trials: int | None = None, exit_code: int = 0) -> View:
     probed.probing.knee = KneeTerms(queue.slo_s, 25_000)
     probed.tried, probed.knee = tuple(search.tried)[:trials], confirmed if trials is None else None
     run = run_of(probed)
-    return replace(run, verdict=replace(run.verdict, exit_code=exit_code))
+    reason = "the knee is unknown: the search was interrupted" if exit_code else run.verdict.reason
+    return replace(run, verdict=replace(run.verdict, exit_code=exit_code, reason=reason))
 
 
 def killed_probe() -> View:

@@ -11,12 +11,13 @@ from tests.report.identities import identity
 from touchstone.facts.events import Footer
 from touchstone.facts.identity import Cost, Identity, Runner, Step
 from touchstone.facts.observed import Answer
+from touchstone.report.probe_sentences import describe_end
 from touchstone.report.probe_view import probe_of
 from touchstone.report.view import View, view
 from touchstone.twin import RateLimit, decide, limiter_for
 from touchstone.twin.limits import Limiter
 
-STIMULI = ("canary", "burst until refused", "one later", "3 spread, drain", "poll", "drain later", "6 spread")
+STIMULI = ("one request", "burst", "rest, drain", "3 spread, drain", "poll", "poll, one more", "6 spread")
 ORIGIN_AT = 0.05
 RUNNERS = (
     ("sliding-log", "sliding-log:5/28.3", "accepted at 18.4 s, but it would have refused: 5 were in its last 28.3 s"),
@@ -76,15 +77,15 @@ def bursts(text: str, count: int, pause_s: float) -> tuple[list[Answer], list[fl
     return client.answers, ends
 
 
-def steps_of(ends: list[float], family: str) -> Iterator[Step]:
-    """Steps that become ever more certain of *family*."""
+def steps_of(ends: list[float], family: str, last: dict[str, float]) -> Iterator[Step]:
+    """Steps that become ever more certain of *family*, and end with the probabilities *last*."""
     others = [name for name, _, _ in RUNNERS if name != family]
     for number, at in enumerate(ends):
         left = 0.85 * math.exp(-number / 3.2)
         shares = {name: left * 0.55**place / 1.9 for place, name in enumerate(others) if number < 14 - 3 * place}
         rest = 1 - sum(shares.values())
         bits = max(2.4 * math.exp(-number / 4), 0.002)
-        yield Step(STIMULI[number % len(STIMULI)], at, bits, {family: rest, **shares})
+        yield Step(STIMULI[number % len(STIMULI)], at, bits, last if at in ends[-2:] else {family: rest, **shares})
 
 
 def story(text: str, count: int = 150, pause_s: float = 5.0, operation: str = "startBuild", **parts: object) -> object:
@@ -93,13 +94,13 @@ def story(text: str, count: int = 150, pause_s: float = 5.0, operation: str = "s
     refused = sum(not answer.accepted for answer in answers)
     cost = Cost(len(answers), refused, len(answers) - refused, answers[-1].done_at - ORIGIN_AT)
     family = RateLimit.parse(text).family
-    steps = tuple(steps_of(ends, family))
     runners = (
         Runner(family, 0.9994, text),
         *(Runner(name, 0.0001, *more) for name, *more in RUNNERS if name != family),
     )
     more = {"unlimited_to": cost.requests} if text == "none" else {"families": runners}
     found = identity(text, **({"cost": cost} | more | parts))
+    steps = tuple(steps_of(ends, family, {one.family: one.probability for one in found.families}))
     evidence = [SimpleNamespace(answer=answer, is_evidence=True) for answer in answers]
     identified = Identified(found, steps if text != "none" else ())
     probing = SimpleNamespace(operation=operation, knee=None)
@@ -111,8 +112,8 @@ def run_of(story_of_log: object) -> View:
     probe = probe_of(story_of_log)  # type: ignore[arg-type]  # built like the story of a run log
     assert probe
     sure = probe.identity.sure
-    reason = "one family and its numbers stand out" if sure else "the limiter is not known for sure"
-    ended = Footer("2026-01-02T03:05:06Z", 63.2, 0 if sure else 3, reason, False)
+    reason = "" if sure else f"the limiter is not certain: {describe_end(probe.identity)}"
+    lasted_s = probe.identity.cost.seconds + (probe.knee.knee.seconds if probe.knee else 0.0) + 2.0
+    ended = Footer("2026-01-02T03:05:06Z", round(lasted_s, 1), 0 if sure else 3, reason, False)
     run = view(replace(log, workload=None, windows=(), attempts=(), builds=(), workers=(), footer=ended))
-    verdict = replace(run.verdict, exit_code=ended.exit_code, reason=ended.reason)
-    return replace(run, probe=probe, verdict=verdict)
+    return replace(run, probe=probe)

@@ -68,7 +68,9 @@ def accused() -> Trial:
 
 
 def failed() -> Trial:
-    return trial(fault("hangs", "cancel.settles", kind="timing"), exit_code=3, trouble="the process ended with -9")
+    return trial(
+        fault("hangs", "cancel.settles", kind="timing"), exit_code=3, trouble="the process was killed by signal 9"
+    )
 
 
 def generated(name: str, *breaks: str) -> Subject:

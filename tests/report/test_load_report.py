@@ -23,10 +23,10 @@ from touchstone.report.view import view
 @pytest.mark.parametrize(
     ("statistic", "limit", "value", "margin"),
     [
-        *(("p99_s", 0.5, 0.41, "18 %"), ("p99_s", 0.5, 0.0001, "99.9 %"), ("p99_s", 0.5, 0.55, "1.1 ")),
-        *(("p99_s", 0.5, 0.50005, "1.0001 "), ("p99_s", 0.5, 2500.0, "5,000 "), ("p99_s", 0.5, None, "–")),
+        *(("p99_s", 0.5, 0.41, "18 %"), ("p99_s", 0.5, 0.0001, "99.9 %"), ("p99_s", 0.5, 0.55, "10 % above")),
+        *(("p99_s", 0.5, 0.50005, "0.01 % above"), ("p99_s", 0.5, 2500.0, "5,000 "), ("p99_s", 0.5, None, "–")),
         *(("error_share", 0.001, 0.0, "100 %"), ("error_share", 0.0, 0.1, "–")),
-        *(("throughput_per_s", 40.0, 48.48, "1.21 "), ("throughput_per_s", 40.0, 20.0, "0.5 ")),
+        *(("throughput_per_s", 40.0, 48.48, "21.2 % above"), ("throughput_per_s", 40.0, 20.0, "50 % below")),
     ],
 )
 def test_margin_is_the_distance_from_the_limit(statistic: str, limit: float, value: float | None, margin: str) -> None:

@@ -55,8 +55,9 @@ def test_sentences_of_limiters_equal_their_golden_file() -> None:
 @pytest.mark.parametrize(
     ("actual", "expected"),
     [
-        *((describe_rate(2.0, "read"), "2 reads a second"), (describe_rate(0.9995, "read"), "1 read a second")),
-        *((describe_rate(1 / 6, "read"), "10 reads a minute"), (describe_rate(1 / 864000, "read"), "0.1 reads a day")),
+        *((describe_rate(2.0, "read"), "2 reads per second"), (describe_rate(0.9995, "read"), "1 read per second")),
+        (describe_rate(1 / 6, "read"), "10 reads per minute"),
+        (describe_rate(1 / 864000, "read"), "0.1 reads per day"),
         *((lasting(0.05), "50 ms"), (lasting(60.0), "1 min"), (lasting(90.0), "90 s"), (lasting(172800.0), "2 days")),
         *((give_or_take("limit", exactly(5)), " (±0)"), (give_or_take("limit", Interval(5, 4, 6)), " (±1)")),
         *((give_or_take("limit", Interval(5, 5, 8)), " (5 to 8)"), (give_or_take("gap_s", Interval(2, 2, 2.0001)), "")),

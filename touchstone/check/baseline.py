@@ -1,4 +1,4 @@
-"""Known broken claims: those of a baseline file, one id a line, and those of the newest run log."""
+"""Known broken claims: from a baseline file with one claim id per line, and from the newest run log."""
 
 import dataclasses
 import json
@@ -21,7 +21,7 @@ from touchstone.facts.runlog import read
 from touchstone.facts.wording import clipped, one_line, plural
 from touchstone.rules.verdict import judge
 
-# A longer file is not a baseline. The bound keeps a wrong path, such as a recording, from being read whole.
+# Maximum size of a baseline. A large wrong file, such as a recording, is rejected.
 MAX_BYTES = 1_000_000
 _MAX_REMARK_CHARS = 90
 _ID = re.compile(r"([a-z0-9-]+(\.[a-z0-9-]+)+)?")
@@ -32,7 +32,7 @@ _ABOUT = (
 
 
 def read_baseline(path: Path, ledger: Ledger) -> tuple[str, ...]:
-    """Returns the claims of a baseline in file order; UsageError if it is unreadable or lists anything else."""
+    """Returns the claims of a baseline in file order; raises UsageError if the file is unreadable or invalid."""
     known = {name: number for number, line in enumerate(_lines(path), start=1) if (name := _claim_in(line))}
     for name, number in known.items():
         if why := _objection(name, ledger):
@@ -41,7 +41,7 @@ def read_baseline(path: Path, ledger: Ledger) -> tuple[str, ...]:
 
 
 def _objection(name: str, ledger: Ledger) -> str:
-    """Why *name* is invalid in a baseline, and what to do; empty if it is valid."""
+    """Why *name* is invalid in a baseline, and what to do; empty if *name* is valid."""
     row = ledger.get(name)
     if any(char in name for char in "*?["):
         return "a glob, expected the id of one claim; list the claims one by one"
@@ -76,7 +76,7 @@ def write_baseline(path: Path, verdicts: Mapping[str, str], remarks: Mapping[str
 
 
 def lines_to_keep(path: Path) -> list[str]:
-    """Lines of the existing baseline, or the head of a new one; UsageError if the file is not a baseline."""
+    """Lines of the existing baseline, or the comment of a new one; raises UsageError if the file is no baseline."""
     if not path.exists():
         return list(_ABOUT)
     lines = _lines(path)
@@ -108,7 +108,7 @@ _HEADER: TypeAdapter[Header] = TypeAdapter(Header)
 
 
 def narrowed(settings: Settings, ledger: Ledger, reports: Path) -> tuple[Settings, str]:
-    """Settings limited to the claims that failed in the last check, and a sentence that describes the choice.
+    """Returns settings limited to the claims that failed in the last check, and a sentence about these claims.
 
     The settings stay unchanged if nothing failed, or if neither *reports* nor the report folder has an earlier check.
     """

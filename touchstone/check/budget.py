@@ -10,15 +10,15 @@ from touchstone.contract.lifecycle import STATUSES
 from touchstone.rules.possible_states import CLOCK_SHARE
 from touchstone.target.call import Call, asks_auto_build, may_publish, may_start
 
-# Waits for the end of a build stop after so long without any response; a pause lasts at least as long.
+# After more seconds than this without any response, the target counts as silent.
 SILENT_S = 10.0
-# After so many unanswered requests in a row, across all cases, the remaining cases are not tried.
+# After this many consecutive requests without a response, across all cases, the remaining cases are skipped.
 UNANSWERED_REQUESTS = 10
-SILENT_REMOVALS = 3  # After so many unanswered removals in a row, a sweep does the rest
+SILENT_REMOVALS = 3  # After this many consecutive removals without a response, the rest is left to a sweep
 
 
 class Silence:
-    """Time without a response from the target; counts from *fewest* unanswered requests in a row."""
+    """Detects a silent target: *fewest* or more consecutive requests got no response for over SILENT_S seconds."""
 
     def __init__(self, fewest: int = 1) -> None:
         self._fewest = fewest
@@ -31,33 +31,33 @@ class Silence:
         self._unanswered = 0 if answered else self._unanswered + 1
 
     def lasts(self, at_s: float) -> bool:
-        """Whether no request of the last SILENT_S seconds got a response, though some ended."""
+        """Whether the target is silent."""
         return self._unanswered >= self._fewest and at_s - self._since > SILENT_S
 
 
-# A wait ends after so many reads in a row, over so many seconds, that return not_built or get no response.
+# A wait ends after this many consecutive reads, over this many seconds, with not_built or without a response.
 IDLE_POLLS, IDLE_S = 10, 1.0
 UNANSWERED_POLLS, UNANSWERED_S = 10, 5.0
 
-# After a failed wait the next ones take this share of it; after so many in a row there are no more waits.
+# A failed wait shortens the next ones to this share; after this many failed waits in a row, no wait follows.
 TIRED_SHARE, GIVEN_UP_AFTER = 0.1, 3
-_SURE_TIMES = 2  # A shortened wait is at least so many times the longest successful one
+_SURE_TIMES = 2  # A shortened wait is at least this many times as long as the longest successful wait
 
 
 class FailedWaits:
-    """Failed waits in a row, by the awaited event; each one shortens the next."""
+    """Counts consecutive failed waits by awaited event; a failed wait shortens the next one."""
 
     def __init__(self) -> None:
         self._times: Counter[Hashable] = Counter()
         self._longest_s: dict[Hashable, float] = {}
 
     def limit_s(self, key: Hashable, most_s: float, needed_s: float = 0.0, *, is_fault: bool = False) -> float:
-        """How long the next wait for *key* may take, in seconds; 0 if there is to be none.
+        """Returns the limit of the next wait for *key* in seconds; 0 if no wait may follow.
 
         Args:
             most_s: Limit of the first wait.
-            needed_s: Known minimum duration of such a wait.
-            is_fault: Whether the state is a fault by itself, so that even the first wait is short.
+            needed_s: Known minimum duration of a wait for *key*.
+            is_fault: Whether the current state is itself a fault; even the first wait is then short.
         """
         times = self._times[key]
         if times >= GIVEN_UP_AFTER:
@@ -71,23 +71,23 @@ class FailedWaits:
         self._times[key] += 1
 
     def lift(self, key: Hashable, most: int, waited_s: float = 0.0) -> None:
-        """Records a successful wait of *waited_s* seconds, and lowers the count of failed ones to *most* at most."""
+        """Records a successful wait of *waited_s* seconds. *most*: new maximum for the count of failed waits."""
         self._times[key] = min(self._times[key], most)
         self._longest_s[key] = max(self._longest_s.get(key, 0.0), waited_s)
 
 
 SPENT = "the budget of builds is spent; raise --max-builds or max_builds"
 
-# Refusals for other reasons than a limit, and refusals that may be due to a limit.
+# Statuses of refusals: those that no limit causes, and those that a limit may cause.
 REFUSALS = frozenset({400, 401, 403, 404, 405, 413, 415, 422})
 LIMITS = frozenset({409, 429})
-# Operations that may end a build or change its content.
+# Operations that may end a build or replace its document.
 ENDS = frozenset({"cancelBuild", "deleteTemplate", "publishTemplate"})
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """Response to a call; operation and ref are empty outside the contract, status is 0 without a response."""
+    """Response to a call. *operation* and *ref* are empty outside the contract; *status* is 0 without a response."""
 
     call: Call
     operation: str
@@ -99,7 +99,7 @@ class Received:
 
     @property
     def state(self) -> str:
-        """Build status in the response: ``not_built`` if the version is missing, empty if there is no status."""
+        """Build status in the response: ``not_built`` for a missing version, empty without a status."""
         if self.operation == "getBuild" and self.status == 404:
             return "not_built"
         state = self.body.get("auto_build" if self.operation == "publishTemplate" else "status")
@@ -109,9 +109,9 @@ class Received:
 class Budget:
     """Builds and time that a run may still spend; thread-safe.
 
-    A build is reserved before each request that may begin one. It is returned if the response shows that none began.
-    After a refusal for a limit the reservation is uncertain until the next read of the version. Publishing is free
-    once a read after a publish has returned ``not_built``.
+    A build is reserved before each request that may begin a build. The reservation is released if the response shows
+    that no build began. After a 409 or 429, the reservation is uncertain until the next read of the version. Publishing
+    needs no reservation once a read after a publish shows ``not_built``.
 
     Attributes:
         builds: Remaining builds.
@@ -123,9 +123,9 @@ class Budget:
         self.until_at = until_at
         self._lock = threading.Lock()
         self._ready = set(ready)
-        # By version: uncertain reservations, each with its time and whether it was for publishing.
+        # By version: uncertain reservations, each with its time, and whether it was made for a publish.
         self._doubts: dict[str, list[tuple[float, bool]]] = {}
-        # By version: until when a build certainly runs, and pending requests that may end it.
+        # By version: until when a build certainly runs, and the number of open requests that may end the build.
         self._running: dict[str, float] = {}
         self._ending: Counter[str] = Counter()
         self._publishing_is_free = False
@@ -136,7 +136,7 @@ class Budget:
         return may_start(call) or (may_publish(call) and (asks_auto_build(call) or not self._publishing_is_free))
 
     def reserve(self, read: Callable[[str], None]) -> bool:
-        """Reserves a build if one is left; if not, *read* first gets the status of each uncertain version."""
+        """Reserves a build if one is left; may first *read* each version with uncertain reservations."""
         if self.builds <= 0:
             self.resolve(read)
         with self._lock:
@@ -150,18 +150,18 @@ class Budget:
             read(ref)
 
     def is_doubtful(self, ref: str) -> bool:
-        """Whether a status read of *ref* may return reserved builds."""
+        """Whether *ref* has uncertain reservations, which a status read may release."""
         return ref in self._doubts
 
     def sends(self, call: Call) -> None:
-        """Records that *call* is sent now; it may end a build."""
+        """Records that *call* is sent now, since a cancel, delete or publish may end a build."""
         if call.operation in ENDS:
             with self._lock:
                 self._ending[call.ref or ""] += 1
                 self._running.pop(call.ref or "", None)
 
     def receive(self, answer: Received, *, reserved: bool, lasts_s: float = 0.0) -> None:
-        """Updates the budget after one response; a build of the version takes at least *lasts_s* seconds."""
+        """Updates the budget after one response. *lasts_s*: minimum duration of a build of the version."""
         ref = answer.ref
         with self._lock:
             if answer.call.operation in ENDS:
@@ -209,7 +209,7 @@ class Budget:
             self._running.pop(ref, None)
 
     def _keep(self, doubts: Iterable[tuple[float, bool]]) -> None:
-        """Counts uncertain builds as begun; those for publishing are returned once publishing proves free."""
+        """Counts uncertain builds as begun; those for publishing are released once publishing needs no reservation."""
         self._kept_for_publishing += sum(published for _, published in doubts)
 
     def _trust_publishing(self) -> None:

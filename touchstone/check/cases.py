@@ -1,7 +1,7 @@
 """Cases of a run: their declarations, their order, and which of them a proof can skip.
 
-A fault is proven if the right claim is blamed and no other one. A proof that has found its fault therefore goes on
-until the general cases are done and two thirds of all other claims are judged. It skips cases that judge nothing new.
+A fault is proven if the right claim is blamed and no other one. Once its fault is found, a proof therefore
+completes the general cases and judges two thirds of all other claims. It skips cases that judge no new claim.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -17,7 +17,7 @@ FAIR_SHARE = 2 / 3
 
 @dataclass(frozen=True, slots=True)
 class Quarry:
-    """Goal of a proof: one broken claim for each glob in *breaks*, or for *any_one* of them."""
+    """Goal of a proof: a broken claim for each glob in *breaks*; with *any_one*, for at least one glob."""
 
     breaks: tuple[str, ...]
     any_one: bool = False
@@ -38,7 +38,7 @@ class Quarry:
         return self.is_found(broken) and had_a_chance >= FAIR_SHARE * len(others)
 
     def may_skip(self, case: Collection[str], broken: Collection[str], judged: Collection[str]) -> bool:
-        """Whether the goal is reached and a case that declares the claims *case* would judge nothing new."""
+        """Whether the goal is reached and a case with the claims *case* would judge no new claim."""
         return self.is_found(broken) and all(claim in judged or self.expects(claim) for claim in case)
 
 
@@ -56,11 +56,11 @@ class Declared:
 
     Attributes:
         id: Subject and name: ``test_cancel.py::test_in_flight[x]`` is ``cancel.in_flight[x]``.
-        builds: Maximum number of builds that it begins.
+        builds: Maximum number of builds that the case begins.
         requests: Approximate number of requests, without polls.
-        profile: The smallest profile that runs it.
-        is_given: Whether it is useful with ``publish = "never"`` as well.
-        is_once: Whether its body cannot be called again, such as that of a generated case.
+        profile: The smallest profile that runs the case.
+        is_given: Whether the case is useful with ``publish = "never"`` as well.
+        is_once: Whether the case cannot be repeated; a generated case cannot.
     """
 
     id: str
@@ -79,7 +79,7 @@ class Declared:
         return self.file not in (GENERAL_CASES, LAST_CASES)
 
     def place(self, quarry: Quarry | None) -> tuple[int, float]:
-        """Sort key in a proof: general cases, cases of expected claims, others by cost per claim, last cases."""
+        """Sort key in a proof: general cases, cases of expected claims, other cases by cost per claim, last cases."""
         if not self.may_be_left_out:
             return (0 if self.file == GENERAL_CASES else 3, 0)
         each = GENERATED_COSTS if self.file == GENERATED_CASES else 1

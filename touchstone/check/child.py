@@ -17,7 +17,7 @@ from touchstone.facts.redaction_guard import redact
 from touchstone.facts.runlog import follow
 from touchstone.types import Progress
 
-# Other variables, such as PYTEST_ADDOPTS or Locust's, may change which cases run, or how.
+# Other variables, such as PYTEST_ADDOPTS or Locust's, may change the selection or the execution of cases.
 PASSED_ON = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"),
@@ -25,7 +25,7 @@ PASSED_ON = frozenset(
         *("PYTHONDONTWRITEBYTECODE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "HYPOTHESIS_STORAGE_DIRECTORY"),
     }
 )
-# Signals that stop a run. SIGHUP arrives when the terminal closes; `nohup` makes it ignored.
+# Signals that stop a run. SIGHUP arrives when the terminal closes; `nohup` makes the process ignore SIGHUP.
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 POLL_S = 0.05
@@ -43,7 +43,7 @@ def child_environment(handover: Handover, environ: Mapping[str, str]) -> dict[st
 
 
 class Interrupted:
-    """Received stop signals: the last signal number (0 for none), and how many arrived."""
+    """Received stop signals: the last signal number (0 for none), and the number of signals."""
 
     def __init__(self) -> None:
         self.by = 0
@@ -55,7 +55,7 @@ class Interrupted:
         self.times += 1
 
     def insisted(self) -> Callable[[], bool]:
-        """Returns a function: whether another signal arrived after this call, while the run was stopping."""
+        """Returns a check for a further signal after this call. The first signal of a run does not count."""
         enough = max(self.times, 1) + 1
         return lambda: self.times >= enough
 
@@ -70,14 +70,14 @@ def watched(
     max_seconds: float | None,
     on_poll: Callable[[], None] = lambda: None,
 ) -> int:
-    """Runs *command* until it ends; returns its exit code, negative for a signal.
+    """Runs *command* until it ends and returns its exit code; a negative code is the signal that ended it.
 
     Args:
-        environment: Variables of the child; the lifeline's descriptor is added.
+        environment: Variables of the child; the descriptor of the lifeline pipe is added.
         output: File for stdout and stderr of the child.
         run_log: Run log that the child appends to; *progress* is called with each event.
         interrupted: Once set, the child receives SIGINT, and SIGKILL after CHILD_GRACE_S more seconds.
-        max_seconds: The same happens CHILD_GRACE_S after this time; None for no limit.
+        max_seconds: Time limit; CHILD_GRACE_S seconds later, the child receives these signals. None for no limit.
         on_poll: Called at each poll of the child, and once after its end.
 
     Raises:
@@ -152,7 +152,7 @@ def anew(path: Path) -> BinaryIO:
 
 
 def elsewhere() -> "tempfile.TemporaryDirectory[str]":
-    """A temporary working folder: modules in the user's folder could shadow ours, and Hypothesis writes files."""
+    """A temporary working folder: modules in the user's folder could shadow others, and Hypothesis writes files."""
     return tempfile.TemporaryDirectory(prefix="touchstone-", ignore_cleanup_errors=True)
 
 

@@ -45,7 +45,7 @@ def restricted_key_advice(target: TargetSettings) -> str:
 
 
 class Unsuited(Exception):
-    """The case cannot go on; its claims get *verdict* unless they were judged before."""
+    """The case cannot continue; those of its claims without a judgement get *verdict*."""
 
     def __init__(self, verdict: NoticeVerdict, reason: str) -> None:
         super().__init__(reason)
@@ -68,7 +68,7 @@ class Ledger:
             self.journal.intend(template.ref, template.owner)
 
     def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
-        """Records whether *template* is *gone*; *sure* is whether it certainly existed on the target."""
+        """Records an attempted removal. *gone*: whether it succeeded. *sure*: whether *template* certainly existed."""
         if gone and self.journal:
             self.journal.removed(template.ref, template.owner)
         self.write(template, "deleted" if gone else "left" if sure else "may-be-left")
@@ -82,7 +82,7 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """Open stream of a build log; *live* is whether the build ran at the start, *until* is set to stop."""
+    """Open stream of a build log; *live*: whether the build ran at the start. Setting *until* closes the stream."""
 
     live: bool = True
     future: "Future[Exchange]" = field(default_factory=Future)
@@ -97,7 +97,7 @@ class Following:
             return self.future.result()
 
     def leave(self) -> None:
-        """Stops following."""
+        """Closes the stream without a result."""
         self.until.set()
         self.future.cancel()
 
@@ -106,7 +106,7 @@ Standing = Literal["absent", "unsure", "there"]
 
 
 class Publications:
-    """Responses to publish requests by version, and whether the version may be on the target."""
+    """Responses to publish requests by version, and whether the target may have the version."""
 
     def __init__(self) -> None:
         self._answers: defaultdict[tuple[str | None, str], Counter[Standing]] = defaultdict(Counter)
@@ -114,11 +114,11 @@ class Publications:
         self._lock = threading.Lock()
 
     def taken_for(self, template: Template, sent: Template) -> None:
-        """Records that a server may store the document of *sent* as *template*."""
+        """Records that a server may store the document of *sent* under the name of *template*."""
         self._sent_as[template.ref, template.owner] = (sent.ref, sent.owner)
 
     def send(self, call: Call, send: Callable[[Call], Exchange]) -> Exchange:
-        """Sends *call* with *send* and records the response to a publish; Unsuited if it was not sent."""
+        """Sends *call* with *send* and records the response to a publish; raises Unsuited if *call* was not sent."""
         if call.operation != "publishTemplate":
             return send(call)
         # An invalid or missing key counts as the primary one.
@@ -145,7 +145,7 @@ class Publications:
                 answers[standing] += 1
 
     def standing(self, template: Template) -> Standing:
-        """Whether *template* was published, deletions aside; ``unsure`` if it was never sent."""
+        """Whether *template* was ever published, regardless of deletions; ``unsure`` if no publish was sent."""
         own = (template.ref, template.owner)
         answers = self._answers[self._sent_as.get(own, own)]
         if answers["there"]:
@@ -154,11 +154,11 @@ class Publications:
 
 
 _LOGS = {True: ("streamBuildEvents", "live"), False: ("streamBuildEvents", "at rest")}
-# Duration of following a log after too many failed waits for its end.
+# Seconds for which a log is followed after too many failed waits for its end.
 _GLANCE_S = 1.0
 _UNDOCUMENTED = "without a documented status"
 
-# A running build has to outlive the requests that are sent meanwhile; each takes about one latency.
+# A running build has to outlast the requests that are sent meanwhile; each request takes about one latency.
 SHORT_SLEEP_S, LONG_SLEEP_S = 0.15, 2.0
 SHORT_SLEEP_LATENCIES, LONG_SLEEP_LATENCIES = 12, 60
 
@@ -215,7 +215,7 @@ class Examination:
     # --- single requests ---------------------------------------------------------------------------------------------
 
     def send(self, call: Call) -> Exchange:
-        """Sends one request unchanged; Unsuited if settings or budget forbid it."""
+        """Sends one request unchanged; raises Unsuited if settings or budget forbid the request."""
         return self.publications.send(call, self._send)
 
     def _send(self, call: Call) -> Exchange:
@@ -258,7 +258,7 @@ class Examination:
             self._dying.add(ref)
 
     def retry_429(self, call: Call) -> Exchange:
-        """Sends a request and retries after each 429; Unsuited if that takes longer than patience_s."""
+        """Sends a request and retries after each 429; raises Unsuited if patience_s does not suffice."""
         key, waited_s = (call.operation, "429"), 0.0
         patience_s = self.waits.limit_s(key, self.target.patience_s)
         for wait_s in back_off_s():
@@ -313,7 +313,7 @@ class Examination:
             by: Account that reads, by default the template's owner.
 
         Raises:
-            Unsuited: too many waits for the end of the same state failed before.
+            Unsuited: too many earlier waits for the end of the same state failed.
         """
         most_s = self.target.build_timeout_s if within_s is None else within_s
         began = active_at = answered_at = self.transport.now()
@@ -373,12 +373,12 @@ class Examination:
         return exchange
 
     def ended(self, following: Following, ref: str) -> Exchange:
-        """Waits for the end of a build by its stream alone; Unsuited if earlier builds did not end."""
+        """Waits for the end of a build without status reads; raises Unsuited if too many earlier builds did not end."""
         most_s = self.target.build_timeout_s + self.target.cancel_timeout_s
         return self.closed(following, min(self._limit_s(ref, "building", most_s), self._log_s(most_s, live=True)))
 
     def followed(self, call: Call) -> Exchange:
-        """Follows the log of any version in this thread, for as long as a log may take to close."""
+        """Follows the log of any version in this thread, up to the time within which a log must close."""
         exchange = self.send(replace(call, stream_s=self._log_s(self.target.cancel_timeout_s, live=False)))
         if exchange.closed == "client":
             self.waits.add(_LOGS[False])
@@ -400,7 +400,7 @@ class Examination:
     def publish(
         self, template: Template, *, form: Form = "json", force: bool = False, auto_build: bool = False
     ) -> Exchange:
-        """Publishes *template* after its journal entry; any response is valid; Unsuited with ``publish = "never"``."""
+        """Writes a journal entry, then publishes *template*; raises Unsuited with ``publish = "never"``."""
         if self.target.publish == "never":
             raise Unsuited("not-applicable", PUBLISH_ADVICE)
         self.register(template)
@@ -425,7 +425,7 @@ class Examination:
     def published(
         self, purpose: str, *, sleep_s: float = 0.0, fails: bool = False, owner: Credential = "primary"
     ) -> Template:
-        """Publishes a new template; Unsuited if that fails."""
+        """Publishes a new template; raises Unsuited if the publish fails."""
         template = self.template(purpose, sleep_s=sleep_s, fails=fails, owner=owner)
         exchange = self.publish(template)
         if not 200 <= exchange.status < 300:
@@ -434,11 +434,11 @@ class Examination:
         return template
 
     def short(self, purpose: str, *, fails: bool = False, times: int = 1) -> Template:
-        """Publishes a template with a short build that still can be observed running, or one *times* as long."""
+        """Publishes a template whose build runs just long enough to be observed, or *times* as long."""
         return self.published(purpose, sleep_s=self.observable_s(times), fails=fails)
 
     def observable_s(self, times: int = 1) -> float:
-        """Seconds that a build has to sleep to be observed running, times *times*."""
+        """Seconds that a build has to sleep to be observed running, multiplied by *times*."""
         return min(times * self._sleep_s(SHORT_SLEEP_S, SHORT_SLEEP_LATENCIES), self.target.build_timeout_s / 2)
 
     def long(self, purpose: str, *, fails: bool = False, owner: Credential = "primary") -> Template:
@@ -450,7 +450,7 @@ class Examination:
         return round(self.stretch * (least_s + latencies * self.latency_s), 2)
 
     def ready(self, owner: Credential = "primary") -> Template:
-        """The ready version that cases share, built on first use; Unsuited if the build fails."""
+        """The ready version that cases share, built on first use; raises Unsuited if the build fails."""
         purpose = f"ready-{owner}"
         if self._not_ready.count(purpose) == READY_TRIES:
             raise Unsuited("could-not-run", f"none of {READY_TRIES} builds of the shared version became ready")
@@ -472,7 +472,7 @@ class Examination:
         return given(self.target.templates.buildable[0])
 
     def unknown(self, part: str = "version", like: Template | None = None) -> str:
-        """A missing ref: differs from *like* (default: the shared version) in version, name or namespace."""
+        """Returns a missing ref: *like* (default: the shared version) with another version, name or namespace."""
         name = f"touchstone-{self.run_id}-absent"
         if part == "name":
             return f"default/{name}@{VERSION}"
@@ -482,7 +482,7 @@ class Examination:
     # --- leaving nothing behind --------------------------------------------------------------------------------------
 
     def quieten(self) -> None:
-        """Cancels builds and streams of the last case, so that the next one has the whole capacity."""
+        """Ends builds and streams of the last case, so that the next case has the whole capacity."""
         for following in self._followings:
             following.leave()
         for following in self._followings:

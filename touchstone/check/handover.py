@@ -1,4 +1,4 @@
-"""Hand-over from a run to its child process, in an environment variable because it holds keys; and the lifeline."""
+"""Hand-over of data from a run to its child process. The data include keys: they are in an environment variable."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ HANDOVER = "TOUCHSTONE_CHILD"
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """Hand-over to any child: the settings with keys, and the path of a run log that has its header."""
+    """Data for any child process: the settings with keys, and the path of a run log that already has a header."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
     # Name of the child in errors, and the command to run instead.
@@ -34,7 +34,7 @@ class Handover:
 
     @classmethod
     def received(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """The hand-over that this process received; UsageError if it was started by hand."""
+        """The hand-over that this process received; raises UsageError if a user started the process by hand."""
         try:
             found: Self = TypeAdapter(cls).validate_python(json.loads(environ.get(HANDOVER) or ""))
         except (ValueError, RecursionError):  # the value may hold keys: keep it out of the message
@@ -46,7 +46,7 @@ class Handover:
 
 LIFELINE_VARIABLE = "TOUCHSTONE_LIFELINE_FD"
 
-UNWRITTEN = 74  # Exit code of a child that could not write to its run log any more
+UNWRITTEN = 74  # Exit code of a child that can no longer write to its run log
 BARRED = 75  # Exit code of a child whose main key may neither publish nor build
 ORPHANED = 3  # Exit code of a process whose parent died: anything but a pass
 
@@ -84,7 +84,7 @@ CHECK = Errand()
 
 @dataclass(frozen=True, slots=True)
 class CheckHandover(Handover):
-    """Hand-over to the contract tests; with a *quarry* they stop once it is found."""
+    """Data for the contract tests; the goal of a proof (*quarry*) stops them once it is reached."""
 
     run_id: str = ""
     latency_s: float = 0.0
@@ -93,7 +93,7 @@ class CheckHandover(Handover):
 
 
 def hold_lifeline(environ: Mapping[str, str], *, under_gevent: bool = False) -> None:
-    """Ends this process as soon as its parent is gone; *under_gevent* is for Locust processes."""
+    """Ends this process once its parent is gone, which closes the lifeline pipe. Locust needs *under_gevent*."""
     number = environ.get(LIFELINE_VARIABLE)
     if number and under_gevent:
         import gevent  # noqa: PLC0415 - only where Locust runs

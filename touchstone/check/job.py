@@ -34,7 +34,7 @@ from touchstone.types import Conclude, Progress
 
 # --- the embedded twin -----------------------------------------------------------------------------------------------
 
-# Wide limits that do not slow down a check, but still apply after a stall of the machine.
+# Limits wide enough not to slow down a check, and tight enough to be reached on a slow machine.
 EMBEDDED_TWIN = TwinSettings(
     build_s=0.05, settle_s=0.04, rate=RateLimit.parse("30/1"), capacity=4, digest_scope="content"
 )
@@ -42,7 +42,7 @@ EMBEDDED_TWIN = TwinSettings(
 RECORDED_TWIN = dataclasses.replace(
     EMBEDDED_TWIN, settle_s=0.2, rate=RateLimit.parse("10/1"), capacity=2, latency_s=0.005, seed=1
 )
-# Limits that reject a storm or the greedy key of two, but not a moderate client.
+# Limits that reject a burst, and the greedy one of two keys, but not a moderate client.
 LOAD_TWIN = dataclasses.replace(EMBEDDED_TWIN, rate=RateLimit.parse("12/1"))
 BUILD_TIMEOUT_S = 10.0
 CANCEL_TIMEOUT_S = 3.0
@@ -50,7 +50,7 @@ RESTRICTED_REF = "default/legacy-demo@1.0.0"
 
 
 def at_twin(settings: Settings, url: str) -> Settings:
-    """Settings for a twin at *url*: its keys, its restricted template, and shorter timeouts."""
+    """Settings for a twin at *url*, with the keys and the restricted template of the twin, and shorter timeouts."""
     keys = {account.name: account.key for account in DEFAULT_ACCOUNTS}
     target = dataclasses.replace(
         settings.target,
@@ -67,7 +67,7 @@ def at_twin(settings: Settings, url: str) -> Settings:
 
 @contextmanager
 def at_target(settings: Settings, twin: TwinSettings) -> Iterator[Settings]:
-    """Settings of a reachable target: starts the embedded twin; other targets stay unchanged."""
+    """Yields settings of a reachable target: starts the embedded twin, or leaves another target unchanged."""
     if not settings.target.embedded:
         yield settings
         return
@@ -77,7 +77,7 @@ def at_target(settings: Settings, twin: TwinSettings) -> Iterator[Settings]:
 
 # --- how a run log begins and ends ------------------------------------------------------------------------------------
 
-# Subfolder for the earlier run logs of a reused report folder, each by its run id.
+# Subfolder for the earlier run logs of a reused report folder, each named by its run id.
 EARLIER = "earlier"
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
@@ -88,7 +88,7 @@ def new_run_id() -> str:
 
 
 def new_log(folder: Path) -> Path:
-    """Returns the path of a new run log in *folder*; moves an earlier one to EARLIER. Errors: see `make_folder`."""
+    """Returns the path of a new run log in *folder*; moves an earlier one to EARLIER. Raises like `make_folder`."""
     run_log = folder / "runlog.jsonl"
     make_folder(folder)
     with _written_in(folder):
@@ -102,7 +102,7 @@ def new_log(folder: Path) -> Path:
 
 
 def make_folder(folder: Path) -> None:
-    """Creates a report folder; UsageError if the path is not a folder, OutputError if that fails otherwise."""
+    """Creates a report folder; raises UsageError if the path is another file, OutputError if creation fails."""
     with _written_in(folder):
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -117,7 +117,7 @@ def _written_in(folder: Path) -> Iterator[None]:
 
 
 def folder_name(text: str, place: str, option: str) -> str:
-    """Returns *text* if it is a valid folder name; UsageError with *place* and advice about *option* if not."""
+    """Returns *text* if it is a valid folder name; else raises UsageError that names *place* and *option*."""
     if not _FOLDER.fullmatch(text):
         found = f"{place}: {quoted(text)} is not a valid folder name"
         raise UsageError(f"{found}; expected letters, digits, ., - and _; give {option}")
@@ -145,7 +145,7 @@ def write_header(
     also: Iterable[str] = (),
     known: tuple[str, ...] = (),
 ) -> None:
-    """Writes the header of a run log; *also* are additional claims, *known* are claims known to be broken."""
+    """Writes the header of a run log; *also*: additional claims; *known*: claims known to be broken."""
     target = settings.target
     kind: TargetKind = "embedded" if target.embedded else "recording" if errand.mode == "replay" else "url"
     header = Header(
@@ -181,7 +181,7 @@ def finish(runlog_path: Path, footer: Footer) -> Footer:
 
 
 def utc() -> str:
-    """The current time as reports show it."""
+    """The current time in the format of the reports."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -206,7 +206,7 @@ class Outcome:
 
 
 class Job(ABC):
-    """One run in its parent process; while it runs, *settings* are those of a reachable target."""
+    """One run, in the parent process. During the run, *settings* have the URL of a reachable target."""
 
     errand: Errand = CHECK
     twin: TwinSettings = EMBEDDED_TWIN
@@ -230,7 +230,7 @@ class Job(ABC):
 
     @abstractmethod
     def work(self) -> Footer:
-        """Does the work between header and footer; returns a footer with the reason if it did not finish."""
+        """Does the work between header and footer; returns a footer with the reason if the run did not finish."""
 
     @abstractmethod
     def clear(self) -> bool:
@@ -241,7 +241,7 @@ class Job(ABC):
         return footer
 
     def run(self, argv: Sequence[str], conclude: Conclude) -> Outcome:
-        """Runs the job; UsageError for an invalid report folder, OutputError if results cannot be written."""
+        """Runs the job; raises UsageError for an invalid report folder, OutputError if results cannot be written."""
         new_log(self.folder)
         began = time.monotonic()
         with signals() as self.interrupted:  # until the end: an interrupted run is reported too
@@ -276,7 +276,7 @@ class Job(ABC):
         max_seconds: float | None,
         on_poll: Callable[[], None] = lambda: None,
     ) -> int:
-        """Runs the child process to its end, see `watched`; returns its exit code, negative for a signal."""
+        """Runs the child process until it ends; returns the exit code of `watched`."""
         state = self.settings.state_dir
         tables = {"HYPOTHESIS_STORAGE_DIRECTORY": str((state.parent if state else self.folder) / "hypothesis")}
         environment = tables | child_environment(handover, os.environ)

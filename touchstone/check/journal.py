@@ -1,4 +1,4 @@
-"""Journal of a run: an entry precedes each creation; locked while the run lives, deleted when all is removed."""
+"""Journal of a run: lists each template before its creation. Locked during the run; deleted once all is removed."""
 
 import contextlib
 import fcntl
@@ -28,7 +28,7 @@ class JournalState:
 
     Attributes:
         run_id: Empty without a valid header.
-        owners: By template that may exist, in order of creation: the roles of the keys that created it.
+        owners: By template that may exist, in order of creation: roles of the keys that created the template.
         builds: Versions with a possibly running build, including templates that the run did not create.
     """
 
@@ -60,8 +60,8 @@ class JournalState:
         return state
 
     def take(self, step: str, ref: str, by: str = "") -> None:
-        """Applies one line; *by* is the role of the key; an empty one removes for all keys."""
-        if step in {"intend", "created"}:  # earlier versions wrote both
+        """Applies one line. *by*: role of the key; an empty role removes the template for all keys."""
+        if step in {"intend", "created"}:  # earlier versions of Touchstone wrote both
             self.owners.setdefault(ref, {}).update({by: None} if by else {})
         elif step == "started":
             self.builds[ref] = None
@@ -142,7 +142,7 @@ class Journal:
 
     @classmethod
     def resume(cls, leftover: JournalState) -> Self | None:
-        """Opens and locks the journal of a dead run; None if another process locked or deleted it meanwhile."""
+        """Opens and locks the journal of a dead run; None if another process locked or deleted the file meanwhile."""
         descriptor = _opened(leftover.path, os.O_RDWR | os.O_APPEND)
         if descriptor is None:
             return None
@@ -241,7 +241,7 @@ def _opened(path: Path, flags: int) -> int | None:
             stack.callback(os.close, descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             found = os.fstat(descriptor)
-            # Its run may have deleted the file between open and lock.
+            # The run of the journal may have deleted the file between open and lock.
             if _why_not(found) or not os.path.samestat(found, path.stat()):
                 return None
         except OSError:
@@ -251,7 +251,7 @@ def _opened(path: Path, flags: int) -> int | None:
 
 
 def _why_not(found: os.stat_result) -> str:
-    """Why a file is not accepted as a journal of this user; empty if it is."""
+    """Why a file is rejected as a journal of this user; empty for an accepted file."""
     if not stat.S_ISREG(found.st_mode):
         return "is not a regular file"
     if found.st_uid != os.geteuid():

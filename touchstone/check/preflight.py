@@ -79,7 +79,7 @@ def _is_from_api(exchange: Exchange) -> bool:
 
 
 def _knows_the_path(transport: Transport, exchange: Exchange) -> bool:
-    """Whether an unknown path gets another error: an error object alone does not identify the API."""
+    """Whether an unknown path gets a different error; an error object alone does not identify the API."""
 
     def error_of(one: Exchange) -> tuple[int, str]:
         # Some servers repeat the path in the error; that difference does not count.
@@ -89,7 +89,7 @@ def _knows_the_path(transport: Transport, exchange: Exchange) -> bool:
 
 
 def check_given(transport: Transport, target: TargetSettings) -> None:
-    """Reads each configured version that the run uses; TargetError if both its resources return 404."""
+    """Reads each configured version that the run uses; raises TargetError if its build and its template return 404."""
     templates = target.templates
     used: list[tuple[str, str, Credential]] = []
     if target.publish == "never":
@@ -105,11 +105,11 @@ def check_given(transport: Transport, target: TargetSettings) -> None:
 
 
 UPGRADE_REQUIRED = "UPGRADE_REQUIRED"
-MORE_TRIES = 2  # A server may refuse a valid key at times: so many more attempts have to fail as well
+MORE_TRIES = 2  # A server may refuse a valid key at times: this many more attempts have to fail as well
 
 
 class PlanWatch:
-    """Detects a main key below the Scale plan: the target refuses all its publishes and starts."""
+    """Detects a main key below the Scale plan: the target refuses all publishes and starts with the key."""
 
     def __init__(self) -> None:
         self.is_barred = False
@@ -124,7 +124,7 @@ class PlanWatch:
             self._refusals += exchange.status == 403 and exchange.body.get("code") == UPGRADE_REQUIRED
 
     def settle(self, exam: Examination) -> bool:
-        """If the key was only refused so far, tries other contents; returns whether the key is barred."""
+        """Tries again if all publishes and starts were refused; returns whether the key is below the Scale plan."""
         if self._in_doubt() and not self.is_barred:
             before, refs = self._refusals, exam.target.templates.buildable
             with contextlib.suppress(Unsuited):
@@ -141,7 +141,7 @@ class PlanWatch:
 
 
 def barred(target: TargetSettings) -> str:
-    """Reason why a run with such a key was stopped, and what to do."""
+    """Reason why a run with a key below the Scale plan was stopped, and what to do."""
     return (
         f"the account of {target.key_sources.primary} is below the Scale plan, or the server treats it so by mistake "
         f"(each publish or start is answered with 403 {UPGRADE_REQUIRED}); use a key of a Scale account; a key below "

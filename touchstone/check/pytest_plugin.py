@@ -58,7 +58,7 @@ def _selected(glob: str) -> frozenset[str]:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Generator[None, object, object]:
-    """Skips the generation of cases without a selected claim; generating them is slow."""
+    """Skips the generation of cases without a selected claim, since generation is slow."""
     collected = yield
     declared = {claim for mark in getattr(obj, "pytestmark", ()) if mark.name == "claims" for claim in mark.args}
     selected = _selected(collector.config.stash[HANDOVER].settings.claims_glob)
@@ -81,7 +81,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _choose(config: pytest.Config, handover: CheckHandover, items: list[pytest.Item]) -> None:
-    """Keeps the profile's cases of selected claims, in running order; a plan writes them to its file and runs none."""
+    """Keeps the profile's cases of selected claims, in running order; a plan only lists them in a file."""
     settings, quarry = handover.settings, handover.quarry
     selected = _selected(settings.claims_glob)
     small = [i for i in items if PROFILES.index(i.stash[CASE].profile) <= PROFILES.index(settings.profile)]
@@ -154,7 +154,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         _need_publishing(run, case)
         yield
     except Unsuited as unsuited:
-        # A recording suits its scenario: if not, the recording was changed.
+        # A recording has all responses that its scenario needs; if not, the recording was changed.
         outcome, message = "error" if run.is_replay else "skipped", unsuited.reason
         run.notice(case, unsuited.verdict, unsuited.reason)
         pytest.skip(unsuited.reason)
@@ -202,7 +202,7 @@ def _concluded(run: Run, case: Declared, *, interrupted: bool) -> list[Finding]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
-    """Runs the body of a case, and again with longer builds if a declared claim was not judged."""
+    """Runs the body of a case; repeats it with longer builds if a declared claim was not judged."""
     run, case = pyfuncitem.config.stash[RUN], pyfuncitem.stash[CASE]
     try:
         result = yield

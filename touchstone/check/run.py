@@ -112,7 +112,7 @@ class Run:
         """Judges postponed exchanges; only a replay has any."""
 
     def add(self, judgements: list[Judgement]) -> None:
-        """Adds judgements of another judge, except breaches in exchanges that a rule found broken already."""
+        """Adds judgements of another judge; omits findings about exchanges that already have a finding of a rule."""
         with self._lock:
             known = {judgement.evidence[-1] for judgement in self._judgements if judgement.outcome == "broken"}
             self._judgements += [j for j in judgements if j.outcome != "broken" or j.evidence[-1] not in known]
@@ -147,7 +147,7 @@ class Run:
         return quarry is not None and quarry.is_found(self._broken)
 
     def can_do_without(self, case: Sequence[str]) -> bool:
-        """Whether the run is a proof that does not need a case on these claims; see `cases.py`."""
+        """Whether the run is a proof that does not need a case with these claims; see `cases.py`."""
         quarry = self.handover.quarry
         return quarry is not None and (
             quarry.may_stop(self._broken, self._clear, self.selected)
@@ -162,13 +162,13 @@ class Run:
                 self._clear.add(claim)
 
     def unclear(self, claims: Sequence[str]) -> list[str]:
-        """Claims of *claims* that apply to the target and have no judgement yet."""
+        """Those of *claims* that apply to the target and have no judgement yet."""
         lacking = self.lacking()
         wanted = (self.selected[claim] for claim in claims if claim in self.selected)
         return [c.id for c in wanted if c.id not in self._clear and not any(lacking[need] for need in c.needs)]
 
     def lacking(self) -> dict[str, str]:
-        """Advice on each need that the target does not meet, by need; empty for a need that it meets."""
+        """Advice by need; empty for a need that the target meets."""
         target = self.settings.target
         return {
             "publish": PUBLISH_ADVICE if target.publish == "never" else "",

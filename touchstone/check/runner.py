@@ -77,7 +77,7 @@ class _Check(Job):
         return REACHED_ITS_END if ended in (0, 1, 5) else self.ended_with(ended)
 
     def clear(self) -> bool:
-        """Removes leftovers of a child that did not finish; the journal keeps what cannot be removed."""
+        """Removes leftovers of a child that did not finish; the journal keeps templates that cannot be removed."""
         if self.errand.mode == "replay":
             return True
         try:
@@ -91,7 +91,7 @@ class _Check(Job):
 
 
 def plan(settings: Settings, folder: Path, errand: Errand = CHECK) -> str:
-    """Returns the cases of a run as JSON text; sends nothing. UsageError if cases or baseline are unreadable."""
+    """Returns the cases of a run as JSON text; sends nothing. Raises UsageError if cases or baseline are unreadable."""
     _known(settings, errand, ledger_of_claims.load())
     path = folder / "plan.json"
     handover = CheckHandover(settings, str(path.absolute()), errand=replace(errand, mode="plan"))
@@ -104,7 +104,7 @@ def plan(settings: Settings, folder: Path, errand: Errand = CHECK) -> str:
 
 
 def _known(settings: Settings, errand: Errand, ledger: Ledger) -> tuple[str, ...]:
-    """Claims of the baseline; none outside a check."""
+    """Claims of the baseline; empty unless the run is a check."""
     return read_baseline(settings.baseline, ledger) if settings.baseline and errand.mode == "run" else ()
 
 
@@ -112,7 +112,7 @@ def _command(errand: Errand) -> list[str]:
     return [sys.executable, "-m", "pytest", *pytest_arguments(errand)]
 
 
-_GENERATORS = ("_hypothesis_pytestplugin", "schemathesis.pytest.plugin")  # Scenarios do not need these
+_GENERATORS = ("_hypothesis_pytestplugin", "schemathesis.pytest.plugin")  # Plugins that scenarios do not need
 # Other installed plugins may reorder cases; the search for leaked resources costs time.
 _PLUGINS = ("touchstone.check.pytest_plugin", "no:unraisableexception", "no:threadexception")
 

@@ -30,7 +30,7 @@ from touchstone.target.call import Call, may_publish
 
 MAX_EXAMPLES = {"quick": 3, "standard": 12, "thorough": 100}
 
-WILD_EVERY = 3  # One in so many generated paths stays unchanged; the others get the shared ready version
+WILD_EVERY = 3  # One in this many generated paths stays unchanged; the other paths get the shared ready version
 
 _MEDIA_TYPE = "http.json-media-type"
 _RETRY_AFTER = "limit.retry-after-is-valid"
@@ -55,7 +55,7 @@ CHECKS: dict[str, tuple[Any, dict[str, str], str]] = {
     ),
 }
 
-# Text that a server may accept as a version; other text stays, and is refused.
+# Text that a server may accept as a version. Other text is left in place, since a server rejects it.
 _VERSION = re.compile(r"\s*v?\d")
 _OURS = frozenset({"authorization", "content-length", "host", "connection", "user-agent", "accept-encoding"})
 
@@ -75,7 +75,7 @@ def load_schema(seed: int, profile: str, *, publishes: bool = True) -> BaseSchem
 
 
 def send_case(exam: Examination, case: "Case[Any]", number: int) -> Exchange | None:
-    """Sends case *number* of an operation; None if it could change templates of others."""
+    """Sends case *number* of an operation; None if the request could change templates of others."""
     _aim(exam, case, number)
     arguments = case.as_transport_kwargs(base_url="http://touchstone.invalid")
     known = {name: arguments.get(name) for name in ("method", "url", "headers", "json", "data")}
@@ -167,7 +167,7 @@ def _aim(exam: Examination, case: "Case[Any]", number: int) -> None:
 
 
 def _renamed(exam: Examination, body: bytes, number: int) -> tuple[bytes, Template | None]:
-    """Replaces the name in a document by one of this run; returns it unchanged and None if it has no name."""
+    """Replaces the name in a document by a name of this run; without a name, returns *body* unchanged, and None."""
     try:
         document = yaml.safe_load(body)
     except (yaml.YAMLError, ValueError, RecursionError):

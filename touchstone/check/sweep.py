@@ -1,4 +1,4 @@
-"""Sweep after killed runs: removes versions with names of the run, if its journal is writable by this user alone."""
+"""Sweep: removes the versions that killed runs left, if only this user can write the journal of the run."""
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
@@ -21,7 +21,7 @@ OWNERS: tuple[Credential, ...] = ("primary", "second", "restricted")
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """Result for one journal: refs removed, gone before, or left with a reason; *silent* if nothing responded."""
+    """Result for one journal: refs removed, already gone, or left with a reason. *silent*: no response at all."""
 
     url: str
     removed: tuple[str, ...] = ()
@@ -76,7 +76,7 @@ class _Left(Exception):
 
 
 class _NoKey(_Left):
-    """The key of an account that may have the version is missing or refused; the text has key and advice."""
+    """The key of an account that may have the version is missing or refused; the text names the key, with advice."""
 
 
 class _Sweeper:
@@ -112,7 +112,7 @@ class _Sweeper:
         return Swept(leftover.target_url, tuple(removed), tuple(gone), left, silent=self._silent > 0)
 
     def _remove(self, ref: str) -> bool:
-        """Removes the version for each possible account; returns whether it existed. _Left if it may still exist."""
+        """Removes the version for each possible account; returns whether it existed. Raises _Left on failure."""
         known = [role for role in OWNERS if role in self._leftover.owners[ref]]
         found, why, no_key = False, "", ""
         for role in known or OWNERS:
@@ -129,7 +129,7 @@ class _Sweeper:
         return found
 
     def _removed_as(self, ref: str, role: Credential) -> bool:
-        """Removes the version of one account; returns whether it existed. _NoKey without a key, _Left on failure."""
+        """Removes one account's version; returns whether it existed. Raises _NoKey without a key, _Left on failure."""
         target = self._exam.target
         key, source = f"{role}_api_key".removeprefix("primary_"), getattr(target.key_sources, role)
         if not target.keys().get(role):
@@ -147,7 +147,7 @@ class _Sweeper:
         return True
 
     def _send(self, operation: str, ref: str, role: Credential) -> Exchange:
-        """Sends one request; _Left without a response, or after too many 429."""
+        """Sends one request; raises _Left without a response, or after too many 429 responses."""
         if self._silent >= SILENT_REMOVALS:
             raise _Left(self._error)
         try:

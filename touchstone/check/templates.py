@@ -18,7 +18,7 @@ Form = Literal["json", "yaml", "sugar", "shuffled"]
 VERSION = "1.0.0"
 
 _EXIT_STATUSES = (1, 2, 127, 255)
-# Endings of the lines of a build, in turn.
+# Line n of the output of a build has ending n, modulo the number of endings.
 _ENDINGS = ("", " größer ☃ 日本", ' {"step": [1, "two"]}', " data: more", " it's done", " <b>&amp;</b>", " id: 7: #")
 
 # Hardware in the short form (templates/schema#sugar).
@@ -40,10 +40,10 @@ class Template:
         extras: Further sections of the document, and keys of its sections ``template`` and ``build``.
         halved: Whether half of the sleep comes after the output.
         more_lines: Lines of output after the first one, printed at once.
-        silent: Whether the build prints nothing; it then has only the steps to sleep and to fail.
-        marker: Text in the output, or in the environment of a silent build; unique to this content.
-        owner: Account that publishes it.
-        edition: Number of the content under one ref.
+        silent: Whether the build prints nothing; the build then has only the steps to sleep and to fail.
+        marker: Text in the output, or in the environment of a silent build; unique to this document.
+        owner: Account that publishes the version.
+        edition: Number of the document under one ref.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Template:
         return self.sleep_s / 2 if self.halved else 0.0
 
     def revised(self) -> "Template":
-        """The same ref with other content."""
+        """Another document for the same ref."""
         edition = self.edition + 1
         return replace(self, edition=edition, marker=f"{self.marker.partition('.')[0]}.{edition}")
 
@@ -113,7 +113,7 @@ class Template:
         return {"api_version": "orgo.ai/v1"} | head | rest | mark | ({"build": build} if build else {})
 
     def content_key(self) -> str:
-        """Identity of the content: equal documents in any form have equal keys."""
+        """Key of the document: equal documents have equal keys, in any form."""
         return hashlib.sha256(json.dumps(self.document(), sort_keys=True).encode()).hexdigest()[:16]
 
     def note(self) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def is_own(ref: str, run_id: str) -> bool:
 
 
 def given(ref: str) -> Template:
-    """An existing template, of which only the ref is known."""
+    """Returns an existing template; only its ref is known."""
     namespace, _, rest = ref.partition("/")
     name, _, version = rest.rpartition("@")
     return Template(name, version, 0.0, False, "", namespace=namespace)
@@ -152,7 +152,7 @@ def publish_call(
     """The request that publishes *template*.
 
     Args:
-        wrapped: Send ``{"namespace", "name", "version", "template"}`` instead of the raw document (ambiguity 35).
+        wrapped: Send ``{"namespace", "name", "version", "template"}`` instead of the raw document (ambiguity 7.35).
         form: Serialisation of the raw document; a wrapped one is always JSON.
     """
     switches = {"force": force, "auto_build": auto_build}

@@ -1,4 +1,4 @@
-"""The commands `check`, which judges a target, and `sweep`, which removes what killed runs left on it."""
+"""The commands `check`, which judges a target, and `sweep`, which removes leftovers of killed runs."""
 
 import sys
 import tempfile
@@ -97,7 +97,7 @@ class Sweep(Place):
             for ref, why in one.left.items():
                 reasons[why].append(ref)
         for why, refs in reasons.items():
-            more = f" and {len(refs) - 3} more" if len(refs) > 3 else ""  # the journal lists all
+            more = f" and {len(refs) - 3} more" if len(refs) > 3 else ""  # the journal lists all leftovers
             say_fitted(out, f"could not be removed: {', '.join(refs[:3])}{more}: {why}")
         removed, gone, left = (sum(len(getattr(one, part)) for one in swept) for part in ("removed", "gone", "left"))
         ending = f"{removed} templates removed, {left} left"

@@ -92,7 +92,7 @@ class Report(BaseModel):
 
 
 def latest(reports: Path) -> Report | None:
-    """Reads the report.json of the run that ended last, in *reports* or one folder below; None without a valid one."""
+    """Reads the report.json of the run that ended last, in *reports* or a folder in it; None without a valid file."""
     found: list[tuple[datetime, Report]] = []
     for path in [*reports.glob("report.json"), *reports.glob("*/report.json")]:
         try:

@@ -57,7 +57,7 @@ def init(
 
 
 def _check_free(names: list[str], *, force: bool) -> None:
-    """UsageError if a file exists or pyproject.toml has settings, unless *force* is given."""
+    """Raises UsageError if a file exists or pyproject.toml has settings, unless *force* is set."""
     taken = [name for name in names if Path(name).exists()]
     if taken and not force:
         exist, them = ("exists", "it") if len(taken) == 1 else ("exist", "them")

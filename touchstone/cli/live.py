@@ -20,7 +20,7 @@ from touchstone.facts.sample import UNSENT, Histogram, Window
 from touchstone.facts.wording import brief, describe_chance, figure, plural
 from touchstone.loadgen.metrics import LASTING, Kind, is_answer, kind_of
 from touchstone.report import github
-from touchstone.report.probe_sentences import describe_family
+from touchstone.report.probe_sentences import describe_family, describe_stage, describe_stimulus
 from touchstone.report.terminal import say as say_fitted
 from touchstone.report.terminal import table
 from touchstone.report.text import write as write_text
@@ -134,7 +134,7 @@ class LoadState:
         return sum(outcomes.total() - outcomes[UNSENT] for outcomes in self.counts.values())
 
     def line(self) -> str:
-        """The state in one line."""
+        """The state of the load run in one line."""
         kinds: Counter[Kind] = Counter()
         for outcomes in self.counts.values():
             for outcome, count in outcomes.items():
@@ -149,14 +149,14 @@ class LoadState:
         return ", ".join(parts)
 
     def picture(self) -> str:
-        """The state with a line for each operation."""
+        """The state of the load run, with a line for each operation."""
         if not self.scenario:
             return self.set_up or "starting"
         lines = [f"{self.scenario} {self.line()}, builds in flight {self.builds}"]
         for operation, outcomes in sorted(self.counts.items()):
             times, sent = self.times[operation], outcomes.total() - outcomes[UNSENT]
             parts = [f"{count:,} {outcome}" for outcome, count in sorted(outcomes.items())]
-            parts += [f"{figure(sent / max(1, self.at_s))} a second"]
+            parts += [f"{figure(sent / max(1, self.at_s))} per second"]
             parts += [f"p{100 * share:g} {brief(times.quantile_s(share))}" for share in (0.5, 0.99) if times.cells]
             lines.append(f"  {operation}: {', '.join(parts)}")
         lines += [f"late or lost: worker {', '.join(map(str, sorted(self.behind)))}"] if self.behind else []
@@ -187,10 +187,13 @@ def _probe_lines(event: dict[str, Any], belief: dict[str, Any]) -> tuple[str, st
         case "progress":
             return f"{event['doing']}: {event['done']} of {event['of']}", ""
         case "stimulus":
-            return f"stimulus {event['number']}", f"{event['number']}: {event['name']}; {_candidates(belief)}"
+            return (
+                f"stimulus {event['number']}",
+                f"{event['number']}: {describe_stimulus(event['name'])}; {_candidates(belief)}",
+            )
         case "trial":
             now, reads = f"trial {event['number']}", plural(event["arrivals"], "read")
-            return now, f"{now}: {event['stage']}, {reads} at {figure(event['rate_per_s'])} a second"
+            return now, f"{now}: {describe_stage(event['stage'])}, {reads} at {figure(event['rate_per_s'])} per second"
         case "tried":
             outcome, mark = event["outcome"], event["mark"]
             late = f", sent late by {brief(outcome['late_p99_s'])} at p99" if mark == "late" else ""
@@ -214,7 +217,7 @@ def _candidates(belief: dict[str, Any]) -> str:
 
 
 def print_plan(text: str, settings: Settings, console: Console, *, shared: bool = True) -> None:
-    """Prints a plan of contract tests: a row per case, then the totals; *shared* if the cases share ready versions."""
+    """Prints a plan of contract tests: cases, then totals. *shared*: whether the cases share ready versions."""
     cases: list[dict[str, Any]] = json.loads(text)
     target, rows = settings.target, list[dict[str, Any]]()
     ready = (0 if not target.templates.buildable else 1) if target.publish == "never" else 2
@@ -243,7 +246,7 @@ def print_plan(text: str, settings: Settings, console: Console, *, shared: bool 
 def print_report(
     run_log: Path, folder: Path, console: Console, before: Callable[[View], str] | None = None, **how: bool
 ) -> None:
-    """Prints the report of a run after a line of *before*, also to GitHub Actions; passes *how* to `write_text`."""
+    """Prints the line of *before*, then the report, also to GitHub Actions. *how*: options of `write_text`."""
     say(console, f"report: {folder / 'report.html'}\n")
     run = view(read(run_log))
     github.publish(run, folder)

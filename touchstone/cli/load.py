@@ -108,7 +108,7 @@ class Load(SeededRun):
         arrivals = self._arrivals(chosen)
         duration_s = chosen.duration_s if self.duration is None else self.duration
         curve = parse(arrivals, duration_s) if arrivals.startswith("trace:") and self.duration is None else None
-        if isinstance(curve, Trace):  # to its end
+        if isinstance(curve, Trace):  # the whole trace
             duration_s = float(math.floor(curve.at_s[-1]) + 1)
         usual = {name: getattr(chosen, name) for name in ("builds", "watchers", "build_s", "lines")} | {"users": USERS}
         given = {name: value for name in usual if (value := getattr(self, name)) is not None}
@@ -127,7 +127,7 @@ class Load(SeededRun):
         return options
 
     def _check_used(self, chosen: Scenario) -> None:
-        """UsageError if a flag has no effect on the scenario."""
+        """Raises UsageError if a flag has no effect on the scenario."""
         for flag in ("rate", "arrivals", "mix", "builds", "watchers", "build-s", "lines"):
             value = getattr(self, flag.replace("-", "_"))
             if value is not None and not chosen.uses(flag):
@@ -188,7 +188,7 @@ _ANYWHERE = "http://127.0.0.1:1"
 
 
 def print_plan(plan: Plan, settings: Settings, launch: runner.Launch, console: Console) -> None:
-    """Prints the schedule by second, and its cost; UsageError if the plan is not allowed."""
+    """Prints the schedule by second, and its cost; raises UsageError if the plan is not allowed."""
     runner.check_terms(settings, plan, launch)
     options, target = plan.options, settings.target
     timed = at_twin(settings, _ANYWHERE).target if target.embedded else target

@@ -65,7 +65,7 @@ class Place:
     report_dir: ReportDir = None
 
     def settings(self, doing: str, builds: int | None = None) -> Settings:
-        """Merged settings, see `config.load`; *doing* is a verb such as ``judging``, for a note about the twin."""
+        """Merged settings, see `config.load`; *doing*: a verb such as ``judging``, for a note about the twin."""
         flags = Flags(**{each.name: getattr(self, each.name, None) for each in dataclasses.fields(Flags)})
         settings = config.load(flags, os.environ, Path.cwd(), builds)
         if doing and (folder := _config_above(flags, os.environ, Path.cwd())):

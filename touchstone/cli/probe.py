@@ -130,7 +130,7 @@ class Probe(SeededRun):
         return KneeTerms(slo_s, KNEE_REQUESTS if self.max_requests is None else self.max_requests)
 
     def _check_same(self, target: Target, begun: Probing, settings: Settings) -> None:
-        """UsageError if a flag differs from the probe to resume."""
+        """Raises UsageError if a flag differs from the probe to resume."""
         terms, knee = begun.terms, begun.knee
         was = {
             "knee": knee is not None,

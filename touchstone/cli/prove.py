@@ -59,7 +59,7 @@ class Prove:
         return proof.exit_code
 
     def candidates(self) -> list[Candidate]:
-        """Faults and variants to try: all, or those that match a glob; UsageError if a glob matches none."""
+        """Faults and variants to try: all, or those that match a glob; raises UsageError if a glob matches none."""
         chosen: dict[str, list[Candidate]] = {}
         if self.fault or self.variant is None:
             glob = self.fault or "*"
@@ -125,7 +125,7 @@ class Prove:
 
 @contextmanager
 def _progress_on(console: Console) -> Iterator[Callable[[Trial, int], None]]:
-    """Shows each result and the number of remaining trials; outside a terminal, only failures and every 50th."""
+    """Shows each result and the number of remaining trials; outside a terminal, only failures and every 50th result."""
     with changing_on(console) as change:
 
         def show(trial: Trial, remaining: int) -> None:

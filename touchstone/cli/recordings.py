@@ -160,7 +160,7 @@ def _end(console: Console, outcome: Outcome, lines: Iterable[str], code: int, re
 
 
 def _without_keys(word: str, options: Iterable[str]) -> str:
-    """Replaces the keys of --as *options* in a word of the command line by markers."""
+    """Replaces the keys of --as *options* in a word of the command line by placeholders."""
     for option in options:
         role, _, key = option.partition("=")
         if key not in os.environ:

@@ -28,7 +28,7 @@ class Claim:
     """One testable sentence of the documentation."""
 
     id: _Id  # ``subject.name``
-    says: _Text  # the promise, in one sentence
+    says: _Text  # the claim, in one sentence
     source: _Text  # page and section of the documentation, or a standard such as an RFC
     level: Level = "should"  # an excluded row counts as ``should`` and is never judged
     needs: frozenset[Literal["publish", "second", "restricted"]] = frozenset()  # what the target must offer
@@ -45,7 +45,7 @@ class Ledger(dict[str, Claim]):
     """All rows of the ledger by id, in the order of the file."""
 
     def judged(self, by: By | None = "check") -> tuple[Claim, ...]:
-        """Claims that a check or a load run judges (None: either), in the order of the file."""
+        """Claims that *by* judges, a check or a load run (None: both), in the order of the file."""
         return tuple(row for row in self.values() if not row.excluded and by in (None, row.by))
 
     def excluded(self) -> tuple[Claim, ...]:
@@ -77,7 +77,7 @@ class Ledger(dict[str, Claim]):
         return Ledger((row.id, replace(row, level="must") if row.id in wanted else row) for row in self.values())
 
     def explain(self, claim_id: str) -> Claim:
-        """Row with this id; UsageError if there is none."""
+        """Row with this id; raises UsageError for an unknown id."""
         if claim_id not in self:
             raise UsageError(f"{claim_id!r}: no such claim{_nearest(claim_id, self)}; `touchstone claims` lists them")
         return self[claim_id]

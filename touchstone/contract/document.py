@@ -55,7 +55,7 @@ def read_document(text: bytes, name: str) -> dict[str, Any]:
     """Parses an OpenAPI 3.1 document in YAML, with references unresolved; messages call it *name*.
 
     Raises:
-        ContractError: it is not YAML, has a duplicate key, or is not OpenAPI 3.1.
+        ContractError: the text is not YAML, has a duplicate key, or is not OpenAPI 3.1.
     """
     try:
         document = read_yaml(text, _Loader)
@@ -104,7 +104,7 @@ _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One disagreement between a body and its schema."""
+    """One violation of a schema in a body."""
 
     pointer: str  # JSON pointer to the value or the missing property; empty for the whole body
     keyword: str  # such as ``enum``; ``json`` if the body is not JSON
@@ -124,7 +124,7 @@ class Problem:
 
 
 class Schema:
-    """One compiled schema without references; jsonschema.SchemaError if it is invalid."""
+    """One compiled schema without references; raises jsonschema.SchemaError if it is invalid."""
 
     def __init__(self, definition: dict[str, Any]) -> None:
         _CHECKER.check_schema(definition)

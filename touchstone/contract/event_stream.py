@@ -9,7 +9,7 @@ from typing import Literal
 
 # Browsers set no limit; Node's eventsource and Go's bufio.Scanner (64 KiB) do. 1 MiB is far above any log line.
 MAX_LINE_BYTES = 1 << 20
-# A stream of nothing but problems must not fill the memory.
+# A stream that consists of problems must not fill the memory.
 MAX_PROBLEMS = 100
 _EXCERPT_BYTES = 60
 
@@ -20,11 +20,11 @@ _BOM = b"\xef\xbb\xbf"
 _LF = 0x0A
 
 ProblemKind = Literal[
-    "unknown-field",  # a field that the standard does not define; receivers ignore it
+    "unknown-field",  # a field that the standard does not define; receivers ignore the field
     "stray-line",  # text that is not a field, such as a line of JSON without data:
     "invalid-utf8",  # bytes that are not UTF-8; each invalid sequence becomes U+FFFD
-    "invalid-retry",  # a retry that is not a number in ASCII digits; receivers ignore it
-    "invalid-id",  # an id with NUL in it; receivers ignore it
+    "invalid-retry",  # a retry that is not a number in ASCII digits; receivers ignore the field
+    "invalid-id",  # an id that contains NUL; receivers ignore the id
     "line-too-long",  # the line exceeds the limit; its event is dropped
     "event-too-long",  # the data before the blank line exceeds the limit; the event is dropped
     "unterminated-event",  # the stream ended before the blank line; the event is dropped
@@ -77,7 +77,7 @@ class EventStreamParser:
 
     @property
     def problems(self) -> tuple[FramingProblem, ...]:
-        """Problems so far, in order; after 100, one that says that there are more."""
+        """Problems so far, in order; after 100, a last one reports that further problems were not recorded."""
         return tuple(self._problems)
 
     def feed(self, data: bytes) -> list[Event]:
@@ -121,7 +121,7 @@ class EventStreamParser:
             self._report("line-too-long")
             self._line.clear()
             self._skipping_line = True
-            # An event with a hole in it would pass for one that the server sent.
+            # An event with missing lines would look like an event that the server sent.
             self._spoiled = True
 
     def _end_line(self) -> Event | None:
@@ -175,7 +175,7 @@ class EventStreamParser:
     def _take_data(self, value: str) -> None:
         if self._spoiled:
             return
-        # The line feed that joins counts, or endless empty data lines would cost nothing.
+        # Line feeds between data lines count, so that endless empty data lines reach the limit.
         self._data_bytes += len(value.encode()) + 1
         self._data.append(value)
         if self._data_bytes > self._max_line_bytes + 1:
@@ -193,7 +193,7 @@ class EventStreamParser:
 
 
 def parse(body: bytes) -> ParsedStream:
-    """Read a whole stream that has ended."""
+    """Parses a complete stream."""
     parser = EventStreamParser()
     events = parser.feed(body)
     parser.close()

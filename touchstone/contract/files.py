@@ -37,7 +37,7 @@ def recordings_dir() -> Path:
 
 
 def _find(name: str, witness: str, beside: str = "") -> Path:
-    # The witness tells our folder from another one of the same name beside an installed package.
+    # The witness file distinguishes our folder from a folder of the same name beside an installed package.
     places = (_PACKAGE / "_bundle" / name, _PACKAGE.parent / (beside or name))
     for place in places:
         if place.is_dir() and (place / witness).exists():
@@ -52,11 +52,11 @@ WRITTEN_BYTES, RECORDED_BYTES = 16 * _MIB, 512 * _MIB
 
 
 class UnfitFileError(OSError):
-    """A file that is not regular or too large."""
+    """The file is not regular, or too large."""
 
 
 def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
-    """Opens a regular file and returns its descriptor; OSError if that fails or it is not regular."""
+    """Opens a regular file and returns its descriptor; raises OSError for another kind of file or on failure."""
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
@@ -69,7 +69,7 @@ def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
 
 
 def read_regular(path: Path, most_bytes: int = WRITTEN_BYTES) -> bytes:
-    """Reads a regular file; OSError if that fails, it is not regular, or it exceeds *most_bytes*."""
+    """Reads a regular file of at most *most_bytes* bytes; raises OSError for another file or on failure."""
     with os.fdopen(open_regular(path), "rb") as file:
         is_long = os.fstat(file.fileno()).st_size > most_bytes
         data = b"" if is_long else file.read(most_bytes + 1)
@@ -82,8 +82,8 @@ def read_toml(path: Path, name: str) -> dict[str, Any]:
     """Reads a TOML file; messages call it *name*.
 
     Raises:
-        OSError: it cannot be read, is not regular, or is too large.
-        UsageError: it is not TOML.
+        OSError: the file cannot be read, is not regular, or is too large.
+        UsageError: the file is not TOML.
     """
     data = read_regular(path)
     try:

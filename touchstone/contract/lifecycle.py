@@ -22,12 +22,12 @@ class Cause(StrEnum):
 
     START = "start"  # an accepted start that begins a build, or joins the running one
     CANCEL = "cancel"  # an accepted cancel
-    SUCCEED = "succeed"  # the build reaches its golden
+    SUCCEED = "succeed"  # the build succeeds
     FAIL = "fail"  # a build step fails
     SETTLE = "settle"  # a cancelled build has ended
 
 
-# Ambiguity 12: no cancelled state is documented, so a cancelled build settles in not_built or in failed.
+# Ambiguity 7.12: no cancelled state is documented, so a cancelled build settles in not_built or in failed.
 TRANSITIONS: dict[State, dict[Cause, frozenset[State]]] = {
     State.NOT_BUILT: {Cause.START: frozenset({State.BUILDING})},
     State.BUILDING: {

@@ -16,7 +16,7 @@ def read_json(body: bytes) -> Any:
     """Parses a JSON body.
 
     Raises:
-        ValueError: it is not one JSON value in UTF-8, or has a byte order mark, NaN, an infinity or duplicate names.
+        ValueError: not one JSON value in UTF-8; or a byte order mark, NaN, an infinity or duplicate names.
     """
     text = body.decode("utf-8")
     if text.startswith("\ufeff"):
@@ -83,8 +83,8 @@ def read_yaml(text: str | bytes, loader: type[Loader] = Loader) -> Any:
     """Parses YAML.
 
     Raises:
-        yaml.YAMLError: it is not YAML, is recursive or too deep, expands to more than MAX_VALUES values, or has
-            an impossible date or a number with thousands of digits.
+        yaml.YAMLError: not YAML; recursive, too deep, or more than MAX_VALUES values when expanded; an impossible date;
+            a number with thousands of digits.
     """
     try:
         reader = loader(text)

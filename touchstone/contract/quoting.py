@@ -14,7 +14,7 @@ Kind = Callable[[Any], T]
 _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = 200
 _LINE_CHARS = 60
-# A shorter value is likely to be part of ordinary words and counts as no secret.
+# A shorter value is likely to be part of ordinary words, so it is not treated as a secret.
 MIN_SECRET_LENGTH = 6
 
 # A key starts with sk, or is a run of random characters: long, with digits among letters, or a UUID.
@@ -33,7 +33,7 @@ def quoted(value: object) -> str:
     if isinstance(value, list | tuple | set | frozenset):
         return "a list"
     if isinstance(value, str | bytes) and may_be_key(value if isinstance(value, str) else value.decode("latin-1")):
-        return f"a text of {len(value)} characters (not shown)"
+        return f"a string of {len(value)} characters (not shown)"
     try:
         return _SHORT.repr(value)
     except ValueError:
@@ -41,7 +41,7 @@ def quoted(value: object) -> str:
 
 
 def checked(place: str, value: object, read: Kind[T]) -> T:
-    """Parses the value at *place* with *read*; UsageError if it is invalid."""
+    """Parses the value at *place* with *read*; raises UsageError for an invalid value."""
     try:
         return read(value)
     except Unfit as error:
@@ -49,7 +49,7 @@ def checked(place: str, value: object, read: Kind[T]) -> T:
 
 
 def quoted_line(line: bytes) -> str:
-    """Repr of a short line of a foreign file; a long line may contain part of a key, so only its length."""
+    """Repr of a short line of a foreign file; only the length of a long line, which may contain part of a key."""
     return quoted(line) if len(line) <= _LINE_CHARS else f"a line of {len(line)} bytes"
 
 
@@ -61,7 +61,7 @@ def may_be_key(text: str) -> bool:
 def described(value: object) -> str:
     """Description of a value; longer texts and containers, which may contain a secret, are not printed."""
     if isinstance(value, str) and len(value) >= MIN_SECRET_LENGTH:
-        return f"a text of {len(value)} characters"
+        return f"a string of {len(value)} characters"
     if value is None or isinstance(value, str | bool | int | float):
         return repr(value)
     return "an object" if isinstance(value, dict) else "a list" if isinstance(value, list) else type(value).__name__

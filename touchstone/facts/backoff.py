@@ -29,7 +29,7 @@ def poll_s(waited_s: float) -> float:
 
 
 def retry_after_s(response: Response | None) -> float | None:
-    """Retry-After in seconds from the arrival of *response*; None if missing or invalid.
+    """Retry-After in seconds from the arrival of *response*; None if the header is missing or invalid.
 
     A date counts from the Date header of the response: the two clocks need not agree. Source: RFC 9110, 10.2.3.
     """
@@ -43,7 +43,7 @@ def retry_after_s(response: Response | None) -> float | None:
 
 
 def http_date(value: str) -> datetime | None:
-    """Parses an HTTP date; None if it is invalid."""
+    """Parses an HTTP date; returns None for an invalid one."""
     for form in _DATE_FORMS:
         try:
             return datetime.strptime(value, form).replace(tzinfo=UTC)

@@ -57,7 +57,7 @@ def _header_lines(request: Request, *, with_body: bool) -> Iterator[str]:
 
 
 def _quoted(text: str, sources: KeySources) -> str:
-    """Quotes *text* as one shell word, with variables in place of key markers."""
+    """Quotes *text* as one shell word, with variables in place of key placeholders."""
     if not _MARKER.search(text):
         return shlex.quote(text)
     return '"' + _MARKER.sub(lambda match: _key(match[1], sources), _escaped(text)) + '"'

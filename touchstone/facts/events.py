@@ -23,10 +23,10 @@ Model = Literal["open", "closed"]
 BuildEnd = Literal[
     "ready",
     "failed",
-    "cancelled",  # the run cancelled it, and it has settled
-    "vanished",  # it returned to not_built without a cancel
-    "stuck",  # it was still building after build_timeout_s
-    "unread",  # no read after the start got a response: its end is unknown
+    "cancelled",  # the run cancelled the build, and the build has ended
+    "vanished",  # the build returned to not_built without a cancel
+    "stuck",  # the build still ran after build_timeout_s
+    "unread",  # no read after the start got a response: the end is unknown
     "silent",  # the target stopped responding
     "unfinished",  # the run ended before the build
 ]
@@ -122,7 +122,7 @@ class Case:
     outcome: CaseOutcome
     duration_s: float
     claims: tuple[str, ...] = ()  # Claims that the case exercises.
-    message: str = ""  # Why it failed, could not run or was skipped.
+    message: str = ""  # Why the case failed, could not run or was skipped.
     began_at: str = ""  # ISO 8601 in UTC with microseconds; empty if unknown.
 
 
@@ -195,10 +195,10 @@ class Attempt:
     done_at: float
     status: int  # 0 without a response.
     retry_after_s: float | None  # Retry-After of the response; None if missing or invalid.
-    gave_up: bool  # Whether the client gave up after it.
+    gave_up: bool  # Whether the client gave up after this attempt.
     seq: int  # ``seq`` of its exchange, which may be missing in the log.
     cut_off: bool = False  # Whether the run stopped before a response arrived.
-    unsent: bool = False  # Whether the connection failed, so that the target never received it.
+    unsent: bool = False  # Whether the connection failed, so that the target never received the request.
 
     @property
     def is_served(self) -> bool:
@@ -207,12 +207,12 @@ class Attempt:
 
     @property
     def is_refused(self) -> bool:
-        """Whether a limit rejected it."""
+        """Whether a limit rejected the start."""
         return self.status == 429
 
     @property
     def may_act(self) -> bool:
-        """Whether it may have had an effect: any start without a 4xx response."""
+        """Whether the start may have had an effect: any start without a 4xx response."""
         return not 400 <= self.status < 500
 
 
@@ -223,10 +223,10 @@ class Build:
     want: int  # See `Attempt`.
     ref: str
     credential: Credential
-    accepted_at: float  # Arrival of the response to its start.
-    ended_at: float  # First read that reported its end; without one, the time at which the client gave up.
+    accepted_at: float  # Arrival of the response to the start.
+    ended_at: float  # First read that reported the end; without one, the time at which the client gave up.
     end: BuildEnd
-    seen_building_at: float | None  # Last read that reported it as building; None without one.
+    seen_building_at: float | None  # Last read with the status building; None without one.
     seq: int  # ``seq`` of the exchange that reports the end; without one, of the start.
 
 
@@ -237,15 +237,15 @@ class Worker:
     number: int  # From 0.
     state: Literal["running", "done", "lost"]  # ``lost`` is written by the master.
     at_s: float  # Time of writing.
-    sent: int  # Scheduled arrivals that it has sent so far.
+    sent: int  # Scheduled arrivals that the worker has sent so far.
     unsent: int  # Scheduled arrivals that were due and could not be sent.
-    assigned: int  # Scheduled arrivals of its share.
-    late_p99_s: float = 0.0  # 99th percentile of its lateness so far.
-    behind_from_s: float | None = None  # Since when it could not keep up with the schedule; None if it could.
-    behind_s: float = 0.0  # Its maximum lateness.
-    cpu_share: float = 0.0  # CPU time over elapsed time since its previous report; 1 is a whole core.
+    assigned: int  # Scheduled arrivals of the worker's share.
+    late_p99_s: float = 0.0  # 99th percentile of the worker's lateness so far.
+    behind_from_s: float | None = None  # Time since which the worker could not keep up with the schedule, or None.
+    behind_s: float = 0.0  # Maximum lateness of the worker.
+    cpu_share: float = 0.0  # CPU time over elapsed time since the previous event of the worker; 1 is a whole core.
     rss_bytes: int = 0  # Resident memory.
-    clock_offset_s: float = 0.0  # Correction of its clock to the clock of the master.
+    clock_offset_s: float = 0.0  # Correction of the worker's clock to the clock of the master.
     clock_error_s: float = 0.0  # Maximum error of that correction.
     note: str = ""  # Note for readers.
     unwatched: int = 0  # Scheduled watchers that sent nothing, because the start of their build was not accepted.
@@ -277,13 +277,13 @@ class RunLog:
     notices: tuple[Notice, ...] = ()
     templates: tuple[TemplateAction, ...] = ()
     warnings: tuple[str, ...] = ()
-    workload: Workload | None = None  # None if it was not a load run; the next four are then empty.
+    workload: Workload | None = None  # None outside a load run; the next four fields are then empty.
     windows: tuple[Window, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     builds: tuple[Build, ...] = ()
     workers: tuple[Worker, ...] = ()
-    probe: ProbeStory | None = None  # None if it was not a probe.
-    footer: Footer | None = None  # None if the run was cut short.
+    probe: ProbeStory | None = None  # None outside a probe.
+    footer: Footer | None = None  # None if the run was interrupted.
     cut_bytes: dict[tuple[int, str], int] = field(default_factory=dict)  # Full length of truncated bodies by seq, side.
     torn_lines: int = 0  # Unfinished lines of killed writers; their content is lost.
     selected: tuple[str, ...] = ()  # Ids of the cases to execute; empty if unknown.

@@ -1,4 +1,4 @@
-"""Exchange: one request and its response as they crossed the wire, with markers in place of keys (see redact.py)."""
+"""Exchange: one request and its response as they crossed the wire, with placeholders for keys (see redact.py)."""
 
 import base64
 import json
@@ -33,7 +33,7 @@ _SHORT_BYTES = 2048
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request. Markers such as ``<key:primary>`` replace secrets in *url*, *headers* and *body*."""
+    """A request. Placeholders such as ``<key:primary>`` replace secrets in *url*, *headers* and *body*."""
 
     method: str
     url: str
@@ -63,7 +63,7 @@ class Response:
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
     def json(self) -> Any:
-        """Parses the body; ValueError if it is not JSON in UTF-8."""
+        """Parses the body; raises ValueError if it is not JSON in UTF-8."""
         return json.loads(self.body.decode("utf-8"))
 
     def json_object(self) -> dict[str, Any] | None:
@@ -93,7 +93,7 @@ class Exchange:
     operation: str  # operationId of the contract, or ``""`` for a request outside it.
     ref: str | None  # ``namespace/name@version`` in the path, percent-decoded, or None.
     credential: Credential
-    case: str  # Id of the case that sent it.
+    case: str  # Id of the case that sent the request.
     sent_at: float  # Seconds since the start of the run, just before the request was written.
     head_at: float  # Arrival of status and headers; equals *done_at* without a response.
     done_at: float  # Arrival of the last byte, or the end of waiting.
@@ -101,7 +101,7 @@ class Exchange:
     response: Response | None = None
     error: str = ""  # Why the response is missing or incomplete, e.g. ``ReadTimeout: ...``; empty otherwise.
     closed: Closed = ""  # Side that ended a stream; ``client`` if it was still open at its time limit.
-    note: dict[str, Any] = field(default_factory=dict)  # Other data about it, such as ``surplus_bytes``.
+    note: dict[str, Any] = field(default_factory=dict)  # Other data about the exchange, such as ``surplus_bytes``.
 
     @property
     def status(self) -> int:

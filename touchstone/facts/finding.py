@@ -1,4 +1,4 @@
-"""Judgements of rules, and the findings that broken ones become."""
+"""Judgements of rules, and the findings made from broken judgements."""
 
 import hashlib
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ class Judgement:
     outcome: Outcome  # ``indeterminate`` if no verdict is possible.
     check: str  # Id of the rule or test.
     operation: str  # operationId of the judged exchange.
-    evidence: tuple[int, ...]  # ``seq`` of the exchanges behind it, in order; the last one decides.
+    evidence: tuple[int, ...]  # ``seq`` of the exchanges that are the evidence, in order; the last one decides.
     expected: str = ""  # What the contract allows; only for ``broken``.
-    actual: str = ""  # Observed value, as repr if it is short; or the reason for ``indeterminate``.
+    actual: str = ""  # Observed value, as repr if short; or the reason for ``indeterminate``.
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A disagreement between the target and one claim."""
 
-    id: str  # Twelve hexadecimal digits; other runs give the same disagreement the same id.
+    id: str  # Twelve hexadecimal digits; the same finding in another run has the same id.
     claim: str
     level: Level
     operation: str
@@ -44,7 +44,7 @@ class Finding:
 
 
 def finding_id(claim: str, operation: str, check: str, expected: str) -> str:
-    """Stable id of a disagreement: it depends on the promise, not on the run."""
+    """Stable id of a finding: depends on the claim and the expectation, not on the run."""
     text = "\x1f".join((claim, operation, check, expected))
     # surrogatepass: *expected* may contain a lone surrogate from the target
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]

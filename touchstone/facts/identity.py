@@ -17,7 +17,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """One limiter."""
+    """One limiter of those that a request must pass."""
 
     family: str  # Name as in `touchstone serve --rate`.
     text: str  # Family, parameters and options, in the form of `touchstone serve --rate`.
@@ -33,7 +33,7 @@ class Runner:
     family: str
     probability: float  # From 0 to 1.
     text: str  # The most likely limiter of this family.
-    lost: str = ""  # Evidence against it, as text; empty for the most likely family.
+    lost: str = ""  # Evidence against the family, as text; empty for the most likely family.
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Identity:
     others_share: Interval = Interval(0.0, 0.0, 0.0)  # Share of the limit that other clients use.
     sure: bool = False  # Whether the result is certain: one family and its parameters stand out.
     why: Why = ""  # Why the probe stopped; empty while it runs.
-    findings: tuple[str, ...] = ()  # Disagreements between the text of responses and the limiter, as sentences.
+    findings: tuple[str, ...] = ()  # Contradictions between the text of responses and the limiter, as sentences.
     notes: tuple[str, ...] = ()  # Other remarks, as sentences.
 
     @property
@@ -76,4 +76,4 @@ class Step:
     name: str  # Description of the stimulus.
     at: float  # End, in seconds since the start of the run.
     bits: float  # Expected information gain in bits.
-    families: dict[str, float]  # Probability of each family after it.
+    families: dict[str, float]  # Probability of each family after the stimulus.

@@ -35,14 +35,14 @@ class KeySources:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
-        """Sources from the settings in the header of a run log; the defaults if they are missing."""
+        """Sources from the settings in the header of a run log; the defaults for missing settings."""
         target = settings.get("target")
         given = target.get("key_sources") if isinstance(target, dict) else None
         texts = {name: text for name, text in given.items() if isinstance(text, str)} if isinstance(given, dict) else {}
         return cls(**{name: texts.get(name, usual) for name, usual in asdict(USUAL).items()})
 
     def advice(self, role: str, whose: str) -> str:
-        """Advice for a claim that needs the key of *role*; *whose* describes the key."""
+        """Advice for a claim that needs the key of *role*. *whose*: description of the key."""
         source, usual = getattr(self, role), getattr(USUAL, role)
         if source == usual:
             return f"set {role}_api_key_env, or {usual}, to {whose}"
@@ -60,7 +60,7 @@ def is_variable(source: str) -> bool:
 
 
 def read_variable(value: object) -> str:
-    """Validates the name of an environment variable; Unfit if it is invalid."""
+    """Validates the name of an environment variable; raises Unfit for an invalid name."""
     if isinstance(value, str) and is_variable(value) and not value.lower().startswith("sk_"):
         return value
     like = "the name of a variable such as ORGO_API_KEY"
@@ -68,9 +68,9 @@ def read_variable(value: object) -> str:
 
 
 def read_key(value: object) -> str:
-    """Validates an API key: printable ASCII without blanks. Unfit if it is invalid; the message does not contain it."""
+    """Validates an API key (printable ASCII, no blanks); raises Unfit, with a message that does not contain the key."""
     if not isinstance(value, str):
-        raise Unfit("a key as a text", found=f"a value of type {type(value).__name__}")
+        raise Unfit("a key as a string", found=f"a value of type {type(value).__name__}")
     for position, char in enumerate(value, start=1):
         if not "!" <= char <= "~":
             like = "a key of printable ASCII characters without blanks"

@@ -13,7 +13,7 @@ class Answer:
 
     sent_at: float  # Seconds since the start of the run.
     done_at: float  # Arrival of the response.
-    accepted: bool  # Whether the limiter accepted it.
+    accepted: bool  # Whether the limiter accepted the request.
     retry_after_s: float | None = None  # Wait that a rejection requests; None without one.
     # limit, remaining, window_s, and cap and cap_remaining of concurrent requests
     quota: Mapping[str, float] = field(default_factory=dict)  # Values of its RateLimit header fields, in any dialect.
@@ -36,7 +36,7 @@ class Moment:
 
 
 def moments(answers: Sequence[Answer], quickest_s: float, served_s: float = 0.0) -> list[Moment]:
-    """Estimates when the limiter decided on each request: between the way there and the way back.
+    """Estimates the time of each decision of the limiter, from the request and response times and the network delay.
 
     Args:
         quickest_s: Shortest response time on this connection.

@@ -12,7 +12,7 @@ _ADVICE = "make room there, or write elsewhere with --report-dir"
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes *text* to *path* atomically, without known keys; UsageError or OutputError if that fails."""
+    """Writes *text* to *path* atomically, without known keys; raises UsageError or OutputError if that fails."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,7 +26,7 @@ def write_whole(path: Path, text: str) -> None:
     except OSError as error:
         raise _refused(path, error) from error
     finally:
-        with contextlib.suppress(OSError):  # its folder may be gone
+        with contextlib.suppress(OSError):  # the folder may be gone
             temporary.unlink(missing_ok=True)
 
 

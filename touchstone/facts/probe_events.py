@@ -17,9 +17,9 @@ Stage = Literal["capacity", "bracket", "confirm"]
 Mark = Literal[
     "passed",
     "failed",
-    "late",  # it failed, and lateness of the generator may be the reason
-    "refused",  # it got 429 responses, which have no meaningful latency
-    "cut",  # it was cut short and has no result
+    "late",  # the trial failed, and lateness of the generator may be the reason
+    "refused",  # the trial got 429 responses, which have no meaningful latency
+    "cut",  # the trial was interrupted and has no result
 ]
 KneeWhy = Literal[
     "",
@@ -80,8 +80,8 @@ class Outcome:
     due_per_s: float = 0.0  # Reads due per second, since the first responses.
     done_per_s: float = 0.0  # Responses per second over the same time, without server errors.
     lasted_s: float = 0.0  # Seconds from the start to the last response.
-    blocks: tuple[tuple[int, int], ...] = ()  # By second: reads due, and those of them that were slow or failed.
-    stopped: bool = False  # Whether it stopped before all reads were due.
+    blocks: tuple[tuple[int, int], ...] = ()  # By second: reads due, and slow or failed reads.
+    stopped: bool = False  # Whether the trial stopped before all reads were due.
     began_at: float = 0.0  # Start, in seconds since the start of the run.
     barred: int = 0  # Status of a response that rejects the key; 0 without one.
 
@@ -127,7 +127,7 @@ class Knee:
 class Probing:
     """Task and budget of a probe."""
 
-    operation: str  # operationId of the limited requests.
+    operation: str  # operationId of the requests that count against the limit.
     seed: int
     terms: dict[str, Any]  # `touchstone.limiter.terms.Terms` as JSON values.
     origin_utc: float  # Seconds since 1970 at run second 0; a resumed probe keeps it.
@@ -146,7 +146,7 @@ class Sending:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One limited request and its response."""
+    """One request that counts against the limit, and its response."""
 
     stimulus: int  # Number of its stimulus.
     answer: Answer
@@ -156,30 +156,30 @@ class Answered:
 
     @property
     def is_evidence(self) -> bool:
-        """Whether it is evidence about the limiter: it was accepted, or rejected with 429."""
+        """Whether the response is evidence about the limiter: an acceptance, or a rejection with 429."""
         return self.answer.accepted or self.status == 429
 
     @property
     def may_have_begun(self) -> bool:
-        """Whether a start may have begun a build: it was accepted, failed in the server, or got no response."""
+        """Whether a start may have begun a build: accepted, a server error, or no response."""
         return self.answer.accepted or not self.status or self.status >= 500
 
 
 @dataclass(frozen=True, slots=True)
 class StimulusEnd:
-    """End of a stimulus: all its requests got a response, or it was cut short."""
+    """End of a stimulus: all requests got a response, or the stimulus was interrupted."""
 
     stimulus: int
     at: float  # Time of the end.
     families: dict[str, float] = field(default_factory=dict)  # Probability of each family; empty if unknown.
-    requests: int = 0  # Limited requests of the whole probe so far.
-    refused: int = 0  # Those of them that were rejected.
+    requests: int = 0  # Requests of the whole probe so far that count against the limit.
+    refused: int = 0  # Rejected ones of these requests.
     builds: int = 0  # Builds that began or may have begun so far.
 
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """Result of a probe, also of one that was cut short."""
+    """Result of a probe, even of an interrupted one."""
 
     identity: Identity
     steps: tuple[Step, ...] = ()  # One per stimulus.
@@ -223,7 +223,7 @@ def in_order(answers: Iterable[Answered]) -> tuple[Answer, ...]:
 
 
 def story(facts: Mapping[str, list[Any]]) -> ProbeStory | None:
-    """Collects the events of a probe from the facts of a run log, by event type; None if the run was not a probe."""
+    """Collects the events of a probe from the facts of a run log by event type; returns None for another run."""
     if not facts["probe"]:
         return None
     return ProbeStory(

@@ -1,6 +1,6 @@
 """Redaction guard: removes and reports known keys that are left in a text before a run writes or prints it.
 
-It decodes the text, whereas redact.py encodes the keys. An encoding that one of them misses is found by the other.
+The guard decodes the text, whereas redact.py encodes the keys. Each finds encodings that the other misses.
 """
 
 import binascii
@@ -52,7 +52,7 @@ def parts_of(names: Mapping[str, str]) -> dict[str, str]:
     """
     holders: dict[str, list[str]] = {}
     for value, name in names.items():
-        # A long key within another one is found as a part of that.
+        # A long key within another key is found as a part of the other key.
         is_within = len(value) > PART_CHARS and any(value in other != value for other in names)
         if len(value) >= KEY_CHARS and value != UNKNOWN_KEY and not is_within:
             starts = range(max(1, len(value) - PART_CHARS + 1))
@@ -94,7 +94,7 @@ def warning(name: str) -> str:
 
 
 def decodings(text: str, least_chars: int = 12) -> Iterator[str]:
-    """Yields the text, and the text without escapes, base64 and hexadecimal of *least_chars* or more, line by line."""
+    """Yields the text and its decoded forms: escapes, and base64 and hexadecimal of *least_chars* or more."""
     runs = functools.partial(_out_of_runs, least_chars=least_chars)
     newest = [text]
     yield text

@@ -1,7 +1,7 @@
 """The run log on disk: a file of JSON lines. A run appends events to it, and all reports are made from it.
 
 Each line is one write to a file opened for appending, so a killed writer damages only its own line. An unfinished last
-line belongs to a run that was cut short. The next writer marks an unfinished line in the middle with a warning. Any
+line belongs to an interrupted run. The next writer marks an unfinished line in the middle with a warning. Any
 other line that is not an event makes the file invalid.
 """
 
@@ -79,7 +79,7 @@ class RunLogWriter:
                 self._fd = None
 
     def write(self, *items: Event | dict[str, Any]) -> None:
-        """Appends events, encoded or not; RunLogError if the log is closed, a type is unknown, or the write fails."""
+        """Appends events, encoded or not; raises RunLogError for a closed log, an unknown type, or a failed write."""
         for event in items:
             values = event if isinstance(event, dict) else encode(event)
             if values.get("type") not in KINDS:
@@ -118,7 +118,7 @@ class RunLogWriter:
 
 
 def read(path: Path) -> events.RunLog:
-    """Reads the facts of a run, also of one cut short; RunLogError names a line that is invalid, damaged or newer."""
+    """Reads the facts of a finished or interrupted run; raises RunLogError for an invalid, damaged or newer line."""
     try:
         data = read_regular(path, RECORDED_BYTES)
     except OSError as error:
@@ -132,7 +132,7 @@ def read(path: Path) -> events.RunLog:
     found: dict[str, list[Any]] = {name: [] for name in KINDS}
     cut_bytes: dict[tuple[int, str], int] = {}
     torn_lines = 0
-    # The warning behind a torn line may be cut short, too.
+    # The warning after an unfinished line may be unfinished, too.
     following = [*lines, json_line(_TORN)] if last and json_line(_TORN).startswith(last) else lines
     for number, line in enumerate(lines, start=1):
         if number > 1 and _is_torn(line, following[number : number + 1]):
@@ -177,7 +177,7 @@ def encode(event: Event) -> dict[str, Any]:
 
 
 def decode(values: dict[str, Any]) -> Event:
-    """Converts the output of `encode` back to an event; ValueError if a field is missing or of another type."""
+    """Converts the output of `encode` back to an event; raises ValueError if a field is missing or of another type."""
     name = values["type"]
     if name == "exchange":
         values = exchange.plain(values)

@@ -121,7 +121,7 @@ _SUM = TypeAdapter(Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False
 _Stored = Annotated[Histogram, PlainSerializer(_encode), PlainValidator(_decode)]
 
 
-# Outcomes other than a status: no complete response, cut off when the run stopped, and never sent.
+# Outcomes other than a status: no complete response, interrupted when the run stopped, and never sent.
 NO_ANSWER = "no-answer"
 CUT_OFF = "cut-off"
 UNSENT = "unsent"

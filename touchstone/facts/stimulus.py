@@ -6,8 +6,8 @@ from typing import Literal
 
 Until = Literal["", "refused", "accepted"]
 
-_ALIKE, _BLUR_S = 0.1, 0.002  # Queued responses take equally long, within this share and this network delay.
-# There is a queue if the last few responses are much slower than the fastest one, or the last many slightly slower.
+_ALIKE, _BLUR_S = 0.1, 0.002  # Queued responses have equal durations, within this share and this network delay.
+# Responses are queued if the last few are much slower than the fastest one, or the last many slightly slower.
 _FEW, _SLOW_S, _SLOW_TIMES = 4, 0.03, 4.0
 _MANY, _SLOWER_S = 10, 0.006
 
@@ -32,14 +32,14 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Stimulus:
-    """Segments in sequence."""
+    """Segments, one after the other."""
 
     name: str  # Description.
     segments: tuple[Segment, ...]
     frees: int = 0  # Number of held builds to cancel first; the stimulus waits for their end.
     bits: float = 0.0  # Expected information gain in bits.
     stage: str = "rate"  # Part of the probe that requested it and receives the responses.
-    anew: bool = False  # Whether it is the first after an interruption: no earlier build is in flight.
+    anew: bool = False  # Whether the stimulus is the first after an interruption: no earlier build is in flight.
 
     @property
     def most(self) -> int:
@@ -47,7 +47,7 @@ class Stimulus:
         return sum(len(segment.at) for segment in self.segments)
 
     def within(self, requests: int, builds: int) -> "Stimulus":
-        """The part that fits into a budget of requests and accepted builds, whatever the responses are."""
+        """Returns the part of the stimulus that certainly fits into a budget of requests and accepted builds."""
         parts = []
         for segment in self.segments:
             # A segment that ends with the first accepted request starts one build at most.
@@ -60,7 +60,7 @@ class Stimulus:
 
 
 def waits(took_s: Sequence[float]) -> bool:
-    """Whether the last of sequential responses was queued: all take equally long, and longer than the fastest."""
+    """Whether responses are queued: the last ones have equal durations, which exceed the shortest by far."""
     quick_s = min(took_s)
     few, many = took_s[-_FEW:], took_s[-_MANY:]
     slow = len(few) == _FEW and min(few) > quick_s + max(_SLOW_S, _SLOW_TIMES * quick_s)
@@ -73,22 +73,22 @@ def _alike(took_s: Sequence[float]) -> bool:
 
 
 def drain(at: float, most: int) -> Segment:
-    """Up to *most* requests in sequence without pauses, until one is rejected."""
+    """Requests in sequence without pauses, until one is rejected. *most*: maximum number."""
     return Segment((at,) * most, "refused")
 
 
 def stream(at: float, most: int, gap_s: float) -> Segment:
-    """Up to *most* requests at intervals of *gap_s*, without waiting for responses, until one is rejected."""
+    """Requests every *gap_s* seconds, without waiting for responses, until one is rejected. *most*: maximum number."""
     return Segment(tuple(at + gap_s * number for number in range(most)), "refused", together=True)
 
 
 def volley(at: float, count: int, *, holds: bool = False) -> Segment:
-    """*count* concurrent requests."""
+    """Concurrent requests; *count* is their number."""
     return Segment((at,) * count, together=True, holds=holds)
 
 
 def spread(from_at: float, to_at: float, count: int) -> Segment:
-    """*count* requests, spread evenly between two times."""
+    """Requests at equal intervals between two times; *count* is their number."""
     if count == 1:
         return Segment(((from_at + to_at) / 2,))
     step_s = (to_at - from_at) / (count - 1)

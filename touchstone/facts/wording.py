@@ -77,5 +77,5 @@ def one_line(text: str) -> str:
 
 
 def clipped(text: str, most: int) -> str:
-    """Truncates a text to *most* characters, the last of them an ellipsis."""
+    """Truncates a text and ends it with an ellipsis. *most*: maximum number of characters."""
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,1 +1,1 @@
-"""Rate limiter identification by Bayesian inference; except for `probe`, pure: no clock, no I/O."""
+"""Rate limiter identification by Bayesian inference. Only the package `probe` uses a clock and I/O."""

@@ -1,4 +1,4 @@
-"""Posterior over all kinds of limiters, and the numbers and texts that follow from it; pure."""
+"""Posterior over all kinds of limiters, with estimates and sentences derived from it; no I/O."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,27 +13,27 @@ from touchstone.limiter.interference import Known
 from touchstone.limiter.kinds import KINDS, Array, State, Tiered
 
 _WINDOW_S, _TOKEN_S = (0.02, 10_000.0), (0.001, 5_000.0)  # range of the prior, in seconds
-_FINE, _COARSE = 160, 96  # cells per time, for kinds with one unknown time or phase and with more
-# Kinds that may be behind another limiter, with their prior probabilities.
+_FINE, _COARSE = 160, 96  # grid cells per time: for kinds with one unknown time or phase, and for kinds with more
+# Kinds of a second limiter behind the first one, with their prior probabilities.
 _BEHIND: Mapping[str, float] = {"fixed-window": 0.03, "sliding-log": 0.03, "token-bucket": 0.03}
 _MOST_BEHIND, _BEHIND_STEPS, _SLOWER = 150, 60, 1.3
 _LOW, _HIGH = 0.025, 0.975
 _POINTS = 9  # evenly spaced points per cell, for quantiles
 _Z = 1.959964  # 95 % of a normal distribution
 _HINT_S = 1.1  # tolerance of a Retry-After in whole seconds, and of the network
-_LEAST_OFF, _OFF_SHARE = 2, 0.2  # fewest wrong hints that are more than chance: a number, and a share of all
+_LEAST_OFF, _OFF_SHARE = 2, 0.2  # wrong hints that chance does not explain: least number, and least share
 
 
 def behind(first: Cells, loose: float, accepted: int, longest_s: float, log_prior: float = 0.0) -> list[Cells]:
-    """Cells of every limiter that may be behind *first*, a single cell.
+    """Cells of all candidates for a second limiter behind *first*: it gets only requests that *first* accepts.
 
     Args:
-        loose: Relative error of the times of *first*.
+        loose: Relative error of the times of *first*, a single cell.
         log_prior: Logarithm of the prior of *first*.
     """
     params = first.params()
     known, window_s = {name: float(value[0]) for name, value in params.items()}, float(first.kind.refill_s(params)[0])
-    # A limiter behind it has a higher limit, and a lower rate in the long run.
+    # The second limiter has a higher limit, and a lower rate in the long run.
     limits = range(int(known["limit"]) + 1, min(accepted, _MOST_BEHIND) + 1)
     found = []
     for second in KINDS if limits else ():
@@ -69,7 +69,7 @@ class Belief:
                 self.cells.append(grid(kind, limits, ranges_s, steps, kind.prior))
 
     def update(self, story: Sequence[Moment]) -> None:
-        """Updates the posterior with the new moments of *story*."""
+        """Updates the posterior with the new decisions in *story*."""
         for cells in self.cells:
             cells.update(story)
         top = max(cells.masses().max() for cells in self.cells)
@@ -77,7 +77,7 @@ class Belief:
         self.cells = refined or self.cells  # every refined cell may be less likely than *top*
 
     def take(self, other: "Belief") -> None:
-        """Replaces cells by those of another belief for the same limits; both have the same observations."""
+        """Replaces cells by those of *other* with the same kind and limit; both beliefs have the same observations."""
         theirs = {cells.kind.text: cells for cells in other.cells}
         for number, cells in enumerate(self.cells):
             if cells.kind.text in theirs:
@@ -107,7 +107,7 @@ class Belief:
         return _by_share((name, float(np.exp(mass - total))) for name, mass in masses)[family]
 
     def likeliest(self, family: str = "") -> Cells:
-        """Cells of the likeliest kind, of one family or of all."""
+        """Cells of the likeliest kind in *family*, by default in the likeliest family."""
         name = family or next(iter(self.families()))
         found = [cells for cells in self.cells if cells.kind.family == name]
         return max(found, key=lambda cells: float(np.logaddexp.reduce(cells.masses())))
@@ -144,7 +144,7 @@ def tier(cells: Cells) -> Tier:
 
 
 def _bucket(limit: float, window: Interval, rate: Interval, options: dict[str, str]) -> str:
-    """Text of a bucket: the time that fills it, or a whole rate per second, minute or hour if that is shorter."""
+    """Text of a bucket with the time that fills it, or with a whole rate if that text is shorter."""
     best = f"{limit:g}/{plain(window)}"
     for unit_s in (1, 60, 3600):
         number = plain(Interval(rate.value * unit_s, rate.low * unit_s, rate.high * unit_s))
@@ -184,7 +184,7 @@ def _interval(cells: Cells, row: int, mine: Array) -> Interval:
 
 
 def quantiles(values: Array, weights: Array, shares: Sequence[float]) -> list[float]:
-    """Weighted quantiles: the values below which these shares of the weight lie."""
+    """Weighted quantiles: for each share, the value below which that share of the weight lies."""
     order = np.argsort(values, kind="stable")
     sums = np.cumsum(weights[order])
     places = np.minimum(np.searchsorted(sums, np.asarray(shares) * sums[-1]), len(order) - 1)
@@ -192,7 +192,7 @@ def quantiles(values: Array, weights: Array, shares: Sequence[float]) -> list[fl
 
 
 def plain(number: Interval) -> str:
-    """Shortest decimal within the interval: at most half its width from the value with one digit, else a quarter."""
+    """Shortest decimal near the value: within a quarter of the interval's width, or half of it for one digit."""
     shortest, width = number.value, number.high - number.low
     for digits in range(1, 10):
         value, near = float(f"{number.value:.{digits}g}"), width / 2 if digits == 1 else width / 4
@@ -209,7 +209,7 @@ def loose(found: Tier) -> float:
 
 
 def uncertain(found: Tier, blur_s: float, share: float) -> Tier:
-    """Widens the intervals: the times of a window by *blur_s*, then all numbers by *share* of themselves."""
+    """Widens the intervals: the times of a window by *blur_s*, then all numbers by the factor 1 + *share*."""
     numbers, window = {}, "rate_per_s" not in found.numbers
     for name, one in found.numbers.items():
         low, high = one.low, one.high
@@ -230,7 +230,7 @@ def overlap(one: Tier, other: Tier, *, times_only: bool = False) -> bool:
 
 
 def _walk(cells: Cells, story: Sequence[Moment]) -> Iterator[tuple[Moment, State, State]]:
-    """Moments that count for the limiter of a single cell, each with the states before and after it."""
+    """Each decision that counts for the limiter of a single cell, with the limiter's state before and after."""
     kind, params = cells.kind, cells.params()
     moments = story[kind.begins(story) :]
     state = kind.start(params, moments[0].at) if moments else {}
@@ -240,7 +240,7 @@ def _walk(cells: Cells, story: Sequence[Moment]) -> Iterator[tuple[Moment, State
 
 
 def disagreements(cells: Cells, story: Sequence[Moment], share: float = 0.0) -> list[tuple[Moment, float]]:
-    """Moments that contradict the limiter of a single cell, and by how many seconds; *share*: error of its times."""
+    """Decisions that contradict a single cell, each with its error in seconds; *share*: error of the cell's times."""
     kind, params, wide, found = cells.kind, cells.params(), np.array([share]), []
     for moment, before, _ in _walk(cells, story):
         ahead_s = float(kind.free_at(params, before)[0]) - moment.at
@@ -252,7 +252,7 @@ def disagreements(cells: Cells, story: Sequence[Moment], share: float = 0.0) -> 
 
 
 def against(cells: Cells, story: Sequence[Moment]) -> str:
-    """Sentence about the strongest contradiction to one limiter; empty without one."""
+    """Sentence about the decision that contradicts the limiter most; empty if none does."""
     clear, _ = max(disagreements(cells, story), key=lambda one: one[1], default=(None, 0.0))
     if clear is None:
         return ""
@@ -275,15 +275,15 @@ def hints(cells: Cells, story: Sequence[Moment]) -> tuple[str, ...]:
         elif moment.hint_s > wait_s + _HINT_S:
             long.append((moment.hint_s - wait_s, moment.hint_s, wait_s))
     return tuple(
-        f"Retry-After is too {word} in {len(off)} of {count} refusals: "
-        f"at worst {max(off)[1]:g} s, when the limiter accepts again after {max(off)[2]:.2f} s"
+        f"Retry-After is too {word} in {len(off)} of {count} refusals; the worst had Retry-After: {max(off)[1]:g}, "
+        f"but the limiter accepts the next request after {max(off)[2]:.2f} s"
         for word, off in (("short", short), ("long", long))
         if len(off) >= max(_LEAST_OFF, _OFF_SHARE * count)
     )
 
 
 def taken(cells: Cells, story: Sequence[Moment]) -> Interval:
-    """Share of the limit that other clients used, with the interval of E. B. Wilson, 1927."""
+    """Share of the limit that other clients used, with its confidence interval (E. B. Wilson, 1927)."""
     kind, params, known = cells.kind, cells.params(), Known.nothing(1)
     gone = given = 0.0
     for moment, before, after in _walk(cells, story):

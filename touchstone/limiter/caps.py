@@ -1,4 +1,4 @@
-"""Caps on requests and builds in flight, found once the rate limit is known; pure."""
+"""Caps on requests and builds in flight: search after the rate limit is known; no I/O."""
 
 import math
 import statistics
@@ -12,28 +12,28 @@ from touchstone.limiter.belief import plain
 from touchstone.limiter.rate_inference import AFTER_S
 from touchstone.limiter.story import in_turn_s
 
-# Requests that the rate limit accepts at a given time, and the time at which it accepts the most.
+# Returns how many requests the rate limit accepts at a time, and when it accepts the most.
 Room = Callable[[float], tuple[int, float]]
 
 _FAR_LESS = 0.5
-_TESTS, _MORE_TESTS, _FEW = 2, 3, 8  # tests of the edge that a cap must pass; more if the rate limit accepts few
-# Pause in seconds before a start that the cap must refuse; if so many are accepted, it is no cap.
+_TESTS, _MORE_TESTS, _FEW = 2, 3, 8  # tests of a cap; more tests if the rate limit accepts few starts
+# Pause in seconds before a start that a cap must refuse; if _EXTRA of these are accepted, there is no cap.
 _STILL_S, _EXTRA = 0.3, 2
-_MOST_WAITS = 2  # for the rate limit to accept enough
+_MOST_WAITS = 2  # most waits until the rate limit accepts a start
 
 
 @dataclass
 class Held:
-    """Search for a build cap: holds builds in flight until a start is refused, cancels one, and tests the edge."""
+    """Search for a build cap: begins builds until a start is refused, then tests that a cancel frees one place."""
 
     room: Room
     most: int
     lasts_s: float = 0.0  # least duration of a build; 0 if unknown
-    cap: int = 0  # builds in flight when a start was refused that the rate limit accepts
-    holds_to: int = 0  # most builds in flight
+    cap: int = 0  # builds in flight at a refusal that the rate limit does not explain
+    holds_to: int = 0  # most builds in flight so far
     edges: list[bool] = field(default_factory=list)  # per test: whether one cancelled build frees just one place
     over: bool = False
-    disproved: bool = False  # something else caused the refusals
+    disproved: bool = False  # the refusals have another cause than a cap
     _held: int = 0
     _first_at: float = math.inf
     _frees: bool = False
@@ -50,7 +50,7 @@ class Held:
             self.edges.clear()
 
     def propose(self, now_at: float, left: int) -> Stimulus | None:
-        """Next stimulus; None once the cap is known, or the search ends without one."""
+        """Next stimulus; None at the end of the search, with or without a cap."""
         if self.over or left < 2:
             return None
         want = 1 if self.cap else self.most - self._held
@@ -102,26 +102,26 @@ class Held:
         return f"the rate limit hides any build cap above {self.holds_to}: it accepted no more starts {why}"
 
     def tier(self) -> Tier | None:
-        """The cap; None if there is none, or if it is not certain."""
+        """The cap; None if there is no cap or its value is uncertain."""
         if not self.cap or not self.sure:
             return None
         return Tier("builds", f"builds:{self.cap}", {"limit": Interval(self.cap, self.cap, self.cap)})
 
     @property
     def doubt(self) -> str:
-        """Sentence on why a refusal is not reported as a cap; empty if it is, or if nothing was refused."""
+        """Why the refusals are not reported as a cap; empty if a cap is reported or nothing was refused."""
         if self.sure:
             return ""
         return f"a start was refused with {self.cap} builds in flight; cancelling one did not prove a build cap"
 
     @property
     def sure(self) -> bool:
-        """Whether there is no cap, or the last tests of its edge confirm it."""
+        """Whether there is no cap, or the last tests confirm the cap."""
         return not self.cap or (bool(self.edges) and all(self.edges[-_TESTS:]))
 
 
 def room_for(count: int, room: Room, at: float) -> tuple[int, float]:
-    """Requests that the rate limit accepts, and when: now if *count* are, else when it accepts the most."""
+    """Number of requests that the rate limit accepts, and when: now if at least *count*, else after a refill."""
     now, full_at = room(at)
     if now >= count or full_at <= at:
         return now, at
@@ -157,7 +157,7 @@ class InFlight:
     uncapped_to: int = 0  # largest volley without a refusal
     volley_caps: list[int] = field(default_factory=list)  # accepted requests of each volley with refusals
     over: bool = False
-    disproved: bool = False  # something else caused the refusals
+    disproved: bool = False  # the refusals have another cause than a cap
     taken_back: bool = False  # the last volley disproved an earlier cap
     _checks: bool = False
     _size: int = 0
@@ -167,7 +167,7 @@ class InFlight:
     _refused_s: list[float] = field(default_factory=list)
 
     def propose(self, now_at: float, left: int) -> Stimulus | None:
-        """Next stimulus; None once the cap is known, or the search ends without one."""
+        """Next stimulus; None at the end of the search, with or without a cap."""
         if self.over:
             return None
         most = max(self.volley_caps, default=0)
@@ -208,24 +208,24 @@ class InFlight:
 
     @property
     def doubt(self) -> str:
-        """Sentence on why a refusal is not reported as a cap; empty if it is, or if nothing was refused."""
+        """Why the refusals are not reported as a cap; empty if a cap is reported or nothing was refused."""
         if self.sure:
             return ""
         if self._is_queue and self._agree:
             return (
-                f"of requests at once, {self.volley_caps[0]} were accepted and answered one after the other, "
+                f"{self.volley_caps[0]} of the requests sent at once were accepted and answered one after the other, "
                 f"{self._in_turn_s:.3g} s apart: this may be a concurrency cap or a queue"
             )
         least, most = min(self.volley_caps), max(self.volley_caps)
         few = f"{least}" if least == most else f"{least} to {most}"
-        return f"of requests at once, {few} were accepted and the rest refused: no concurrency cap fits all of them"
+        return f"{few} of the requests sent at once were accepted, the rest refused: no cap fits all volleys"
 
     def tier(self) -> Tier | None:
-        """The cap; None if there is none, or if it is not certain."""
+        """The cap; None if there is no cap or its value is uncertain."""
         if not self.volley_caps or self.disproved or not self.sure:
             return None
         value = self.volley_caps[0]
-        # A request counts for as long as an accepted response takes longer than a refused one.
+        # A request counts against the cap for as long as an accepted response takes longer than a refused one.
         takes_s = statistics.median(self._served_s) - statistics.median(self._refused_s)
         half_s = max(_LEAST_S, (max(self._served_s) - min(self._served_s)) / 2)
         options = {"takes": plain(Interval(takes_s, takes_s - half_s, takes_s + half_s))} if takes_s > half_s else {}
@@ -234,7 +234,7 @@ class InFlight:
 
     @property
     def sure(self) -> bool:
-        """Whether there is no cap, or enough volleys agree on it."""
+        """Whether there is no cap, or enough volleys agree on the cap."""
         return self.disproved or not self.volley_caps or (self._agree and not self._is_queue)
 
     @property

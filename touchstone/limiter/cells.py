@@ -1,4 +1,4 @@
-"""Parameter grid of one kind of limiter: cells with probabilities, refined around the likely ones; pure."""
+"""Parameter grid of one kind of limiter: cells with probabilities, refined around the likely ones; no I/O."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,18 +12,18 @@ from touchstone.facts.observed import LEAST_BLUR_S, Moment
 from touchstone.limiter import interference
 from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, Params, State, is_shared, mapped
 
-LEAST_LIKELIHOOD = 1e-4  # of a decision that contradicts the limiter
-_MISLED, _MOST_MISLED = 3.0, 4.5  # log weight of one hint that contradicts a limiter, and most of all hints
+LEAST_LIKELIHOOD = 1e-4  # likelihood of a decision that contradicts the limiter
+_MISLED, _MOST_MISLED = 3.0, 4.5  # log weight of one Retry-After that contradicts a limiter, and most of all these
 _NEGLIGIBLE = -18.0
 _MOST_CELLS, _LEAST_CUT = 5000, 200
 _FINEST = 2e-4
-_ONE_TICK = 0.5  # an edge with less slack than this share of a tick belongs to one tick
+_ONE_TICK = 0.5  # an edge (change of decision) with less slack than this share of a tick belongs to one tick
 
 _Value = TypeVar("_Value")
 
 
 def picked(value: _Value, mask: Mask | NDArray[np.int64]) -> _Value:
-    """The part of *value* that belongs to some of the cells."""
+    """The part of *value* that belongs to the cells in *mask*."""
     found: Any = value
     if isinstance(value, np.ndarray):
         found = value[..., mask]
@@ -59,19 +59,19 @@ class Cells:
 
     kind: Kind
     limits: Array
-    logs: Array  # natural logarithm of each time; one row each
+    logs: Array  # natural logarithm of each time; one row per time
     phases: Array  # share of the first time; zeros if the kind has no phase
     wide: Array  # half the width of a cell in each logarithm
-    wide_phase: Array  # half its width in the phase
+    wide_phase: Array  # half the width of a cell in the phase
     prior: Array
-    likely: Array  # likelihood of all moments except *run*; one row for each share of other clients
-    run: Array  # likelihood of the last moments with equal decisions near one edge
-    vague: Array  # error of an edge near a moment, in units of the moment's blur; 0 without one
-    misled: Array  # number of hints that contradict each cell
+    likely: Array  # likelihood of all decisions except *run*; one row for each share of other clients
+    run: Array  # likelihood of the last equal decisions near one edge
+    vague: Array  # error of an edge near a decision, relative to the decision's time error; 0 without an edge
+    misled: Array  # number of Retry-After values that contradict each cell
     known: interference.Known
-    run_accepted: bool = True  # the decisions in *run*
+    run_accepted: bool = True  # whether the decisions in *run* are acceptances
     state: State = field(default_factory=dict)
-    observed: int = 0  # number of moments that are included
+    observed: int = 0  # number of included decisions
     _weight: Array | None = field(default=None, init=False, repr=False)
 
     @classmethod
@@ -94,7 +94,7 @@ class Cells:
         return len(self.limits)
 
     def params(self) -> dict[str, Array]:
-        """Parameters at the middle of each cell, and half its width in the phase."""
+        """Parameters at the middle of each cell, and half the cell's width in the phase."""
         times = {name: np.exp(row) for name, row in zip(self.kind.scales, self.logs, strict=True)}
         return {"limit": self.limits, "phase": self.phases, "wide_phase": self.wide_phase, **times}
 
@@ -119,17 +119,17 @@ class Cells:
         return np.asarray(self.prior + top + np.log(np.exp(rows - top).sum(axis=0)) - hints)
 
     def best(self) -> "Cells":
-        """The likeliest cell alone."""
+        """The likeliest cell, as a grid of one cell."""
         return picked(self, np.arange(len(self)) == np.argmax(self.masses()))
 
     def log_prior(self) -> float:
-        """Log prior of the likeliest cell, divided by its share of the posterior of this kind."""
+        """Logarithm of a quotient: prior of the likeliest cell by that cell's share of the kind's posterior."""
         masses = self.masses()
         best = int(np.argmax(masses))
         return float(np.logaddexp.reduce(masses) - masses[best] + self.prior[best])
 
     def update(self, story: Sequence[Moment]) -> None:
-        """Updates the posterior with the new moments of *story*."""
+        """Updates the posterior with the new decisions in *story*."""
         first = max(self.observed, self.kind.begins(story))
         self.observed = len(story)
         if not len(self) or first >= len(story):
@@ -150,7 +150,7 @@ class Cells:
             self._go_on(params, moment, left, slack)
 
     def _weigh(self, params: Params, moment: Moment, left: Array, slack: Array, wide_s: float, let_in: Array) -> None:
-        """Adds the likelihood of one moment; *slack* and *wide_s*: errors of the edge and of the clocks, in seconds."""
+        """Adds the likelihood of one decision; *slack* and *wide_s*: errors of the edge and the clocks, in seconds."""
         kind, known, at = self.kind, self.known, moment.at
         ahead = at - kind.free_at(params, self.state)
         near = (slack > 0.3 * moment.blur_s) & (np.abs(ahead) < slack + wide_s)
@@ -184,7 +184,7 @@ class Cells:
         self.likely = self.likely + np.where(one_edge, 0.0, likely)
 
     def _go_on(self, params: Params, moment: Moment, left: Array, slack: Array) -> None:
-        """Updates the state of each limiter with one moment, and compares the hint with it."""
+        """Updates the state of each limiter with one decision, and compares Retry-After with that state."""
         self.state = self.kind.update(params, self.state, moment.at, moment.accepted)
         if moment.accepted:
             self.known = replace(self.known, below=left)
@@ -194,7 +194,7 @@ class Cells:
         if moment.hint_s is not None:
             wait_s = self.kind.free_at(params, self.state) - moment.at
             off = np.clip(np.abs(moment.hint_s - 0.5 - wait_s) - 0.5 - slack - moment.blur_s, 0.0, 1.0)
-            # If other clients hold what is left, the wait is unknown, but at most the time for all of it.
+            # After use of the rest by other clients, the wait is at most the time for which requests count.
             longer = np.clip(moment.hint_s - 1.0 - self.kind.lasts_s(params), 0.0, 1.0)
             self.misled = self.misled + np.where(wait_s > -moment.blur_s - slack, off, longer)
 
@@ -203,7 +203,7 @@ class Cells:
         return self.kind.phase and self.kind.family == "fixed-window"
 
     def _lost(self, let_in: Array, moment: Moment, params: Params) -> Array:
-        """Log likelihood of a moment if the cell is too wide to place its clock: one half unless impossible."""
+        """Log likelihood of a decision in a cell with unknown phase: one half if the decision is possible."""
         length, limit = params[self.kind.scales[0]], params["limit"].astype(np.int64)
         place = len(let_in) - (2 * limit if moment.accepted else limit)
         last = np.where(place >= 0, let_in[np.maximum(place, 0)] if len(let_in) else LONG_AGO, LONG_AGO)
@@ -214,7 +214,7 @@ class Cells:
         return np.where(never, np.log(np.maximum(taken, LEAST_LIKELIHOOD)), np.log(0.5))
 
     def refined(self, story: Sequence[Moment], top: float) -> "Cells":
-        """Cells without those that are negligible beside *top*; likely and vague cells are cut into smaller ones."""
+        """Refined cells: without cells negligible beside *top*; likely and vague cells are cut into smaller ones."""
         cells = self
         for _ in range(6):
             if not len(cells):
@@ -239,12 +239,12 @@ class Cells:
         return cells
 
     def taking(self, other: "Cells") -> "Cells":
-        """Cells of *other*, which has the same observations, and its own for all other limits."""
+        """Cells of *other*, and these cells for limits that *other* lacks; both have the same observations."""
         return _joined(picked(self, ~np.isin(self.limits, np.unique(other.limits))), other)
 
 
 def _axes(kind: Kind) -> tuple[int, int]:
-    """Number of axes of a cell, and of pieces along each axis when it is cut."""
+    """Number of axes of a cell, and number of pieces along each axis when a cell is cut."""
     axes = len(kind.scales) + int(kind.phase)
     return axes, 4 if axes == 1 else 2
 

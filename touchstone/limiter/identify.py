@@ -1,4 +1,4 @@
-"""Identification of a limiter from the first request to the last: stages, next stimulus, result; pure."""
+"""Identification of a limiter from the first request to the last: stages, next stimulus, result; no I/O."""
 
 import math
 import operator
@@ -17,28 +17,28 @@ from touchstone.limiter.rate_inference import AFTER_S, EarlierResult, Rates
 from touchstone.limiter.story import Story
 from touchstone.limiter.terms import Terms
 
-# A period up to the first may hide a longer one: its limit is spent so many times, with at most so many requests.
+# A limit with a period up to _MOMENT_S may hide a longer one. So the probe uses up such a limit _MOMENTS times.
 _MOMENT_S, _LEAST_LONG_S, _MOMENTS, _MOST_MOMENTS = 2.0, 5.0, 5.0, 61
-_SLOWER = 1.1  # interval between two fillings, in refill times
+_SLOWER = 1.1  # interval between two bursts up to the limit, in refill times
 _PLENTY = 10_000
-# A rest lasts so many times the refill time or the probe so far, up to so many seconds.
+# A rest lasts _REST_TIMES the refill time or the probe so far, but at most _MOST_REST_S.
 _ALONE, _RESTED, _REST_TIMES, _MOST_REST_S = "alone", "rest, once more", 1.5, 60.0
-_MOST_RESULTS = 2  # earlier results after surprises: with more, the limiter does not stay the same
+_MOST_RESULTS = 2  # earlier results that surprises ended; after more of these, the limiter is not constant
 _SLOW_S = 0.01  # sequential requests further apart may be too slow to reach a rate limit
 _MOST_CROWDED = 40  # requests in volleys as large as the cap that must be accepted
 _HIDDEN_RATE = (
     "a volley as large as the cap was refused in part: there is a rate limit that sequential requests never reach",
     "a volley was refused in part: there is a rate limit that sequential requests never reach, or a higher cap",
 )
-_SOAKS = ("soak", "builds", "in flight")  # stages whose accepted requests count as spent, over any time
-_LEAST_SHARE = 1e-4  # a family with a lower probability is left out
+_SOAKS = ("soak", "builds", "in flight")  # stages whose accepted requests count for the option *soak*, over any time
+_LEAST_SHARE = 1e-4  # a family with a lower probability is not reported
 _NO_FIT = "other clients may use the key, or the limiter drifted, was changed, or is of an unknown family"
-_LESS = "it fits less well"
-_WINDOW_S, _RATE_OFF = 1.0, 0.02  # larger differences of a header field are a finding; windows are in whole seconds
+_LESS = "it explains the responses less well"
+_WINDOW_S, _RATE_OFF = 1.0, 0.02  # larger errors of a header field are reported; windows are in whole seconds
 
 
 def short_period_test(tiers: Sequence[Tier], refill_s: float) -> tuple[int, float]:
-    """Number of acceptances, and seconds for them, that reveal a longer limit; 0 unless there is one short period."""
+    """Accepted requests, and seconds, that reveal a longer limit; 0 unless one limiter with a short period is known."""
     numbers = tiers[0].numbers
     longest_s = max(refill_s, numbers["window_s"].value if "window_s" in numbers else 0.0)
     if len(tiers) != 1 or longest_s > _MOMENT_S:
@@ -48,13 +48,13 @@ def short_period_test(tiers: Sequence[Tier], refill_s: float) -> tuple[int, floa
 
 
 def most_within(answers: Sequence[Answer], span_s: float) -> int:
-    """Most accepted requests within any *span_s*."""
+    """Most accepted requests within any span of *span_s* seconds."""
     sent_at = [answer.sent_at for answer in answers if answer.accepted]
     return max((sum(first <= at <= first + span_s for at in sent_at) for first in sent_at), default=0)
 
 
 class Probe:
-    """One identification: the same terms and responses lead to the same stimuli and the same identity.
+    """One identification: the same terms and responses lead to the same stimuli and the same result.
 
     Times are run seconds; the clock continues while a probe is interrupted.
     """
@@ -86,7 +86,7 @@ class Probe:
         self._rested = False
 
     def propose(self, now_at: float) -> Stimulus | None:
-        """Next stimulus, from *now_at* on; None at the end of the probe."""
+        """Next stimulus, not before *now_at*; None at the end of the probe."""
         if self._why:
             return None
         accepted = sum(answer.accepted for answer in self._answers)
@@ -169,7 +169,7 @@ class Probe:
         return self._rates.room(at) if self._rates else (_PLENTY, at)
 
     def observe(self, stimulus: Stimulus, answers: Sequence[Answer]) -> None:
-        """Updates the probe with the responses to a stimulus, in order of sending; fewer if it was cut short."""
+        """Updates the probe with the responses to a stimulus, in order of sending; a cut-off stimulus has fewer."""
         if stimulus.anew:
             self.resume()
         if stimulus.stage == _ALONE and answers:
@@ -225,7 +225,7 @@ class Probe:
         self._held.begin_anew()
 
     def _leave_out(self, answers: Sequence[Answer], stage: str, *, disproved: bool) -> None:
-        """Excludes refusals by a cap from the story of the rate; includes them again if the cap is disproved."""
+        """Excludes refusals by a cap from the rate inference; includes these again if the cap is disproved."""
         first = len(self.story.answers) - len(answers)
         refused = {first + number for number, answer in enumerate(answers) if not answer.accepted}
         refused |= self._by_cap.pop(stage, set())
@@ -238,7 +238,7 @@ class Probe:
             self._by_cap[stage] = refused
 
     def _doubt_refusals(self) -> None:
-        """Searches for the rate again if the build cap may explain its refusals, or was disproved."""
+        """Restarts the search for the rate limit if a build cap may explain the refusals, or was disproved."""
         held, opening = self._held, self._opening
         if self._rates and not opening.capped and held.over and held.tier():
             doubtful = perhaps_by_builds(self.story.answers, held.cap) - self.story.left_out
@@ -324,14 +324,14 @@ class Probe:
 
 
 def cost(answers: Sequence[Answer], *, starts: bool) -> Cost:
-    """Cost of *answers*, in order of sending; *starts*: whether each accepted one started a build."""
+    """Cost of *answers*, in order of sending. With *starts*, each accepted request began a build."""
     accepted = sum(answer.accepted for answer in answers)
     seconds = max(answer.done_at for answer in answers) - answers[0].sent_at if answers else 0.0
     return Cost(len(answers), len(answers) - accepted, accepted if starts else 0, round(seconds, 3))
 
 
 def runners(rates: Rates, moments: Sequence[Moment]) -> tuple[Runner, ...]:
-    """Families in order of probability, each with the evidence against it; at least two if there were two."""
+    """Families in order of probability, each with the evidence against it; at least two if two were ever likely."""
     found, families = [], rates.families()
     for number, (family, share) in enumerate(families.items()):
         if number == 0 or share >= _LEAST_SHARE or (number == 1 and not rates.remembered.keys() - families.keys()):
@@ -357,7 +357,7 @@ def alike(found: Tier) -> tuple[str, ...]:
 
 
 def findings(rates: Rates | None, tiers: Sequence[Tier], story: Story) -> tuple[str, ...]:
-    """Sentences about header fields that disagree with the limiter."""
+    """Sentences about header fields that contradict the identified limiter."""
     if rates is None or not rates.settled:
         return ()
     wrong_hints = hints(rates.belief.likeliest().best(), story.moments())
@@ -372,9 +372,9 @@ def _misquoted(found: Tier, limit: float | None, window_s: float | None) -> Iter
     if abs(per_s * window.value / most - 1) <= _RATE_OFF:
         return  # any window with the right ratio describes a steady rate
     if limit is not None and limit != most:
-        yield f"the RateLimit fields report a limit of {limit:g}, but the limiter accepts {most:g}"
+        yield f"the RateLimit fields report a limit of {limit:g}, but the limiter accepts {most:g} requests"
     if window_s is not None and abs(window_s - window.value) >= _WINDOW_S:
-        yield f"the RateLimit fields report a window of {window_s:g} s, but it is {plain(window)} s"
+        yield f"the RateLimit fields report a window of {window_s:g} s, but the window is {plain(window)} s"
 
 
 def _odd(rates: Rates, moments: Sequence[Moment]) -> tuple[str, ...]:

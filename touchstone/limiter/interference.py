@@ -1,4 +1,4 @@
-"""Other clients on the same key: the probability that they used what a limiter had left; pure."""
+"""Other clients with the same key: the probability that these clients used the rest of a limit; no I/O."""
 
 import math
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ import numpy as np
 
 from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Params, State
 
-# Share of the limit that other clients may use: none, few, some, many; and its log prior.
+# Hypotheses about the share of the limit that other clients use, from none to many, and their log priors.
 SHARES = np.array([0.0, 0.04, 0.12, 0.35])[:, None]
 PRIOR = np.log(np.array([0.91, 0.04, 0.04, 0.01]))[:, None]
-_NEWLY = 0.5  # probability that other clients began with the first request, instead of long before it
-_NOISE = 1e-4  # probability of a refusal without an explanation
+_NEWLY = 0.5  # probability that other clients began at the probe's first request, instead of long before
+_NOISE = 1e-4  # probability of a refusal that nothing explains
 _TOKEN_AWAY = 0.1  # probability that a bucket with other clients holds one token more than computed
 _MOST, _STEPS, _LEAST_MEAN, _MOST_MEAN = 160, 240, 1e-3, 100.0
 _PER_STEP = math.log(_MOST_MEAN / _LEAST_MEAN) / (_STEPS - 1)
 
 
 def _tails() -> Array:
-    """Poisson probabilities of at least so many arrivals: one row per mean, one column per number."""
+    """Poisson probabilities of at least a number of arrivals: one row per mean, one column per number."""
     means = np.geomspace(_LEAST_MEAN, _MOST_MEAN, _STEPS)[:, None]
     counts = np.arange(_MOST)[None, :]
     factorials = np.array([math.lgamma(count + 1) for count in range(_MOST)])
@@ -27,13 +27,13 @@ def _tails() -> Array:
     return np.concatenate([np.clip(1.0 - below, 0.0, 1.0), np.zeros((_STEPS, 1))], axis=1)
 
 
-# The same table for each of SHARES, by the mean of the whole limit; each flattened.
+# The table of `_tails` for each of SHARES, by the mean for the whole limit; each table is flattened.
 _SHIFTS = np.rint(np.log(np.maximum(SHARES, 1e-9)) / _PER_STEP).astype(np.int64)
 _TABLES = _tails()[np.clip(np.arange(2 * _STEPS) + _SHIFTS, 0, _STEPS - 1)].reshape(len(SHARES), -1)
 
 
 def at_least(count: Array, most: Array) -> Array:
-    """Probability of at least *count* requests of other clients out of *most*; one row for each of SHARES."""
+    """Probability of at least *count* requests of other clients, with a share of *most* as the mean; row by share."""
     steps = np.rint(np.log(np.maximum(most, _LEAST_MEAN) / _LEAST_MEAN) / _PER_STEP)
     places = np.minimum(steps, 2 * _STEPS - 1) * (_MOST + 1) + np.floor(np.minimum(np.maximum(count, 0), _MOST))
     places = places.astype(np.int64)
@@ -44,10 +44,10 @@ def at_least(count: Array, most: Array) -> Array:
 class Known:
     """Bounds on the use by other clients, for each of many possible limiters."""
 
-    had: Array  # what they held at the last refusal: all that the probe's requests had left
-    below: Array  # they held less than this at the last acceptance
-    shut_until: Array  # the limiter accepts nothing from the last refusal until then
-    held_at: Array  # since then they held as much at each refusal, without an acceptance in between
+    had: Array  # requests of other clients at the last refusal: all that the probe had left
+    below: Array  # other clients held fewer requests than this at the last acceptance
+    shut_until: Array  # end of the time in which the limiter accepts nothing after the last refusal
+    held_at: Array  # first of the last consecutive refusals with equal *had*
     refused_at: float = LONG_AGO
     began_at: float = LONG_AGO
 
@@ -58,28 +58,28 @@ class Known:
         return cls(np.zeros(size), np.full(size, np.inf), before, before, LONG_AGO, began_at)
 
     def refused(self, kind: Kind, left: Array, at: float, shut_until: Array) -> "Known":
-        """Bounds after a refusal at *at*; *left*: room of the limiter without other clients."""
-        # A kind with *levels* already counts it in its own state; a bucket except for a part of a token.
+        """Bounds after a refusal at *at*; *left* is the room of the limiter without other clients."""
+        # The state of a kind with *levels* already includes these requests; a bucket's lacks a part of a token.
         had = np.minimum(left, 1.0 if kind.fills else 0.0 if kind.levels else np.inf)
         held_at = np.where((had == self.had) & np.isinf(self.below), self.held_at, at)
         return Known(had, np.full(len(left), np.inf), shut_until, held_at, at, self.began_at)
 
     def gone(self, kind: Kind, params: Params, at: float) -> Array:
-        """Expired share of the use at the last refusal."""
+        """Share of the requests held at the last refusal that has expired."""
         return np.asarray(np.minimum((at - self.refused_at) / kind.lasts_s(params), 1.0))
 
     def kept(self, kind: Kind, params: Params, at: float) -> Array:
-        """Probability that they still, or again, hold one request of the last refusal; one row for each of SHARES."""
+        """Probability that other clients still, or again, hold a request of the last refusal; one row per share."""
         lasts, since, shut = kind.lasts_s(params), self.gone(kind, params, at), self.shut_until > self.refused_at
         first = np.where(shut, (self.refused_at - self.held_at) / lasts, 0.0)
         first = np.where(first < 1.0, first, 0.0)
         per_s = SHARES * params["limit"] / kind.refill_s(params)
-        # While the limiter accepts nothing, they may send once more, on average after half of that time.
+        # While the limiter accepts nothing, other clients may send again, on average after half of that time.
         found_empty = np.exp(-0.5 * per_s * np.where(shut, lasts * since, 0.0))
         return np.asarray((1.0 - found_empty * np.minimum(first + since, 1.0)) / (1.0 - found_empty * first))
 
     def have(self, count: Array, came: Array, kind: Kind, params: Params, at: float) -> Array:
-        """Probability that they hold *count* requests, sent in the share *came* of a refill time."""
+        """Probability that other clients hold at least *count* requests, sent in the share *came* of a refill time."""
         most = params["limit"] * came
         found = at_least(count, most)
         if self.had.any():
@@ -90,13 +90,13 @@ class Known:
         ever = self.shut_until <= LONG_AGO
         if not ever.any() or kind.fills:
             return found
-        # Before the first refusal it is unknown whether they were active before the first request.
+        # Before the first refusal it is unknown whether other clients were active before the first request.
         newly = at_least(count, params["limit"] * np.minimum((at - self.began_at) / kind.refill_s(params), 1.0))
         return np.where(ever, (1.0 - _NEWLY) * found + _NEWLY * newly, found)
 
 
 def took_all(kind: Kind, params: Params, state: State, left: Array, at: float, known: Known) -> Array:
-    """Probability that other clients hold all of *left* at *at*; one row for each of SHARES."""
+    """Probability that other clients hold all *left* requests at *at*; one row for each of SHARES."""
     left = np.maximum(left, 1.0)
     came = np.minimum(np.maximum(at - known.shut_until, 0.0) / kind.refill_s(params), 1.0)
     if kind.fills:
@@ -114,7 +114,7 @@ def took_all(kind: Kind, params: Params, state: State, left: Array, at: float, k
 def came_first(
     early_s: Array, kind: Kind, params: Params, state: State, since_s: float, *, accepted: bool
 ) -> Array | float:
-    """Probability that other clients made it change *early_s* sooner, since a refusal *since_s* ago; row by share."""
+    """Probability per share that other clients changed the limiter *early_s* sooner, after a refusal *since_s* ago."""
     if kind.fills and accepted:
         return np.where((early_s < params["token_s"]) & (SHARES > 0), _TOKEN_AWAY, 0.0)
     if "idle" not in state:

@@ -1,7 +1,7 @@
-"""Kinds of rate limiters, each simulated for many parameters at once; pure.
+"""Kinds of rate limiters, each simulated for many parameters at once; no I/O.
 
 Parameters and states are arrays of one common shape; times are seconds on one clock. Every kind is monotone: without
-new requests, it accepts a request from some time on, and from then on always.
+new requests, it accepts a request at every time after a certain one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ LONG_AGO, NEVER = -1e12, 1e12  # finite stand-ins for infinity, so that differen
 _MOST_EMPTY = 64  # tokens of a bucket that starts empty
 # Lateness of a token, as a share of its time, and of a tick in seconds.
 _SOON, _SOON_TICK_S = 0.25, 0.001
-_SOON_FIRST_S = 2 * LEAST_BLUR_S  # the first of two limiters may refuse so long after it should accept
+_SOON_FIRST_S = 2 * LEAST_BLUR_S  # the first of two limiters may refuse this long after its computed change
 
 
 def is_shared(name: str, value: Any) -> bool:
@@ -35,7 +35,7 @@ def mapped(state: State, change: Callable[[Any], Any]) -> State:
 
 
 def chosen(mask: Array | Mask, later: State, before: State) -> State:
-    """Merges two states: the later one if *mask* is true, else the earlier one; logs are always the later ones."""
+    """Merges two states: *later* if *mask* is true, else *before*; logs are always those of *later*."""
     return {
         name: value
         if name.endswith("log") or (np.ndim(value) == 0 and np.ndim(before[name]) == 0)
@@ -45,11 +45,11 @@ def chosen(mask: Array | Mask, later: State, before: State) -> State:
 
 
 class Kind:
-    """Kind of limiter; *text*: its notation in `serve --rate` without numbers; *phase*: whether its clock has one."""
+    """Kind of limiter; *text* is its notation in `serve --rate` without numbers; *phase*: whether it has a clock."""
 
-    scales: tuple[str, ...] = ("window_s",)  # names of its times; the first is its window, or the time of one token
-    levels = True  # whether a refusal sets its state to empty, which includes the use by other clients
-    closes = False  # whether it accepts nothing from a refusal to the end of its window
+    scales: tuple[str, ...] = ("window_s",)  # names of the times; the first is the window, or the time of one token
+    levels = True  # whether a refusal empties the state, which then includes other clients' requests
+    closes = False  # whether it accepts nothing from a refusal to the end of the window
     least = 2  # smallest limit
 
     def __init__(self, text: str, prior: float = 0.0, *, phase: bool = False) -> None:
@@ -61,15 +61,15 @@ class Kind:
         self.fills = self.scales[0] == "token_s"  # whether it refills token by token
 
     def limits(self, accepted: int, most: int) -> Sequence[int]:
-        """Possible limits, up to *most*, after a burst with so many accepted requests."""
+        """Possible limits, up to *most*, after a burst with *accepted* requests before the first refusal."""
         return range(max(self.least, accepted - 1 if most == accepted else accepted // 2), most + 1)
 
     def start(self, params: Params, at: float) -> State:
-        """State before the first request, which comes at *at*."""
+        """State before the first request, which is sent at *at*."""
         raise NotImplementedError
 
     def free_at(self, params: Params, state: State) -> Array:
-        """Time from which it accepts one request, if none comes before."""
+        """Time from which the limiter accepts a request, if none is sent before."""
         raise NotImplementedError
 
     def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
@@ -77,27 +77,27 @@ class Kind:
         raise NotImplementedError
 
     def room(self, params: Params, state: State, at: Array | float) -> Array:
-        """Number of requests that it accepts at *at*, one right after the other."""
+        """Number of requests that the limiter accepts at *at*, one right after the other."""
         raise NotImplementedError
 
     def turn_at(self, params: Params, state: State) -> Array:
-        """Time at which its counts expire or its next window begins, whether it is full or not."""
+        """Time at which the counts expire or the next window begins, whether the limiter is full or not."""
         return np.asarray(state["opened"] + params["window_s"])
 
     def shut_until(self, params: Params, state: State, at: float) -> Array:
-        """Time until which it accepts nothing after a refusal at *at*, if it counts only the known requests."""
+        """Time until which the limiter accepts nothing after a refusal at *at*, without requests of other clients."""
         return self.turn_at(params, state) if self.closes else np.full_like(params["limit"], at)
 
     def open_since(self, params: Params, state: State, at: float) -> Array:
-        """Time since which other clients may have used what is left at *at*."""
+        """Time since which other clients may have used the requests left at *at*."""
         return np.full_like(params["limit"], LONG_AGO)
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
-        """Shift of its next change in seconds, if all times change by the share *share* and the phase by *phase*."""
+        """Shift of the next change in seconds, if all times change by the share *share* and the phase by *phase*."""
         return np.asarray(share * params[self.scales[0]])
 
     def refill_s(self, params: Params) -> Array:
-        """Seconds in which it refills its whole limit."""
+        """Seconds in which the limiter refills its whole limit."""
         time_s = params[self.scales[-1]]
         return np.asarray(time_s * params["limit"] if self.fills else time_s)
 
@@ -106,7 +106,7 @@ class Kind:
         return params["token_s"] if self.fills else self.refill_s(params)
 
     def begins(self, moments: Sequence[Moment]) -> int:
-        """Index of the first moment that counts: other clients caused all refusals before the first acceptance."""
+        """Index of the first decision that counts: other clients caused all refusals before the first acceptance."""
         if self.empty:
             return 0
         return next((number for number, moment in enumerate(moments) if moment.accepted), len(moments))
@@ -123,7 +123,7 @@ def _steps(params: Params, state: State, at: Array | float) -> Array:
 
 
 class _FixedWindow(Kind):
-    """*limit* requests per window, which a request opens; ``refused=restart``: a refused request restarts it."""
+    """*limit* requests per window, which a request opens; with ``refused=restart``, a refusal restarts the window."""
 
     closes = True
 
@@ -206,7 +206,7 @@ class _BlockingWindow(Kind):
         fresh = (at >= state["opened"] + params["window_s"]) | (accepted & (state["count"] >= params["limit"]))
         opened = np.where(accepted, np.where(fresh, at, state["opened"]), LONG_AGO)
         count = np.where(accepted, np.where(fresh, 1.0, state["count"] + 1.0), 0.0)
-        # Without an acceptance since its beginning, the block goes on.
+        # The block goes on if no request was accepted since it began.
         begun = (state["count"] > 0) | (state["until"] <= LONG_AGO)
         shuts = np.logical_not(accepted) & (at >= state["until"]) & begun
         return {"opened": opened, "count": count, "until": np.where(shuts, at + params["block_s"], state["until"])}
@@ -224,10 +224,10 @@ class _BlockingWindow(Kind):
 
 
 class _SlidingCounter(Kind):
-    """Count of this window plus the part of the last one that overlaps the last *window_s*.
+    """Count of the current window, plus the previous count weighted by the overlap with the last *window_s* seconds.
 
     ``opens=first``: a window opens with the first request after two idle windows. ``refused=count``: refused requests
-    count as well. ``rule=below``: the sum must be below the limit before a request, instead of within it afterwards.
+    count as well. ``rule=below``: the sum without the new request must be below the limit.
     """
 
     levels = False
@@ -279,9 +279,9 @@ class _SlidingCounter(Kind):
 
 
 class _SlidingLog(Kind):
-    """*limit* requests in any *window_s*; ``refused=count``: refused requests count as well.
+    """*limit* requests in any *window_s* seconds; with ``refused=count``, refused requests count as well.
 
-    All parameters share one log. If the simulations decide differently, each has its own, along the last axis.
+    All parameters share one log until their simulations decide differently; then each has a log, along the last axis.
     """
 
     levels = False
@@ -343,7 +343,7 @@ def _places(log: Array, index: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 class _MinimumGap(Kind):
-    """One request per gap; any family with a limit of 1 is the same."""
+    """One request per gap; every family with a limit of 1 behaves like this."""
 
     scales = ("gap_s",)
     levels = False
@@ -368,7 +368,7 @@ class _MinimumGap(Kind):
 
 
 class _TokenBucket(Kind):
-    """Bucket of *limit* tokens that gains one in *token_s*; its state is the time at which it is full.
+    """Bucket of *limit* tokens that gains one token every *token_s* seconds; its state is the time at which it is full.
 
     ``early``: part of a token that may be missing when a request is accepted. ``tick``: seconds between the refills on
     a clock.
@@ -389,7 +389,7 @@ class _TokenBucket(Kind):
         return {"full": full, "since": since, "tick": tick, "refused": LONG_AGO, "let_in": LONG_AGO}
 
     def _most_s(self, params: Params) -> Array:
-        """Most seconds before it is full at which it accepts a request."""
+        """Most seconds before the time *full* at which the bucket accepts a request."""
         return np.asarray((params["limit"] - 1.0 + self.early) * params["token_s"])
 
     def _taken_at(self, state: State, at: Array | float) -> Array:
@@ -420,7 +420,7 @@ class _TokenBucket(Kind):
         }
 
     def _emptied(self, params: Params, state: State, now: Array, at: Array | float) -> Array:
-        """Time at which it is full after a refusal: other clients used whole tokens, or a token or tick is late."""
+        """Time at which a bucket is full after a refusal, caused by other clients, a late token or a late tick."""
         token_s, full = params["token_s"], state["full"]
         late_s = _SOON_TICK_S + params.get("wide_phase", np.zeros(1)) * self.tick_s
         soon = (at - now < late_s) & (state["let_in"] < now) if self.tick_s else False
@@ -448,7 +448,7 @@ class _TokenBucket(Kind):
 
 
 class _DecayingCounter(Kind):
-    """Count that decays exponentially, to 1/e in *window_s*."""
+    """Count that decays exponentially, to 1/e in *window_s* seconds."""
 
     def limits(self, accepted: int, most: int) -> Sequence[int]:
         return range(max(2, 3 * accepted // 4), most + 1)  # it decays during a burst
@@ -486,7 +486,7 @@ _FIRST = "first."
 
 
 class Tiered(Kind):
-    """First limiter with *known* parameters, and an unknown one behind it; *loose*: relative error of known times."""
+    """First limiter with *known* parameters, and an unknown second one; *loose*: relative error of known times."""
 
     def __init__(self, first: Kind, known: Mapping[str, float], second: Kind, loose: float) -> None:
         super().__init__(second.text, phase=second.phase)
@@ -511,12 +511,12 @@ class Tiered(Kind):
         return {_FIRST + name: value for name, value in first.items()} | self.second.start(params, at)
 
     def free_at(self, params: Params, state: State) -> Array:
-        """Later of both times."""
+        """The later of the two limiters' times."""
         known, first, second = self._split(params, state)
         return np.maximum(self.first.free_at(known, first), self.second.free_at(params, second))
 
     def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
-        """Updates both; only the first one counts a refusal that it explains, else only the second."""
+        """Updates both limiters; a refusal counts for the first one if that explains it, else for the second one."""
         known, first, second = self._split(params, state)
         until = self.first.free_at(known, first) + self._first_slack_s(known, first, at) + _SOON_FIRST_S
         by_first = np.logical_not(accepted) & (at < until)
@@ -530,12 +530,12 @@ class Tiered(Kind):
         return self.second.turn_at(params, self._split(params, state)[2])
 
     def room(self, params: Params, state: State, at: Array | float) -> Array:
-        """Smaller room of both."""
+        """The smaller room of the two limiters."""
         known, first, second = self._split(params, state)
         return np.minimum(self.first.room(known, first, at), self.second.room(params, second, at))
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
-        """Shift of the limiter that accepts later."""
+        """Shift of the next change of the limiter that accepts later."""
         known, first, second = self._split(params, state)
         decides = self.first.free_at(known, first) >= self.second.free_at(params, second)
         behind_s = self.second.slack_s(params, second, at, share, phase)

@@ -1,4 +1,4 @@
-"""Latency knee of reads: the highest rate at which 99 % are answered in time; pure: no clock, no I/O.
+"""Latency knee of reads: the highest rate at which 99 % are answered in time; no clock, no I/O.
 
 The search doubles the rate of open-loop trials until responses do not keep up, bisects with early stop, and confirms.
 RFC 2544 and MLPerf's LoadGen bisect as well; LoadGen also counts latency from the due time in a Poisson process.
@@ -17,7 +17,7 @@ from touchstone.facts.wording import brief, figure
 # Ratio of the two rates that enclose the knee at the end.
 CLOSE = 1.05
 _BRACKET, _CONFIRM = 800, 2_500
-# Length of a long trial, in latency limits: one step above the capacity, responses exceed the limit after half of it.
+# Length of a long trial, in latency limits: one step above capacity, half of the responses are late.
 _BUILDS_UP = 2 / (CLOSE - 1)
 _CAPACITY_S, _CAPACITY_LEAST = 1.5, 60
 # Late trials in a row that end the search: the generator was too slow.
@@ -26,7 +26,7 @@ _FLOOR = 1 / 16
 # A bracketing trial that takes longer because of the rate limit is skipped.
 _LONG_S = 60.0
 
-# Lateness of the generator, as a share of the limit and at the same percentile, that may explain a failure.
+# Lateness of the generator that may explain a failure, as a share of the limit at the same percentile.
 LATE_SHARE = 0.1
 # Reads that one late read delays on a nearly busy target.
 _DRAGS = 5
@@ -157,7 +157,7 @@ class Search:
                 self._high, self._capacity = min(1.5 * rate, self._ceiling), None
 
     def _holds(self, rate: float) -> Generator[tuple[Stage, float], Outcome, bool]:
-        """Whether the limit holds at a rate; if chance may have decided, it runs a second trial, and both count."""
+        """Whether the latency limit holds at a rate; if chance may have decided, a second trial is run as well."""
         outcomes = [(yield "bracket", rate)]
         if not is_sure(outcomes[0]):
             outcomes.append((yield "bracket", rate))
@@ -165,7 +165,7 @@ class Search:
         return sum(each.missed for each in outcomes) <= most and not any(each.stopped for each in outcomes)
 
     def _confirm(self, rate: float) -> _Steps:
-        """Steps down until the limit holds in a long trial; steps up while misses are surely below half."""
+        """Steps down until the limit holds in a long trial; steps up while misses are below half of MISS_SHARE."""
         for steps_down in range(6):
             outcome = yield "confirm", rate
             while _limit_holds(outcome):
@@ -182,7 +182,7 @@ class Search:
         return "unsteady"
 
     def stop(self, why: KneeWhy) -> None:
-        """Ends the search; the first reason counts, and a confirmed rate stays confirmed."""
+        """Ends the search; later calls do not change the reason, and a confirmed rate stays confirmed."""
         self._why = self._why or ("confirmed" if self._confirmed else why)
 
     def known(self) -> Knee:
@@ -222,7 +222,7 @@ def most_missed(arrivals: int) -> int:
 
 
 def marked(trial: Trial, outcome: Outcome, slo_s: float) -> Mark:
-    """Mark of a trial; it fails only if it also fails without late reads and the reads that they delayed."""
+    """Mark of a trial: a failure counts only if it remains without late reads and reads delayed by these."""
     is_late, allowed = outcome.late_p99_s > LATE_SHARE * slo_s, trial.arrivals * MISS_SHARE
     if outcome.refused:
         return "refused"
@@ -234,7 +234,7 @@ def marked(trial: Trial, outcome: Outcome, slo_s: float) -> Mark:
         return "failed" if _is_overloaded(outcome) else "passed"
     if not outcome.stopped and outcome.due and outcome.missed <= allowed:
         return "passed"
-    # With fewer misses than stop a trial, it was cut short from outside.
+    # A stopped trial with too few misses for that was cut short from outside.
     if outcome.stopped and outcome.missed <= (allowed if trial.most_missed is None else trial.most_missed):
         return "cut"
     return "late" if is_late or outcome.missed - _DRAGS * outcome.late <= allowed else "failed"
@@ -255,7 +255,7 @@ def is_sure(outcome: Outcome) -> bool:
 
 
 def miss_share(outcome: Outcome) -> Interval:
-    """Share of reads that missed the limit, with the interval of E. B. Wilson, 1927; bunches of misses widen it."""
+    """Share of reads that missed the limit; its interval (E. B. Wilson, 1927) is wider for bunches of misses."""
     share = outcome.missed / outcome.due if outcome.due else 0.0
     count = max(outcome.due / _bunching(outcome, share), 1.0)
     squared = _Z * _Z / count
@@ -274,18 +274,18 @@ def _bunching(outcome: Outcome, share: float) -> float:
 
 
 def describe_reason(knee: Knee) -> str:
-    """Why the knee is unknown, and what to do; empty if it is known."""
+    """Why the knee is unknown, and what to do; empty if the knee is known."""
     if knee.why == "never" and not knee.requests:
         return f"p99 ≤ {brief(knee.slo_s)} does not hold without load: half of the reads take longer; raise --slo-ms"
     if knee.why != "rate-limited":
         return _WHYS[knee.why].format(rate=figure(knee.last_per_s), limit=f"p99 ≤ {brief(knee.slo_s)}")
     if knee.ceiling_per_s is not None and knee.ceiling_per_s <= 0:
         return "the rate limit hides it: it refuses some reads at random times, at any rate"
-    at = f"p99 is {brief(knee.kept_p99_s)} at {figure(knee.kept_per_s)} a second"
+    at = f"p99 is {brief(knee.kept_p99_s)} at {figure(knee.kept_per_s)} per second"
     if knee.ceiling_per_s is not None and knee.kept_per_s >= knee.ceiling_per_s:
         return f"the rate limit hides it: {at}, and at a higher rate some reads would be refused"
     kept = f", and {at}" if knee.kept_per_s else ""
-    return f"a rate limit hides it: reads were refused at {figure(knee.last_per_s)} a second{kept}"
+    return f"a rate limit hides it: reads were refused at {figure(knee.last_per_s)} per second{kept}"
 
 
 _WHYS = {
@@ -298,9 +298,9 @@ _WHYS = {
     "out of reach": "the target can do more than the budget of requests can show; raise --max-requests",
     "requests": "the budget of requests is spent; raise --max-requests",
     "seconds": "the time is up; raise --max-seconds",
-    "never": "{limit} does not hold even at {rate} a second; raise --slo-ms",
-    "unsteady": "the limit held only in short trials, and in no long trial down to {rate} a second",
+    "never": "{limit} does not hold even at {rate} per second; raise --slo-ms",
+    "unsteady": "the latency limit held only in short trials, and in no long trial down to {rate} per second",
     "unsettled": "the rate limiter is not certain, so no load was sent",
-    "failing": "reads fail at {rate} a second",
+    "failing": "reads fail at {rate} per second",
     "interrupted": "the search was interrupted",
 }

@@ -1,4 +1,4 @@
-"""Opening of a probe: one request, then a burst of sequential requests until one is refused; pure."""
+"""Opening of a probe: one request, then a burst of sequential requests until one is refused; no I/O."""
 
 import statistics
 from collections.abc import Sequence
@@ -13,17 +13,17 @@ CANARY_S = 0.5  # from the first request to the burst: distinguishes a window fr
 # Sequential requests without a refusal that end the search for a rate; fewer if they take long.
 MOST_UNREFUSED, _LONG_S, _FEWER_UNREFUSED = 200, 30.0, 60
 _FIRST = 24
-_SOON_S, _LATER, _WAITS = 0.1, 1.5, 24  # back-off if the first request is refused: first wait, factor, number
+_SOON_S, _LATER, _WAITS = 0.1, 1.5, 24  # back-off if the first request is refused: first wait, factor, number of waits
 _REST_S = 1.0  # pause before the second test with one build at a time
-_DELAYED_S, _DELAYED_TIMES = 0.03, 4.0  # a delayed response takes longer than the quickest one by both of these
-_LAST_DELAYED, _ALIKE = 6, 0.5  # so many delayed responses in a row, equal within this share, show a queue
-# Pace of delayed responses to a volley: in seconds, in response times of one request, in spreads of these.
+_DELAYED_S, _DELAYED_TIMES = 0.03, 4.0  # a delayed response exceeds the quickest one by this time and this factor
+_LAST_DELAYED, _ALIKE = 6, 0.5  # a queue shows as this many delayed responses in a row, equal within this share
+# Least interval of delayed responses to a volley: in seconds, in single response times, in spreads of these times.
 _LEAST_PACE_S, _PACE_TIMES, _SPREAD_TIMES = 0.005, 1.5, 3.0
 
 
 @dataclass
 class Opening:
-    """Opening stage: ends with the first refusal after an accepted request, or after enough requests without one."""
+    """Opening stage: ends with the first refusal after an acceptance, or after enough requests without a refusal."""
 
     story: Story
     starts: bool
@@ -84,7 +84,7 @@ class Opening:
         elif self._is_delayed():
             self.queued = self.over = True
         elif not answers[-1].accepted and len(everything) > 1:
-            # Either a rate limit refused it, or a cap on builds that have not ended.
+            # A rate limit refused the start, or a cap on builds that have not ended.
             checks = self.starts and not self.capped
             self._kept = sum(answer.accepted for answer in everything) if checks else 0
             self.over = not checks
@@ -105,7 +105,7 @@ class Opening:
         elif whole and (self._rested or accepted < self._kept // 2):
             self.over = True
         elif whole:
-            self._rested = True  # a rate limit may have refused the last one; it accepts more after a pause
+            self._rested = True  # a rate limit may have caused the last refusal; after a pause it accepts more
 
     def go_on_alone(self) -> None:
         """Starts one build at a time from now on; goes on with the burst if the rate limit refused nothing."""

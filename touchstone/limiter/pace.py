@@ -1,4 +1,4 @@
-"""Pace of a client: how fast it may send without a refusal by the identified limiter; pure."""
+"""Pace of a client: how fast a client may send without a refusal by the identified limiter; no I/O."""
 
 import math
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from touchstone.facts.identity import Identity, Tier
 
 # Distance from the measured edge: travel times differ from request to request.
 _MARGIN = 1.02
-# For requests at random times: share of the rate that is used, and standard deviations below the limit.
+# For requests at random times: usable share of the rate, and standard deviations below the limit.
 _USED, _UNLIKELY = 0.95, 4.0
 _MOST_OTHERS = 0.95
 
@@ -22,7 +22,7 @@ class Pace:
     burst: int | None = None  # requests at once after a rest
     rest_s: float = 0.0  # pause before a burst
     after_s: float = 0.0  # from a burst to the next request
-    free_s: float | None = None  # wait after a refusal; None if it ends with a response or a build
+    free_s: float | None = None  # wait after a refusal; None if a refusal ends with a response or a build
     harmful: bool = False  # whether a refused request extends the wait
     at_once: int | None = None  # requests in flight
     in_flight: int | None = None  # builds in flight
@@ -66,7 +66,7 @@ def _pace(tier: Tier) -> Pace:
         spacing_s = -window_s * math.log(1 - 1 / count)
         return _spaced(count - 1, spacing_s, window_s * math.log(count), spacing_s, spacing_s)
     if tier.family == "sliding-counter":
-        # With limit - 1 requests in a window there is always room for one more; with a limit of 1, after an empty one.
+        # After limit - 1 requests in a window, one more is always accepted; with a limit of 1, after an empty window.
         steady = count if tier.options.get("rule") == "below" else count - 1
         free_s = 2 * window_s if harmful or count == 1 else window_s * (1 + 1 / count)
         spacing_s = window_s / steady if steady else 2 * window_s
@@ -116,8 +116,8 @@ def ceiling(identity: Identity) -> tuple[float, float]:
 def _by_chance(tier: Tier, left: float) -> float:
     """Highest mean rate of a Poisson process that stays ``_UNLIKELY`` standard deviations below the limit.
 
-    Source: for a bucket, the heavy-traffic limit of M/D/1 (J. F. C. Kingman, 1962). If a share of its rate is used, it
-    is empty with probability exp(-2 count (1 - share)).
+    Source: for a bucket, the heavy-traffic limit of M/D/1 (J. F. C. Kingman, 1962). If a share of the rate is used, the
+    bucket is empty with probability exp(-2 count (1 - share)).
     """
     found = _pace(tier)
     if not found.spacing_s or found.burst is None:

@@ -1,4 +1,4 @@
-"""Choice of the next stimulus: the most expected information for its cost; pure."""
+"""Choice of the next stimulus: the most expected information for its cost; no I/O."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -17,17 +17,17 @@ _SAMPLE = 140  # posterior draws that predict each stimulus
 _UNTIL = {"": -1, "refused": 0, "accepted": 1}  # the decision that ends a segment
 _NARROW_WORTH = 0.02  # value of a bit about times that are exact enough
 _MANY = 1_000_000  # more than any limit
-# Times closer than the first share are equal; a time within the second is known, and the other counts in steps.
+# Times within _SAME count as equal; beside a time known within _KNOWN, the unknown one is cut into _FEW_STEPS steps.
 _SAME, _KNOWN, _FEW_STEPS = 0.005, 0.02, 12
 _WORTH_TRYING = 0.1  # least probability of an acceptance for a burst without a pause
 _LEAST_BITS = 0.003  # information of a stimulus that is worth sending
 # Prices, relative to a whole limit: of a stimulus, a refused request, a refill; and of gained room, in requests.
 _LEAST_PRICE, _REFUSED_PRICE, _REFILL_PRICE, _GAINED = 0.03, 0.03, 0.2, 0.5
-_BESIDE, _KINDS = 3.0, 4  # blurs from an edge at which a response is certain; kinds whose edges count
+_BESIDE, _KINDS = 3.0, 4  # distance from an edge (change), in time errors, of a certain response; number of kinds
 _FIRST_POLL, _POLLS = 7, ("poll", "poll, one more")  # least requests of the first poll, which finds the first edge
 _LATE = 0.85  # a burst so late in a window distinguishes a fixed window from a log
-_GENTLY = 1.05  # time between two requests that a first limiter must accept, in units of its own
-# Quantiles of the times of future changes at which stimuli are tried: without a prefix, and after one.
+_GENTLY = 1.05  # interval between requests that the first limiter must accept, relative to its own
+# Quantiles of the future changes at which stimuli are tried: without and with a preceding stimulus.
 _SHARES, _FEW_SHARES = (0.1, 0.3, 0.5, 0.7, 0.9, 0.98), (0.25, 0.5, 0.75)
 
 
@@ -45,7 +45,7 @@ class Draws:
 
 
 def sample_posterior(belief: Belief, size: int, rng: np.random.Generator, *, aside: bool = True) -> list[Draws]:
-    """Draws about *size* limiters from the posterior; *aside*: without other clients, if these are unlikely."""
+    """Draws about *size* limiters from the posterior. With *aside*, unlikely other clients are ignored."""
     aside = aside and belief.others() < ALONE
     masses = [cells.alone() if aside else cells.masses() for cells in belief.cells]
     total = np.logaddexp.reduce(np.concatenate(masses))
@@ -64,18 +64,18 @@ def sample_posterior(belief: Belief, size: int, rng: np.random.Generator, *, asi
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Predicted responses of one kind's draws to several stimuli; one row per stimulus, one column per draw."""
+    """Predicted responses of the drawn limiters of one kind: one row per stimulus, one column per draw."""
 
-    mark: NDArray[np.int64]  # equal if all responses are equal
-    noise_bits: Array  # unpredictable information: decisions too close to an edge
-    sent: Array  # requests
-    refused: Array  # refused requests
+    mark: NDArray[np.int64]  # equal for draws with equal responses
+    noise_bits: Array  # entropy of unpredictable decisions: those too close to an edge
+    sent: Array  # number of requests
+    refused: Array  # number of refused requests
     end_at: Array  # time of the last response
     state: State
 
 
 def _steps(stimuli: Sequence[Stimulus]) -> Array:
-    """Due time, number of the segment from 1, and decision that ends the segment, for each step of each stimulus."""
+    """Due time, segment number (from 1), and decision that ends the segment, for each request of each stimulus."""
     steps = [
         [(at, n, _UNTIL[part.until]) for n, part in enumerate(each.segments, 1) for at in part.at] for each in stimuli
     ]
@@ -112,7 +112,7 @@ def predict(draws: Draws, stimuli: Sequence[Stimulus], pace_s: float, blur_s: fl
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Times at which the draws change their decision, with weights."""
+    """Times at which the drawn limiters change their decision, with weights."""
 
     at: Array
     weights: Array
@@ -190,12 +190,12 @@ def _worth(found: Sequence[Draws], predictions: Sequence[Prediction]) -> tuple[A
 
 
 def _left(mark: NDArray[np.int64], names: NDArray[np.int64], weights: Array) -> Array:
-    """Entropy of the responses in bits, given the name."""
+    """Conditional entropy of the responses in bits, given *names*."""
     return _entropies(mark * _MANY + names, weights) - _entropies(names[None, :], weights)
 
 
 def _places(draws: Draws) -> NDArray[np.int64]:
-    """A number for each draw of one kind, equal if times and phase are practically equal."""
+    """A number for each draw of one kind; equal for draws with practically equal times and phase."""
     logs = [np.log(draws.params[name]) for name in draws.kind.scales]
     unknown = [log for log in logs if np.ptp(log) > _KNOWN]
     steps = [np.rint(log / _SAME) for log in logs]
@@ -218,7 +218,7 @@ def _entropies(mark: NDArray[np.int64], weights: Array) -> Array:
 def _cost(
     found: Sequence[Draws], predictions: Sequence[Prediction], now: float, prices: tuple[float, float, float]
 ) -> Array:
-    """Cost of each stimulus; *prices*: of one request, of one second, and of room for one more request."""
+    """Cost of each stimulus; *prices* are those of one request, one second, and room for one more request."""
     request, second, gained = prices
     total = np.full(len(predictions[0].mark), _LEAST_PRICE)
     for draws, one in zip(found, predictions, strict=True):
@@ -280,7 +280,7 @@ def _once(moments: Sequence[float], before: tuple[Segment, ...], name: str, most
 
 
 def _polls(moments: Moments, now: float, before: tuple[Segment, ...], name: str, most: int) -> Iterator[Stimulus]:
-    """Requests until one is accepted, each step with equal probability of an acceptance."""
+    """Requests until one is accepted; each has the same probability of being the accepted one."""
     for count in (4, 10):
         at = tuple(moments.ahead(now, [(number + 0.5) / count for number in range(count)]))
         if len(at) > 1:
@@ -302,7 +302,7 @@ def _spaced(
 
 
 def _changes(found: Sequence[Draws], states: Sequence[State], now: float) -> tuple[Moments, Moments]:
-    """Times at which each draw accepts a request, and at which its counts expire or its window ends."""
+    """Times at which each drawn limiter accepts a request, and at which its counts expire or its window ends."""
     each = [(draws.kind, (draws.params, state)) for draws, state in zip(found, states, strict=True)]
     free = _moments(found, [np.maximum(kind.free_at(*known), now) for kind, known in each])
     return free, _moments(found, [np.maximum(kind.turn_at(*known), now) for kind, known in each])
@@ -320,7 +320,7 @@ def _beside(found: Sequence[Draws], now: float, blur_s: float) -> list[float]:
 
 
 def steady(kind: Tiered, now_at: float, count: int) -> Segment:
-    """Requests at a pace that the first of two limiters accepts, until the one behind it refuses."""
+    """Requests at a pace that the first of two limiters accepts, until the second one refuses."""
     known = {name: np.asarray(value) for name, value in kind.known.items()}
     step_s = _GENTLY * float(kind.first.refill_s(known)) / kind.known["limit"]
     return Segment(tuple(now_at + number * step_s for number in range(count)), "refused")

@@ -1,4 +1,4 @@
-"""Queue in front of the target: responses at a steady pace, and refusals when it is full; pure."""
+"""Queue in front of the target: responses at a steady pace, and refusals if the queue is full; no I/O."""
 
 import math
 import statistics
@@ -16,10 +16,10 @@ from touchstone.limiter.kinds import Array, Mask
 from touchstone.limiter.story import Story
 
 _DELAYED_SHARE = 0.25  # least delay by the queue, in paces; a shorter one may be due to the network
-_ROUNDS = 4  # iterations of the fit: pace and turns depend on each other
+_ROUNDS = 4  # iterations of the fit: pace and places depend on each other
 _LEAST_S = 0.0001  # resolution of clocks and sleeps
 _BLURS, _LEAST_GRAIN, _MOST_GRAIN = 4.0, 0.02, 0.25  # error of the time of a free place: in blurs; bounds in paces
-_FAR, _OF_NORMAL = 5.0, 1.4826  # standard deviations beyond which a response is an outlier; from the median
+_FAR, _OF_NORMAL = 5.0, 1.4826  # standard deviations of an outlier; standard deviation relative to the median deviation
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +27,22 @@ class Fit:
     """Fitted queue, and its state at each request."""
 
     pace: Interval  # seconds per request
-    blur: float  # distance of delayed responses from their turn, in paces
-    delay: int  # requests that pass without a wait behind the one that is served
+    blur: float  # distance of delayed responses from their expected times, in paces
+    delay: int  # requests beyond the pace that are passed on without a wait
     empty_at: float  # time at which all accepted requests are served
     accepted: Mask
     paces: Array  # time until the queue is empty, in paces
-    place: Array  # accepted requests before it since the queue was empty
+    place: Array  # requests accepted before this one since the queue was empty
     waited: Array  # additional response time, in paces
 
     def off(self, first: int) -> float:
-        """Median distance of delayed responses from their turn, in paces, without a common delay; from *first* on."""
+        """Median error in paces of delayed responses from *first* on, without the delay that all of these have."""
         expected = self.paces[first:] - self.delay
         late = (self.waited[first:] - expected)[self.accepted[first:] & (expected > 2 * _DELAYED_SHARE)]
         return float(np.median(np.abs(late - max(0.0, np.median(late))))) if len(late) else 0.0
 
     def places(self, first: int, count: int) -> tuple[int, float]:
-        """Fewest and most places of a queue that fit these responses; infinitely many without a refusal."""
+        """Fewest and most places of a queue that fits the responses; the most is infinite without a refusal."""
         grain = min(max(_LEAST_GRAIN, _BLURS * self.blur), _MOST_GRAIN)
         part = slice(first, first + count)
         accepted, paces = self.accepted[part], self.paces[part]
@@ -79,7 +79,7 @@ def _middle(values: Array) -> float:
 def _turns(
     answers: Sequence[Answer], pace_s: float, leg_s: float, afresh: Collection[int]
 ) -> tuple[Array, Array, Array, float]:
-    """Simulates the queue: paces, busy period and place of each request; and the time at which it is empty."""
+    """Simulates the queue: wait in paces, busy period and place of each request; and when the queue is empty."""
     empty_at, busy, place, found = -math.inf, -1, 0, []
     for number, answer in enumerate(answers):
         at = answer.sent_at + leg_s
@@ -121,35 +121,35 @@ def _line(places: Array, done: Array) -> Array:
     return np.asarray(np.column_stack([places, done])[near])
 
 
-_SIZES = (48, 120)  # requests of a filling until one is refused
-_AGREE, _MOST_FILLINGS = 2, 6  # fillings that must agree, and most fillings
-_NARROW, _NARROW_ENOUGH = 0.019, 0.05  # relative width of the pace's interval; after the last filling
-_MOST_BLUR = 0.3  # in paces; beyond it, turns cannot be distinguished
-# Gap between requests of a filling: in seconds, in response times, between two shares of a pace; longer each time.
+_SIZES = (48, 120)  # requests of a fill burst until one is refused
+_AGREE, _MOST_FILLINGS = 2, 6  # fill bursts that must agree, and most fill bursts
+_NARROW, _NARROW_ENOUGH = 0.019, 0.05  # largest relative width of the pace's interval; the same after the last burst
+_MOST_BLUR = 0.3  # in paces; beyond this blur, places cannot be distinguished
+# Gap between requests of a fill burst: in seconds, in response times, between two shares of a pace; longer each time.
 _LEAST_GAP_S, _GAP_ANSWERS, _LEAST_SHARE, _MOST_SHARE, _OTHER_SHARE = 0.002, 2.0, 0.0125, 0.125, 0.15
-_SPARE = 4  # extra requests of a filling
+_SPARE = 4  # extra requests of a fill burst
 _ENDLESS = 10_000.0  # places of a queue that refused nothing
 _LAST = 4  # responses of the burst that give a rough pace
-_MOST_OFF = 0.5  # responses further from their turn, in paces, come from no queue
+_MOST_OFF = 0.5  # responses further from their expected times, in paces, are not from a queue
 
 
 @dataclass
 class Queues:
-    """Search for a queue: fills it at least twice, until a request is refused."""
+    """Search for a queue: fills the queue at least twice, until a request is refused."""
 
     story: Story
-    fillings: list[range] = field(default_factory=list)  # indices of the responses to each filling
+    fillings: list[range] = field(default_factory=list)  # indices of the responses to each fill burst
     disproved: bool = False  # responses did not wait for each other
 
     def propose(self, now_at: float, left: int) -> Stimulus | None:
-        """Next stimulus; None once the queue is known, or if it cannot be known."""
+        """Next stimulus; None once the queue is known or cannot be identified."""
         full = self._full()
         size = len(self.fillings) - len(full)
         if self.disproved or self.settled or size >= len(_SIZES) or len(self.fillings) >= _MOST_FILLINGS or left < 2:
             return None
         known = self._known()
         pace_s = known.pace.value
-        # The first filling follows the burst directly; all others start one pace after the queue is empty.
+        # The first fill burst follows the opening directly; all others start one pace after the queue is empty.
         at = max(now_at, known.empty_at + pace_s) if self.fillings else now_at
         gap_s = max(_GAP_ANSWERS * self.story.quickest_s, _LEAST_GAP_S, _LEAST_SHARE * pace_s)
         # Gaps differ, or the last request might always come just when a place becomes free.
@@ -178,7 +178,7 @@ class Queues:
 
     @property
     def settled(self) -> bool:
-        """Whether enough fillings agree, turns are distinguishable, and the pace is exact enough."""
+        """Whether enough bursts agree on the places, and pace and places are exact enough."""
         if self.disproved or len(self._full()) < _AGREE:
             return False
         places, known = self._places(), self._known()
@@ -187,7 +187,7 @@ class Queues:
         return narrow and places.low == places.high
 
     def tier(self) -> Tier | None:
-        """The queue with its current numbers; None before the first filling."""
+        """The queue with its current numbers; None before the first burst that fills the queue."""
         if not self.fillings or self.disproved:
             return None
         known, places = self._known(), self._places()
@@ -202,7 +202,7 @@ class Queues:
         return Tier("leaky-bucket", text, numbers, options)
 
     def _places(self) -> Interval:
-        """Places of the queue, from the last fillings with a refusal; without one, from all fillings."""
+        """Number of places of the queue, from the last bursts with a refusal, or else from all bursts."""
         known, full = self._known(), self._full()
         bounds = [known.places(one.start, len(one)) for one in full[-_AGREE:] or self.fillings]
         if not full:

@@ -1,4 +1,4 @@
-"""Inference of the rate limit, from the first refusal on; pure."""
+"""Inference of the rate limit, from the first refusal on; no I/O."""
 
 import math
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ from touchstone.limiter.story import Story
 NEARLY = 0.97  # a kind above this probability is nearly certain
 # Thresholds of certainty: probabilities, and widths of intervals; the last one if stimuli change nothing any more.
 _SURE, _SURE_KIND, _LIKELY_KIND, _SURE_LIMIT, _NARROW, _NARROW_ENOUGH = 0.993, 0.998, 0.93, 0.998, 0.019, 0.05
-_MOST_STUCK, _STILL, _STILL_WIDE = 5, 0.003, 0.98  # it stops after so many stimuli that change less than this
-# After refusals that move the probability by less than the first, it waits for this share of a refill, ever longer.
+_MOST_STUCK, _STILL, _STILL_WIDE = 5, 0.003, 0.98  # the search stops after this many stimuli that change less than this
+# Each refusal that changes the probability by less than _MOVED delays the next stimulus by _PATIENCE refill times.
 _MOVED, _PATIENCE = 0.1, 0.05
 _MISFIT = 0.5  # above this probability of other clients, no limiter alone explains the responses
-_UNSHARED, _NOBODY = 0.09, 0.002  # most probability of other clients: to be certain; to be so after one filling
-_CONTRADICTED = 0.02  # share of responses that contradict the likeliest limiter: more mean another limiter
+_UNSHARED, _NOBODY = 0.09, 0.002  # most probability of other clients: for certainty; for certainty after one burst
+_CONTRADICTED = 0.02  # a larger share of contradicting responses means another limiter
 _MOST_WIDENED = 3  # times that other clients, or a second limiter, are added to the hypotheses
 _MOST_AGAIN = 4  # stimuli to reach a limit again once all else is known
 _HIDDEN = 0.9  # a limit above this probability was reached; only other clients may hide a higher one
@@ -35,19 +35,19 @@ _REMEMBERED = 0.02  # a family that never reached this probability is left out
 # Log probabilities of a surprise: for any stimulus, for a predictable one, for responses that are all equal.
 _SURPRISE, _PREDICTED, _ONE_SIDED = 5.0, 2.0, 2.0
 _CHANCES, _MOST_CHANCES, _HOPE = 3, 8, 0.02  # stimuli to explain a surprise; more if second limiters are this likely
-# To look behind a limiter: its least probability, the most of other clients, and the most such limiters.
+# Search for a second limiter: least probability of the first, most of other clients, most first limiters.
 _LIKELY_FIRST, _CLEAR, _MOST_FIRSTS = 0.1, 0.3, 3
-# Relative error of a first limiter's times to look behind it, and to be certain; its least probability then.
+# Most relative error of a first limiter's times: to search for a second, for certainty; least probability then.
 _KNOWN_FIRST, _LOOSE_FIRST, _SURE_FIRST = 0.3, 0.05, 0.9
-_APART = 0.5  # refusals further apart than this share of a window belong to two fillings
-# Extra wait after a refill: in seconds; for these families in blurs, and as a share of the refill.
+_APART = 0.5  # refusals further apart than this share of a window belong to two bursts
+# Extra wait after a refill: in seconds; for _AT_A_TIME in time errors, and as a share of the refill.
 AFTER_S, _SOON_TIMES, _SOON_SHARE, _AT_A_TIME = 0.05, 4.0, 0.005, ("fixed-window", "sliding-log")
-_WATCHES, _WATCH_LEAST = 5, 0.5  # requests that watch a log that stays full for this share of its window
-# Families that count for longer than a window; windows between two of their fillings; limits that are cheap to fill.
+_WATCHES, _WATCH_LEAST = 5, 0.5  # number of requests while a log stays full for this share of its window
+# Families that count for longer than a window; windows between two of their bursts; limits that are cheap to fill.
 _LONG_MEMORY, _FILLING_WINDOWS, _CHEAP = ("sliding-counter", "decaying-counter"), 2.0, 12
-_LEAST_FILLINGS, _MOST_OF_IT = 2, 0.8  # fillings of a certain limit, each with this share of it accepted
-_ROOMY = 0.5  # with room for this share of its limit, it need not be full again
-_MOST_GAINED = 0.9  # most tokens that a bucket gains between two requests, or it is never empty
+_LEAST_FILLINGS, _MOST_OF_IT = 2, 0.8  # bursts before a limit is certain, each with this share of the limit accepted
+_ROOMY = 0.5  # a limiter with room for this share of its limit need not recover further
+_MOST_GAINED = 0.9  # most tokens that a bucket may gain between two requests; with more it is never empty
 _CLOSE = 1.5  # numbers closer than this factor may belong to one limiter with other clients
 # An earlier limiter with times this exact may explain later responses that are less likely by this logarithm.
 _KNOWN_BEFORE, _LESS_LIKELY = 0.05, 20.0
@@ -58,18 +58,18 @@ class EarlierResult:
     """Likeliest result before a surprise; times in run seconds."""
 
     tiers: tuple[Tier, ...]
-    probability: float  # of its family
+    probability: float  # probability of the family
     last_at: float  # time of the last request that it explains
     surprised_at: float  # time of the first request of the surprising stimulus
     cell: Cells | None = field(default=None, compare=False)  # its parameters; None if they are too uncertain
 
     def is_same(self, tiers: Sequence[Tier]) -> bool:
-        """Whether all its limiters agree with *tiers*."""
+        """Whether all limiters of this result agree with *tiers*."""
         pairs = zip(self.tiers, tiers, strict=False)
         return len(self.tiers) == len(tiers) and all(overlap(before, after) for before, after in pairs)
 
     def is_close(self, tiers: Sequence[Tier]) -> bool:
-        """Whether it has the same families as *tiers*, and different but close numbers."""
+        """Whether this result has the same families as *tiers*, and different but close numbers."""
         pairs = list(zip(self.tiers, tiers, strict=False))
         if self.is_same(tiers) or [one.family for one in self.tiers] != [one.family for one in tiers]:
             return False
@@ -80,10 +80,10 @@ class EarlierResult:
         )
 
     def explains(self, moments: Sequence[Moment], evidence: float) -> bool:
-        """Whether its limiter, with other clients, explains later moments about as well as all current hypotheses.
+        """Whether this limiter, with other clients, explains later decisions about as well as all current hypotheses.
 
         Args:
-            evidence: Log evidence of these moments under the current hypotheses.
+            evidence: Log evidence of these decisions under the current hypotheses.
         """
         if self.cell is None:
             return False
@@ -92,18 +92,18 @@ class EarlierResult:
         return float((cell.likely + cell.run).max()) > evidence - _LESS_LIKELY
 
     def describe(self, tiers: Sequence[Tier], first_at: float, *, builds: bool, doubted: bool) -> str:
-        """Sentence about this result; *builds*: a build cap may be the cause; *doubted*: it may still be right."""
+        """Sentence about this result. With *builds*, a build cap may be the cause; with *doubted*, it may be right."""
         last_s, surprised_s = self.last_at - first_at, self.surprised_at - first_at
         why = "builds in flight may be the cause, or " if builds else ""
         if self.is_same(tiers):
             return (
                 f"from second {surprised_s:.1f} on, responses contradicted the limiter, but after a rest the probe "
-                f"found the same one: {why}other clients may use the key at times"
+                f"found the same limiter: {why}other clients may use the key at times"
             )
         text, as_well = "+".join(tier.text for tier in self.tiers), ", but it may still be the same limiter"
         return (
-            f"from second {surprised_s:.1f} on, responses contradict the likeliest limiter until second {last_s:.1f}, "
-            f"{text} ({self.probability:.0%}): {why}the limiter was changed, or other clients use the key; "
+            f"until second {last_s:.1f} the likeliest limiter was {text} ({self.probability:.0%}), but responses from "
+            f"second {surprised_s:.1f} on contradict it: {why}the limiter was changed, or other clients use the key; "
             f"the result describes the time after that{as_well if doubted else ''}"
         )
 
@@ -134,17 +134,17 @@ def _fillings(moments: Sequence[Moment], least: float) -> int:
 
 
 class Rates:
-    """Search for the rate limit; *accepted*: requests accepted before the first refusal."""
+    """Search for the rate limit; *accepted* requests were accepted before the first refusal."""
 
     def __init__(self, story: Story, seed: int, accepted: int) -> None:
         self._story, self._seed = story, seed
-        self.wide = self.doubted = False  # doubted: an earlier limiter may explain this story as well
+        self.wide = self.doubted = False  # doubted: an earlier limiter may explain all responses as well
         self.surprise: EarlierResult | None = None
         self.belief = Belief(accepted)
         self.belief.update(story.moments())
         # Likeliest limiter of each family that was likely at any time, and its text.
         self.remembered: dict[str, tuple[Cells, str]] = {}
-        # Limiters that may have another one behind them; highest probability of each kind.
+        # Candidates for the first of two limiters; highest probability of each kind.
         self._firsts: dict[str, _First] = {}
         self._likeliest: dict[str, float] = {}
         # The result before a surprise that newer hypotheses may still explain, and the stimuli since then.
@@ -179,7 +179,7 @@ class Rates:
                 self._firsts[name] = first
 
     def propose(self, now_at: float, left: int) -> Stimulus | None:
-        """Next stimulus, of *left* requests at most; None if there is nothing left to learn."""
+        """Next stimulus, of at most *left* requests; None if there is nothing left to learn."""
         if self.settled or self._stuck >= _MOST_STUCK or self._again >= _MOST_AGAIN:
             return None
         if self._known or self._limit_reached:
@@ -193,7 +193,7 @@ class Rates:
         return stimulus or choose(*terms, narrow=self._narrow) or choose(*terms, narrow=self._narrow, aside=False)
 
     def _once_more(self, now_at: float) -> Stimulus:
-        """Sends requests until one is refused, from a full limiter; requests accepted just now count."""
+        """Requests from a full limiter until one is refused; requests that were accepted just before count as well."""
         kind, limit, refill_s, full_at = self._filled(now_at)
         if isinstance(kind, Tiered):
             return Stimulus("once more", (steady(kind, max(now_at, full_at) + AFTER_S, 2 * round(limit) + 2),))
@@ -209,7 +209,7 @@ class Rates:
         return Stimulus("once more", (*self._watch(now_at, full_at), drain(at, most)))
 
     def _filled(self, now_at: float) -> tuple[Kind, float, float, float]:
-        """The likeliest kind, its limit, its refill time, and the time at which it is full again."""
+        """The likeliest kind, its limit, its refill time, and the time at which the limiter has recovered."""
         return self.belief.likeliest().kind, self.limit, self.refill_s, self.room(now_at)[1]
 
     def _watch(self, now_at: float, until_at: float) -> tuple[Segment, ...]:
@@ -220,7 +220,7 @@ class Rates:
         return (Segment(tuple(now_at + step_s * (number + 0.9) for number in range(_WATCHES)), "accepted"),)
 
     def begins_at(self, now_at: float) -> float:
-        """Time from which the stimuli of another stage also count as a filling."""
+        """Time from which the stimuli of another stage also count as a burst up to the limit."""
         kind, limit, refill_s, full_at = self._filled(now_at)
         if self.settled or isinstance(kind, Tiered):
             return now_at
@@ -247,7 +247,7 @@ class Rates:
         self._has_observed = self._has_observed or for_rate
         may_widen = not self.wide
         if self.wide and self._widened < _MOST_WIDENED and self.nearly:
-            self._record_firsts()  # it is clear again, and may have another limiter behind it
+            self._record_firsts()  # the limiter is clear again, and may be the first of two
             may_widen = True
         self.belief.update(moments)
         after = self._leader()
@@ -305,7 +305,7 @@ class Rates:
         return EarlierResult(tuple(self.tiers()), share, last_at, answers[0].sent_at, cell)
 
     def _widen(self) -> None:
-        """Adds hypotheses: other clients that use a part of a higher limit, and a second limiter behind."""
+        """Adds hypotheses: other clients that use a part of a higher limit, and a second limiter."""
         self.wide, self._widened = True, self._widened + 1
         before = self.belief
         self._begin_anew()
@@ -320,12 +320,12 @@ class Rates:
         self.belief.update(moments)
 
     def rethink(self) -> None:
-        """Computes the posterior again, after responses were added to the middle of the story."""
+        """Computes the posterior again, after excluded responses were included."""
         self._stuck, self._rethought = 0, self.belief.evidence()
         self._begin_anew()
 
     def odd(self) -> list[Moment]:
-        """Moments that contradict the likeliest limiter beyond the error of its numbers."""
+        """Decisions that contradict the likeliest limiter beyond the error of its numbers."""
         cells = self.belief.likeliest()
         return [moment for moment, _ in disagreements(cells.best(), self._story.moments(), loose(tier(cells)))]
 
@@ -341,13 +341,13 @@ class Rates:
 
     @property
     def settled(self) -> bool:
-        """Whether one family and its numbers are certain, also after a second filling."""
+        """Whether one family and its numbers are certain, also after a second burst up to the limit."""
         both_ways = self._unlikely < _ONE_SIDED and not self._filled_once
         return self._known and both_ways and self.belief.others() < _UNSHARED
 
     @property
     def _filled_once(self) -> bool:
-        """Whether the limit was reached only once: other clients may have used a part of it."""
+        """Whether the limit was reached only once: other clients may have used a part of the limit."""
         cells, moments = self.belief.likeliest(), self._story.moments()
         kind, refill_s, limit = cells.kind, self.refill_s, self.limit
         if isinstance(kind, Tiered):
@@ -388,7 +388,7 @@ class Rates:
         return share >= _SURE or (self.belief.others() < ALONE and self.belief.alone(family) >= _SURE)
 
     def _agreed(self, cells: Cells) -> bool:
-        """Whether all likely kinds of its family have the same numbers, and it is the likeliest by far."""
+        """Whether the kind of *cells* is by far the likeliest of its family, and likely kinds have equal numbers."""
         family = self.belief.families()[cells.kind.family]
         kinds = {name: share / family for name, share in self.belief.kinds().items()}
         if kinds[cells.kind.text] >= _SURE_KIND:
@@ -400,7 +400,7 @@ class Rates:
         return kinds[cells.kind.text] >= _LIKELY_KIND and alike >= _SURE_KIND
 
     def tiers(self) -> list[Tier]:
-        """The likeliest limiter, and the one behind it, if any."""
+        """The likeliest limiter, or both limiters if a combination of two is likeliest."""
         cells, moments = self.belief.likeliest(), self._story.moments()
         kind, blur_s = cells.kind, self._story.blur_s(_MOST)
         more = max(taken(cells.best(), moments).high, _LEAST_VAGUE) if self.doubtful else 0.0
@@ -414,7 +414,7 @@ class Rates:
 
     @property
     def nearly(self) -> bool:
-        """Whether everything but the limit is certain, and the limit nearly so."""
+        """Whether everything but the limit is certain, and the limit is nearly certain."""
         alone = not isinstance(self.belief.likeliest().kind, Tiered) and self.belief.others() <= _UNSHARED
         return alone and self._limit_reached
 
@@ -429,7 +429,7 @@ class Rates:
         return float(best.kind.refill_s(best.params())[0])
 
     def room(self, at: float) -> tuple[int, float]:
-        """Requests that all likely limiters accept at *at*, and the time at which all are full again."""
+        """Requests that all likely limiters accept at *at*, and the time at which all have recovered."""
         cells = self.belief.likeliest()
         params, keep = cells.params(), cells.masses() > cells.masses().max() - _UNLIKELY
         rooms = cells.kind.room(params, cells.state, np.full(len(cells), at))[keep]

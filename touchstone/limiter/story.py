@@ -1,4 +1,4 @@
-"""All responses to a probe so far, and the properties of the network that they show; pure."""
+"""All responses to a probe so far, and the network properties derived from them; no I/O."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ import numpy as np
 from touchstone.facts.observed import Answer, Moment, moments
 
 _PACE_S = 0.001
-_FEWEST, _STEADY, _SPREAD = 4, 0.97, 0.5  # responses to a volley; their least R² and spread on a line
+_FEWEST, _STEADY, _SPREAD = 4, 0.97, 0.5  # responses to a volley; least R² and spread of their times
 
 
 @dataclass
@@ -18,7 +18,7 @@ class Story:
 
     answers: list[Answer] = field(default_factory=list)
     left_out: set[int] = field(default_factory=set)  # indices of refusals that the rate limit did not cause
-    alone_from: int = 0  # index of the first response since which one build is started at a time
+    alone_from: int = 0  # index of the first response from which on builds are started one at a time
 
     @property
     def quickest_s(self) -> float:
@@ -41,7 +41,7 @@ class Story:
         return moments(heeded, self.quickest_s, self.served_s - self.quickest_s) if heeded else []
 
     def blur_s(self, share: float = 0.5) -> float:
-        """Quantile of the blur of all moments; the median by default."""
+        """Quantile of the time error of all decisions, in seconds; the median by default."""
         return float(np.quantile([moment.blur_s for moment in self.moments()], share))
 
     def pace_s(self) -> float:
@@ -57,7 +57,7 @@ class Story:
 
 
 def in_turn_s(answers: Sequence[Answer]) -> float:
-    """Interval between the responses to concurrent requests if they came at a steady pace; else 0."""
+    """Interval between the responses to concurrent requests if these arrived at a steady pace; else 0."""
     took_s = np.sort([answer.took_s for answer in answers if answer.accepted])
     if len(took_s) < _FEWEST or took_s[-1] - took_s[0] < _SPREAD * took_s[-1]:
         return 0.0

@@ -1,4 +1,4 @@
-"""Budget and options of a probe; pure."""
+"""Budget and options of a probe; no I/O."""
 
 from dataclasses import dataclass
 

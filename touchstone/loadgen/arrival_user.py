@@ -1,6 +1,6 @@
 """Locust user behind all scenarios, and the actions of its clients: start, back off, poll, cancel, follow.
 
-Due times come from the schedule and never move. So the response time of a request that is sent late includes its delay.
+Due times come from the schedule and never move. So the response time of a late request includes the delay.
 """
 
 import itertools
@@ -23,7 +23,7 @@ from touchstone.loadgen.workloads import ACTIONS
 from touchstone.target.answer import NOT_REACHED
 from touchstone.target.call import Call
 
-# After so many reads of not_built in a row, a build counts as vanished.
+# After this many consecutive reads with the status not_built, a build counts as vanished.
 _VANISHED_READS = 4
 
 # Maximum jitter of a wait, so that refused clients do not retry in step.
@@ -32,7 +32,7 @@ _JITTER_S = 0.25
 
 @dataclass
 class Flow:
-    """One client, number *want* in the whole run; *paced* until its first request is sent."""
+    """One client of the load, number *want* in the whole run; *paced*: whether the first request is still unsent."""
 
     run: LoadRun
     want: int
@@ -44,7 +44,7 @@ class Flow:
     tries: int = 0
 
     def send(self, operation: str, ref: str, **more: Any) -> Reply:
-        """Sends a request; the first one counts from its due time, every other one from now."""
+        """Sends a request; the response time counts from now, or for the first request from the due time."""
         intended_at, paced, self.paced = self._intended_at(), self.paced, False
         return self.run.send(Call(operation, ref, self.credential, **more), intended_at, paced=paced, keep=self.keep)
 
@@ -57,7 +57,7 @@ class Flow:
         A read before and after each wait shows whether the refused start began a build.
 
         Args:
-            fresh: Whether the version is not built yet; None if other clients start and cancel it as well.
+            fresh: Whether the version is not built yet; None if other clients start and cancel this version as well.
             patient: Whether to retry after a refusal.
         """
         refused_at: float | None = None
@@ -104,7 +104,7 @@ class Flow:
         )
 
     def await_end(self, ref: str, started: Reply, *, cancelled: bool = False) -> None:
-        """Polls a build to its end and reports the outcome; *cancelled* if it may have been cancelled."""
+        """Polls a build to its end and reports the outcome; *cancelled*: whether a client may have cancelled it."""
         accepted_at = started.answer.done_at
         limit_at = accepted_at + self.run.target.build_timeout_s
         seq, building_at, idle = started.seq, None, 0
@@ -145,7 +145,7 @@ class Flow:
         )
 
     def until_building(self, ref: str) -> bool:
-        """Polls until a build runs; returns False if it is over before that."""
+        """Polls until a build runs; returns False if the build is over before that."""
         limit_at = self.run.now() + self.run.target.build_timeout_s
         while self.run.now() < limit_at:
             status = self.send("getBuild", ref).body.get("status")
@@ -173,7 +173,7 @@ class Arrival:
 
 
 class ArrivalUser(User):
-    """One worker's share of the arrivals. A scenario has a method ``do_ACTION`` for each of its actions."""
+    """One worker's share of the arrivals. A scenario has a method ``do_ACTION`` for each action."""
 
     abstract = True
     scenario: ClassVar[str] = ""
@@ -182,12 +182,12 @@ class ArrivalUser(User):
 
     @task
     def arrivals(self) -> None:
-        """Sends this worker's share. It goes on if Locust stops this user to redistribute its users."""
+        """Sends this worker's share of the arrivals, even after Locust stops this user to redistribute its users."""
         gevent.spawn(worker_of(self.environment).work, self.send_all, self.after).join()
         raise StopUser
 
     def send_all(self, run: LoadRun) -> None:
-        """Sends this worker's share."""
+        """Sends this worker's share of the arrivals."""
         self.run_ = run
         names = tuple(ACTIONS)
         due = (Arrival(number, names[action], run.began_at + due_s, nth) for number, action, due_s, nth in run.rows)
@@ -208,7 +208,7 @@ class ArrivalUser(User):
         return Flow(self.run_, arrival.number, arrival.due_at, keep, credential, phase)
 
     def build(self, arrival: Arrival) -> tuple[str, Flow, Reply]:
-        """Starts the version of this arrival; returns it, its client, and the last response."""
+        """Starts the version of this arrival; returns the version, its client, and the last response."""
         refs = self.run_.go.stage.refs("own")
         ref = refs[arrival.nth_build % len(refs)]
         flow = self.flow(arrival, keep=self.run_.keeps(arrival.nth_build))
@@ -228,7 +228,7 @@ class ArrivalUser(User):
                 run.collector.skip(ACTIONS[arrival.action].operation, arrival.due_at, over_budget=run.is_over_budget)
 
     def _send_in_turn(self, due: Iterator[Arrival]) -> None:
-        """Runs clients that take the next arrival as soon as they are done with the one before."""
+        """Runs clients that each take the next arrival as soon as the last one is done."""
         run = self.run_
         began_at, options = run.began_at, run.go.options
         run.rest(began_at - run.now())

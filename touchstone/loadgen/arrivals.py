@@ -48,7 +48,7 @@ class Curve:
 
     Attributes:
         pieces: In order; the first one begins at 0, the last one has no end.
-        is_poisson: Whether arrivals are independent and the rate is their mean; otherwise they follow it exactly.
+        is_poisson: Whether arrivals are independent with this mean rate; otherwise they follow the rate exactly.
     """
 
     text: str
@@ -59,7 +59,7 @@ class Curve:
         return self.text
 
     def count(self, until_s: float) -> float:
-        """Exact integral of the rate from 0 to *until_s*: the expected number of arrivals before it."""
+        """Exact integral of the rate from 0 to *until_s*: the expected number of arrivals before *until_s*."""
         from_s, rate, slope = np.array(self.pieces).T
         length_s = np.clip(until_s - from_s, 0, np.append(from_s[1:], math.inf) - from_s)
         return float(np.sum((rate + slope * length_s / 2) * length_s))
@@ -67,11 +67,11 @@ class Curve:
     def times(self, counts: Times) -> Times:
         """Times at which the integral reaches each of *counts*, all above 0: the inverse of `count`."""
         starts = np.array([self.count(piece.from_s) for piece in self.pieces])
-        # A count at the edge of two pieces belongs to the earlier one: the later one may be a pause.
+        # A count at an edge belongs to the earlier piece, since the later piece may be a pause.
         number = np.maximum(np.searchsorted(starts, counts, side="left") - 1, 0)
         from_s, rate, slope = np.array(self.pieces).T[:, number]
         rest = counts - starts[number]
-        # The root of `rate * x + slope / 2 * x**2 = rest`, in the form without a difference, which would lose digits.
+        # The root of `rate * x + slope / 2 * x**2 = rest`; its form without a difference loses no digits.
         found: Times = from_s + 2 * rest / (rate + np.sqrt(np.maximum(rate * rate + 2 * slope * rest, 0)))
         return found
 
@@ -79,21 +79,21 @@ class Curve:
         """Due times of the arrivals before *duration_s*.
 
         An exact rate: arrival n, from 0, is due when the integral is n + 0.5. A Poisson process: the gaps are drawn in
-        expected arrivals, with a mean of 1, and the integral converts them to seconds.
+        expected arrivals, with a mean of 1; the integral converts these to seconds.
 
         Source: Çinlar's method, which is exact for any rate.
         """
         total = self.count(duration_s)
         if not self.is_poisson:
             return self.times(np.arange(math.ceil(total - 0.5), dtype=np.float64) + 0.5)
-        most = int(total + 10 * math.sqrt(total) + 20)  # more than are ever needed
+        most = int(total + 10 * math.sqrt(total) + 20)  # more gaps than are ever needed
         sums = np.cumsum(-np.log(np.random.default_rng((seed, 0)).random(most)))
         return self.times(sums[: np.searchsorted(sums, total, side="left")])
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Arrivals at given times, in seconds since the run began, with their lines, and actions if the file has them."""
+    """Arrivals at given times, in seconds since the run began, with line numbers, and actions if the file has any."""
 
     path: str
     at_s: tuple[float, ...]
@@ -118,7 +118,7 @@ Arrivals = Curve | Trace
 
 
 def parse(text: str, duration_s: float) -> Arrivals:
-    """Parses a text of ``--arrivals``; a curve covers *duration_s* by default. Raises `UsageError` if it is invalid."""
+    """Parses a text of ``--arrivals``; a curve covers *duration_s* by default. An invalid text raises `UsageError`."""
     kind, _, rest = text.partition(":")
     if kind == "trace":
         if not rest:
@@ -131,7 +131,7 @@ def parse(text: str, duration_s: float) -> Arrivals:
 
 
 def due_times(arrivals: Arrivals, duration_s: float, seed: int) -> Times:
-    """Due times of all arrivals, in order, before *duration_s*; `UsageError` if there are none or too many."""
+    """Due times of all arrivals, in order, before *duration_s*; raises `UsageError` if there are none or too many."""
     expected = arrivals.count(duration_s)
     if expected > MAX_ARRIVALS:
         advice = f"expected at most {MAX_ARRIVALS:,}; lower the rate or shorten the run"
@@ -187,7 +187,7 @@ def _spike(numbers: Sequence[float], duration_s: float) -> tuple[Piece, ...]:
     return (*before, Piece(from_s, peak), Piece(from_s + length_s, rate))
 
 
-# By kind: pattern of the parameters, an example, and the pieces.
+# By kind of curve: pattern of the parameters, an example, and the function that returns the pieces.
 _KINDS: Mapping[str, tuple[str, str, Callable[[Sequence[float], float], tuple[Piece, ...]]]] = {
     "constant": (r"NUMBER", "constant:20", lambda numbers, _: (Piece(0, numbers[0]),)),
     "ramp": (r"NUMBER\.\.NUMBER(?:/NUMBERs)?", "ramp:5..50 or ramp:5..50/10s", _ramp),

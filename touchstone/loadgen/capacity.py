@@ -1,6 +1,6 @@
-"""Capacity of a target as a load run observes it from outside, and what happened beyond it; pure.
+"""Capacity of a target as a load run observes it from outside, and responses beyond the capacity; no I/O.
 
-A full host and a rate limit refuse alike; only a client that cancels builds can distinguish them (see `Room`). Only
+Refusals by a full host and a rate limit look alike; only a client that cancels builds distinguishes them (`Room`). Only
 reads show when a build begins and ends. So each count of builds in flight comes twice: the certain and the possible
 ones.
 """
@@ -19,24 +19,24 @@ from touchstone.rules.possible_states import CLOCK_SHARE
 Finding = Literal[
     "unknown",  # no start that needs room got a response
     "not-reached",  # no start was refused
-    "capacity",  # refused only with the most builds in flight, and cancels let others in
-    "either",  # refused only with the most builds possibly in flight: a rate limit may explain it as well
+    "capacity",  # refused only with the most builds in flight, and a start is accepted after each cancel
+    "either",  # refused only with the most builds possibly in flight: a rate limit may explain that as well
     "rate",  # some refusals are not for lack of room, and a rate limit can explain all refusals
-    "both",  # some refusals are not for lack of room, and cancels let others in
+    "both",  # some refusals are not for lack of room, and a start is accepted after each cancel
     "unclear",  # some refusals are not for lack of room, and nothing explains all refusals
 ]
 _MOST_MESSAGES, _LONGEST_MESSAGE = 3, 80
-_LEAST_TURNS = 3  # minimum number of turns in which a cancel let a start in
-_CONCLUSIVE = 2.0  # minimum length of a wait without a cancel, relative to the fastest turn
+_LEAST_TURNS = 3  # minimum number of cancels after which a start is accepted
+_CONCLUSIVE = 2.0  # minimum length of a wait without a cancel, relative to the fastest acceptance after one
 
 
 @dataclass(frozen=True, slots=True)
 class Life:
     """Lifetime of one build on the clock of the run."""
 
-    may_from_at: float  # when its start was sent
-    sure_from_at: float  # when its start got a response
-    sure_to_at: float  # last read that showed it running, or the end of its steps; at least `sure_from_at`
+    may_from_at: float  # when the start was sent
+    sure_from_at: float  # when the start got a response
+    sure_to_at: float  # last read with the status building, or the end of the steps; at least `sure_from_at`
     may_to_at: float  # when a read showed its end; infinity if none did
 
 
@@ -71,7 +71,7 @@ class InFlight:
         """Builds in flight over time, from the first start to *until_s*."""
         found = []
         for at in sorted({at for at in (*self._sure_from, *self._sure_to, *self._may_to) if at <= until_s}):
-            # Just after `at`: what ends then has ended, what begins then has begun.
+            # Just after `at`: builds that end then have ended, builds that begin then have begun.
             begun = bisect_right(self._sure_from, at)
             sure = max(0, begun - bisect_right(self._sure_to, at))
             found.append(Step(at, sure, max(0, begun - bisect_right(self._may_to, at) - sure)))
@@ -79,7 +79,7 @@ class InFlight:
 
 
 def lives_of(attempts: Iterable[Attempt], builds: Iterable[Build], steps_s: float = 0.0) -> tuple[Life, ...]:
-    """Lifetimes of *builds*, by the attempts that began them; *steps_s* is the duration of a ready build's steps."""
+    """Lifetimes of *builds*, by the starts that began them; *steps_s* is the duration of a ready build's steps."""
     served = grouped((attempt for attempt in attempts if attempt.is_served), lambda attempt: attempt.want)
     lives = []
     for build in builds:
@@ -97,7 +97,7 @@ class Turn:
     """One build that the closing client cancelled while the host refused starts."""
 
     held_s: float  # from the first to the last refusal before the cancel
-    swap_s: float  # from the last of them to the response to the start after the cancel
+    swap_s: float  # from the last of these refusals to the response to the start after the cancel
     let_in: bool  # whether that start was served
 
 
@@ -105,18 +105,18 @@ class Turn:
 class Room:
     """Observations of the client in load/room.py, which cancels builds at the end of a storm.
 
-    A rate limit looks like a full host only if it serves one start soon after each cancel, and none without a cancel.
+    A rate limit looks like a full host only if it serves starts just after cancels, and at no other time.
     """
 
-    idle: int  # starts refused before it had a build in flight
-    inside: int  # its own builds in flight when it was refused, or had no version left
-    refused: int  # starts refused while none of its builds ended; 0 if it started none
-    unbidden: int  # starts served after a refusal although none of its builds had ended
+    idle: int  # starts refused before the client had a build in flight
+    inside: int  # the client's builds in flight when a start was refused, or no version was left
+    refused: int  # starts refused while none of the client's builds ended; 0 without any start
+    unbidden: int  # starts served after a refusal although none of the client's builds had ended
     turns: tuple[Turn, ...]  # cancels that ended a build, in order
 
     @property
     def is_full_host(self) -> bool:
-        """Whether enough cancels let a start in, and nothing else did."""
+        """Whether starts were accepted after enough cancels, and at no other time."""
         followed = [turn for turn in self.turns if turn.let_in]
         if self.unbidden or len(followed) < _LEAST_TURNS:
             return False
@@ -140,7 +140,7 @@ class Room:
 
 
 def room(log: RunLog) -> Room | None:
-    """Observations of that client; None if the run had none."""
+    """Observations of the closing client; None if the run had no such client."""
     of_room = (e for e in log.exchanges if "room" in e.note and e.operation == "startBuild")
     starts = sorted(of_room, key=lambda exchange: exchange.seq)
     if not starts:
@@ -162,7 +162,7 @@ def _step(exchange: Exchange) -> str:
 
 
 def _turn(starts: Sequence[Exchange]) -> Turn | None:
-    """One turn; None if no start followed the cancel, or if that start failed."""
+    """Turn of one cancel; None if no start followed the cancel, or if that start failed."""
     held = [exchange for exchange in starts if _step(exchange) == "full"]
     again = next((exchange for exchange in starts if _step(exchange) == "again"), None)
     if not held or again is None or not (again.status == 429 or 200 <= again.status < 300):
@@ -186,14 +186,14 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """Outcomes of the clients that wanted a build of their own; of all clients if none did."""
+    """Outcomes of the clients that wanted a build of their own, or else of all clients."""
 
-    wanted: int  # number of these clients; each is in one of the next six numbers
+    wanted: int  # number of these clients; the next six numbers add up to it
     at_once: int  # served at their first try
-    later: int  # served at a later try, after `wait_p50_s` in the median and `wait_max_s` at most
+    later: int  # served at a later try: after `wait_p50_s` in the median, `wait_max_s` at most
     gave_up: int  # stopped without a build after the longest allowed wait
     still_trying: int  # waiting for a retry or a response when the run ended
-    turned_away: int  # refused, and not meant to retry
+    turned_away: int  # refused, without retries by design
     failed: int  # ended with an error or without a response
     wait_p50_s: float
     wait_max_s: float
@@ -202,21 +202,21 @@ class Clients:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """Capacity of the target as one run shows it."""
+    """Capacity of the target as observed in one run."""
 
     finding: Finding
     at_least: int  # the most builds certainly in flight at once
-    at_most: int | None  # the fewest possibly in flight at a refusal that a full host explains; None without one
+    at_most: int | None  # fewest builds possibly in flight at a refusal that a full host explains; or None
     admitted: int  # served starts that needed room
-    busiest: dict[int, int]  # by interval in seconds, the most of these within one interval
-    refusals: tuple[Refusal, ...]  # in order of time
+    busiest: dict[int, int]  # by interval length in seconds, the most served starts within one interval
+    refusals: tuple[Refusal, ...]  # in the order of their times
     refused_needless: int  # refused starts that needed no room
     refused_unsure: int  # refused starts that may have needed room
     steps: tuple[Step, ...]  # builds in flight over time
     clients: Clients
     room: Room | None  # observations of the client that cancels builds; None without it
     messages: tuple[str, ...]  # texts of kept refusals: hints of the target, not evidence
-    is_torn: bool  # whether a worker was lost, so that its builds are unknown
+    is_torn: bool  # whether a worker was lost, and its builds are unknown
 
     @property
     def refused_full(self) -> int:
@@ -235,7 +235,7 @@ class Capacity:
 
 
 def capacity(log: RunLog) -> Capacity | None:
-    """Capacity as a load run shows it; None if it started no builds."""
+    """Capacity as a load run shows it; None if the run started no builds."""
     if not log.attempts:
         return None
     fresh = [attempt for attempt in log.attempts if attempt.fresh]

@@ -26,7 +26,7 @@ from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, MAX_STATUS_LINE
 from touchstone.target.call import Call, Keys, MessageBuilder, OutgoingRequest
 from touchstone.target.tls import trusting
 
-# Longest idle time of a reused connection: see touchstone/target/connections.py.
+# Longest idle time of a connection that is reused: see touchstone/target/connections.py.
 LONGEST_IDLE_S = 3.0
 
 MAX_CONNECTIONS = 10_000
@@ -35,9 +35,9 @@ _CLOSED = "PoolTimeout: the client was closed before the response was complete"
 # Resources that this machine ran out of; the server is not the cause.
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 
-# About a kilobyte each; at this number the cache is cleared.
+# At this number of prepared requests, about a kilobyte each, the cache is cleared.
 MAX_PREPARED = 50_000
-# Of a longer body only the beginning is kept, since redaction would take longer than the request.
+# Only the beginning of a longer body is kept, since redaction would take longer than the request.
 LONG_BODY_BYTES = 256 * 1024
 
 
@@ -166,8 +166,8 @@ class Connections:
     def send(self, method: str, wire: bytes, stream_s: float = 0.0) -> Answer:
         """Sends a request and reads its response; an error becomes part of the result.
 
-        If a reused connection ends without a response, a GET or HEAD is sent once more. A stream is left *stream_s*
-        after its head.
+        If a reused connection ends without a response, a GET or HEAD is sent once more. A stream is read for *stream_s*
+        after the head.
         """
         answer = Answer(sent_at=self._clock())
         may_repeat = method in ("GET", "HEAD")  # RFC 9112 9.3.1
@@ -202,7 +202,7 @@ class Connections:
     def _shut(self, socks: Iterable[Any]) -> None:
         for sock in socks:
             with contextlib.suppress(OSError):
-                # The method of a TLS socket would go on reading without TLS.
+                # The method `unwrap` of a TLS socket would go on reading without TLS.
                 gevent.socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def _kept(self) -> Any | None:
@@ -262,7 +262,7 @@ class Connections:
                 self._pool.release_socket(sock)
 
     def _follow(self, sock: Any, parser: "Parser", answer: Answer, stream_s: float) -> None:
-        """Reads a stream until the server ends it, its time is over, or the run ends."""
+        """Reads a stream until the server ends it, its time limit is reached, or the run ends."""
         self._busy[sock] = True
         if self._left:
             self._shut([sock])
@@ -304,7 +304,7 @@ class Parser:
     """Parser of one response from the bytes of a connection, as lenient as the client of a check.
 
     Attributes:
-        head: None until it is complete; interim responses are skipped.
+        head: Head of the response; None until the head is complete. Interim responses are skipped.
         has_open_end: Whether the head does not give the length of the body.
         keeps_alive: Whether the connection can be reused for another request.
         problem: Error in the body after the content that was parsed.
@@ -333,7 +333,7 @@ class Parser:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def feed(self, data: bytes) -> None:
-        """Parses received bytes, b"" for the end; raises `Broken` if they are invalid, cut short or beyond a bound."""
+        """Parses received bytes, b"" for the end; raises `Broken` if these are invalid, cut short or beyond a bound."""
         if not data:
             self._end()
             return
@@ -434,7 +434,7 @@ def _received(sock: Any, problem: type[Broken] = Broken) -> bytes:
 
 
 def _is_quiet(sock: Any) -> bool:
-    """Whether a connection has received nothing since its last response, not even its end."""
+    """Whether a connection received nothing since the last response, not even the end of the connection."""
     sock.settimeout(0.0)
     try:
         gevent.socket.socket.recv(sock, 1, socket.MSG_PEEK)

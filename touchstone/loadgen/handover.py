@@ -22,7 +22,7 @@ from touchstone.loadgen.workloads import Options
 # Lines that a worker prints for its parent process.
 JOINED, REFUSAL = "touchstone: it has joined its master", "touchstone refused: "
 
-# Exchanges that a run keeps besides evidence, so that whole stories can be judged afterwards.
+# Exchanges that a run keeps besides evidence, so that complete sequences can be judged afterwards.
 MAX_KEPT = 20_000
 
 
@@ -45,13 +45,13 @@ class Go:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One worker's part of a run; *builds_after* is added if it does the closing steps.
+    """One worker's part of a run; the worker with the closing steps may begin *builds_after* builds in addition.
 
     Attributes:
-        rows: Its own arrivals, as the bytes of an array of `ARRIVAL`.
+        rows: The worker's arrivals, as the bytes of an array of `ARRIVAL`.
         arrivals: Number of arrivals in the whole schedule.
-        keep_every: The run log keeps one of so many stories.
-        origin: Value of its own monotonic clock at run second 0.
+        keep_every: The run log keeps all exchanges of one in this many clients.
+        origin: Value of the worker's monotonic clock at run second 0.
     """
 
     go: Go
@@ -79,7 +79,7 @@ GO, PART = TypeAdapter(Go), TypeAdapter(Part)
 
 
 def deal(go: Go, plan: Plan, number: int) -> Part:
-    """Part of one worker, with builds for its arrivals and a share of spare ones; a small budget is shared evenly."""
+    """Part of one worker: builds for its arrivals, and a share of the spare builds; a small budget is shared evenly."""
     shares = [plan.schedule.share(each, go.workers) for each in range(go.workers)]
     own = [share.builders("own", "shared") for share in shares]
     after = min(plan.builds_after, go.builds)
@@ -109,7 +109,7 @@ class LoadHandover(Handover):
 
     Attributes:
         go_file: File with a `Go`, which may be too long for the environment; empty on a remote worker.
-        aborts: Whether the run ends as soon as a limit is broken.
+        aborts: Whether the run ends as soon as a threshold is broken.
         workers: Number of workers that the master waits for; 1 if there is only one process.
     """
 

@@ -1,4 +1,4 @@
-"""Judgement of a load run: each response during the run; stories, load rules and thresholds afterwards.
+"""Judgement of a load run: each response during the run; sequences of exchanges, load rules and thresholds afterwards.
 
 A rule that reads only one exchange judges identical ones alike, so each response fingerprint is judged once.
 """
@@ -39,7 +39,7 @@ from touchstone.rules.rule import Rule
 from touchstone.rules.verdict import judge as judge_claims
 from touchstone.target.answer import NOT_REACHED, Answer
 
-# Inline rules by subject. They read only the contract, the given templates, the request, and of the response the
+# Inline rules by subject. They read only the contract, the given templates, the request, and of a response only its
 # status, body, error, closing, and the headers in READ_HEADERS.
 _INLINE = {
     "protocol": ("answered", "no-server-error", "documented-status", "media-type", "json", "wrong-method"),
@@ -51,22 +51,22 @@ _INLINE = {
 }
 _INLINE_IDS = frozenset(f"{subject}.{name}" for subject, names in _INLINE.items() for name in names)
 INLINE_RULES: tuple[Rule[Exchange], ...] = tuple(rule for rule in EXCHANGE_RULES if rule.id in _INLINE_IDS)
-# All other rules read more exchanges, or times. A new rule is one of them until it is listed above.
+# All other rules read more exchanges, or times. A new rule belongs to these until it is listed above.
 STORY_TIME_RULES: tuple[Rule[Exchange], ...] = tuple(rule for rule in EXCHANGE_RULES if rule.id not in _INLINE_IDS)
-# Rules for a response with a long body: they read its head and length, and search for keys.
+# Rules for a response with a long body: they read the head and the length, and search for keys.
 _OUTER = frozenset({"refusals.key", *(f"protocol.{name}" for name in _INLINE["protocol"][:4])})
 _NEED_EVERY_START = frozenset({"room.free"})  # needs all starts; if some were not kept, load rules judge
 
-READ_HEADERS = frozenset({"content-type", "retry-after"})  # read by inline rules; others matter only for keys
+READ_HEADERS = frozenset({"content-type", "retry-after"})  # read by inline rules; others may only contain keys
 LARGE_BODY_BYTES = 65_536  # rules treat larger requests differently
 MAX_FINGERPRINTS = 50_000  # at this number the cache is cleared
 _LONGEST_KEPT_BYTES = 1_024  # a longer body is replaced by its digest, to limit memory
-# Without blanks, quotes and escapes, an id cannot be a stack trace, nor change whether the body is valid JSON.
+# An id without blanks, quotes and escapes is no stack trace, and has no effect on JSON validity.
 _REQUEST_ID = re.compile(rb'"request_id"\s*:\s*"([!#-\[\]-~]*)"')
 _LONGEST_MASKED_BYTES = 4_096
 _MARKER = "<key:"
 
-_MAX_LISTED = 3  # items not judged, besides the first
+_MAX_LISTED = 3  # listed items that were not judged, besides the first
 UNTESTED = "this scenario does not test it; `touchstone check` does"
 TESTED_BY_STORM = f"this scenario does not test it; `touchstone load {STORM}` does"
 
@@ -81,7 +81,7 @@ class _Verdict:
 
 
 class AnswerJudge:
-    """Judges the responses that one process receives; it never waits, so greenlets can share it."""
+    """Judges the responses that one process receives; never waits, so greenlets can share it."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class AnswerJudge:
         rules: Sequence[Rule[Exchange]] = INLINE_RULES,
         sources: KeySources = USUAL,
     ) -> None:
-        self.findings: dict[str, Finding] = {}  # first occurrence of each, by id
+        self.findings: dict[str, Finding] = {}  # first occurrence of each finding, by id
         self.failed: dict[str, str] = {}  # first error of each rule, by its id
         self._history = history
         self._ledger = ledger
@@ -189,13 +189,13 @@ class AnswerJudge:
 
 
 def masked(body: bytes) -> tuple[bytes, bytes]:
-    """Returns a JSON body without its request id, and the id; any other body as it is, and b""."""
+    """Returns a JSON body without its request id, and the id; returns any other body unchanged, and b""."""
     found = _REQUEST_ID.search(body) if b'"request_id"' in body and len(body) <= _LONGEST_MASKED_BYTES else None
     if found is None:
         return body, b""
     start, end = found.span(1)
     rest = body[:start] + b"*" + body[end:]
-    # Unless the rest is JSON, the match may not be a whole value. If it is JSON, so is the body.
+    # Unless the rest is JSON, the match may not be a whole value. If the rest is JSON, so is the body.
     return (rest, found[1]) if _is_json(rest) else (body, b"")
 
 
@@ -213,10 +213,10 @@ def _id(judgement: Judgement) -> str:
 
 
 def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_limits: bool = False) -> Footer:
-    """Judges a run that is over, and writes the results into its log.
+    """Judges a finished run, and writes the results into the run log.
 
     Returns:
-        The footer, with exit code 3 if the run did not test what it was meant to.
+        The footer, with exit code 3 if the run did not test everything that its scenario tests.
     """
     log = dataclasses.replace(read(run_log), footer=footer)  # reasons may refer to the end of the run
     if log.workload is None:
@@ -246,7 +246,7 @@ def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_lim
 
 
 def _judge_stories(log: RunLog, settings: Settings, ledger: Ledger, writer: RunLogWriter, case: str) -> None:
-    """Judges each completely kept version by its story, and set-up and clean-up by every rule."""
+    """Judges completely recorded versions by the rules for sequences, and set-up and clean-up by every rule."""
     target = settings.target
     bounds = Bounds(target.build_timeout_s, target.cancel_timeout_s)
     history = History(Contract.load(), bounds, given=given_contents(settings))
@@ -268,9 +268,9 @@ def _judge_stories(log: RunLog, settings: Settings, ledger: Ledger, writer: RunL
         is_stopped = any(attempt.cut_off for attempt in log.attempts)
         why = "the run was stopped" if is_stopped else "there were too many"
         why = "a worker did not report all" if _is_cut(log) else why
-        text = f"of the stories of {plural(number, 'version')} that {was(number)} started, {len(partial):,} "
-        text += f"{was(len(partial))} not kept whole, because {why}; each response was judged, and the load rules "
-        writer.write(Remark(f"{text}judged the whole"))
+        missing = f"{len(partial):,} of {plural(number, 'version')} {was(len(partial))} not recorded in full"
+        judged = "each response was judged, and the load rules judged the whole run"
+        writer.write(Remark(f"{missing}, because {why}; {judged}"))
 
 
 def _partial(log: RunLog) -> set[str]:
@@ -309,7 +309,7 @@ def _write_untested(log: RunLog, writer: RunLogWriter, case: str) -> None:
 
 
 def shortfall(log: RunLog, readings: Iterable[Reading], *, own_limits: bool) -> str:
-    """Reason why a run without a broken claim is no pass: the first item not judged, and the names of others.
+    """Reason why a run without a broken claim is no pass: the first item not judged, and others' names.
 
     Items are claims of the scenario, indeterminate invariants, and limits that could not be judged. Limits with too few
     samples count only if the caller set them (*own_limits*).
@@ -334,4 +334,4 @@ def shortfall(log: RunLog, readings: Iterable[Reading], *, own_limits: bool) -> 
     (_, reason), *others = missing
     names = [name for name, _ in others[:_MAX_LISTED]]
     names += [f"{len(others) - _MAX_LISTED} more"] if len(others) > _MAX_LISTED else []
-    return f"not judged: {reason}" + (f"; nor {', '.join(names)}" if names else "")
+    return f"not judged: {reason}" + (f"; also not judged: {', '.join(names)}" if names else "")

@@ -38,22 +38,22 @@ from touchstone.target.redact import Secrets
 
 # Reads of shared ready versions that the run log keeps, over all workers.
 MAX_KEPT_READS = 1_000
-# Interval of a worker's reports; one in STATE_EVERY includes its state.
+# Interval of a worker's reports; one report in STATE_EVERY includes the worker's state.
 REPORT_S, STATE_EVERY = 0.5, 4
 JOIN_S = 1.0
-# Round trips that estimate the clock of a remote master; the fastest one counts, with half of it as the error.
+# Round trips that estimate the clock of a remote master; the fastest one counts, and half its time is the error.
 ROUND_TRIPS = 9
 # After a stop: the wait for open requests, then for the clients whose requests were cut off.
 GRACE_S, CUT_S = 0.5, 2.0
 
 
 class Stopped(Exception):
-    """No more requests are sent: the run was stopped, or its budget is used up."""
+    """No more requests are sent: the run was stopped, or the request budget is used up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One response to a flow; *cut_off* if the run stopped before it was complete."""
+    """One response to a client of the load; *cut_off*: whether the run stopped before the response was complete."""
 
     answer: Answer
     seq: int
@@ -81,7 +81,7 @@ class Reply:
 
 
 class Collector:
-    """Facts that one worker has still to report; its counters are those of `touchstone.facts.events.Worker`."""
+    """Facts that one worker has still to report; for the counters see `touchstone.facts.events.Worker`."""
 
     def __init__(self, worker: int) -> None:
         self._worker = worker
@@ -92,7 +92,7 @@ class Collector:
         self.behind_from_s: float | None = None
 
     def sample(self, sample: Sample, *, paced: bool) -> None:
-        """Counts a sample; a paced one counts for the lateness of the generator as well."""
+        """Counts a sample; a paced sample counts for the lateness of the generator as well."""
         self._window(int(sample.intended_at), sample.operation, sample.outcome, paced).add(sample)
         if paced:
             self.sent += 1
@@ -142,7 +142,7 @@ class LoadRun:
         self.flows = Group()
         self.silence = Silence()
         self.stopped = Event()
-        # By number of a watched build: run second at which its start was accepted, None if it never was.
+        # By number of a watched build: run second at which its start was accepted; None if no start was.
         self.starts: dict[int, AsyncResult[float | None]] = defaultdict(AsyncResult)
         self._report_start = report_start
         stage = self.go.stage
@@ -157,12 +157,12 @@ class LoadRun:
         self._cpu_s, self._cpu_at = time.process_time(), 0.0
         self._errors: Counter[str] = Counter()
         self._is_cut = False
-        # Permanent objects leave garbage collection: to scan them would stop every client for some 50 ms each time.
+        # Permanent objects leave garbage collection: each scan of these would stop every client for some 50 ms.
         gc.collect()
         gc.freeze()
 
     def _prepare_judge(self) -> None:
-        """Prepares the judge and fills the caches of its rules, so that no arrival waits for that."""
+        """Prepares the judge and fills the caches of the rules, so that no arrival has to wait for these."""
         target = self.target
         contract, ledger = Contract.load(), ledger_of_claims.load().raised(INVARIANTS)
         keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
@@ -179,15 +179,15 @@ class LoadRun:
         return time.monotonic() - self.part.origin
 
     def rest(self, seconds: float) -> bool:
-        """Waits; returns whether the run still goes on afterwards."""
+        """Waits; returns False if the run was stopped."""
         return not self.stopped.wait(max(seconds, 0.0))
 
     def keeps(self, story: int) -> bool:
-        """Whether the run log keeps all exchanges of the story with this number."""
+        """Whether the run log keeps all exchanges of client number *story*."""
         return story % self.part.keep_every == 0
 
     def keeps_read(self) -> bool:
-        """Counts a read of a shared version; returns whether the run log keeps it."""
+        """Counts a read of a shared version; returns whether the run log keeps this read."""
         self._kept_reads += 1
         return self._kept_reads <= MAX_KEPT_READS // self.go.workers
 
@@ -201,13 +201,13 @@ class LoadRun:
         self.starts[build].set(self.now() if accepted else None)
 
     def accepted_at(self, build: int, within_s: float) -> float | None:
-        """Waits up to *within_s* for the start of a build; returns when it was accepted, or None."""
+        """Waits up to *within_s* for the start of a build; returns when that start was accepted, or None."""
         known = self.starts[build]
         gevent.wait((known, self.stopped), timeout=within_s, count=1)
         return known.get(block=False) if known.ready() else None
 
     def spawn(self, act: Callable[..., Any], *arguments: Any) -> "gevent.Greenlet[..., Any]":
-        """Runs *act* in its own greenlet; an exception ends only this greenlet, and is reported."""
+        """Runs *act* in a new greenlet; an exception ends only this greenlet, and is reported."""
         return self.flows.spawn(self._guarded, act, *arguments)
 
     def _guarded(self, act: Callable[..., Any], *arguments: Any) -> None:
@@ -219,7 +219,7 @@ class LoadRun:
             self.flow_failed(error)
 
     def stop(self) -> None:
-        """Stops sending. Requests still open after GRACE_S are cut off, and are counted as such."""
+        """Stops sending. Requests still open after GRACE_S are cut off, and get the outcome CUT_OFF."""
         self.collector.undone += len(self.flows)
         self.stopped.set()
         self.connections.leave_streams()
@@ -230,7 +230,7 @@ class LoadRun:
         self.flows.kill(block=False)
 
     def admit(self) -> bool:
-        """Takes an arrival's first request from the budget; False if budget or connections are used up."""
+        """Takes an arrival's first request from the budget; returns False if budget or connections are used up."""
         return self._in_flight < MAX_CONNECTIONS and self._take()
 
     def _take(self) -> bool:
@@ -311,7 +311,7 @@ class LoadRun:
             self.collector.write(Occurrence(finding, self.case))
 
     def report_state(self, state: Literal["running", "done"]) -> None:
-        """Queues the state of the worker; its CPU share covers the time since the last report."""
+        """Queues the state of the worker; the CPU share covers the time since the last report."""
         now_at, cpu_s = self.now(), time.process_time()
         share = (cpu_s - self._cpu_s) / max(now_at - self._cpu_at, 1e-9)
         self._cpu_s, self._cpu_at = cpu_s, now_at
@@ -358,7 +358,7 @@ class LoadRun:
         self._fail(f"internal error in a client: {type(error).__name__}: {error}", self.case)
 
     def _fail(self, text: str, case_id: str) -> None:
-        """Reports an internal error, each text once; a run with such an error never passes."""
+        """Reports an internal error, but each text only once; a run with such an error never passes."""
         self._errors[text] += 1
         if self._errors[text] == 1:
             self.collector.write(Case(case_id, "", "error", 0.0, (), self.requests.secrets.text(text)))
@@ -389,7 +389,7 @@ class LoadWorker:
         self.run: LoadRun | None = None
 
     def join(self) -> None:
-        """Announces this worker to the master until it receives its part."""
+        """Announces this worker to the master until the worker receives its part."""
         while not self._part.ready() and not self._finished:
             self._join()
             self._part.wait(JOIN_S)
@@ -422,7 +422,7 @@ class LoadWorker:
             gevent.spawn(self.finish)
 
     def work(self, send_all: Callable[[LoadRun], None], after: Callable[[], None]) -> None:
-        """Does this worker's part, once: Locust calls again after an error and when it redistributes users."""
+        """Does this worker's part, only once: Locust calls again after an error and when it redistributes users."""
         if self._entered:
             return
         self._entered = True

@@ -23,7 +23,7 @@ from touchstone.loadgen.load_run import LoadWorker
 from touchstone.loadgen.master import Master
 from touchstone.loadgen.metrics import kind_of
 
-# Type of all our messages; name of the worker in a process that is its own master.
+# Type of all our messages; name of the worker in a process that is also the master.
 MESSAGE, LOCAL = "touchstone", "local"
 FAULTY, REFUSED, INTERRUPTED = 2, 3, 130  # exit codes
 
@@ -40,7 +40,7 @@ def fold(stats: RequestStats, window: Window) -> None:
     name, kind, response = f"{window.operation} {window.outcome}", kind_of(window.outcome), window.response
     if kind != "unsent" and window.count:
         now = time.time()
-        # Only its annotations require whole milliseconds.
+        # Only Locust's annotations require whole milliseconds.
         entry: Any = StatsEntry(stats, name, "")
         entry.num_requests = window.count
         entry.total_response_time = response.sum_s * 1e3
@@ -99,7 +99,7 @@ def prepare(environment: Environment, runner: Any, **_: Any) -> None:
 
 
 def _worker(environment: Environment, handover: LoadHandover, send: Callable[[dict[str, Any]], None]) -> LoadWorker:
-    """Worker of this process. Before the process ends, it reports everything."""
+    """Worker of this process; it reports everything before the process ends."""
     (user,) = environment.user_classes
     scenario = str(getattr(user, "scenario", ""))
 
@@ -127,7 +127,7 @@ def _on_interrupt(environment: Environment, act: Callable[[], None]) -> None:
 
 
 def _end(environment: Environment) -> None:
-    """Ends this process and all workers. With its web page, Locust would go on."""
+    """Ends this process and all workers. Locust with its web page would go on."""
     runner = environment.runner
     assert runner is not None
     waits = isinstance(runner, MasterRunner) and runner.state == STATE_INIT
@@ -140,7 +140,7 @@ def _end(environment: Environment) -> None:
 
 
 def _leave(environment: Environment, reason: str) -> None:
-    """Ends this worker, which has no part in the run. A master ends its own process."""
+    """Ends this worker, which has no part in the run. A process that is also the master ends by itself."""
     if isinstance(environment.runner, WorkerRunner):
         environment.process_exit_code = REFUSED
         print(f"{REFUSAL}{reason}", file=sys.stderr, flush=True)  # noqa: T201 - the parent process reads it

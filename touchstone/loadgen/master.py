@@ -1,4 +1,4 @@
-"""Master of a load run: deals the schedule, starts its workers together, and writes their reports to the run log.
+"""Master of a load run: divides the schedule, starts the workers together, and writes their reports to the run log.
 
 A worker sends ``join`` with its version, scenario and estimate of the master's clock. Afterwards it sends its
 ``state``: ready, running, drained (its arrivals are over), final (everything is reported), or unfit, with a reason. A
@@ -6,11 +6,11 @@ state comes with events of the run log, or with ``started``: a build, and whethe
 
 The master sends these messages:
 
-- ``part``: the worker's part of the run; or ``refused``: the reason why it gets none.
+- ``part``: the worker's part of the run; or ``refused``: the reason why the worker gets no part.
 - ``now``: the master's clock; the worker replies with another ``join``.
 - ``began_at``: the run second at which the schedule begins.
-- ``started``: the same of another worker.
-- ``after``: all arrivals are over; whether this worker does the closing steps.
+- ``started``: a build that another worker started, and whether the start was accepted.
+- ``after``: all arrivals are over; the message contains whether this worker does the closing steps.
 - ``stop``: the worker sends nothing more.
 """
 
@@ -33,11 +33,11 @@ from touchstone.loadgen.not_judged import ABORTED, SECONDS
 from touchstone.loadgen.plan import plan
 from touchstone.loadgen.thresholds import LATE_TOLERATED_SHARE, STATISTICS, time_of
 
-# Minimum time from the readiness of all workers to the first arrival, for the message about it.
+# Minimum time from the readiness of all workers to the first arrival, for the message about the start.
 LEAD_S = 0.5
 # A limit is not judged before windows cover this time, since a target may need to warm up.
 ABORT_AFTER_S = 5.0
-# Nor with fewer samples. A share counts as broken if its probability is below exp(-_CERTAINTY), one in a million.
+# Nor with fewer samples. A share breaks its limit if its probability is below exp(-_CERTAINTY), one in a million.
 _FEWEST = 20
 _CERTAINTY = 14.0
 WATCH_S = 0.25
@@ -47,11 +47,11 @@ STOP_S = 8.0
 
 @dataclass
 class _Member:
-    """One worker as the master knows it; numbers count from 0.
+    """State of one worker in the master; workers are numbered from 0.
 
     Attributes:
-        state: ``lost`` if it is gone or ended before its part did; ``after`` once all arrivals are over.
-        known: Its last report, with the counts of all its windows.
+        state: ``lost`` if the worker is gone or ended before its part did; ``after`` once all arrivals are over.
+        known: The worker's last report, with the counts of all its windows.
     """
 
     client: str
@@ -82,12 +82,12 @@ class _Member:
 
 
 class Master:
-    """Master of one run; its process writes the run log.
+    """Master of one run; the process of the master writes the run log.
 
     Args:
         present: Returns the connected workers.
         end: Ends the run; called once.
-        waits: Whether another worker may replace one that is lost before the run begins.
+        waits: Whether a new worker may replace a worker that is lost before the run begins.
     """
 
     def __init__(
@@ -194,7 +194,7 @@ class Master:
             self._begin_if_all()
             return
         if worker.state == "lost":
-            worker.state = "running"  # it was only slow
+            worker.state = "running"  # the worker was only slow
         for event in data.get("events", ()):
             self._take(worker, event)
         if "started" in data:
@@ -263,9 +263,9 @@ class Master:
 
 
 class Watchdog:
-    """Detects broken limits during a load, so that the run can be stopped.
+    """Detects broken thresholds during a load, so that the run can be stopped.
 
-    A share is broken only if chance does not explain it. Statistics that need the whole run are not judged.
+    A share breaks its limit only if chance does not explain the difference. Statistics of the whole run are not judged.
     """
 
     def __init__(self, limits: Iterable[Limit]) -> None:
@@ -280,7 +280,7 @@ class Watchdog:
         self._seconds.add(window.at_s)
 
     def broken(self) -> Limit | None:
-        """A limit that is already broken, or None."""
+        """A threshold that is already broken, or None."""
         if not self._seconds or max(self._seconds) - min(self._seconds) < ABORT_AFTER_S:
             return None
         return next((limit for limit in self._limits if self._is_broken(limit)), None)
@@ -308,7 +308,7 @@ class Watchdog:
 def _is_above(share: float, limit: float, count: int) -> bool:
     """Whether a share of *count* samples is above its limit by more than chance.
 
-    Source: Hoeffding 1963, theorem 1: such a share has a probability of at most exp(-count * divergence).
+    Source: Hoeffding 1963, theorem 1: if the limit holds, the probability is at most exp(-count * divergence).
     """
     if share <= limit or limit >= 1:
         return False

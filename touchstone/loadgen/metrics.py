@@ -1,4 +1,4 @@
-"""Metrics of a load run from its windows of samples: counts, rates, latencies, growth and lateness; pure.
+"""Metrics of a load run from its windows of samples: counts, rates, latencies, growth and lateness; no I/O.
 
 Counts cover all requests. Times over several outcomes cover documented responses other than 429.
 """
@@ -41,11 +41,11 @@ SHARES = (0.5, 0.9, 0.95, 0.99, 0.999)
 FEW = 10  # a percentile with fewer samples beyond it is imprecise
 
 BEHIND_S = 0.1  # lateness at p99 above which the generator counts as late, with or without a threshold
-_AFTER_SHARE = 0.01  # share of the schedule by which a response may follow its end and be on time
+_AFTER_SHARE = 0.01  # a response this share of the schedule after its end still counts as on time
 
 
 def kind_of(outcome: str) -> Kind:
-    """Kind of an outcome: of a status as text, or of a constant in `touchstone.facts.sample`."""
+    """Kind of an outcome; an outcome is a status as text, or a constant in `touchstone.facts.sample`."""
     return _KIND_OF.get(outcome) or ("served" if outcome.startswith("2") else "error")
 
 
@@ -56,15 +56,15 @@ def is_answer(outcome: str) -> bool:
 
 @dataclass(slots=True)
 class Totals:
-    """Sum of the windows of one operation and outcome, or of all of them."""
+    """Sum of the windows of one operation and outcome, or of all operations and outcomes."""
 
     operation: str  # operationId, or ALL
     outcome: str = ALL  # see `touchstone.facts.sample.Sample`, or ALL
     times: Histogram = field(default_factory=Histogram)  # for ALL outcomes: documented responses, no LASTING operations
-    service: Histogram = field(default_factory=Histogram)  # as `times`, counted from sending
+    service: Histogram = field(default_factory=Histogram)  # like `times`, but counted from sending
     late: Histogram = field(default_factory=Histogram)  # lateness of paced requests
     kinds: Counter[Kind] = field(default_factory=Counter)  # requests and unsent arrivals by kind
-    unanswered: int = 0  # requests without a response that `times` would include with one
+    unanswered: int = 0  # requests that are missing in `times` because they got no response
 
     def add(self, window: Window) -> None:
         """Adds a window; ignores one of another operation or outcome."""
@@ -117,7 +117,7 @@ def name_of(share: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Percentile:
-    """Duration that *share* of all samples do not exceed; infinity if some of these got no response."""
+    """Duration that the share *share* of all samples does not exceed; infinite if some of these got no response."""
 
     share: float  # from 0 to 1
     value_s: float
@@ -169,7 +169,7 @@ class Traffic:
     operation: str  # operationId, or ALL
     outcome: str  # see `touchstone.facts.sample.Sample`, or ALL
     count: int  # requests sent
-    share: float  # of the requests of the operation; of all requests if `outcome` is ALL
+    share: float  # share of the operation's requests; of all requests if `outcome` is ALL
     rate_per_s: float  # mean over the measured time
     response: Times | None  # from due to done; None in a closed model and without requests
     service: Times | None  # from sent to done
@@ -215,7 +215,7 @@ class Metrics:
     """Metrics of a load run."""
 
     total: Operation  # all operations together
-    operations: tuple[Operation, ...]  # those with requests, sorted by name
+    operations: tuple[Operation, ...]  # operations with requests, sorted by name
     measured_s: float  # from the first arrival to `until`; rates are means over this
     timed: bool  # whether a schedule defines response times and lateness
     until: str  # ``the last response`` or ``the end of the schedule``
@@ -257,12 +257,12 @@ def metrics(log: RunLog) -> Metrics:
 
 
 def done_at(window: Window) -> float:
-    """When the last sample of a window was done; the end of its second if that was not recorded."""
+    """When the last sample of a window was done; the end of the window's second if that time was not recorded."""
     return window.done_at or window.at_s + 1.0
 
 
 def _measured(windows: Iterable[Window], workload: Workload) -> tuple[float, str]:
-    """Measured duration, and its end: the last response, or a later end of a schedule that was sent whole."""
+    """Measured duration, and its end: the last response, or a later end of a schedule that was sent completely."""
     sent = [window for window in windows if window.outcome != UNSENT]
     if not sent:
         return 0.0, "the last response"
@@ -281,10 +281,10 @@ def of_schedule(windows: Iterable[Window], workload: Workload) -> list[Window]:
 
 
 def throughput(windows: Iterable[Window], operation: str, workload: Workload, *, sooner_s: float = 0.0) -> float:
-    """Requests served per second, if each response had come *sooner_s* earlier.
+    """Requests served per second, computed as if each response had arrived *sooner_s* earlier.
 
-    The result is the highest of several rates: up to the end of the schedule, and up to each later response. So late
-    responses do not raise the throughput, and a few of them hardly lower it. A followed log counts when it was due.
+    The result is the highest of several rates: until the end of the schedule, and until each later response. So late
+    responses do not raise the throughput, and a few of these hardly lower it. A followed log counts at its due time.
     """
     length_s = workload.duration_s
 
@@ -303,11 +303,11 @@ _Timed = TypeVar("_Timed", Window, Worker)
 _PARTS = 5
 _FEWEST_READINGS = 3
 _FEWEST_ANSWERS, _FEWEST_REQUESTS = 15, 20
-_SHORT_S, _SMALL_BYTES = 0.01, 100.0  # smaller values are noise, and count as these
+_SHORT_S, _SMALL_BYTES = 0.01, 100.0  # smaller values are noise, and count as these values
 
 
 def growth(statistic: str, log: RunLog, operation: str) -> Growth:
-    """Growth from the first fifth of a run to the last: relative, or for errors the difference of two shares."""
+    """Growth from the first fifth of a run to the last: relative, or for error shares the difference."""
     assert log.workload is not None
     windows = [window for window in log.windows if operation in (ALL, window.operation)]
     if statistic == "latency_drift_share":
@@ -361,7 +361,8 @@ def _most_grown(
         if min(first, last) >= _FEWEST_ANSWERS:
             before, after = map(measure, ends)
             value = max(after, least) / max(before, least) - 1
-            found.append((value, first + last, f"{name} most: {render(before)} first, {render(after)} last"))
+            text = f"{name} grew most: {render(before)} in the first fifth, {render(after)} in the last"
+            found.append((value, first + last, text))
     return max(found, key=lambda one: one[0] or 0.0, default=(None, sum(counts), _too_few("response", *counts)))
 
 
@@ -382,8 +383,8 @@ def _too_few(what: str, first: int, last: int) -> str:
 class WorkerLine:
     """Summary of one worker."""
 
-    last: Worker  # its last report, or the master's record of its loss
-    late: Times | None  # lateness of its paced requests
+    last: Worker  # the worker's last report, or the master's record of its loss
+    late: Times | None  # lateness of the worker's paced requests
     cpu_share: float  # highest reported value; 1 is a whole core
     rss_bytes: int  # highest reported value
 
@@ -412,7 +413,7 @@ class Punctuality:
 
     @property
     def missing(self) -> int:
-        """Arrivals neither sent nor counted as unsent: the run ended, or a worker was lost, before them."""
+        """Arrivals neither sent nor counted as unsent: before these, the run ended or a worker was lost."""
         return max(0, self.scheduled - self.sent - self.unsent - self.unwatched)
 
     @property

@@ -1,4 +1,4 @@
-"""Reasons why a load run, or one of its claims, was not judged; pure."""
+"""Reasons why a load run, or one of its claims, was not judged; no I/O."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from touchstone.loadgen.workloads import scenario
 
 ABORTED = "stopped by --abort-on-fail"  # start of the remark about a threshold that ended the run
 SECONDS = "seconds"  # end of the id of the case that --max-seconds writes
-CLOSING_CLAIM = "limit.reads-are-not-charged"  # only the closing client of a storm tests it
+CLOSING_CLAIM = "limit.reads-are-not-charged"  # only the closing client of a storm tests this claim
 STORM = "storm"
 MORE_ROOM = "start fewer builds at once or shorter ones (--build-s), or raise patience_s of the target"
 
@@ -29,13 +29,13 @@ _WAITED_S = 2.0  # a request that was cut off sooner may just be slow
 class Ruling:
     """Judgement of a load run as a whole, in the types of the run log."""
 
-    findings: list[Finding] = field(default_factory=list)  # one for each occasion; the same fault has the same id
-    judgements: list[Judgement] = field(default_factory=list)  # held and indeterminate ones
+    findings: list[Finding] = field(default_factory=list)  # one finding per occasion; the same fault has the same id
+    judgements: list[Judgement] = field(default_factory=list)  # held and indeterminate judgements
     notices: list[Notice] = field(default_factory=list)
 
 
 def again(header: Header) -> str:
-    """Command that repeats the run: the evidence of a finding that no single request shows."""
+    """Command that repeats the run: evidence of a finding that no single request reproduces."""
     argv = list(header.argv)
     if argv and PurePath(argv[0]).name.startswith(("touchstone", "__main__")):
         argv = argv[1:]
@@ -60,7 +60,7 @@ class Ending:
 
 
 def ending(log: RunLog) -> Ending | None:
-    """Cause of an early end of the run; None if it reached its end."""
+    """Cause of an early end of the run; None if the run was complete."""
     if log.footer is not None and log.footer.interrupted:
         return Ending(f"the run was {log.footer.reason or 'interrupted'}")
     if any(case.outcome == "error" and case.id.endswith(f".{SECONDS}") for case in log.cases):
@@ -78,12 +78,12 @@ class Fallen:
 
     from_s: int  # run second after the last one with a response
     unanswered: int  # requests due from then on; none got a response
-    cut_off: int  # of these, the ones still open when the run was stopped
+    cut_off: int  # requests among these that were still open when the run was stopped
     in_all: int  # requests of the whole run without a response
 
 
 def fallen(windows: Sequence[Window]) -> Fallen | None:
-    """Period without responses at the end of a run; None if the target responded, or had too few requests."""
+    """Period without responses at the end of a run; None if the target responded, or got too few requests."""
     sent = [window for window in windows if window.outcome != UNSENT]
     answered_s = max((w.at_s for w in sent if _is_answered(w)), default=-1)
     silent = [window for window in sent if window.at_s > answered_s]
@@ -99,13 +99,13 @@ def fallen(windows: Sequence[Window]) -> Fallen | None:
 class Pause:
     """Period in which requests waited and none got a response; afterwards the target responded again."""
 
-    from_s: float  # whole run second of its beginning
-    to_s: float  # whole run second of the first response after it
-    waiting: int  # requests due before its end, with a response after it or never
+    from_s: float  # whole run second at which the pause begins
+    to_s: float  # whole run second of the first response after the pause
+    waiting: int  # requests due before the end of the pause, with a response after it or none at all
 
 
 def pauses(windows: Sequence[Window]) -> tuple[Pause, ...]:
-    """Pauses of at least SILENT_S, in order; windows show them to the second."""
+    """Pauses of at least SILENT_S, in order; windows show pauses to the second."""
     sent = [window for window in windows if window.outcome != UNSENT and window.operation not in LASTING]
     answered = {min((window.at_s for window in sent), default=0) - 1}
     for window in filter(_is_answered, windows):
@@ -123,7 +123,7 @@ def pauses(windows: Sequence[Window]) -> tuple[Pause, ...]:
 
 
 def _waiting(window: Window, from_s: float, to_s: float) -> int:
-    """Requests of a window due before *to_s* that got their response only then, or were given up after *from_s*."""
+    """Number of requests due before *to_s* with a response only from *to_s* on, or without one until after *from_s*."""
     if window.at_s + 1 > to_s:
         return 0
     ends_at = to_s if _is_answered(window) else from_s - 1
@@ -140,7 +140,7 @@ def limit_starts(log: RunLog) -> list[Exchange]:
 
 
 def unprobed(log: RunLog) -> list[Notice]:
-    """Notice why the closing client does not show whether reads are charged; empty if it does."""
+    """Notice why the closing client does not show whether reads are charged; empty if this is shown."""
     assert log.workload is not None
     if log.workload.scenario != STORM or CLOSING_CLAIM in _judged(log):
         return []
@@ -166,7 +166,7 @@ def unprobed(log: RunLog) -> list[Notice]:
 
 
 def unwatched(log: RunLog) -> tuple[str, list[Notice]]:
-    """Remark on watchers that had no log to follow, and notices for the claims that this leaves open."""
+    """Remark on watchers without a log to follow, and notices for the claims that therefore were not judged."""
     assert log.workload is not None
     number = punctuality(log).unwatched
     if not number:

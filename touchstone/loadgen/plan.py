@@ -1,4 +1,4 @@
-"""Plan of a load run: its schedule, the versions that it needs, and its cost; pure."""
+"""Plan of a load run: schedule, required versions, and cost; no I/O."""
 
 import math
 from collections import Counter
@@ -21,12 +21,12 @@ POLL_S = 0.25
 # Estimated duration of a build besides its steps.
 _OVERHEAD_S = 0.5
 
-# Most starts in one of the three bursts of load/aftermath.py; it waits before two of them, and after each.
+# Most starts in one of the three bursts of load/aftermath.py. Its client waits before two bursts, and after each.
 AFTERMATH_BURST = 120
 _AFTERMATH_WAITS = 5
 
-# Turns of load/room.py, and how often it may wait for cancel_timeout_s: once in each turn, two and a half times
-# more in two of them, and once at the end.
+# Cancels of load/room.py, and number of its waits for cancel_timeout_s: one after each cancel, two and a half
+# more after two of these, and one at the end.
 ROOM_TURNS = 4
 _ROOM_WAITS = 10
 _LEAST_ROOM, _MOST_ROOM = 3, 100
@@ -38,10 +38,10 @@ _SMOKE, _AROUND, _BUILT_BEFORE = 3, 2, 27
 # Allowance for the last wait of a client, and for the response to the last arrival.
 _BEYOND_S = 2.0
 
-# One of so many polled builds fails.
+# One in this many polled builds fails.
 _FAILS_EVERY = 5
 
-# Watchers come from this second on, within this share of the duration of a build.
+# Watchers arrive from this second on, within this share of the duration of a build.
 _WATCH_FROM_S, _WATCH_SHARE = 0.3, 0.25
 MAX_BUILDS = 100_000
 
@@ -75,13 +75,13 @@ class Schedule:
         return sum(number for name, number in self.counts.items() if ACTIONS[name].builds in builds)
 
     def share(self, worker: int, workers: int) -> "Schedule":
-        """Share of one worker, numbered from 0; the arrivals of each action are dealt in turns."""
+        """Share of one worker, numbered from 0; the arrivals of each action are dealt to the workers in turn."""
         mine = np.sort(np.argsort(self.rows["action"], kind="stable")[worker::workers])
         return Schedule(self.duration_s, self.rows[mine])
 
 
 def schedule_of(options: Options) -> Schedule:
-    """Schedule of a run; for its errors see `plan`."""
+    """Schedule of a run; for the raised errors see `plan`."""
     match options.scenario.name:
         case "fairness":
             return _fairness(options)
@@ -122,7 +122,7 @@ def _traced(trace: Trace, count: int, names: list[str]) -> NDArray[np.intp]:
 
 
 def _fairness(options: Options) -> Schedule:
-    """Modest starts all the time; in the second half, several greedy starts between each two of them."""
+    """Modest starts all the time; in the second half, several greedy starts between each two modest ones."""
     arrivals = parse(options.arrivals, options.duration_s)
     if isinstance(arrivals, Trace) and arrivals.actions:
         raise UsageError(f"--arrivals {arrivals}: fairness chooses the key of each start; drop the column operation")
@@ -141,7 +141,7 @@ def _fairness(options: Options) -> Schedule:
 
 
 def _watchers(options: Options) -> Schedule:
-    """All builds at once; their watchers come before the output begins, half-way through a build."""
+    """All builds at once; their watchers arrive before the output, which begins half-way through a build."""
     number = options.builds * options.watchers
     if options.watchers < 2:
         why = "a comparison of logs needs two watchers of a build; expected 2 or more"
@@ -179,7 +179,7 @@ class Need:
     Attributes:
         role: ``own`` (one for each arrival that builds), ``shared``, ``ready`` (built beforehand), or, for the closing
             clients of a storm, ``beside`` or ``room``.
-        second: Whether it belongs to the second key.
+        second: Whether the version belongs to the second key.
     """
 
     role: str
@@ -220,7 +220,7 @@ class Plan:
         )
 
     def builds(self) -> int:
-        """Number of builds that the run may begin."""
+        """Number of builds that the schedule may begin."""
         return self._ready + self.builds_after + self.schedule.builders("own", "shared")
 
     @property
@@ -248,7 +248,7 @@ class Plan:
         return math.floor(10 * float(np.max(over_s))) / 10
 
     def most_s(self, build_timeout_s: float, patience_s: float, cancel_timeout_s: float) -> float:
-        """Maximum duration, apart from slow responses: starts are refused, and builds take the allowed time."""
+        """Maximum duration without slow responses, if starts are refused and builds take the longest allowed time."""
         most_s, wait_s = self.schedule.duration_s + _BEYOND_S, patience_s + _BEYOND_S
         if self.schedule.builders("own"):
             most_s += wait_s + build_timeout_s
@@ -282,7 +282,7 @@ class Stage:
 
 
 def plan(options: Options) -> Plan:
-    """Plan of a run, equal for equal options; raises `UsageError` if it is empty or too large."""
+    """Plan of a run, equal for equal options; raises `UsageError` if the plan is empty or too large."""
     schedule = schedule_of(options)
     _few_enough(schedule.builders("own"), options, "builds", MAX_BUILDS)
     return Plan(options, schedule, tuple(_needs(options, schedule)))

@@ -1,6 +1,6 @@
-"""Load rules: they judge a load run as a whole. Each is a pure function from its record to judgements.
+"""Load rules: they judge a load run as a whole. Each is a function from the run's record to judgements, without I/O.
 
-Requests of many clients overlap, and others may use the host. Each rule is indeterminate if that may explain a result.
+Requests of many clients overlap, and others may use the host. A result that this may explain is indeterminate.
 """
 
 import math
@@ -38,7 +38,7 @@ _UNKNOWN = {
     "silent": "the target stopped responding",
     "unfinished": "the run ended first",
 }
-_REFUSALS_AFTER_WAIT = 2  # one refusal after a full wait may come from other load on the host
+_REFUSALS_AFTER_WAIT = 2  # a single refusal after a full wait may be due to other load on the host
 _RESTED_S = 4.0  # without Retry-After a shorter wait proves nothing
 _FEWEST_STARTS = 5
 _FEWEST_REFUSALS = 2  # one refusal may be chance
@@ -76,11 +76,11 @@ class Record:
         self._full_until = _latest(self.starts, map(self._ends_at, self.starts))
 
     def build_of(self, start: Attempt) -> Build | None:
-        """Build that a start began, if its client reported one."""
+        """Build that a start began; None if the client reported none."""
         return self._builds.get((start.want, _version(start)))
 
     def over_at(self, start: Attempt) -> float:
-        """When a read first showed that the build of a start was over; infinity if none did."""
+        """When a read first showed that the build of a start was over; infinity if no read did."""
         sent_at, ended_at = self._rest_ends.get(_version(start), ([], []))
         later = bisect_left(sent_at, start.done_at + self.slack_s) if start.is_served else len(sent_at)
         return ended_at[later] if later < len(sent_at) else inf
@@ -91,7 +91,7 @@ class Record:
         return _latest(starts, (self.over_at(start) if start.may_act else -inf for start in starts))
 
     def _ends_at(self, start: Attempt) -> float:
-        """When the build that a start may have begun was certainly over; minus infinity if it cannot have begun one."""
+        """When the build of a start was certainly over; minus infinity if the start cannot have begun a build."""
         if not start.may_act or self._ready_at.get(_version(start), inf) <= start.sent_at:
             return -inf
         build = self.build_of(start)
@@ -110,14 +110,14 @@ class Record:
 
 
 def _latest(starts: Sequence[Attempt], ends: Iterable[float]) -> Callable[[float], float]:
-    """Returns f(t): the latest of *ends* over the starts sent before t; minus infinity if there are none."""
+    """Returns f(t): the latest of *ends* over the starts sent before t; minus infinity without such starts."""
     sent_at = [start.sent_at for start in starts]
     latest = [*accumulate(ends, max, initial=-inf)]
     return lambda at_s: latest[bisect_left(sent_at, at_s)]
 
 
 def grouped(rows: Iterable[_Row], key: Callable[[_Row], _Key]) -> dict[_Key, list[_Row]]:
-    """Rows by key, in their order."""
+    """Rows grouped by key; each group keeps the order."""
     found: dict[_Key, list[_Row]] = {}
     for row in rows:
         found.setdefault(key(row), []).append(row)
@@ -154,10 +154,10 @@ _Times = NDArray[np.float64]
 def rate_explains(
     keys: Sequence[Sequence[Attempt]], is_of_rate: Callable[[Attempt], bool] = lambda _start: True, slack_s: float = 0.0
 ) -> bool:
-    """Whether one rate limit per key can explain all refusals, except for a single one.
+    """Whether one rate limit per key can explain all refusals, or all but one.
 
-    Within one window length, every limiter serves at most twice its limit: once at the end of a window and once at the
-    start of the next. It refuses a start only after as many starts as the limit allows. So a limit is ruled out if, for
+    Within one window length, every limiter serves at most twice its limit: once at the end of a window, once at the
+    start of the next. It refuses a start only after as many starts as the limit allows. So no limit fits if, for
     every window length, twice the fewest starts before a refusal are less than the most starts served. All keys have
     the same limit. Limits that count refused starts are tested too.
 
@@ -180,7 +180,7 @@ def rate_explains(
 
 
 class _Counted:
-    """Starts of one key: those that a limit may count, those it certainly counts, the served and the refused ones."""
+    """Starts of one key: those that a limit may count, those that it certainly counts, served ones, refused ones."""
 
     def __init__(self, starts: Sequence[Attempt], is_of_rate: Callable[[Attempt], bool], *, every: bool) -> None:
         self._may_count = np.sort(_times(start for start in starts if every or start.may_act), axis=0)
@@ -191,7 +191,7 @@ class _Counted:
         self._itself = int(every)
 
     def before_refusals(self, window_s: float) -> _Times:
-        """For each refusal, the number of starts that may have counted within the window before it."""
+        """For each refusal, the number of starts that may have counted within the window before the refusal."""
         begun = np.searchsorted(self._may_count[:, 0], self._refused[:, 1], side="right")
         gone = np.searchsorted(self._may_count[:, 1], self._refused[:, 0] - window_s, side="left")
         return np.asarray(begun - gone - self._itself, dtype=np.float64)
@@ -208,7 +208,7 @@ def _times(starts: Iterable[Attempt]) -> _Times:
 
 
 def _held(operation: str, *evidence: int) -> Judgement:
-    """The claim held; *evidence* holds the ``seq`` of exchanges, kept or not."""
+    """The claim held; *evidence* contains the ``seq`` of exchanges, kept or not."""
     return Judgement("", "held", "", operation, evidence)
 
 
@@ -221,7 +221,7 @@ def _unclear(operation: str, *evidence: int, why: str) -> Judgement:
 
 
 def build_ends(record: Record) -> Iterator[Judgement]:
-    """Judges each accepted build by the end that its client observed.
+    """Judges each accepted build by the end that the polling client observed.
 
     A build whose end is unknown is indeterminate; a cancelled one is not judged.
     """
@@ -237,7 +237,7 @@ def build_ends(record: Record) -> Iterator[Judgement]:
 
 
 def build_stays(record: Record) -> Iterator[Judgement]:
-    """Judges that no accepted build falls back to ``not_built``, unless it may have been cancelled."""
+    """Judges that no accepted build falls back to ``not_built``, unless a client may have cancelled the build."""
     yield from _known_ends(record)
     kept = (e for e in record.log.exchanges if e.operation in ("cancelBuild", "deleteTemplate"))
     cancels = [(_version(exchange), exchange.sent_at) for exchange in kept]
@@ -261,11 +261,11 @@ def _known_ends(record: Record) -> Iterator[Judgement]:
 
 
 def builds_are_admitted(record: Record) -> Iterator[Judgement]:
-    """Judges each kept read of a running build: some start must explain it.
+    """Judges each kept read of a running build: a start must explain the build.
 
-    A start explains it until its build is over: until a read, sent after the response to the start, showed the version
+    A start explains a running build until a read, sent after the start's response, showed the version
     at rest. A start without a response, or with a 5xx, explains any build. Versions that the run did not publish are
-    left out, since others may build them.
+    left out, since others may start these.
     """
     expected = "building only while an admitted build has not ended"
     for version, reads in record.reads.items():
@@ -329,9 +329,9 @@ def _built_all_the_same(version: Version, starts: list[Attempt], record: Record)
 
 
 def ends_after_back_off(record: Record) -> Iterator[Judgement]:
-    """Judges each refused client: it must be served in the end.
+    """Judges each refused client: one of its retries must be served.
 
-    Giving up breaks the claim on two conditions. The client waited as long as Retry-After each time. And during its
+    A client that gave up breaks the claim on two conditions. It waited as long as Retry-After each time. And during its
     last two waits, its key started nothing else and no build can have been in flight. Without Retry-After, these waits
     must last four seconds. Otherwise the claim is indeterminate.
     """
@@ -380,7 +380,7 @@ def _refused_after_wait(before: Attempt, retry: Attempt) -> bool:
 
 
 def retry_after_is_honest(record: Record) -> Iterator[Judgement]:
-    """Judges each retry after the full wait in Retry-After, if nothing else of the run can have refused it.
+    """Judges each retry after the full wait in Retry-After, if nothing else in the run explains a refusal.
 
     A served retry upholds the claim. Two refused retries break it, if the key had been served before. A single refused
     retry is indeterminate, since others may use the host.
@@ -411,9 +411,9 @@ def retry_after_is_honest(record: Record) -> Iterator[Judgement]:
 
 
 def limit_is_per_key(record: Record) -> Iterator[Judgement]:
-    """Judges the modest key: it must be served beside the greedy key as it is alone. Only ready versions count.
+    """Judges that the modest key is served equally with and without the greedy key. Only ready versions count.
 
-    The claim is broken if starts were refused beside the greedy key and none alone, unless a limit per key explains
+    The claim is broken if modest starts were refused only beside the greedy key, unless a limit per key explains
     that (`rate_explains`). Refusals after the full wait in Retry-After break it in any case. The claim holds only if
     the greedy key reached its limit meanwhile.
     """
@@ -457,7 +457,7 @@ def _unequal(alone: list[Attempt], beside: list[Attempt], record: Record) -> Jud
             keys, lambda start: not start.fresh and record.has_room(start), record.slack_s
         ):
             return _unclear(_START, last, why=f"{counts}; a rate limit of the key alone may explain that")
-        expected = "starts served beside the greedy key, as they were alone"
+        expected = "starts served as often beside the greedy key as alone"
         return _broken(_START, alone[-1].seq, refused[0].seq, last, expected=expected, actual=counts)
     others = sum(not start.is_served for start in beside)
     return _unclear(_START, last, why=f"{counts}, {others} not served; too few to judge") if others else None
@@ -465,7 +465,7 @@ def _unequal(alone: list[Attempt], beside: list[Attempt], record: Record) -> Jud
 
 @dataclass(frozen=True, slots=True)
 class LoadRule:
-    """Rule for one claim; `judge_load` adds its id and its claim to the judgements."""
+    """Rule for one claim; `judge_load` adds the rule id and the claim to the judgements."""
 
     id: str
     claim: str
@@ -484,14 +484,14 @@ RULES: tuple[LoadRule, ...] = (
 
 
 def judge_load(log: RunLog, ledger: Ledger) -> Ruling:
-    """Judgements of all load rules. The claim of a rule that fails could not run; the other rules still judge."""
+    """Judgements of all load rules. If a rule fails, its claim could not run; all other rules still judge."""
     record, ruling = Record(log), Ruling()
     exchanges = {exchange.seq: exchange for exchange in log.exchanges}
     moments = {build.seq: (build.ref, build.ended_at) for build in log.builds}
     moments |= {start.seq: (start.ref, start.sent_at) for start in record.starts}
 
     def finding(judgement: Judgement) -> Finding:
-        """Finding at its last exchange, or, if that was not kept, at its time in the run."""
+        """Finding at the last exchange, or, if that was not kept, at the time in the run."""
         seq = judgement.evidence[-1]
         if (exchange := exchanges.get(seq)) is None:
             return finding_at(judgement, ledger, "{}, {:.1f} s into the run".format(*moments[seq]), again(log.header))

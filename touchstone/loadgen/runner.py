@@ -48,7 +48,7 @@ _ADVICE = "the name or the address of the machine that runs --master"
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How to launch one load; *remote_workers* is 0 without a master for other machines."""
+    """Settings of one load; *remote_workers* is 0 without a master for other machines."""
 
     processes: int = 1
     remote_workers: int = 0
@@ -131,12 +131,12 @@ def is_loopback(host: str) -> bool:
 
 
 class StagedJob(Job):
-    """Run of a child process; the parent publishes and builds its versions before, and removes them afterwards."""
+    """Run of a child process; the parent publishes and builds the versions before, and removes them afterwards."""
 
     twin = LOAD_TWIN
 
     def __init__(self, settings: Settings, progress: Progress) -> None:
-        # The claims in the settings select what a check judges; here the run itself decides.
+        # The claims in the settings select the cases of a check; a load run judges the claims of its scenario.
         super().__init__(dataclasses.replace(settings, claims_glob="*"), progress)
         self.stage: SettingUp | None = None
 
@@ -145,7 +145,7 @@ class StagedJob(Job):
         return bool(self.interrupted.by)
 
     def work(self) -> Footer:
-        """Sets up the run, then lets the child send."""
+        """Sets up the run, then starts the child, which sends the requests."""
 
         def report(event: dict[str, Any]) -> None:
             self.progress(event | {"hint": _LEAVE} if self.interrupted.by else event)
@@ -165,7 +165,7 @@ class StagedJob(Job):
         return self.ended_with(code) if code else REACHED_ITS_END
 
     def clear(self) -> bool:
-        """Removes everything that was published, with or without a run log; a new interrupt stops it."""
+        """Removes everything that was published, with or without a run log; a new interrupt stops the removal."""
         if self.stage is None:
             return True
         insisted = self.interrupted.insisted()
@@ -182,7 +182,7 @@ class StagedJob(Job):
             self.is_unwritten |= self.stage.is_lost
 
     def before_clearing(self, stage: SettingUp, log: RunLog) -> None:
-        """Called with the run log between the end of the child and the clean-up."""
+        """Hook between the end of the child and the clean-up; receives the run log."""
 
 
 class _Load(StagedJob):
@@ -244,7 +244,7 @@ class _Load(StagedJob):
             command = locust_command(self._plan.options.scenario.name, self._launch)
             return self.run_child(command, handover, min(most_s, self.settings.max_seconds or most_s), measure)
         finally:
-            with suppress(OSError):  # its folder may have been removed
+            with suppress(OSError):  # the folder may have been removed
                 go_file.unlink(missing_ok=True)
             if target.embedded and self.run_log.exists():
                 with suppress(RunLogError), RunLogWriter(self.run_log, drops=True) as writer:
@@ -282,7 +282,7 @@ def work(settings: Settings, chosen: Scenario, master: str, port: int, allowed_h
     Locust writes to ``locust.log``. It looks for the master for five minutes, so workers may be started first.
 
     Raises:
-        UsageError: there is no target, the load is not allowed there, the folder cannot be written, or the host of the
+        UsageError: no target, load not allowed on the target, folder not writable, or the host of the
             master is invalid or unknown.
         TargetError: the worker found no master, got no part in the run, or did not finish its part.
     """

@@ -1,4 +1,4 @@
-"""Set-up and clean-up of a load or a probe: publishes its versions, builds some beforehand, and removes all."""
+"""Set-up and clean-up of a load or a probe: publishes the versions, builds some beforehand, and removes all."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -76,7 +76,7 @@ class _Ledger(Ledger):
 
 
 class SettingUp:
-    """Sets up a run and cleans up after it; calls *progress* with the progress of both."""
+    """Set-up and clean-up of one run; reports the progress of both to *progress*."""
 
     def __init__(
         self, settings: Settings, run_id: str, run_log: Path, progress: Progress = lambda _event: None
@@ -87,7 +87,7 @@ class SettingUp:
         self._progress = progress
         self._deleted = 0
         self.last_seq = 0
-        # Exchanges of the smoke test; logged only if the target turns out to be the API, since others are not judged.
+        # Exchanges of the smoke test; logged only if the target is the API, since other servers are not judged.
         self._held: list[Exchange] | None = None
         self._contract = Contract.load()
         self.clock = _Clock()
@@ -119,7 +119,7 @@ class SettingUp:
             self.clock.stopped, self._held = never, None
 
     def stage(self, needs: Sequence[Need], stopped: Callable[[], bool]) -> Stage:
-        """Publishes *needs* and builds those that must be ready, until *stopped*; `TargetError` if that fails."""
+        """Publishes *needs* and builds those that must be ready, until *stopped*; a failure raises `TargetError`."""
         roles: dict[str, tuple[str, ...]] = {}
         contents: dict[str, Content] = {}
         self.clock.stopped = stopped
@@ -195,7 +195,7 @@ class SettingUp:
         self._journal.settled(template.ref)
 
     def builds_left(self, planned: int) -> int:
-        """Number of builds that may still begin. If it is below *planned*, uncertain starts are read first."""
+        """Number of builds that may still begin. If fewer than *planned*, reads settle uncertain starts first."""
         budget = self._exam.budget
         if budget.builds < planned:
             budget.resolve(self._exam.read_uncertain)
@@ -210,8 +210,8 @@ class SettingUp:
         """Cancels builds that may be running and deletes what was published; returns whether nothing is left.
 
         Args:
-            log: Run log, which makes some cancels unnecessary; None if it is lost.
-            stopped: Once it is true, the rest is left to a sweep.
+            log: Run log, which makes some cancels unnecessary; None if the run log is lost.
+            stopped: Once this returns True, the rest is left to a sweep.
         """
         numbers = [*(e.seq for e in log.exchanges), *(a.seq for a in log.attempts)] if log else []
         self.transport.number_from(max([*numbers, self.last_seq]) + 1)
@@ -267,7 +267,7 @@ class SettingUp:
 
 
 def _idle(log: RunLog, refs: Iterable[str]) -> list[str]:
-    """Those of *refs* that have no running build: it ended, or complete reports of all workers show no start."""
+    """Members of *refs* without a running build: the build ended, or the reports of all workers contain no start."""
     last = {worker.number: worker.state for worker in log.workers if worker.number != TARGET}
     is_whole = last and all(state == "done" for state in last.values())
     started = {attempt.ref for attempt in log.attempts if not attempt.unsent}

@@ -1,14 +1,14 @@
-"""Statistics for thresholds, and the readings of a load run against its limits; pure.
+"""Statistics for thresholds, and the readings of a load run against its limits; no I/O.
 
 - *Times* are response times of documented responses; in a closed model they count from sending. A request without a
   response, and an arrival that could not be sent, count as infinite.
-- A percentile needs enough samples for one to lie beyond it: p99 needs 100.
+- A percentile needs enough samples, so that one sample lies beyond the percentile: p99 needs 100.
 - *error_share* is a share of requests sent; *late_share* and *unsent_share* are shares of arrivals due. A 429 is no
   error.
 - *…_drift_share* is the growth from the first fifth of the run to the last.
 
-A reading is indeterminate if the generator was late (for a time: by more than a tenth of the limit at p99), if
---max-requests kept it from sending, if a worker was lost, or if the run ended before its schedule.
+A reading is indeterminate if a worker was lost, the run ended early, or --max-requests prevented requests. The same
+holds if the generator was late; for a limit of a time, by more than a tenth of the limit at p99.
 """
 
 import functools
@@ -27,9 +27,20 @@ from touchstone.facts.events import Limit, Notice, RunLog, Workload
 from touchstone.facts.finding import Judgement
 from touchstone.facts.sample import Histogram
 from touchstone.facts.wording import brief, figure, percentage, plural
-from touchstone.loadgen.metrics import ALL, LATE_S, TARGET, Totals, growth, of_schedule, punctuality, throughput, totals
+from touchstone.loadgen.metrics import (
+    ALL,
+    LATE_S,
+    TARGET,
+    Totals,
+    growth,
+    name_of,
+    of_schedule,
+    punctuality,
+    throughput,
+    totals,
+)
 from touchstone.loadgen.not_judged import Ruling, again, ending
-from touchstone.loadgen.workloads import SCENARIOS
+from touchstone.loadgen.workloads import AT_ONCE, SCENARIOS
 from touchstone.rules.judge import finding_at
 
 CHECK = "thresholds"
@@ -48,19 +59,19 @@ class Statistic:
     """Statistic that a threshold can limit."""
 
     name: str  # as in load/thresholds.toml, with its unit
-    claim: str  # the claim that its limits decide
+    claim: str  # the claim that limits of this statistic decide
     sort: Sort
     description: str  # for messages
-    quantile: float | None = None  # of a percentile: the share of samples that take no longer
+    quantile: float | None = None  # for a percentile: the share of samples that take no longer
 
     @property
     def is_floor(self) -> bool:
-        """Whether its limit is a minimum."""
+        """Whether a limit of this statistic is a minimum."""
         return self.sort == "rate"
 
     @property
     def samples_needed(self) -> int:
-        """Number of samples with one beyond the percentile; 1 for other statistics."""
+        """Number of samples that puts one sample beyond the percentile; 1 for other statistics."""
         return 1 if self.quantile is None else math.ceil(round(1 / (1 - self.quantile), 6))
 
 
@@ -68,13 +79,13 @@ STATISTICS: Mapping[str, Statistic] = {
     statistic.name: statistic
     for statistic in (
         *(
-            Statistic(f"p{n}_s", f"load.p{n}", "time", f"response time at p{n}", float(f"0.{n}"))
-            for n in ("50", "90", "95", "99", "999")
+            Statistic(f"p{n}_s", f"load.p{n}", "time", f"response time at {name_of(share)}", share)
+            for n, share in (("50", 0.5), ("90", 0.9), ("95", 0.95), ("99", 0.99), ("999", 0.999))
         ),
         Statistic("max_s", "load.max", "time", "longest response time"),
         Statistic("mean_s", "load.mean", "time", "mean response time"),
         Statistic("error_share", "load.errors", "share", "share of requests that failed"),
-        Statistic("throughput_per_s", "load.throughput", "rate", "requests served per second of the schedule"),
+        Statistic("throughput_per_s", "load.throughput", "rate", "requests served per second"),
         Statistic("late_share", "load.late", "share", "share of scheduled requests sent late"),
         Statistic("unsent_share", "load.unsent", "share", "share of scheduled requests not sent"),
         Statistic("latency_drift_share", "load.drift-latency", "drift", "growth of the response time"),
@@ -86,7 +97,7 @@ STATISTICS: Mapping[str, Statistic] = {
 
 
 def time_of(statistic: Statistic, times: Histogram, never: int) -> float | None:
-    """Statistic of times in seconds; None without samples or if infinite. *never* counts requests without a time."""
+    """Statistic of times in seconds; None without samples or if infinite. *never*: requests without a time."""
     value_s = _time_of(statistic, times, never)
     return value_s if times.cells and math.isfinite(value_s) else None
 
@@ -104,7 +115,7 @@ class Reading:
     """One limit and its measured value."""
 
     limit: Limit
-    value: float | None  # in the unit of the limit; None if it could not be measured
+    value: float | None  # in the unit of the limit; None if there is no measured value
     count: int  # samples behind the value
     verdict: ReadingVerdict  # ``not-applicable`` if the run had nothing to measure
     reason: str = ""  # why there is no verdict, or a remark on the value
@@ -112,7 +123,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """A value. *doubt* is why it is None or uncertain; *breach* is why it is beyond its limit all the same."""
+    """Measured value. *doubt*: why the value is None or uncertain; *breach*: why the limit is broken all the same."""
 
     value: float | None
     count: int
@@ -162,7 +173,7 @@ class _Run:
         return "kept", found.remark
 
     def _unfinished(self, limit: Limit) -> str:
-        """What was missing when the run ended; empty if nothing was."""
+        """Part of the schedule that is missing because the run ended early; empty if nothing is missing."""
         if self._kept.missing:
             return f"the run ended before {plural(self._kept.missing, 'arrival')} of its schedule"
         if cut := self._of(limit.operation).kinds["cut"]:
@@ -192,13 +203,18 @@ class _Run:
     def _time(self, limit: Limit, statistic: Statistic) -> _Measured:
         own = self._of(limit.operation)
         unsent, count = own.kinds["unsent"], own.times.count + own.unanswered
-        # Arrivals beyond the request budget are left out: they say nothing about the target.
+        # Arrivals beyond the request budget are left out: they are no evidence about the target.
         counted = unsent if self._kept.unsent > self._kept.over_budget else 0
         value = time_of(statistic, own.times, own.unanswered + counted)
         if not count:
             return _Measured(None, 0, f"no documented response: {scope_text(limit.operation)}")
         if count < (need := statistic.samples_needed):
-            doubt = f"{plural(count, 'sample')}, but {statistic.name} needs at least {need:,}: run longer or faster"
+            more = (
+                "send more starts (--builds)"
+                if self._workload.arrivals == AT_ONCE
+                else "run longer or at a higher rate"
+            )
+            doubt = f"{plural(count, 'sample')}; {statistic.description.split()[-1]} needs at least {need:,}: {more}"
             return _Measured(value, count, doubt)
         late = self._late(limit)
         late_s = late.quantile_s(0.99)
@@ -214,7 +230,7 @@ class _Run:
         if not is_broken(limit, statistic, value) and (at_worst is None or is_broken(limit, statistic, at_worst)):
             return _Measured(value, count, f"held so far, but {self._spent}")
         is_closed = self._workload.model == "closed"
-        remark = "closed model: counted from sending, not from when a request was due" if is_closed else ""
+        remark = "closed model: counted from sending, not from the due time" if is_closed else ""
         return _Measured(value, count, "", remark)
 
     def _late(self, limit: Limit) -> Histogram:
@@ -231,7 +247,7 @@ class _Run:
         if length_s <= 0 or not self._of(operation).sent:
             return _Measured(None, 0, f"no request was sent to {scope_text(operation)}")
         value, late_s = throughput(within, operation, self._workload), self._late(limit).max_s
-        # The throughput if everything had been sent on time.
+        # The throughput, computed as if everything had been sent on time.
         at_best = throughput(within, operation, self._workload, sooner_s=late_s) + unsent / length_s
         if self._spent or not is_broken(limit, statistic, value) or is_broken(limit, statistic, at_best):
             return _Measured(value, served)
@@ -245,7 +261,7 @@ class _Run:
 
 
 def _breach(limit: Limit, statistic: Statistic, own: Totals, late: Histogram) -> str:
-    """Evidence that a limit is broken although the generator was late or did not send everything; or empty."""
+    """Evidence that a limit is broken although the generator was late or did not send everything; may be empty."""
     least_s = _time_of(statistic, own.service, own.unanswered)
     if math.isinf(least_s):
         sent = own.service.count + own.unanswered
@@ -304,14 +320,14 @@ def limit_text(limit: Limit) -> str:
 
 
 def value_text(reading: Reading) -> str:
-    """Measured value as text, such as ``710 ms``; with more digits if it is very close to its limit."""
+    """Measured value as text, such as ``710 ms``; with more digits if the value is very close to the limit."""
     if reading.value is None:
         return "no response" if reading.verdict == "broken" else "unknown"
     sort, limit = STATISTICS[reading.limit.statistic].sort, reading.limit.value
     if sort == "time":
         return brief(reading.value, 9 if reading.value != limit and brief(reading.value) == brief(limit) else 3)
     digits = 9 if reading.value != limit and figure(reading.value, 4) == figure(limit, 4) else 4
-    return f"{figure(reading.value, digits)} a second" if sort == "rate" else percentage(reading.value, digits)
+    return f"{figure(reading.value, digits)} per second" if sort == "rate" else percentage(reading.value, digits)
 
 
 def bundled_thresholds() -> Path:
@@ -320,7 +336,7 @@ def bundled_thresholds() -> Path:
 
 
 def read_thresholds(path: Path) -> Thresholds:
-    """Limits by scenario from a file like load/thresholds.toml, in its order; empty for scenarios without limits.
+    """Limits by scenario from a file like load/thresholds.toml, in the file's order; empty for other scenarios.
 
     A table for each scenario and operation holds a limit for each statistic, such as ``[steady.getBuild] p99_s = 0.5``.
 
@@ -344,7 +360,7 @@ def read_thresholds(path: Path) -> Thresholds:
 
 
 def thresholds_of(path: Path, scenario: str) -> tuple[Limit, ...]:
-    """Limits of one scenario, at least one, from a file given for it.
+    """Limits of one scenario, at least one, from a file given for this scenario.
 
     Raises:
         UsageError: as for `read_thresholds`, or if the file has no limit for the scenario.
@@ -378,7 +394,7 @@ def _limit(place: str, operation: str, name: str, value: object) -> Limit:
         raise UsageError(f'{place} {name}: move it to the table of all operations, "{ALL}"')
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
     if not (0 <= number <= 1 if sort in ("share", "drift") else 0 < number <= _HIGHEST_LIMIT):
-        expected = {"time": "seconds above 0", "rate": "requests a second above 0"}.get(sort, "a share from 0 to 1")
+        expected = {"time": "seconds above 0", "rate": "requests per second above 0"}.get(sort, "a share from 0 to 1")
         raise UsageError(f"{place} {name}: found {quoted(value)}; expected {expected}")
     return Limit(operation, name, float(number))
 

@@ -1,4 +1,4 @@
-"""The six load scenarios as data for plans and reports. Their actions are in `load/`, one file per scenario."""
+"""The six load scenarios as data for plans and reports. `load/` contains the code of the actions, one file each."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,12 +13,12 @@ class Action:
     """Action of one arrival.
 
     Attributes:
-        operation: Operation of its first request, which is timed and compared with thresholds.
-        builds: The build that it may begin: of a version of its ``own``, or of a ``shared`` one.
-        lasts: Whether its client goes on to the end of the build.
+        operation: Operation of the first request, which is timed and compared with thresholds.
+        builds: The build that the action may begin: of an ``own`` version, or of a ``shared`` one.
+        lasts: Whether the client goes on to the end of the build.
         follow_ups: Requests after the first one, without polls and retries.
-        is_followed: Whether a client follows the log of its build.
-        follows: Whether it follows a log itself.
+        is_followed: Whether any client follows the log of this build.
+        follows: Whether the client of this action follows a log.
     """
 
     operation: str = "startBuild"
@@ -41,7 +41,7 @@ ACTIONS: Mapping[str, Action] = {
     "greedy": Action(),
 }
 
-# Claims that load runs judge as a whole. Each is a must there, even if it is a should in a check.
+# Claims that load runs judge as a whole. In a load run, each has the level must, whatever its level in a check.
 INVARIANTS: tuple[str, ...] = (
     "http.status-is-documented",
     "http.no-server-error",
@@ -66,12 +66,12 @@ class Scenario:
 
     Attributes:
         arrivals: The arrival curve as text, or ``at once`` for one arrival per build.
-        mix: Weights of the actions among the arrivals, none of them zero.
+        mix: Weights of the actions among the arrivals, all above zero.
         watchers: Followers of each build.
-        build_s: Duration of the steps of a build in seconds; *lines*: number of lines that it prints.
+        build_s: Duration of the steps of a build in seconds; *lines* is the number of lines that these print.
         ready: Versions that are built before the run begins, for reads.
         drift: Whether the last part of the run is compared with the first.
-        claims: Claims that it tests; a run without a verdict on one of them is no pass.
+        claims: Claims that the scenario tests; a run without a verdict on each of these is no pass.
     """
 
     name: str
@@ -111,7 +111,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     for scenario in (
         Scenario(
             "storm",
-            "Starts more builds at once than the target admits; refused clients back off until each is built.",
+            "Many clients start builds at the same moment and retry refused starts.",
             AT_ONCE,
             1.0,
             {"start": 1},
@@ -120,7 +120,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         ),
         Scenario(
             "steady",
-            "A mix of reads, starts, cancels and followed builds at a given rate.",
+            "A mix of reads, starts, cancels and streamed logs at a given rate.",
             "constant:20",
             20.0,
             {"read": 88, "start": 4, "cancel": 4, "stream": 4},
@@ -128,7 +128,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         ),
         Scenario(
             "churn",
-            "Many clients start and cancel a few versions at once, so that starts and cancels race.",
+            "Many clients start and cancel the same few versions at the same time.",
             "constant:6",
             15.0,
             {"race": 1},
@@ -136,7 +136,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         ),
         Scenario(
             "watchers",
-            "Many clients follow the logs of a few builds, each from before the first output to the end.",
+            "Many clients stream the logs of a few builds, from before the first output to the end.",
             AT_ONCE,
             1.0,
             {"host": 1, "watch": 1},
@@ -148,7 +148,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         ),
         Scenario(
             "soak",
-            "The mix of steady at a low rate, for long: do latency, response size or errors grow?",
+            "The mix of steady at a low rate for a long time, to find growth of latency, response size or errors.",
             "poisson:5",
             3600.0,
             {"read": 94, "start": 2, "cancel": 2, "stream": 2},
@@ -157,7 +157,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         ),
         Scenario(
             "fairness",
-            "One key starts at a modest rate, first alone and then beside a greedy key.",
+            "One key starts builds at a modest rate, first alone, then beside a greedy key.",
             "constant:1",
             24.0,
             {"modest": 1, "greedy": 20},
@@ -198,7 +198,7 @@ class Options:
 
     @property
     def advice(self) -> str:
-        """Advice which flags reduce the load."""
+        """Advice on the flags that reduce the load."""
         if self.arrivals == AT_ONCE:
             return "lower --builds or --watchers" if self.watchers else "lower --builds"
         return "lower --duration" if self.arrivals.startswith("trace:") else "lower --rate or --duration"
@@ -209,7 +209,7 @@ class Options:
 
 
 def scenario(name: str) -> Scenario:
-    """Scenario by name; raises `UsageError` if it does not exist."""
+    """Scenario by name; raises `UsageError` if the name is unknown."""
     if name not in SCENARIOS:
         raise UsageError(f"scenario {name!r}: no such scenario; {nearest(name, tuple(SCENARIOS))}")
     return SCENARIOS[name]

@@ -1,4 +1,4 @@
-"""ASGI wrapper around the twin that records each response and changes some of them."""
+"""ASGI wrapper around the twin that records all responses and changes some."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ class Answer:
         operation: operationId; empty for a path or a method outside the contract.
         ref: Ref in the path of the request; for a publish, the ref in the response body.
         key: The Authorization header of the request.
-        delay_s: Delay before it is sent.
+        delay_s: Delay before the response is sent.
         missing_bytes: Content-Length minus the length of the body.
     """
 
@@ -40,7 +40,7 @@ class Answer:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The body as a JSON object; empty if it is not one."""
+        """The body as a JSON object; empty for any other body."""
         try:
             found = json.loads(self.body)
         except ValueError:
@@ -49,7 +49,7 @@ class Answer:
 
     @property
     def place(self) -> str:
-        """Name of its place in the surface, such as ``getBuild.200.ready``."""
+        """Name of the kind of response, such as ``getBuild.200.ready``."""
         data, state = self.data, ""
         if self.operation == "publishTemplate" and self.status == 201:
             state = "auto_build" if "auto_build" in data else "plain"
@@ -77,7 +77,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Past:
-    """All earlier responses of one twin, in their unchanged form."""
+    """All earlier responses of one twin, as they were before any change."""
 
     answers: list[Answer] = field(default_factory=list)
     places: Counter[str] = field(default_factory=Counter)
@@ -106,7 +106,7 @@ class Past:
         return next((a.data[name] for a in other if name in a.data and a.data[name] != value), None)
 
     def count(self, place: str) -> int:
-        """Returns the number of responses at places that match a glob."""
+        """Returns the number of responses whose place matches a glob."""
         return sum(number for name, number in self.places.items() if fnmatchcase(name, place))
 
 
@@ -114,7 +114,7 @@ Change = Callable[[Answer, Past], Answer]
 
 
 def at(place: str, change: Change, every: int = 1) -> Change:
-    """Limits a change to one in *every* responses at places that match a glob, beginning with the first."""
+    """Limits a change to every n-th response (n: *every*) whose place matches a glob, beginning with the first."""
 
     def changed(answer: Answer, past: Past) -> Answer:
         due = fnmatchcase(answer.place, place) and past.count(place) % every == 0
@@ -124,7 +124,7 @@ def at(place: str, change: Change, every: int = 1) -> Change:
 
 
 def on(place: str, change: Change) -> Callable[[Asgi], Asgi]:
-    """Returns a wrapper that changes the responses at places that match a glob."""
+    """Returns a wrapper that changes the responses whose place matches a glob."""
     return wrapped(at(place, change))
 
 
@@ -154,7 +154,7 @@ def code(status: int) -> Change:
 
 
 def header(name: str, *values: bytes) -> Change:
-    """Replaces a header; drops it if there are no values."""
+    """Replaces a header; without values, drops the header."""
     return lambda answer, _: answer.with_header(name, *values)
 
 

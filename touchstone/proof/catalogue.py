@@ -29,7 +29,7 @@ class Candidate:
     """A twin that can be tried.
 
     Attributes:
-        profile: The profile of the check.
+        profile: Profile of the check in the trial.
     """
 
     subject: Subject
@@ -60,12 +60,12 @@ def under_load(glob: str = "*") -> list[Candidate]:
 
 
 def derived(glob: str = "*", seed: int = 1) -> list[Candidate]:
-    """Returns the generated faults that match *glob*, permitted ones included."""
+    """Returns the generated faults that match *glob*, including those that the documentation permits."""
     return [_fault(fault, "generated") for name, fault in _mutants(seed).items() if fnmatchcase(name, glob)]
 
 
 def variants(glob: str = "*", profile: str = "quick") -> list[Candidate]:
-    """Returns the variants that match *glob*, in catalogue order; if none match, the matching single freedoms."""
+    """Returns the variants that match *glob*, in catalogue order, or else the matching single freedoms."""
     freedoms, known = _variants()
     found = [[one for name, one in those.items() if fnmatchcase(name, glob)] for those in (known, freedoms)]
     return [
@@ -80,7 +80,7 @@ def candidate(name: str, sort: Sort, seed: int) -> Candidate:
 
 
 def fault(name: str, seed: int = 1) -> "Fault":
-    """Returns the named or generated fault with this name; imports only the modules that it needs.
+    """Returns the named or generated fault with this name; imports only the necessary modules.
 
     Raises:
         UsageError: the name is unknown; the message suggests similar names.

@@ -73,7 +73,7 @@ def prove(
 
 
 def _is_quick(candidate: Candidate) -> tuple[bool, bool]:
-    """Sort key: trials that take long come first. Those run to the end, or wait for a lost build."""
+    """Sort key: long trials first. These run to the end, or wait for a lost build."""
     return candidate.subject.is_fault, candidate.subject.kind != "stateful"
 
 
@@ -116,7 +116,8 @@ def _outcome(subject: Subject, result: Path, exit_code: int | None) -> Trial:
     try:
         values: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return Trial(subject, trouble=f"the process of the trial ended with {exit_code}; see {result.parent}")
+        killed = f"was killed by signal {-exit_code}" if exit_code and exit_code < 0 else f"ended with {exit_code}"
+        return Trial(subject, trouble=f"the process of the trial {killed}; see {result.parent}")
     found = values.pop("broken")
     broken = {claim: Blame(**blame | {"checks": tuple(blame["checks"])}) for claim, blame in found.items()}
     del values["subject"]

@@ -1,4 +1,4 @@
-"""Outcome of a trial: which claims the check found broken, and whether these are the right ones. Does no I/O."""
+"""Outcome of a trial: the claims that the check found broken, and whether these are the right ones; no I/O."""
 
 import statistics
 from collections.abc import Iterable, Mapping
@@ -23,9 +23,9 @@ class Subject:
 
     Attributes:
         sort: A named fault, a generated one, a generated one that the documentation permits, or a variant.
-        says: Description of its behaviour, one sentence.
+        says: Description of the twin's behaviour, one sentence.
         kind: Class of the fault; empty for a correct twin.
-        breaks: Globs of claims that must be found broken: all of them for a named fault, one for a generated fault.
+        breaks: Globs of claims that must be found broken: all globs for a named fault, one for a generated fault.
         also: Globs of claims that may be found broken as well.
         permits: The sentence or the ambiguity that permits the behaviour of a correct twin.
     """
@@ -44,7 +44,7 @@ class Subject:
         return self.sort in ("fault", "generated")
 
     def quarry(self) -> Quarry | None:
-        """Returns the claims that end a trial early once they are found broken; None for a correct twin."""
+        """Returns the claims that end a trial early when all are found broken; None for a correct twin."""
         return Quarry(self.breaks, any_one=self.sort == "generated") if self.is_fault else None
 
     def allows(self, claim: str) -> bool:
@@ -58,7 +58,7 @@ class Blame:
 
     Attributes:
         exchanges: Number of exchanges when the case with the first finding ended.
-        seconds: Time from the start of the run until then.
+        seconds: Time from the start of the run to the end of that case.
         checks: All checks that found the claim broken, later ones included.
     """
 
@@ -81,7 +81,7 @@ class Trial:
         judged: Number of claims found upheld or broken.
         exchanges: Number of all exchanges.
         seconds: Time from the start of the twin to the end of the check.
-        trouble: Why the trial failed; empty if it ended normally.
+        trouble: Why the trial failed; empty if the trial ended normally.
     """
 
     subject: Subject
@@ -124,7 +124,7 @@ class Trial:
 
     @property
     def found(self) -> Blame | None:
-        """The finding that completed the proof: the last expected one if all are needed, else the first."""
+        """The finding that completed the proof: the last expected finding if all are needed, else the first."""
         if self.lacking or not self.blamed:
             return None
         choose = min if self.subject.sort == "generated" else max

@@ -1,6 +1,6 @@
-"""Surface of the twin: operations, statuses, states, fields and headers. Generated faults are derived from it.
+"""Table of the twin's responses: operations, statuses, states, fields and headers; source of the generated faults.
 
-A test compares it with the contract.
+A test compares the table with the contract.
 """
 
 from collections.abc import Mapping
@@ -53,7 +53,7 @@ _FAILED: dict[str, FieldType] = {**_BUILD, "error": "text"}
 _PUBLISHED: dict[str, FieldType] = {**_IDENTITY, "published": "text"}
 _ERROR: dict[str, FieldType] = {"error": "text"}
 
-# Documented fields without a promise about them; the twin omits some of them.
+# Documented fields that no claim is about; the twin omits some of these.
 UNUSED = frozenset({"golden_dir", "code", "request_id", "hint"})
 
 
@@ -73,7 +73,7 @@ class Place:
 
     @property
     def every(self) -> int:
-        """A fault changes one in this many responses. A case that polls needs correct responses in between."""
+        """A generated fault changes one in this many responses. A polling case needs correct responses in between."""
         polled_or_needed = self.operation in {"getBuild", "startBuild", "publishTemplate", "cancelBuild"}
         return 2 if self.status < 300 and polled_or_needed else 1
 

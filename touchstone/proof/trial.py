@@ -39,7 +39,7 @@ TARGET = TargetSettings(
     build_timeout_s=5.0, cancel_timeout_s=2.0, patience_s=20.0, request_timeout_s=5.0, max_builds=1000
 )
 TRIAL_SECONDS = 240.0
-# A wide window: even on a slow machine, a burst of starts exceeds the limit and early retries are refused.
+# A wide window: even on a slow machine, a burst exceeds the limit and early retries are refused.
 _TWIN = dataclasses.replace(EMBEDDED_TWIN, rate=RateLimit.parse("60/2"))
 
 
@@ -48,9 +48,9 @@ class Order:
     """Parameters of one trial.
 
     Attributes:
-        folder: Folder of its run log.
+        folder: Folder of the run log.
         whole: Whether the check continues after the proof is complete.
-        only_own: Whether to run only cases about the claims that the fault breaks. Noise on others is not detected.
+        only_own: Whether to run only cases about the claims that the fault breaks. Wrong findings on others are missed.
     """
 
     subject: Subject
@@ -86,7 +86,7 @@ def _settings(order: Order, behaviour: Behaviour, url: str) -> Settings:
         claims_glob=",".join(order.subject.breaks) if order.only_own else "*",
     )
     settings = at_twin(settings, url)
-    # Settings of the behaviour override the others, such as timeouts or the way of publishing.
+    # Settings of the fault or variant override the others, such as timeouts or the way of publishing.
     return dataclasses.replace(settings, target=dataclasses.replace(settings.target, **behaviour.target))
 
 
@@ -105,7 +105,7 @@ def _examined(order: Order, settings: Settings, url: str, run_log: Path) -> Foot
     run_id = read(run_log).header.run_id
     ended = _cases(CheckHandover(settings, str(run_log), run_id, latency_s, quarry=quarry))
     if ended not in (0, 1, 5):
-        return Footer("", 0.0, 3, f"the contract tests ended with {ended}; see {run_log.parent / 'pytest.log'}")
+        return Footer("", 0.0, 3, f"the contract tests ended with code {ended}; see {run_log.parent / 'pytest.log'}")
     return Footer("", 0.0, 0, "")
 
 

@@ -38,7 +38,7 @@ _WORD = re.compile(r"[A-Za-z]+(?:_[A-Za-z]+)*")
 _LONGEST_WORD = 24
 # Proxies on the way add or drop these.
 _UNSTEADY_HEADERS = frozenset({"date", "age"})
-_TYPES = {bool: "true or false", int: "an integer", float: "a number", str: "a text", type(None): "null"}
+_TYPES = {bool: "true or false", int: "an integer", float: "a number", str: "a string", type(None): "null"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Drift:
     changes: tuple[str, ...]  # one sentence each
     uncompared: dict[str, str]  # reasons by scenario
     exit_code: int  # 1: a claim is broken; 3: a scenario could not be compared; else 0
-    reason: str  # of the exit code, one sentence
+    reason: str  # reason of the exit code, one sentence
 
 
 def chosen(paths: Sequence[Path]) -> dict[str, Recording]:
@@ -79,10 +79,10 @@ def compare(
     conclude: Conclude,
     twin: TwinSettings = RECORDED_TWIN,
 ) -> Drift:
-    """Plays the scenarios of recordings against a target and compares; *twin* configures an embedded target."""
+    """Plays the scenarios of recordings against a target and compares the responses. *twin*: settings of the twin."""
     outcome = runner.check(settings, argv, progress, conclude, twin, Errand("drift", "record", tuple(before)))
     log = read(outcome.run_log)
-    # A failed case has findings, but was played to its end. Terms are not compared.
+    # A failed case has findings, but all of it was played. Terms are not compared.
     played = taken(log, before, Terms(), good=("passed", "failed"))
     now = {name: recording for name, recording in played.items() if isinstance(recording, Recording)}
     missing = {name: why for name, why in played.items() if isinstance(why, str)}
@@ -98,7 +98,7 @@ def compare(
 
 
 def ending(code: int, target: str, changed: int, uncompared: int, compared: int, why: str) -> str:
-    """Returns one sentence for an exit code; *why* is the reason of an incomplete run, else empty."""
+    """Returns one sentence for an exit code; *why*: the reason of an incomplete run, else empty."""
     changes = f"{target}: {plural(changed, 'change')}"
     if code == 130:
         return "interrupted"
@@ -111,7 +111,7 @@ def ending(code: int, target: str, changed: int, uncompared: int, compared: int,
 
 
 def drift(before: Mapping[str, Recording], now: Mapping[str, Recording]) -> tuple[str, ...]:
-    """Differences between recordings of the same scenarios; a repeated one is listed once, with its places."""
+    """Differences between recordings of the same scenarios; a repeated difference is listed once, with its places."""
     same = sorted(before.keys() & now.keys())
     changes: dict[str, list[str]] = defaultdict(list)
     for name in same:
@@ -186,7 +186,7 @@ def _differences(old: Shape, new: Shape) -> Iterator[str]:
         elif is_now is None:
             yield f"{part} is gone" + (f"; it was {_joined(was)}" if was else "")
         elif _TYPES[str] in was | is_now and part.startswith("field "):
-            # A field with free text may hold any word.
+            # A field with free text may contain any word.
             was, is_now = (
                 {value if value in _TYPES.values() else _TYPES[str] for value in one} for one in (was, is_now)
             )

@@ -26,7 +26,7 @@ class BuildRecordings:
         self._reported = 0
 
     def __call__(self, scenario: str | Path, speed: float = 0.0, folder: Path | None = None) -> "ServedRecording":
-        """Serves a recording instead of the previous one; *speed* of streams: 1 as recorded, 0 at once."""
+        """Serves a recording instead of the previous one; *speed*: speed of streams, 1 as recorded, 0 at once."""
         __tracebackhide__ = True
         from touchstone.recordings import reader, servers  # noqa: PLC0415 - heavy, and few runs need it
 

@@ -1,7 +1,7 @@
 """Foreign recordings: HAR files of browsers, proxies and test tools.
 
 Entries of other APIs, without a complete response, or with an unknown account are skipped and counted. `replay.doubted`
-limits the findings from the rest.
+limits the findings from the other entries.
 
 Source: HAR 1.2, http://www.softwareishard.com/blog/har-12-spec/, and what Chrome, Firefox, Safari, mitmproxy,
 Playwright and schemathesis write.
@@ -48,7 +48,7 @@ _OWNERS: Mapping[str, Owner] = {
 }
 _CHANGING = frozenset({"publishTemplate", "deleteTemplate", "startBuild", "cancelBuild"})
 _SUCCESS = range(200, 300)
-# By operation, the statuses which prove that a version existed before the request, and those which prove it did not.
+# By operation: statuses that prove that a version existed before the request, and statuses that prove the opposite.
 _CONCLUSIVE: Mapping[str, tuple[Container[int], Container[int]]] = {
     "publishTemplate": ((409,), _SUCCESS),
     "cancelBuild": ((202,), ()),
@@ -66,7 +66,7 @@ def recording(
     """Returns the exchanges with the API in a valid HAR document.
 
     Args:
-        accounts: The account of each key. Empty: the only accepted key is the primary one. None: all are primary.
+        accounts: The account of each key. Empty: the only accepted key is the primary one. None: all keys are primary.
 
     Raises:
         ValueError: an entry is invalid, with its JSON pointer; or the server accepts several keys without an account.
@@ -109,9 +109,9 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 class _Call:
     """A request to the API."""
 
-    exchange: Exchange  # still with secrets; all calls of a file share one clock
+    exchange: Exchange  # not yet redacted; all calls of a file share one clock
     status: int  # of the response, even if its body is not in the file; 0 without a response
-    left_out: str  # why it is not judged; empty if it is
+    left_out: str  # why the call is not judged; empty for a judged call
     key_form: str  # see `_key_of`
     key: str = field(repr=False)
 
@@ -185,7 +185,7 @@ def _call(entry: Json, target: str, writer: str, before_at: float | None, contra
 
 
 def _closed(stream: Exchange, writer: str, *, gave_up: bool) -> Closed:
-    """Who closed a stream. If the writer of the file does not record it, the last event decides."""
+    """The side that closed a stream. If the file does not record the side, the last event decides."""
     body, log = stream.response.body if stream.response else b"", log_of(stream)
     by_server = not gave_up and (writer in _RECORD_CLOSER or bool(log and log.ended))
     return "server" if by_server and (not body or body.endswith(_ENDS_OF_FRAME)) else "client"
@@ -337,7 +337,7 @@ def _times(entry: Json, writer: str, before_at: float | None) -> Times:
     head_at = sent_at + taken_s["send"] + taken_s["wait"]
     times = (sent_at, head_at, max(head_at + taken_s["receive"], began_at + _seconds(entry["time"])))
     if writer == _SCHEMATHESIS:
-        # Its start time is that of the response. A test sends its requests one after the other: a stream therefore
+        # An entry has the start time of the response. A test sends its requests one after the other: a stream therefore
         # began at the end of the entry before.
         sent_at = began_at - _seconds(entry["time"])
         is_later = before_at is not None and _is_events(entry["response"]["content"].get("mimeType"))
@@ -358,7 +358,7 @@ def _seconds(taken_ms: float | None) -> float:
 # The characters of a key (RFC 6750, section 2.1). Other text is the replacement of a tool.
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 _MASK = re.compile(r"(?i)redact|filter|mask|hidden|remov|sanit|censor|scrub|dummy|placeholder|^(.)\1*$")
-# A session token of a page. It expires; the API documents a separate error text for that.
+# A session token of a page. Such a token expires; the API documents a separate error text for that case.
 _SESSION = re.compile(r"eyJ[\w-]*\.[\w-]+\.[\w-]*")
 _KEY_HEADERS, _COOKIE_HEADERS = frozenset({"authorization", "proxy-authorization"}), frozenset({"cookie", "set-cookie"})
 _BEARER = frozenset({"bearer", "lowercase-scheme"})
@@ -369,7 +369,7 @@ _OTHER_PARAMETERS = re.compile(r"(?i)key|jwt|sig|signature|session|(?:\w+[_-])?(
 
 
 def _key_of(request: Request, *, is_complete: bool) -> tuple[str, str]:
-    """Form and text of a request's key; ``unclear`` for a masked key or if another credential may replace it."""
+    """Form and text of a request's key; ``unclear`` for a masked key, or if another credential may replace the key."""
     header = next((value for name, value in request.headers if name.lower() == "authorization"), None)
     has_other = not is_complete or bool(_other_keys(request))
     if header is not None:
@@ -420,7 +420,7 @@ class _Keys:
         self.accounts: dict[str, Credential] = {**(accounts or {}), **dict.fromkeys(open_, "primary")}
 
     def credential(self, call: _Call) -> tuple[Credential, str]:
-        """The credential of a request, and the reason if it is unknown."""
+        """The credential of a request, and the reason for an unknown credential."""
         match call.key_form:
             case "malformed" if self.accounts:  # without an accepted key, it may be for a gateway
                 return "malformed", ""
@@ -451,7 +451,7 @@ _PAIR = re.compile(r"[^=;,\s]+=\"?([^;\"]+)")
 
 
 def _secrets(keys: _Keys, calls: Sequence[_Call]) -> Secrets:
-    """All keys and cookies of a file with the names of their markers, also from skipped entries."""
+    """All keys and cookies of a file with the names of their placeholders, also from skipped entries."""
     names: dict[str, str] = {key: keys.accounts.get(key, "third") for key in (*keys.accounts, *keys.accepted)}
     halves = [half for call in calls for half in (call.exchange.request, call.exchange.response) if half]
     headers = [(name.lower(), value) for half in halves for name, value in half.headers]
@@ -466,7 +466,7 @@ def _secrets(keys: _Keys, calls: Sequence[_Call]) -> Secrets:
 
 
 def _marked(exchange: Exchange, secrets: Secrets) -> Exchange:
-    """The exchange with a marker for each key; all cookies share one marker."""
+    """The exchange with a placeholder for each key; all cookies share one placeholder."""
     gone = _ANY if exchange.operation in _QUOTING and exchange.status < 400 else _COOKIE
     request = replace(exchange.request, headers=secrets.headers(exchange.request.headers))
     return cleaned(
@@ -494,7 +494,7 @@ def noted(exchange: Exchange) -> Exchange:
 
 
 def given(exchanges: Iterable[Exchange]) -> tuple[Given, ...]:
-    """The versions that existed before the recording, by the first conclusive response about each."""
+    """The versions that existed before the recording, by the first conclusive response about each version."""
     found: dict[str, Given | None] = {}
     for exchange in exchanges:
         owner, ref = _OWNERS.get(exchange.credential), exchange.ref

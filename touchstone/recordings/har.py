@@ -72,7 +72,7 @@ def problems(document: object) -> tuple[Problem, ...]:
 @cache
 def _schema() -> Schema:
     definition = resolved(json.loads(Path(__file__).with_name("har.schema.json").read_text("utf-8")))
-    # The parts are inlined. Left here, they would be checked against the meta-schema a second time.
+    # The parts are inlined. Left here, the parts would be checked against the meta-schema a second time.
     del definition["$defs"]
     return Schema(definition)
 
@@ -134,7 +134,7 @@ def _entry(exchange: Exchange, recording: Recording) -> Json:
         "_case": exchange.case,
         "_claims": sorted(recording.evidence.get(exchange.seq, ())),
         "_exchange": {name: getattr(exchange, name) for name in _Beside.model_fields},
-        "_resourceType": "fetch",  # browsers filter by it
+        "_resourceType": "fetch",  # browsers filter entries by this field
         "_step": step(exchange),
     }
 
@@ -247,7 +247,7 @@ def _exchange(entry: Json, beside: _Beside, began_at: str) -> Exchange:
     sent_at = round((moment(entry["startedDateTime"]) - moment(began_at)).total_seconds(), 6)
     head_at = round(sent_at + timings["wait"] / 1000, 6)
     url = request["url"]
-    if "%3Ckey:" in url:  # marker of a key
+    if "%3Ckey:" in url:  # placeholder of a key
         url = url.replace("%3Ckey:", "<key:").replace("%3E", ">")
     return Exchange(
         case=entry.get("_case", ""),
@@ -269,7 +269,7 @@ def _response_of(half: Json) -> Response:
         chunks.append(Chunk(chunk["at_ms"] / 1000, body[start:end]))
         start = end
     if chunks and start < len(body):
-        # Somebody made the text longer than its chunks: keep the rest.
+        # The text was edited and is longer than its chunks: keep the rest.
         chunks.append(Chunk(chunks[-1].at_s, body[start:]))
     return Response(int(half["status"]), _headers(half), body, tuple(chunks))
 

@@ -42,7 +42,7 @@ def lint(
     """Problems of the recordings in *paths*, file by file.
 
     Args:
-        keys: Secrets by name; no file may hold one. Text that looks like a key is a fault as well.
+        keys: Secrets by name; no file may contain a secret. Text that looks like a key is a fault as well.
         max_age_days: An older recording is a fault.
         accounts: The account of each key in foreign files; see `reader.read`.
     """

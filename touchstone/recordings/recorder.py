@@ -37,7 +37,7 @@ PASSED: tuple[CaseOutcome, ...] = ("passed",)
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Result of one scenario: its recording in *path*, or *why* there is none."""
+    """Result of one scenario: *path* of the recording, or *why* the recording is missing."""
 
     name: str
     path: Path | None
@@ -129,7 +129,7 @@ def record(
 def taken(
     log: RunLog, names: Iterable[str], terms: Terms, good: Sequence[CaseOutcome] = PASSED
 ) -> dict[str, Recording | str]:
-    """Returns the recording of each scenario whose case ended with an outcome in *good*, or why there is none."""
+    """Returns the recording of each scenario whose outcome is in *good*; for another one, the reason."""
     cases = {scenario_of(case.id): case for case in log.cases if case.id.startswith(_CASE)}
     return {name: _taken(log, name, cases.get(name), terms, good) for name in names}
 
@@ -171,7 +171,7 @@ def shows_nothing(log: RunLog, name: str) -> bool:
 
 
 def ending(code: int, reason: str, written: Sequence[Written], requested: Sequence[str]) -> tuple[int, str]:
-    """The exit code of `record` and its reason; a *requested* scenario must not be absent."""
+    """The exit code of `record` and its reason; a scenario in *requested* must have a recording."""
     missing = [one.name for one in written if one.path is None and (not one.is_absent or one.name in requested)]
     done = f"{sum(one.path is not None for one in written)} of {len(written)} scenarios recorded"
     if code in (1, 2, 130):
@@ -196,7 +196,7 @@ def terms_of(target: Mapping[str, Any], latency_s: float) -> Terms:
 
 
 def written(name: str, result: Recording | str, folder: Path, keys: Mapping[str, str]) -> Written:
-    """Writes a recording if it holds none of *keys* and no text that looks like one; returns the result."""
+    """Writes a recording if it contains none of *keys* and no text that looks like a key; returns the result."""
     if isinstance(result, str):
         return Written(name, None, result)
     text = har.render(result)

@@ -1,8 +1,8 @@
 """A recording: the exchanges of one scenario, their terms, and the steps of the scenario.
 
 BASE_URL replaces the base URL and RUN_ID the run id in names. A test that uses a recording therefore does not change
-when the recording is made again. redact.py has marked the known secrets before. This module removes headers without
-a meaning, and values whose names show that they are credentials.
+when the recording is made again. redact.py has already replaced known secrets by placeholders. This module
+removes irrelevant headers, and values with the name of a credential.
 """
 
 import re
@@ -64,20 +64,20 @@ class Terms:
 class Recording:
     """The exchanges of one scenario."""
 
-    name: str  # of the scenario, or of a foreign file
+    name: str  # name of the scenario, or of a foreign file
     exchanges: tuple[Exchange, ...]  # sorted by *seq*; *sent_at* of the first is 0
     origin: Origin = "touchstone"
     path: str = ""  # empty without a file
-    recorded_at: str = ""  # of the first request, ISO 8601 in UTC with microseconds; empty if unknown
+    recorded_at: str = ""  # time of the first request, ISO 8601 in UTC with microseconds; empty if unknown
     tool_version: str = ""
     contract_sha256: str = ""
     target: str = ""  # ``embedded``, or a name in the settings
     case: str = ""
-    claims: tuple[str, ...] = ()  # that the scenario tests
+    claims: tuple[str, ...] = ()  # claims that the scenario tests
     terms: Terms = Terms()
     evidence: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # claims by *seq* of an exchange
     left_out: Mapping[str, int] = field(default_factory=dict)  # number of skipped entries of a file, by reason
-    is_changed: bool = False  # by hand, after Touchstone wrote it
+    is_changed: bool = False  # edited by hand after Touchstone wrote the file
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -145,7 +145,7 @@ RESPONSE_HEADERS = frozenset({
 # fmt: on
 
 _NAMES = r"(?:[\w-]*(?:api[_-]?key|access[_-]?token|auth[_-]?token|password|passwd|secret)|token|authorization|cookie)"
-# Markers stay: they show the account of a key.
+# Placeholders stay, since they show the account of a key.
 _BY_NAME = (
     re.compile(rf'(?i)("{_NAMES}"\s*:\s*")(?!<)((?:[^"\\]|\\.)+)(")'),
     re.compile(rf"""(?i)([?&]{_NAMES}=)(?!<|%3C)([^&\s"'<>]+)()"""),
@@ -155,7 +155,7 @@ _FRAME = re.compile(rb"(?s).*?(?:\r\n|\r|\n){2}|.+")
 
 
 def cleaned(exchange: Exchange, change: Clean, change_body: Clean | None = None) -> Exchange:
-    """Removes credentials and irrelevant headers; *change* replaces other text, *change_body* text in bodies."""
+    """Removes credentials and irrelevant headers. *change* replaces text; *change_body*, if set, the text of bodies."""
 
     def clean(text: str) -> str:
         return without_credentials(change(text))

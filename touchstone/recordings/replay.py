@@ -4,7 +4,7 @@ Each recording is judged separately. A recorded exchange answers a request with 
 Several equal exchanges are used in their order; after the last one, the request is an error.
 
 A foreign file shows only a part of the requests of an account: other clients may use the same key at the same time.
-A violation that depends on the earlier state of a version is therefore no finding. One within a single response is.
+A violation is therefore no finding if it depends on the earlier state of a version. Within one response, it is.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ from touchstone.rules.judge import Judge, by_all_rules
 from touchstone.target.clock import RecordedClock, wait_s
 from touchstone.target.transport import SERVED
 
-# Keys of a replay; the recording has only markers of the real ones.
+# Keys of a replay; the recording has only placeholders for the real keys.
 KEYS = {role: f"sk_live_test_replayed_{role}" for role in ("primary", "second", "restricted")}
 WHY = "requests outside the recording may explain it"
 
@@ -46,7 +46,7 @@ _HEADERS_OF_THE_WIRE = frozenset({"content-length", "content-encoding", "transfe
 # This rule assumes that it knows every start of the account.
 _OF_ALL_STARTS = frozenset({"room.free"})
 _OF_ONE_ANSWER = frozenset(rule.id for rule in catalogue.EXCHANGE_RULES) - _OF_ALL_STARTS
-# Claims of history rules that depend on a single exchange if the evidence is one exchange: whether a publish reports
+# Claims of version rules that depend on a single exchange if the evidence is one exchange: whether a publish reports
 # its auto-build, and whether each event is older than the response that holds it.
 _IN_ONE_EXCHANGE = frozenset(
     {"publish.auto-build-starts", "publish.auto-build-only-when-asked", "events.timestamps-are-true"}
@@ -82,12 +82,12 @@ def request_key(method: str, target: str, body: bytes) -> RequestKey:
 
 
 class Playback:
-    """Serves one recording; *speed* is the speed of event streams: 1 as recorded, infinite for at once."""
+    """Serves one recording; *speed*: speed of event streams, 1 as recorded, infinite for at once."""
 
     def __init__(self, recording: Recording, speed: float = math.inf, clock: RecordedClock | None = None) -> None:
         self.recording = recording
         self.clock = clock or RecordedClock()
-        self.clean: Callable[[str], str] = str  # replaces secrets in a request by their markers
+        self.clean: Callable[[str], str] = str  # replaces secrets in a request by their placeholders
         self.errors: list[str] = []  # requests without a recorded response
         self._speed = speed
         self._served: Counter[RequestKey] = Counter()
@@ -123,7 +123,7 @@ class Playback:
         target = request.extensions.get("target", request.url.raw_path).decode("utf-8", "replace")
         sent = urlsplit(str(request.url))
         if (sent.scheme, sent.netloc) != (_BASE.scheme, _BASE.netloc) or not target.startswith(f"{_BASE.path}/"):
-            where = f"{sent.scheme}://{sent.netloc}{sent.path}"  # no query: it may hold a key
+            where = f"{sent.scheme}://{sent.netloc}{sent.path}"  # no query, since it may contain a key
             raise self._rejected(
                 f"{request.method} {where}: not below the URL of the recording; expected {BASE_URL}/…; set the base "
                 "URL of the client to the recording's attribute url"
@@ -197,7 +197,7 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 def _failure(error: str, request: httpx.Request) -> httpx.TransportError:
-    """The exception of a recorded error, RemoteProtocolError if the error names none."""
+    """The exception of a recorded error, RemoteProtocolError if the text names no exception."""
     name, _, message = error.partition(": ")
     kind = getattr(httpx, name, None)
     if not (isinstance(kind, type) and issubclass(kind, httpx.TransportError)):
@@ -219,7 +219,7 @@ def plays(paths: tuple[str, ...], accounts: tuple[tuple[str, str], ...] = ()) ->
 
 
 def target_of(recording: Recording, like: TargetSettings) -> TargetSettings:
-    """The settings that a recording was made with; all others as in *like*."""
+    """Settings for a replay: those of the recorded target, and all other settings from *like*."""
     terms = recording.terms
     templates = Templates(
         buildable=tuple(one.ref for one in terms.given if one.outcome == "ready"),
@@ -286,7 +286,7 @@ def conclusion_of(recording: Recording) -> Callable[[Judgement], Judgement]:
 
 
 def doubted(judgement: Judgement) -> Judgement:
-    """Turns *broken* into *indeterminate* if unrecorded requests may explain it; leaves other judgements."""
+    """Turns *broken* into *indeterminate* if unrecorded requests may explain it; returns other judgements unchanged."""
     if judgement.outcome != "broken" or judgement.check in _OF_ONE_ANSWER or judgement.claim in _ALWAYS:
         return judgement
     if judgement.claim in _IN_ONE_EXCHANGE and len(judgement.evidence) == 1:
@@ -295,7 +295,7 @@ def doubted(judgement: Judgement) -> Judgement:
 
 
 def evidence_of(judged: Alone, recording: Recording) -> dict[int, tuple[str, ...]]:
-    """Claims by *seq* of the last exchange of their evidence; equal requests that overlap share their claims."""
+    """Claims by *seq* of the last exchange of their evidence; equal requests that overlap have the claims of both."""
     found: dict[int, set[str]] = defaultdict(set)
     for judgement in judged.judgements:
         if judgement.outcome == "held":

@@ -70,7 +70,7 @@ class ReplayRun(Run):
 
     @contextmanager
     def playing(self, play_id: str, *, is_story: bool) -> Iterator[Examination]:
-        """Serves one recording and judges unused exchanges afterwards; they are a warning if *is_story*."""
+        """Serves one recording, then judges its unused exchanges; with *is_story*, also warns about them."""
         recording = self._recordings[play_id]
         if recording.is_changed:
             self._warn(f"{recording.place}: was changed after it was recorded")

@@ -30,7 +30,7 @@ SCHEMA_VERSION = 1
 _STYLES = {"slower": "bold red", "faster": "bold green", "more": "bold", "less": "bold"}
 _STYLES |= dict.fromkeys((NOISE, UNCERTAIN, TOO_FEW), "dim")
 _TONES = {"slower": "broken", "faster": "upheld", "more": "indeterminate", "less": "indeterminate"}
-_NAMES = {"throughput_per_s": "served a second", "error_share": "errors", "refused_share": "refused (429)"}
+_NAMES = {"throughput_per_s": "served per second", "error_share": "errors", "refused_share": "refused (429)"}
 
 
 def write(both: Comparison, console: Console, page: Path | None = None, exit_code: int = 0) -> None:
@@ -202,7 +202,7 @@ def describe_value(change: Change, value: float) -> str:
 def describe_apart(change: Change) -> str:
     """Difference with its interval; if there is too little data, how much there is and is needed."""
     if change.lack:
-        return f"{change.lack.have:,} of {change.lack.need:,} {change.lack.what}s"
+        return f"{plural(change.lack.have, change.lack.what)}; needs {change.lack.need:,}"
     if change.apart is None:
         return ""
     unit = " points" if change.statistic.endswith("_share") else " %"

@@ -206,15 +206,21 @@ class Comparison:
     def reason(self) -> str:
         """Result in one sentence."""
         claims, turn = self.claims, self.capacity_turn
-        parts = [f"{plural(self.differing, 'difference')} beyond noise"] if self.is_load else []
+        parts = [f"{_count(self.differing, 'difference')} beyond noise"] if self.is_load else []
         parts += [f"{plural(self.open, 'statistic')} undecided"] if self.open else []
         parts += [f"capacity {turn[0]} before, {turn[1]} now"] if turn else []
         groups = ", ".join(f"{len(turns)} {group}" for group in GROUPS if (turns := claims.turned_by(group)))
-        parts.append(f"{plural(len(claims.turned), 'claim')} with another verdict{f' ({groups})' if groups else ''}")
-        parts.append(f"{plural(len(claims.new), 'new finding')}, {len(claims.gone)} gone")
+        parts.append(f"{_count(len(claims.turned), 'changed verdict')}{f' ({groups})' if groups else ''}")
+        new, gone = len(claims.new), len(claims.gone)
+        found = f"{_count(new, 'new finding')}, {_count(gone, 'resolved finding')}"
+        parts.append(found if new or gone else "no new or resolved findings")
         apart = len(self.slower_or_faster)
         parts += [f"{plural(apart, 'operation')} with different latency"] if apart else []
         return ", ".join(parts)
+
+
+def _count(number: int, noun: str) -> str:
+    return plural(number, noun) if number else f"no {noun}s"
 
 
 def compare(before: RunLog, after: RunLog) -> Comparison:
@@ -305,8 +311,8 @@ _OPTIONS = {
     "builds": "builds",
     "watchers": "watchers of a build",
     "build_s": "seconds of a build",
-    "lines": "lines of a followed build",
-    "max_requests": "requests at most",
+    "lines": "log lines of a build",
+    "max_requests": "maximum of requests",
 }
 
 

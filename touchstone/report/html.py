@@ -16,6 +16,7 @@ from touchstone.facts.key_sources import KeySources, is_variable
 from touchstone.facts.wording import brief, clipped, describe_chance, figure, percentage, plural, visible
 from touchstone.loadgen.metrics import kind_of
 from touchstone.report import load_charts, probe_charts
+from touchstone.report.probe_sentences import describe_end, describe_stage, describe_stimulus
 from touchstone.report.probe_view import ProbeView
 from touchstone.report.view import View, describe_check
 
@@ -111,6 +112,11 @@ def environment() -> Environment:
         coded=_coded,
         describe_check=describe_check,
         content=_content,
+        levels=_levels,
+        stimulus=describe_stimulus,
+        stage=describe_stage,
+        ended=describe_end,
+        source=lambda text: text.replace("facts 7.", "ambiguity 7."),
         plural=plural,
         spaced=lambda verdict: verdict.replace("-", " ").replace("_", " "),
         percent=lambda share: f"{figure(100 * share)}%",  # for CSS and SVG
@@ -130,6 +136,11 @@ def _finalize(value: Any) -> Any:
 def _coded(text: str) -> Markup:
     """The text with `code` elements for parts in backticks."""
     return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", str(Markup.escape(visible(text)))))
+
+
+def _levels(text: str) -> Markup:
+    """The text with `code` elements for the levels of claims."""
+    return Markup(re.sub(r"\b(must|should)(?= claim)", r"<code>\1</code>", str(Markup.escape(visible(text)))))
 
 
 def _content(text: str) -> Markup:

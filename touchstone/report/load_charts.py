@@ -130,7 +130,7 @@ def _stacked_chart(
         title=f"{what} by outcome",
         caption=f"{int(counts.sum()):,} in total: {', '.join(texts) or 'none sent'}.",
         x=clock_axis(columns.width_s * columns.count),
-        y=scale.axis(f"{what.lower()} a second"),
+        y=scale.axis(f"{what.lower()} per second"),
         shapes=(*shapes, Shape(stairs(steps, 1.0), "due"), *_hits(columns, counts)),
         keys=(*keys, Key("due", line, "line")),
     )
@@ -193,7 +193,7 @@ def flight_chart(found: Capacity, columns: Columns) -> Chart:
         y=scale.axis("builds in flight"),
         shapes=tuple(shapes),
         keys=tuple(keys),
-        notes=(Note(level, known if found.is_known else f"maximum: {found.at_least}", "cap"),),
+        notes=(Note(level, known if found.is_known else f"maximum {found.at_least}", "cap"),),
     )
 
 
@@ -274,8 +274,8 @@ def _spans(one: Operation) -> list[Times]:
 
 def _latency_chart(one: Operation, nines: float, scale: Log) -> Chart:
     rows = (
-        ("response", "response time, from due", one.whole.response),
-        ("service", "service time, from sent", one.whole.service),
+        ("response", "response time, from the due time", one.whole.response),
+        ("service", "service time, from sending", one.whole.service),
     )
     spans = [(css, css, key, times) for css, key, times in rows if times]
     title = f"{'All operations' if one.name == ALL else one.name}: {plural(spans[0][3].count, 'sample')}"

@@ -94,7 +94,8 @@ def _line(reading: Reading) -> LimitLine:
 def _margin_text(share: float | None, *, is_floor: bool) -> str:
     if not share:
         return "–" if share is None else "exactly at the limit"
-    if share > 0 and not is_floor:
-        return "over 99.9 % left" if 0 < 1 - share < _TINY_SHARE else f"{percentage(min(share, 1.0))} left"
-    times = 1 + share if is_floor else 1 - share
-    return f"{figure(times, 7 if figure(times) == '1' else 3)} × the {'minimum' if is_floor else 'limit'}"
+    name, above = ("minimum" if is_floor else "limit"), share > 0 if is_floor else share < 0
+    if above and abs(share) >= 1:
+        return f"{figure(1 + abs(share))} × the {name}"
+    size = "over 99.9 %" if 0 < 1 - abs(share) < _TINY_SHARE else percentage(min(abs(share), 1.0))
+    return f"{size} {'above' if above else 'below'} the {name}"

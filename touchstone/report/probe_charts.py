@@ -111,20 +111,20 @@ def knee_chart(view: KneeView) -> Chart | None:
         Shape(line((x.share(rate), y.share(outcome.p99_s)) for rate, outcome in trials), "response"),
     ]
     keys = [Key("response", "p99", "line"), Key("service", "median", "line"), Key("cap", view.limit, "line")]
-    (slow, first), (fast, last) = trials[0], trials[-1]
-    caption = f"p99 {brief(first.p99_s)} at {figure(slow)} a second, p99 {brief(last.p99_s)} at {figure(fast)} a second"
+    ends = (f"p99 {brief(outcome.p99_s)} at {figure(rate)} per second" for rate, outcome in (trials[0], trials[-1]))
+    caption = ", ".join(ends)
     if knee.rate_per_s:
         found = knee.rate_per_s
         low, middle, high = (place(x.share(rate)) for rate in (found.low, found.value, found.high))
         shapes.insert(0, Shape(f"M{low} 0H{high}V{SIDE}H{low}z", "p-room", "the knee"))
         shapes.append(Shape(f"M{middle} 0V{SIDE}", "p-one", "the knee"))
         keys.append(Key("p-room", "interval of the knee"))
-        caption += f"; the knee is at {figure(knee.rate_per_s.value)}"
+        caption += f"; the knee is at {figure(knee.rate_per_s.value)} per second"
     return Chart(
         title="Latency by offered rate",
         caption=f"{caption}.",
-        x=x.axis("offered reads a second, per trial"),
-        y=y.axis("time, from due"),
+        x=x.axis("offered reads per second, by trial"),
+        y=y.axis("response time, from the due time"),
         shapes=tuple(shapes),
         keys=tuple(keys),
         notes=(Note(limit, view.limit, ""),),

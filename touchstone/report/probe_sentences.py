@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 from touchstone.facts.identity import Cost, Identity, Interval, Runner, Tier
 from touchstone.facts.wording import brief, describe_chance, figure, percentage, plural
 
-_UNITS = {1.0: "a second", 60.0: "a minute", 3600.0: "an hour", 86400.0: "a day"}
+_UNITS = {1.0: "per second", 60.0: "per minute", 3600.0: "per hour", 86400.0: "per day"}
 
 _WHY_TEXTS = {
     "": "still running",
-    "settled": "settled",
-    "nothing left to learn": "no request gives more information",
-    "budget": "budget spent",
+    "settled": "result certain",
+    "nothing left to learn": "no further request gives more information",
+    "budget": "stopped because the budget of requests, builds or seconds is spent",
     "interrupted": "interrupted",
 }
 
@@ -30,15 +30,29 @@ _SENTENCES = {
 _OPTIONS = {
     "opens=clock": ", windows aligned to the clock",
     "opens=first": ", windows opened by a request",
-    "block": "; the first refusal blocks everything for {} s",
+    "block": "; the first refusal blocks all requests for {} s",
     "refused=restart": "; each refusal restarts the window",
-    "refused=count": ", counting refused ones",
-    "rule=below": ", not counting the new one",
+    "refused=count": ", counting refused requests",
+    "rule=below": ", not counting the new request",
     "starts=empty": ", initially empty",
     "tick": ", refilled every {} s on the clock",
     "early": ", up to {} of a token may be missing",
     "delay": ", {} of them answered immediately",
     "takes": ", each taking {} s",
+}
+_STIMULI = {
+    "one request": "single request",
+    "one more": "one more request",
+    "two requests": "two requests at once",
+    "wait until one is accepted": "retry until accepted",
+    "one build at a time": "one build after the other until one is refused",
+    "burst": "requests without a pause until one is refused",
+    "drain": "requests without a pause until one is refused",
+    "steady": "requests at a steady pace until one is refused",
+    "rest": "pause",
+    "poll": "retry until accepted",
+    "once more": "fill the limiter again",
+    "soak": "many requests, to find a limit with a longer period",
 }
 _USUAL = {"fixed-window": {"opens": "first"}, "sliding-counter": {"opens": "clock"}}
 
@@ -63,7 +77,7 @@ def lasting(duration_s: float) -> str:
 
 
 def describe_rate(rate_per_s: float, what: str, unit_s: float = 0.0) -> str:
-    """A rate such as ``10 builds a minute``. Without a known unit, the shortest in which it is at least 1."""
+    """A rate such as ``10 builds per minute``. Without a known unit, the shortest in which it is at least 1."""
     if unit_s not in _UNITS:
         unit_s = next((unit_s for unit_s in _UNITS if rate_per_s * unit_s >= 0.9995), 86400.0)
     number = figure(rate_per_s * unit_s)
@@ -128,22 +142,44 @@ def sentence(identity: Identity, operation: str) -> str:
     if not identity.tiers and (identity.sure or not identity.families):
         if identity.unlimited_to:
             first = f"no limit up to {plural(identity.unlimited_to, 'request')} in {brief(identity.cost.seconds, 2)}"
-            return f"{', '.join([first, *describe_free(identity)])}; {cost}"
+            more = "" if identity.cost.requests == identity.unlimited_to else f"; {cost}"
+            return ", ".join([first, *describe_free(identity)]) + more
         why = "the probe ended too early" if identity.cost.requests else "no request was answered"
         return f"nothing is known: {why}; {cost}"
     if not identity.sure:
         likely = describe_likely(identity.families) or describe_limiter(identity.tiers, what)
-        return f"not certain: {likely}; {cost}: {_WHY_TEXTS[identity.why]}"
+        return f"not certain: {likely}; {cost}; {describe_end(identity)}"
     found = describe_limiter(identity.tiers, what)
     alike = f"; requests cannot distinguish it from {' or '.join(identity.alike)}" if identity.alike else ""
     return f"{found}{alike}; {cost}"
+
+
+def describe_end(identity: Identity) -> str:
+    """Why the probe ended."""
+    return _WHY_TEXTS[identity.why]
+
+
+def describe_stimulus(name: str) -> str:
+    """Description of a stimulus: ``3 spread, drain`` sends 3 requests over time, then more until one is refused."""
+    parts = []
+    for part in name.split(", "):
+        count, _, rest = part.partition(" ")
+        if count.isdigit():
+            part = f"{plural(int(count), 'request')} {'over time' if rest == 'spread' else rest}"  # noqa: PLW2901
+        parts.append(_STIMULI.get(part, part))
+    return ", then ".join(parts)
+
+
+def describe_stage(stage: str) -> str:
+    """Display name of a stage of the knee search."""
+    return {"capacity": "overload", "bracket": "bisect"}.get(stage, stage)
 
 
 def describe_free(identity: Identity) -> Iterable[str]:
     """Caps that the probe looked for and did not find."""
     capped = {tier.family for tier in identity.tiers}
     if identity.uncapped_to and "concurrency" not in capped:
-        yield f"no cap up to {identity.uncapped_to} at once"
+        yield f"no cap up to {plural(identity.uncapped_to, 'request')} at once"
     if identity.holds_to and "builds" not in capped:
         yield f"no cap up to {plural(identity.holds_to, 'build')} in flight"
 

@@ -16,8 +16,8 @@ _NUMBER_NAMES = {
     "window_s": "window",
     "rate_per_s": "rate",
     "gap_s": "gap",
-    "block_s": "shut for",
-    "delay": "answered at once",
+    "block_s": "blocked for",
+    "delay": "answered immediately",
 }
 
 
@@ -58,7 +58,6 @@ def advice(identity: Identity, operation: str) -> Advice:
         what=sentences.noun(operation),
         retry_after=retry_after,
         families=["+".join(map(sentences.describe_family, name.split("+"))) for name in families],
-        cost=sentences.describe_cost(identity.cost),
         rate=sentences.describe_rate,
     )
     return Advice(safest, rate_per_s, families, retry_after, tuple(filter(None, text.splitlines())))
@@ -99,11 +98,12 @@ class KneeView:
         cost = f"{plural(knee.requests, 'request')}, {brief(knee.seconds, 2)}"
         if knee.is_known and knee.rate_per_s is not None:
             rate = knee.rate_per_s
-            found = f"{figure(rate.value)} reads a second with {self.limit} ({figure(rate.low)}–{figure(rate.high)})"
-            return f"knee of {self.operation}: {found}, confirmed by {knee.confirmed_by:,}; {cost}"
+            ends = f"{figure(rate.low)}–{figure(rate.high)}"
+            found = f"{figure(rate.value)} ({ends}) reads per second with {self.limit}"
+            return f"knee of {self.operation}: {found}, confirmed by {plural(knee.confirmed_by, 'read')}; {cost}"
         kept = ""
         if knee.kept_per_s and knee.why not in ("rate-limited", "never"):
-            kept = f"; highest passed rate {figure(knee.kept_per_s)} reads a second (p99 {brief(knee.kept_p99_s)})"
+            kept = f"; highest passed rate {figure(knee.kept_per_s)} reads per second (p99 {brief(knee.kept_p99_s)})"
         return f"knee of {self.operation}: not known: {describe_reason(knee)}{kept}; {cost}"
 
 
@@ -151,7 +151,7 @@ class ProbeView:
 def _ends(name: str, number: Interval) -> str:
     if number.low == number.high:
         return "certain"
-    unit = " a second" if name == "rate_per_s" else " s" if name.endswith("_s") else ""
+    unit = " per second" if name == "rate_per_s" else " s" if name.endswith("_s") else ""
     return f"{figure(number.low, 4)} to {figure(number.high, 4)}{unit}"
 
 

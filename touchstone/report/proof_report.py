@@ -35,7 +35,7 @@ class Ending(NamedTuple):
 # Worst first.
 ENDINGS: dict[State, Ending] = {
     "missed": Ending("broken", "bold red", "fault", "missed"),
-    "noisy": Ending("indeterminate", "bold red", "fault", "found with noise"),
+    "noisy": Ending("indeterminate", "bold red", "fault", "found with a wrong blame"),
     "accused": Ending("broken", "bold red", "correct server", "accused"),
     "failed": Ending("could-not-run", "bold yellow", "trial", "failed"),
     "killed": Ending("upheld", "green"),
@@ -152,7 +152,7 @@ def _ending(run: ProofRun, trials: Sequence[Trial], unproven: int) -> tuple[int,
         return 3 if len(wrong) == 1 and states["failed"] else 1, ", ".join(wrong)
     sorts: Counter[str] = Counter("fault" if trial.subject.is_fault else trial.subject.sort for trial in trials)
     fates = {
-        "fault": ("fault", "killed without noise"),
+        "fault": ("fault", "killed without a wrong blame"),
         "permitted": ("permitted mutation", "survived"),
         "variant": ("variant", "survived"),
     }
@@ -236,7 +236,7 @@ def render(view: ProofView) -> str:
         due = [claim for claim, cell in cells.items() if cell in ("proves", "missing")]
         return min((places[claim] for claim in due or cells), default=len(places))
 
-    columns.sort(key=first)
+    columns.sort(key=lambda trial: (not trial.subject.is_fault, first(trial)))
     touched = {claim for trial in columns for claim in view.cells[trial.subject.name]}
     subjects = [row for row in view.claims if view.run.complete or row.by or row.also]
     return html.page(

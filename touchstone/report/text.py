@@ -51,7 +51,7 @@ def _requests(numbers: Metrics, console: Console) -> None:
                 style = _KIND_STYLES.get(kind_of(outcome.outcome), "")
                 rows.append(_row(f"  {outcome.outcome}", outcome, style))
     if len(numbers.operations) > 1:
-        rows.append(_row("all", numbers.total.whole, "bold"))
+        rows.append(_row("all operations", numbers.total.whole, "bold"))
     table(console, titles, rows, f"Requests, with {kind} times", wide=False)
 
 

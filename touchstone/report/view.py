@@ -109,6 +109,16 @@ class View:
         return self.verdict.exit_code
 
     @property
+    def requests(self) -> int | None:
+        """Requests of the load or the probe; None for other runs."""
+        if self.load:
+            return self.load.numbers.total.whole.count
+        if self.probe is None:
+            return None
+        of_knee = self.probe.knee.knee.requests if self.probe.knee else 0
+        return self.probe.identity.cost.requests + len(self.probe.failed) + of_knee
+
+    @property
     def reason(self) -> str:
         """Reason for the exit code, in one sentence."""
         return self.verdict.reason
@@ -245,9 +255,9 @@ def _without(arguments: list[str], option: str) -> list[str]:
 
 
 def describe_check(check: CheckCount) -> str:
-    """Counts of a check, such as ``14 held, 1 broken``."""
+    """Counts of a check, such as ``held 14 times, broken once``."""
     counted = (("held", check.held), ("broken", check.broken), ("indeterminate", check.indeterminate))
-    return ", ".join(f"{number:,} {word}" for word, number in counted if number)
+    return ", ".join(f"{word} {'once' if number == 1 else f'{number:,} times'}" for word, number in counted if number)
 
 
 def readable(exchange: Exchange, cut_bytes: dict[tuple[int, str], int], base_url: str = "") -> Readable:

@@ -27,7 +27,7 @@ from touchstone.rules.rule import broken, describe, judged, judged_unless_limite
 from touchstone.rules.timeline import Timeline
 
 # By invalid key: claim about the 401, claim about its text, and prefix of the text. The pages differ on the rest of
-# the text (facts 7.18). The text for a malformed header is undocumented (facts 7.19).
+# the text (ambiguity 7.18). The text for a malformed header is undocumented (ambiguity 7.19).
 _REFUSALS: dict[Credential, tuple[str, str, str]] = {
     "none": ("auth.missing-key-is-401", "auth.missing-key-text", "Missing API key"),
     "unknown": ("auth.unknown-key-is-401", "auth.invalid-key-text", "Invalid API key"),
@@ -99,7 +99,7 @@ def publish_needs_scale(exchange: Exchange, history: History) -> Iterator[Judgem
 
 @story_rule("access.start-plan", "access.start-needs-scale")
 def start_needs_scale(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges starts below the Scale plan; for a foreign version, 404 is allowed (facts 7.21)."""
+    """Judges starts below the Scale plan; for a foreign version, 404 is allowed (ambiguity 7.21)."""
     claim = "access.start-needs-scale"
     yield from _started_below(ref, history)
     for exchange in answered_about(ref, history, "startBuild"):
@@ -113,10 +113,7 @@ def start_needs_scale(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("access.others-version", "access.others-version-is-404")
 def others_version(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges each request about another account's version, except publishing.
-
-    403 is allowed below the Scale plan (facts 7.22). A log may be a 404 or empty (facts 7.26).
-    """
+    """Judges requests about others' versions, except publishes. Below the Scale plan, 403 is fine (ambiguity 7.22)."""
     claim = "access.others-version-is-404"
     for exchange in answered_about(ref, history, *ABOUT_A_VERSION):
         if standing(exchange, history) != "foreign" or exchange.status == 401:
@@ -127,12 +124,12 @@ def others_version(ref: str, history: History) -> Iterator[Judgement]:
             found, usual = _described(exchange, unlike), _described(unlike, exchange)
             actual = f"{found} for a foreign version, {usual} for a missing one"
             yield broken(claim, unlike, exchange, expected="the same response for both", actual=actual)
-        else:
+        else:  # a log request may also get an empty log (ambiguity 7.26)
             yield judged_unless_limited(claim, exchange.status == 404 or is_empty_log(exchange), exchange, "404")
 
 
 def _unlike_missing(exchange: Exchange, history: History) -> Exchange | None:
-    """Returns a 404 for a missing version if *exchange* can be distinguished from all of these, else None."""
+    """Returns a 404 for a missing version if *exchange* differs from all such responses, else None."""
     if exchange.operation == "cancelBuild":
         return None
     alike = [e for e in history.exchanges if e.operation == exchange.operation and e.credential == exchange.credential]
@@ -141,7 +138,7 @@ def _unlike_missing(exchange: Exchange, history: History) -> Exchange | None:
         return None
     if not any(_sense(e) == _sense(exchange) for e in missing):
         return missing[0]
-    # A header distinguishes them if all 404s for foreign versions have it and no 404 for a missing version does.
+    # A header distinguishes the two if all 404s for foreign versions have it and none for a missing version.
     others = [e for e in alike if e.status == 404 and standing(e, history) == "foreign"]
     more = _header_names(exchange).difference(*map(_header_names, missing)).intersection(*map(_header_names, others))
     return missing[0] if more and min(len(missing), len(others)) >= _FEWEST_ALIKE else None
@@ -165,7 +162,7 @@ def _sense(exchange: Exchange) -> str:
 
 
 def _started_below(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges by reads before and after a rejected start that it began no build."""
+    """Judges, by the reads before and after, that a rejected start began no build."""
     reads = history.once(Timeline, ref).reads if history.owner(ref) == "restricted" else ()
     for one, other in pairwise(reads):
         if one.body["status"] not in AT_REST or one.done_at > other.sent_at:

@@ -12,7 +12,7 @@ from touchstone.rules.timeline import Timeline, owned
 
 _STABLE, _SHARED = "status.build-time-is-stable", "start.concurrent-share-one-build"
 _READY = "status.ready-stays-ready"
-# Not digest, which has its own claims, nor reused, which reads may omit (facts 7.7).
+# Not digest, which has its own claims, nor reused, which reads may omit (ambiguity 7.7).
 _RESULT = ("status", "build_time_ms", "error")
 
 
@@ -34,7 +34,7 @@ def concurrent_reads(ref: str, history: History) -> Iterator[Judgement]:
 def build_time(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that the build time stays the same in reads and reuses until another build can have begun.
 
-    A change after simultaneous starts shows two builds. A later start may begin another build (facts 7.10).
+    A change after simultaneous starts shows two builds. A later start may begin another build (ambiguity 7.10).
     """
     timeline = history.once(Timeline, ref)
     for one, other in _later(timeline):
@@ -52,12 +52,12 @@ def build_time(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("agreement.shared-golden", _READY, _STABLE)
 def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that a ready version with a shared golden stays ready; `possible_states` skips these versions."""
+    """Judges that a ready version with a shared snapshot stays ready; `possible_states` skips such versions."""
     timeline = history.once(Timeline, ref)
     for one, other in pairwise(sorted((*timeline.reads, *timeline.reuses), key=lambda e: (e.sent_at, e.seq))):
         content = history.content(ref, one.sent_at)
         stands = content is not None and content.published_seq > 0 and other.done_at <= content.until_at
-        # *other* is not a start: starts among them are reuses and always ready.
+        # *other* is not a start: all starts in this list are reuses, so their status is ready.
         apart = one.done_at <= other.sent_at and other.operation != "startBuild"
         if one.body["status"] != "ready" or not apart or not stands or content is None:
             continue
@@ -76,9 +76,9 @@ def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("agreement.shared-cancel", "cancel.in-flight-is-202")
 def shared_cancel(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges a 404 to a cancel between two reads that show building, for a version with a shared digest.
+    """Judges a cancel with status 404 between two reads with status building, for a version with a shared digest.
 
-    After an accepted cancel, a second one may be a 404 (facts 7.13).
+    After an accepted cancel, a second one may get a 404 (ambiguity 7.13).
     """
     timeline = history.once(Timeline, ref)
     content = next((c for c in history.contents(ref) if c.published_seq), None)

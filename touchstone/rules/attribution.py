@@ -1,7 +1,7 @@
 """Finds the claim that an impossible status breaks, and refused requests that took effect.
 
-The most specific claim that fits is blamed, unless the same fault also occurs without its cause. Later responses to the
-owner show whether a refused request took effect.
+The most specific claim that fits is blamed, unless the same fault also occurs without the claim's cause. The owner's
+later responses show whether a refused request took effect.
 """
 
 from collections.abc import Iterator
@@ -152,7 +152,7 @@ def _blamed(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -
 
 
 def _began(walk: Walk, status: str, last: tuple[Exchange, ...]) -> _Blamed:
-    """A version became busy or ready without a start since it was published or since its cancel settled."""
+    """Returns the claim that a change to building or ready breaks if no start was accepted before the change."""
     # The server may have queued a start that it refused with a 429 before the last read.
     late = ("limit.refused-start-starts-nothing", (walk.refused_late[-1],)) if walk.refused_late else None
     suspect = None if begins_anyway(walk.history) else _refusal(walk, STARTS) or late
@@ -227,12 +227,12 @@ def _idle_cancel(walk: Walk) -> _Blamed | None:
 
 
 def _refusal(walk: Walk, operations: frozenset[str]) -> _Blamed | None:
-    """The refused request since the last read that could explain a change, with the claim that it breaks."""
+    """The refused request since the last read that could explain a change, with the claim that the change breaks."""
     return next(((claim, (refused,)) for claim, refused in walk.refusals(operations).items()), None)
 
 
 REFUSED, FOREIGN, PLAN = "auth.refused-changes-nothing", "access.others-change-nothing", "access.publish-needs-scale"
-# Operations whose response shows whether a version exists; a cancel and a log may be a 404 when idle.
+# Operations whose response shows whether a version exists; a cancel or a log without a build may get a 404.
 _DECISIVE = frozenset({"getBuild", "getTemplate", "startBuild", "deleteTemplate"})
 
 

@@ -1,4 +1,4 @@
-"""Judges digests: of one version over time, of different contents, and of versions with the same content."""
+"""Judges digests: of one version over time, of different documents, and of versions with the same document."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _REFUSED = "auth.refused-changes-nothing"
 
 @story_rule("digests.same", _PUBLISHED, _STABLE, _CONFLICT, _REFUSED)
 def one_digest(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that responses show the published digest, and the same digest until the content is replaced."""
+    """Judges that responses show the published digest, and the same digest until the document is replaced."""
     shelf = history.once(Shelf, ref)
     for publish in shelf.contents:
         answers = shelf.answers_since(publish)
@@ -32,9 +32,9 @@ def one_digest(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("digests.different", _FOLLOWS)
 def follows_content(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that different contents have different digests.
+    """Judges that different documents have different digests.
 
-    Whether the digest covers name and version is open (facts 7.3).
+    Whether the digest covers name and version is open (ambiguity 7.3).
     """
     publishes = history.overall(_publishes)
     for content in (c for c in history.contents(ref) if c.published_seq in publishes):
@@ -56,7 +56,7 @@ def _publishes(history: History) -> dict[int, Exchange]:
 
 @story_rule("digests.shared", "reuse.same-digest-elsewhere", "reuse.is-flagged")
 def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that a start reuses the golden of another version of the account with the same digest."""
+    """Judges that a start reuses the snapshot of another version of the account with the same digest."""
     starts = (e for e in history.story(ref) if e.operation == "startBuild" and e.status in SUCCESS and e.body)
     for start in (e for e in starts if owned(e, history)):
         content = history.content(ref, start.sent_at)
@@ -108,7 +108,7 @@ def _against_published(
 def _changed_by(
     refused: list[Exchange], publish: Exchange, answer: Exchange, before: Exchange | None
 ) -> Judgement | None:
-    """Returns the judgement that a refused publish changed the content, or None if it did not or is uncertain."""
+    """Returns the judgement that a refused publish changed the document, or None if that is false or uncertain."""
     last = refused[-1]
     if before is None:
         changed = bool(digest_of(publish)) and digest_of(answer) != digest_of(publish)
@@ -133,7 +133,7 @@ def _shows(answer: Exchange, refused: Exchange, publish: Exchange) -> bool:
 
 def _kept(refused: list[Exchange], publish: Exchange, answer: Exchange) -> Iterator[Judgement]:
     for request in refused:
-        # Without force, a publish of other content has no effect anyway.
+        # Without force, a publish of another document has no effect anyway.
         if request.status == 409 or request.note.get("force"):
             yield held(_claim_of(request), publish, request, answer)
 
@@ -159,7 +159,7 @@ def _differ(one: Content, other: Content) -> bool:
 
 
 def _both_stood(one: Exchange, other: Exchange, history: History) -> bool:
-    """Whether both publishes stored their content; without force, the later one may be ignored."""
+    """Whether both publishes stored their documents; without force, the later one may be ignored."""
     if one.ref != other.ref or one.ref is None:
         return True
     before, after = sorted((one, other), key=lambda e: e.seq)

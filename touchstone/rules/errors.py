@@ -37,7 +37,7 @@ _BY_STATE = ("status.build-time-only-when-ready", "status.error-only-when-failed
 _DIGEST = "digest.has-the-documented-form"
 _BUILD = ("startBuild", "getBuild")
 
-# Expected value of each field in a message, by JSON pointer.
+# Description of the expected value of each field, by JSON pointer.
 _EXPECTED = {
     "": "a JSON object",
     "/ref": "ref, a string",
@@ -80,7 +80,7 @@ def template_digest(exchange: Exchange, history: History) -> Iterator[Judgement]
 
 @rule("shape.fields-by-state", *_BY_STATE)
 def fields_by_state(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges that a build object has no result that its state excludes; an empty error is no reason."""
+    """Judges that a build object has no field that its status excludes; an empty ``error`` counts as absent."""
     status = exchange.body.get("status")
     success = exchange.operation in _BUILD and _success(exchange, history)
     if not success or not isinstance(status, str) or status not in STATUSES:
@@ -89,7 +89,7 @@ def fields_by_state(exchange: Exchange, history: History) -> Iterator[Judgement]
         found, claim = exchange.body.get("build_time_ms"), "status.build-time-only-when-ready"
         actual = f"build_time_ms {found!r} with status {status}"
         yield judged(claim, found is None, exchange, expected="no build_time_ms unless ready", actual=actual)
-        # A version that reuses a golden is ready.
+        # A version that reuses a snapshot is ready.
         fits, actual = exchange.body.get("reused") is not True, f"reused true with status {status}"
         yield judged("reuse.only-when-reused", fits, exchange, expected="reused true only when ready", actual=actual)
     if status != "failed":
@@ -202,8 +202,8 @@ def error_shape(exchange: Exchange, history: History) -> Iterator[Judgement]:
     if announces_json(response) and response.body and json_problem(response.body):
         return
     problem = error_problem(response)
-    # An idle cancel has ``status`` (facts 7.15), which has a claim of its own; an invalid document has ``errors``
-    # (facts 7.39).
+    # An idle cancel has ``status`` (ambiguity 7.15), which has a claim of its own; an invalid document has ``errors``
+    # (ambiguity 7.39).
     idle = exchange.operation == "cancelBuild" and exchange.status == 404 and isinstance(body.get("status"), str)
     invalid = exchange.operation == "publishTemplate" and exchange.status == 422 and bool(body.get("errors"))
     if problem and (idle or invalid):
@@ -214,7 +214,7 @@ def error_shape(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @rule("refusals.fields", "error.request-id-is-a-string", "error.has-no-upstream-status")
 def error_fields(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """Judges the fields beside ``error``. Null is no string, and the same as an absent field."""
+    """Judges the fields beside ``error``. Null is no ``request_id``, and counts as an absent ``upstream_status``."""
     body = exchange.body
     if exchange.status < 400 or not exchange.operation or not body:
         return
@@ -227,7 +227,7 @@ def error_fields(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @rule("refusals.key", "error.does-not-repeat-the-key")
 def key_not_repeated(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """Judges that no response contains a key; recorded keys are replaced by markers."""
+    """Judges that no response contains a key; recorded keys are replaced by placeholders."""
     response = exchange.response
     if response is None or exchange.credential == "none":
         return

@@ -14,11 +14,11 @@ from touchstone.facts.exchange import Exchange
 from touchstone.rules.messages import media_type
 from touchstone.rules.rule import render
 
-# Clients ignore unknown fields, and lines may have any length (facts 7.30).
+# Clients ignore unknown fields, and lines may have any length (ambiguity 7.30).
 _NO_FAULTS = frozenset({"unknown-field", "line-too-long", "event-too-long", "more-problems"})
 _TOO_LONG = frozenset({"line-too-long", "event-too-long"})
 
-LAST_PHASES = frozenset({"ready", "cancel", "timeout"})  # a failed build ends on any, with level error (facts 7.28)
+LAST_PHASES = frozenset({"ready", "cancel", "timeout"})  # after a failure, any phase with level error (ambiguity 7.28)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # ANSI colours
 
 
@@ -95,7 +95,7 @@ def moment(value: object) -> datetime | None:
 
 
 def names(text: str, marker: str) -> int:
-    """Counts *marker* in *text* as a whole word."""
+    """Counts the occurrences of *marker* as a whole word in *text*."""
     return len(_alone(marker).findall(_COLOUR.sub(" ", text)))
 
 
@@ -145,7 +145,7 @@ def without_time(frame: dict[str, Any]) -> dict[str, Any]:
 
 
 def line_problem(found: Sequence[str], lines: Sequence[str]) -> str:
-    """Describes missing or misordered lines; empty if *found* equals *lines*. Each found line is one of *lines*."""
+    """Describes missing or misordered lines; empty if *found* equals *lines*. *found* contains no other lines."""
     missing = [number for number, line in enumerate(lines, 1) if line not in found]
     if missing:
         first = render(lines[missing[0] - 1], 80)

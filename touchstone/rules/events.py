@@ -65,7 +65,7 @@ def json_per_frame(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @rule("events.fields", _FIELDS, *_VALUE_CLAIMS.values())
 def frame_fields(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges the fields of frames; none is required (facts 7.31)."""
+    """Judges the fields of frames; none is required (ambiguity 7.31)."""
     log = log_of(exchange)
     if log is None:
         return
@@ -118,7 +118,7 @@ def end_comes_last(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @rule("events.own-lines", "events.own-lines-only")
 def own_lines(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges that a log contains no output of another version's build or of earlier content."""
+    """Judges that a log contains no output of another version's build or of an earlier document."""
     log = log_of(exchange)
     # For a version that this run never had, the claims about missing versions apply.
     if log is None or not log.events or exchange.ref is None or not history.contents(exchange.ref):
@@ -149,15 +149,15 @@ def _at_stake(claim: str, value: dict[str, object]) -> bool:
 
 
 def _strange(exchange: Exchange, history: History, text: str) -> list[Content]:
-    """Contents whose output must not be in this log; versions with one digest share their builds."""
+    """Documents whose output must not be in this log; versions with the same digest share builds."""
     same_name = history.contents(exchange.ref or "")
-    # Two accounts may have this name; with neither's key, the log may be of either.
+    # Two accounts may have a version of this name; with a third key, the log may belong to either account.
     own = [c for c in same_name if c.owner == exchange.credential] or list(same_name)
     keys, digests = {c.key for c in own}, {c.digest for c in own if c.digest}
     markers = {c.marker for c in own}
     others = (c for c in history.all_contents() if c.marker and c.marker not in markers)
     strange = [c for c in others if c.key not in keys and c.digest not in digests]
-    # The log of earlier content may be replayed until the next build, but not mixed with the next build's.
+    # Until the next build, a log may repeat the build of an earlier document. It must not mix the two builds.
     now = own[-1] if own else None
     built = now and (names(text, now.marker) or _is_built(now, exchange, history))
     if now and now.marker and now.sure_at <= exchange.sent_at and built:

@@ -1,8 +1,8 @@
-"""The exchanges of a run in order, and from them the versions with their owners and contents.
+"""The exchanges of a run in order; from them, the versions with their owners and documents.
 
-The sender of a request adds a note (`Call.note`) with facts that are not in its bytes. Note of a publish:
+The sender of a request adds a note (`Call.note`) with facts that its bytes do not contain. Note of a publish:
 
-    content     identity of the meaning of the document; equal for sugar and canonical form
+    content     identity of the meaning of the document; equal for short and canonical form
     outcome     ready | failed | unknown: the end of its build
     sleep_s     minimum duration of its build steps, in seconds
     marker      text that only its build prints
@@ -16,11 +16,11 @@ Note ``limit`` of a request that provokes a limit: *round*, from 1, and *phase*,
     burst      a start of a ready version, repeated until one is refused; with reads at least as long
     other-key  a start of another ready version by its owner, while the first key is refused
     confirm    a start by the first key right after that, to show that it is still refused
-    retry      a start after Retry-After, else 1 s, 2 s, 4 s, ... (api-intro#rate-limits); *gave_up* marks the last one
+    retry      a start after Retry-After, else 1 s, 2 s, 4 s, ... (api-intro#rate-limits); *gave_up*: the last retry
 
 In a round with *builds*, each start is of an unbuilt version. ``cancelled``: all builds except the first are cancelled
 at once, and all are over before other-key and confirm. ``kept``: all builds run until the responses to these. From the
-second round on, one or two starts are served first, then the key rests equally long in each round without other starts.
+second round on, one or two starts are served first. Then the key rests equally long in each round.
 """
 
 from bisect import insort
@@ -52,7 +52,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Content of a published version, as its publisher specified it."""
+    """Document of a version, with the facts from its publisher."""
 
     ref: str
     owner: Credential
@@ -60,11 +60,11 @@ class Content:
     outcome: Outcome
     sleep_s: float
     marker: str
-    published_seq: int  # seq of its publish; 0 for a given template
+    published_seq: int  # seq of its publish; 0 for a configured version
     from_at: float  # when its publish was sent; certain from *sure_at* on
     sure_at: float
     digest: str = ""  # in the response to the publish, or empty
-    until_at: float = float("inf")  # when it was replaced or deleted; infinite for current content
+    until_at: float = float("inf")  # when the document was replaced or deleted; infinite for the current document
 
 
 @dataclass
@@ -82,7 +82,7 @@ class History:
 
     @classmethod
     def knowing(cls, contract: Contract, contents: Iterable[Content]) -> "History":
-        """Creates a history with published *contents* and without the exchanges that published them."""
+        """Creates a history that knows *contents* without the exchanges that published them."""
         history = cls(contract)
         for content in contents:
             history._contents[content.ref].append(content)
@@ -120,17 +120,17 @@ class History:
         return tuple(self._stories.get(ref, ()))
 
     def contents(self, ref: str) -> tuple[Content, ...]:
-        """Successive contents of *ref*; empty for a version that this run neither published nor was given."""
+        """Successive documents of *ref*; empty if the version is neither published by this run nor configured."""
         if ref in self.given:
             return (self.given[ref],)
         return tuple(self._contents.get(ref, ()))
 
     def content(self, ref: str, at: float) -> Content | None:
-        """The certain content of *ref* at *at*, or None."""
+        """The document of *ref* at *at*; None if uncertain."""
         return next((c for c in self.contents(ref) if c.sure_at <= at < c.until_at), None)
 
     def exists(self, ref: str, exchange: Exchange) -> bool | None:
-        """Whether *ref* existed during the whole *exchange*; None if it changed meanwhile or is uncertain."""
+        """Whether *ref* existed during the whole *exchange*; None if that changed meanwhile or is uncertain."""
         if ref.startswith("system/"):
             return None
         story = self.story(ref)
@@ -158,7 +158,7 @@ class History:
         return contents[-1].owner if contents else None
 
     def views(self, ref: str) -> tuple["History", ...]:
-        """One history for each account that has or tried to publish *ref*, with the exchanges that it can see."""
+        """One history for each account that has or tried to publish *ref*, with the exchanges that concern it."""
         tried = (e.credential for e in self.story(ref) if e.operation == "publishTemplate" and "content" in e.note)
         published = (content.owner for content in self.contents(ref))
         owners = dict.fromkeys((*published, *(credential for credential in tried if credential in _ACCOUNTS)))
@@ -176,20 +176,20 @@ class History:
         )
 
     def sharing(self, content: Content) -> Iterator[Content]:
-        """Contents that may share a build with *content*, itself included, with duplicates."""
+        """Documents that may share a build with *content*, itself included, with duplicates."""
         alike = self.overall(_alike)
         found = (*alike[content.digest], *alike["marker", content.marker])
         return (other for other in found if shares_builds(other, content))
 
     def all_contents(self) -> Iterator[Content]:
-        """All published and given contents."""
+        """The documents of all published and configured versions."""
         yield from self.given.values()
         for contents in self._contents.values():
             yield from contents
 
 
 def shares_builds(one: Content, other: Content) -> bool:
-    """Whether two contents may share a build: the same digest, or the same marker if a digest is unknown."""
+    """Whether two documents may share a build: the same digest, or the same marker if a digest is unknown."""
     if one.digest and other.digest:
         return one.digest == other.digest
     return one.published_seq > 0 < other.published_seq and one.marker == other.marker
@@ -205,7 +205,7 @@ def _alike(history: History) -> dict[object, list[Content]]:
 
 
 def _contents(story: list[Exchange]) -> Iterator[Content]:
-    """Contents from the successful publishes and deletes of one version; each ends with the next."""
+    """Documents from the successful publishes and deletes of one version; each document lasts until the next change."""
     current: Content | None = None
     for exchange in story:
         if not 200 <= exchange.status < 300:
@@ -213,7 +213,7 @@ def _contents(story: list[Exchange]) -> Iterator[Content]:
         if exchange.operation == "publishTemplate" and "content" in exchange.note:
             published = _published(exchange)
             same = current and current.key == published.key and current.owner == published.owner
-            # force deletes and publishes again, so that the same content may begin anew
+            # force deletes and publishes again, so that the same document may begin anew
             if same and not exchange.note.get("force"):
                 continue
             if current:
@@ -243,7 +243,7 @@ def _published(exchange: Exchange) -> Content:
 
 
 def _maybe_published(exchange: Exchange) -> bool:
-    """Whether a publish may have stored a version: also after a 409, and a 429 to auto_build (ambiguity 40)."""
+    """Whether a publish may have stored a version: also after a 409, and a 429 to auto_build (ambiguity 7.40)."""
     if exchange.operation != "publishTemplate":
         return False
     half = exchange.status == 429 and bool(exchange.note.get("auto_build"))

@@ -38,7 +38,7 @@ class Judge:
         )
 
     def conclude(self, refs: Iterable[str]) -> list[Judgement]:
-        """Applies the story rules to *refs*; returns new judgements only."""
+        """Applies the version rules (`story_rule`) to *refs*; returns new judgements only."""
         views = [(ref, view) for ref in refs for view in self.history.views(ref)]
         judgements = (judgements_of(rule, ref, view, self.failed) for ref, view in views for rule in self.story_rules)
         return self._new(chain.from_iterable(judgements))
@@ -62,7 +62,7 @@ class Judge:
 
 
 def judgements_of(rule: Rule[Subject], subject: Subject, history: History, failed: dict[str, str]) -> list[Judgement]:
-    """Judgements of one rule; an exception stops only this rule, and *failed* gets its first error by rule id."""
+    """Judgements of one rule; an exception stops only this rule, and *failed* gets the first error of the rule."""
     try:
         return list(rule(subject, history))
     except Exception as error:  # noqa: BLE001 - the other rules must still run

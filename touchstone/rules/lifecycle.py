@@ -1,4 +1,4 @@
-"""Replays the story of a version and judges each response by the possible states of its builds.
+"""Replays the exchanges about a version and judges each response by the possible states of its builds.
 
 If the body of a success is no JSON object, only the status is judged.
 """
@@ -49,7 +49,7 @@ _CLAIMS = {
 
 
 def judge_start(walk: Walk, flight: Flight) -> Iterator[Judgement]:
-    """Judges a start by the owner of an existing version by the states that were possible during it."""
+    """Judges an owner's start of an existing version by the states that were possible during the start."""
     start, before = flight.exchange, flight.window
     if start.response is None or (start.status == 403 and not _was_served(walk, start)):
         return  # The account may be below the Scale plan.
@@ -69,7 +69,7 @@ def judge_start(walk: Walk, flight: Flight) -> Iterator[Judgement]:
 
 
 def apply_start(walk: Walk, flight: Flight, status: object) -> None:
-    """Updates the walk after an accepted start, or publish with auto_build, that only starts overlapped."""
+    """Updates *walk* after an accepted start, or publish with auto_build, that only other starts overlapped."""
     before = flight.window
     after = step(before, Cause.START)
     if status == "ready":
@@ -86,7 +86,7 @@ def apply_start(walk: Walk, flight: Flight, status: object) -> None:
 
 
 def note_build(walk: Walk, flight: Flight, *, surely_begun: bool) -> None:
-    """Records the build that a start began or joined."""
+    """Records in *walk* the build that a start began or joined."""
     # An overlapping start with status 409 shares the build, too.
     refused_beside = any(other.status == 409 for other in _beside(walk, flight.exchange))
     before, overlapped = flight.window, "startBuild" in flight.beside or refused_beside
@@ -174,7 +174,7 @@ def _does_not_wait(walk: Walk, start: Exchange) -> Iterator[Judgement]:
 
 
 def _first_starts(history: History) -> Iterator[tuple[int, bool]]:
-    """First accepted start (*seq*) of each content with a sleep, and whether it took as long as the sleep."""
+    """First accepted start (*seq*) of each document with a sleep, and whether the response took that long."""
     for content in history.all_contents():
         starts = (e for e in history.story(content.ref) if e.operation == "startBuild" and e.status in SUCCESS)
         first = next((e for e in starts if content.sure_at <= e.sent_at < content.until_at), None)
@@ -204,7 +204,7 @@ def _reuse(start: Exchange) -> Iterator[Judgement]:
 
 
 def _joined(walk: Walk, start: Exchange) -> Iterator[Judgement]:
-    """Judges a start during a possible build: it joins that build, or begins one after a cancelled build."""
+    """Judges a start during a possible build: the start joins that build, or begins one after a cancelled build."""
     if (not walk.build and not walk.cancel) or (start.status in SUCCESS and not start.body):
         return
     claim = "start.after-cancel-builds-again" if walk.cancel else "start.while-building-is-harmless"
@@ -215,11 +215,11 @@ def _joined(walk: Walk, start: Exchange) -> Iterator[Judgement]:
     yield judged(claim, fits, start, expected="202 or 200 with status building, or 409")
 
 
-_CONCLUSIVE = frozenset({"getBuild", "getTemplate", "startBuild"})  # these find an existing version in any state
+_CONCLUSIVE = frozenset({"getBuild", "getTemplate", "startBuild"})  # they find an existing version in any state
 
 
 def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iterator[Judgement]:
-    """Judges a cancel by the owner of an existing version; *before* are the possible states during it."""
+    """Judges an owner's cancel of an existing version. *before*: the states that were possible during the cancel."""
     if cancel.response is None or cancel.status in (401, 429) or cancel.status >= 500:
         return
     if before == {State.BUILDING}:
@@ -243,9 +243,9 @@ def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iter
 
 
 def apply_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> None:
-    """Updates the walk after a cancel that no request except cancels overlapped."""
+    """Updates *walk* after a cancel that only other cancels overlapped."""
     if not before & UNDER_WAY and walk.denied and cancel.status == 202:
-        # It contradicts an earlier cancel with status 404; the build may have run until now.
+        # The response contradicts an earlier cancel with status 404; the build may have run until now.
         walk.possible = before | step({State.BUILDING}, Cause.CANCEL)
         walk.doubt()
     elif not before & UNDER_WAY:
@@ -301,7 +301,7 @@ def judge_read(walk: Walk, flight: Flight) -> Iterator[Judgement]:
 
 
 def _is_judged_elsewhere(walk: Walk, read: Exchange, status: str) -> bool:
-    """Whether a wrong status only follows from a fault of a publish, which `publishing.py` judges."""
+    """Whether a wrong status is only the consequence of a wrong publish, which `publishing.py` judges."""
     build = walk.build
     if build and build.start.operation == "publishTemplate" and status == "not_built":
         return walk.last_read is None or walk.last_read.sent_at < build.start.done_at
@@ -456,7 +456,7 @@ def _done(walk: Walk, exchange: Exchange, now: float) -> Iterator[Judgement]:
     acts = exchange in walk.open
     if acts and not lost(exchange):
         walk.open.remove(exchange)
-    # Its own effect is in the window, too; if nothing else took effect, the states without it are known.
+    # The request's own effect is in the window, too. If nothing else took effect, the states before are known.
     flight.window = walk.reach(now) if acts and not flight.beside else flight.window | walk.reach(now)
     if exchange.operation == "getBuild":
         if exchange.status == 200 and walk.owns(exchange) and exchange.request.method == "GET":
@@ -517,7 +517,7 @@ def _exchanged(walk: Walk, flight: Flight, now: float) -> None:
     if exchange.note.get("auto_build"):
         _auto_built(walk, flight, now)
     if flight.beside and walk.content:
-        # An overlapping start built the old or the new content.
+        # An overlapping start built the old or the new document.
         walk.possible, walk.free_at = ANYTHING, NEVER_AT
         walk.doubt()
 
@@ -541,5 +541,5 @@ def _published(walk: Walk, publish: Exchange, now: float) -> None:
     elif walk.content is None or forced:
         walk.begin(contents[-1], now)
     elif walk.content.key != contents[-1].key:
-        # It should have been refused; whether it replaced the content is judged elsewhere.
+        # The publish should have been refused; whether it replaced the document is judged elsewhere.
         walk.leave(now)

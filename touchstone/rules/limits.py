@@ -1,6 +1,6 @@
 """Judges the form of a 429, and the effect of a limit on starts, on other keys and on reads.
 
-The form is judged for each 429. The rest needs rounds of a driver that provokes limits; see `history.py`.
+The form is judged for each 429. The effects need rounds of a driver that provokes limits; see `history.py`.
 """
 
 import re
@@ -41,7 +41,7 @@ class Round:
 
     @property
     def served(self) -> tuple[Exchange, ...]:
-        """The accepted starts of the burst: they reused the golden or began a build."""
+        """The accepted starts of the burst: they reused the snapshot or began a build."""
         status = "building" if self.builds else "ready"
         return tuple(e for e in self.burst if e.status in SUCCESS and e.body.get("status") == status)
 
@@ -143,14 +143,14 @@ def limit_shape(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @story_rule("limits.otherwise", "limit.has-the-error-shape")
 def refused_otherwise(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges a start with another status than 429 between served starts that only a limit can have refused."""
+    """Judges a start that only a limit can have refused, with another status than 429."""
     for served, refused, after in _refused_between(ref, history):
         expected, actual = "429: only a limit can refuse a start between served ones", describe(refused)
         yield broken("limit.has-the-error-shape", served, after, refused, expected=expected, actual=actual)
 
 
 def is_limited_otherwise(start: Exchange, history: History) -> bool:
-    """Whether the status of a start is one that only a limit explains elsewhere in the run."""
+    """Whether another start in the run had the same status, and only a limit explains it."""
     return start.status in history.overall(_statuses_of_limits)
 
 
@@ -247,7 +247,7 @@ def ends_after_back_off(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("limits.per-key", "limit.is-per-key")
 def per_key(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges a start with another key between refused starts; two rounds separate a full host from a shared limit."""
+    """Judges a start with another key between refused starts; two rounds exclude a full host as the reason."""
     claim = "limit.is-per-key"
     others_refused = 0
     for each in rounds(ref, history):
@@ -325,9 +325,9 @@ _IN_VAIN = 2  # consecutive waits without success; one may be due to another use
 
 @rule("room.free", _ROOM_CLAIM)
 def room_is_free(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges a start that is still refused after documented waits, although all builds of the run must be over.
+    """Judges that capacity is free after the documented waits once all builds of the run are over.
 
-    No start with any key was served for the longest time that a build and its cancel may take.
+    All builds are over if no start was accepted for the longest time of a build and its cancel.
     """
     if exchange.operation != "startBuild" or exchange.status != 429:
         return
@@ -349,7 +349,7 @@ _CONCLUSIVE_S = 0.2  # a slow network also explains a shorter wait
 _TIMES_AS_LONG = 3  # a waiting start takes at least so many times as long as other starts
 _FEWEST = 2  # fewer slow responses may be chance
 
-_Beside = tuple[Exchange, Exchange, float]  # a start, the build or log that it can have waited for, and the end of that
+_Beside = tuple[Exchange, Exchange, float]  # a start, what it may have waited for (a build or a log), and the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,7 +405,7 @@ def _builds(history: History) -> dict[int, _Build]:
 
 
 def _beside(history: History) -> tuple[dict[int, _Beside], ...]:
-    """By *seq* of each start: a build of another version, of its own, or a log that it can have waited for."""
+    """By *seq* of each start: the build (of another or the same version) or the log that may have delayed it."""
     starts, builds = history.overall(_accepted_starts), tuple(history.overall(_builds).values())
     logs = [e for e in history.exchanges if follows(e)]
     return (
@@ -422,7 +422,7 @@ def _log_beside(start: Exchange, logs: Iterable[Exchange]) -> _Beside | None:
 
 
 def _build_beside(start: Exchange, builds: Iterable[_Build], *, own: bool) -> _Beside | None:
-    """An earlier build, of the same or another version, that surely ran long enough during *start*."""
+    """An earlier build of the same or another version that surely ran for long enough during *start*."""
     for build in builds:
         other = build.start
         if build.ends_at - start.sent_at < _CONCLUSIVE_S or other.done_at > start.sent_at:

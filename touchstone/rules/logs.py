@@ -1,4 +1,4 @@
-"""Judges the life and content of build logs against the reads of their builds.
+"""Judges the duration and the content of build logs by the status reads of the same builds.
 
 A log is judged only if its build surely ran when the log was opened.
 """
@@ -130,7 +130,7 @@ def stays_open(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("following.closed", _CLOSES, "events.finished-version-closes")
 def closes(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that a log ends soon after its build, and that the log of a version at rest does not stay open."""
+    """Judges that a log ends soon after its build; the log of a version at rest must not stay open."""
     timeline = history.once(Timeline, ref)
     for stream in followers(ref, history):
         if timeline.idle(stream.sent_at, stream.done_at):
@@ -170,7 +170,7 @@ def closes_unread(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("following.joined", "start.while-building-is-harmless")
 def goes_on_when_joined(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that the log of a joined build does not report a cancel without any request for one."""
+    """Judges that the log of a joined build reports no cancel if there was no cancel request."""
     claim, timeline = "start.while-building-is-harmless", history.once(Timeline, ref)
     for following in followings(ref, history):
         stream, begun = following.stream, following.running.start
@@ -285,7 +285,7 @@ def every_line(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _reached_print_step(content: Content, log: Log, end: Exchange) -> bool:
-    """Whether the build surely reached the step that prints: it succeeded, or failed as intended and not by timeout."""
+    """Whether the build surely reached the step that prints: it succeeded, or failed as intended, without time-out."""
     status = end.body["status"]
     failed = status == "failed" and content.outcome == "failed" and phase_of(log.last) not in LAST_PHASES
     return status == "ready" or failed
@@ -293,7 +293,7 @@ def _reached_print_step(content: Content, log: Log, end: Exchange) -> bool:
 
 @story_rule("logged.watchers", "events.watchers-agree")
 def watchers(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that clients of one build get the same frames; a late one may miss the first frames only."""
+    """Judges that clients of one build get the same frames; a late client may miss the first frames only."""
     timeline = history.once(Timeline, ref)
     whole = [(f.stream, f.whole.lines) for f in followings(ref, history) if f.whole and f.whole.lines]
     for (one, first), (other, second) in combinations(whole, 2):
@@ -304,7 +304,7 @@ def watchers(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("logged.build-time", "events.build-time-agrees")
 def build_time(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges the build time in the last line by that in the status, as precisely as the line gives it."""
+    """Judges that the build times in the last line and in the status agree, to the precision of the line."""
     for following, log, end in whole_logs(ref, history):
         if phase_of(log.last) != "ready" or end.body["status"] != "ready":
             continue
@@ -320,13 +320,13 @@ def build_time(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _repeated(timeline: Timeline, history: History) -> Iterator[Judgement]:
-    """Judges the last frame of a log after its build; a server may repeat the log or not (facts 7.25)."""
+    """Judges the last frame of a log after its build; a server may repeat the log or not (ambiguity 7.25)."""
     for stream in followers(timeline.ref, history):
         log, read = whole_log(stream), timeline.rest_before(stream)
         claim = {"ready": _READY, "failed": _FAILED}.get(read.body["status"]) if read else None
         if not log or not read or not claim or not log.lines:
             continue
-        # A cancelled build may have the status failed, and its log ends on the cancel (facts 7.12).
+        # A cancelled build may have the status failed, and its log ends on the cancel (ambiguity 7.12).
         fine = (claim, _CANCELLED) if claim == _FAILED else (claim,)
         if not any(_ends_so(line, each) for line in log.lines for each in fine):
             actual = f"{render_frame(log.last)}, and status {read.body['status']} before"
@@ -351,7 +351,7 @@ def _claim_of_end(timeline: Timeline, following: Following, end: Exchange) -> st
 def _ends_so(last: dict[str, Any], claim: str) -> bool:
     phase = phase_of(last)
     if claim == _FAILED:
-        # A build that timed out ends on the phase timeout and may have the status failed (facts 7.32).
+        # A build that timed out ends on the phase timeout and may have the status failed (ambiguity 7.32).
         return phase == "timeout" or (last.get("level") == "error" and phase not in LAST_PHASES)
     return phase == ("ready" if claim == _READY else "cancel")
 
@@ -362,7 +362,7 @@ def _opened_in_time(following: Following, history: History) -> bool:
 
 
 def _note(content: Content, history: History) -> Mapping[str, Any]:
-    """Returns the note of a content's publish; empty for a given template."""
+    """Returns the note of a document's publish; empty for a configured version."""
     return next((e.note for e in history.story(content.ref) if e.seq == content.published_seq), {})
 
 
@@ -441,7 +441,7 @@ def _since(value: dict[str, Any], stream: Exchange, following: Following | None,
         return float("-inf")
     if following:
         return content.from_at
-    # A unique content was not built before the run, but maybe under another version of it.
+    # A unique document was not built before the run, but maybe under another version of the run.
     return 0.0 if content.marker else float("-inf")
 
 

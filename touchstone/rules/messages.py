@@ -22,7 +22,7 @@ def media_type(response: Response) -> str:
 
 
 def announces_json(response: Response) -> bool:
-    """Whether the media type is JSON."""
+    """Whether the message has a JSON media type."""
     kind = media_type(response)
     return kind == "application/json" or kind.endswith("+json")
 
@@ -43,7 +43,7 @@ def garbled(exchange: Exchange) -> bool:
 
 
 def error_problem(response: Response) -> str:
-    """Why a response is not the documented error body (troubleshooting#errors; facts 7.16); empty if it is."""
+    """Why a response is not the documented error body (troubleshooting#errors; ambiguity 7.16); empty if it is."""
     body: Any = response.json_object()
     if body is None:
         return f"{media_type(response) or 'no media type'} {render(response.body)}"
@@ -65,7 +65,7 @@ NO_SUCH_PATH = frozenset({400, 404, 405, 414, 422, 431})
 
 _LONG_TARGET_CHARS = 2000  # RFC 9110 4.1 asks servers for 8000 octets of a target; proxies may allow less
 _LONG_SEGMENT_CHARS = 255
-_LARGEST_ACCEPTED_BYTES = 529_684  # largest body known to be accepted (facts, part 4); a larger one may be 413
+_LARGEST_ACCEPTED_BYTES = 529_684  # largest body known to be accepted (facts.md, part 4); a larger one may be 413
 
 _ANYWHERE = frozenset({"HEAD", "OPTIONS", "CONNECT"})  # may be handled before the API
 _ELSEWHERE = frozenset({("GET", "/templates")})  # lists versions, outside the contract

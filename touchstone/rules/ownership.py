@@ -1,6 +1,6 @@
 """Judges 404 responses: for missing and deleted versions, for invalid paths, and never for existing versions.
 
-Standing depends on the whole run, including later requests, so only story rules may use it.
+The result of `standing` depends on later requests, too, so only version rules (`story_rule`) may use it.
 """
 
 import contextlib
@@ -36,8 +36,8 @@ from touchstone.rules.publishing import Shelf, document_of
 from touchstone.rules.rule import broken, describe, judged, judged_unless_limited, render, rule, story_rule
 from touchstone.rules.timeline import Timeline
 
-# own, foreign: it existed during the whole request, and the key was the owner's or another account's. deleted: this
-# run deleted it. missing: it never existed. unsure: any of these.
+# own, foreign: the version existed during the whole request, and the key was the owner's or another account's.
+# deleted: this run deleted the version. missing: the version never existed. unsure: any of these.
 Standing = Literal["own", "foreign", "deleted", "missing", "unsure"]
 
 ACCEPTED: frozenset[Credential] = frozenset({"primary", "second", "restricted"})
@@ -46,7 +46,7 @@ _OF_A_RUN = re.compile(r"touchstone-[^-]+-.+")  # touchstone-<run id>-<purpose>;
 
 
 def standing(exchange: Exchange, history: History) -> Standing:
-    """Returns what the requested version was to the account of the request."""
+    """Returns the relation of the requested version to the account: own, foreign, deleted, missing or unsure."""
     return history.once(_standing, exchange)
 
 
@@ -136,7 +136,7 @@ def _written(story: Iterable[Exchange]) -> list[dict[str, Any]]:
     """Documents published under *ref* in the forms that a server may return; empty if one is unknown."""
     publishes = [e for e in story if e.operation == "publishTemplate" and "content" in e.note]
     documents = {e.seq: document for e in publishes if (document := _document(e.request.body))}
-    # A server may return a short form as published or expanded; all forms of a content are one document.
+    # A server may return a short form as published or expanded; all forms count as one document.
     known = {e.note["content"] for e in publishes if "name" not in documents.get(e.seq, {"name": ""})}
     if not all(e.note["content"] in known for e in publishes):
         return []
@@ -210,7 +210,7 @@ _UNKNOWN = ("lookup.unknown-version-is-404", "lookup.unknown-name-is-404", "look
 _DELETED = ("lookup.deleted-version-is-404", "start.refuses-deleted-version")
 _LISTING_NAMESPACE = "global"  # GET /templates/global/… lists versions of a curated template, outside the contract
 
-# Operations that never give the owner of an existing version a 404; a cancel and a log may when idle.
+# Operations that never give the owner of an existing version a 404; a cancel or a log without a build may.
 _FINDING = frozenset({"startBuild", "getBuild", "getTemplate", "deleteTemplate"})
 
 
@@ -317,7 +317,7 @@ def template_read(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("owned.delete", "template.delete-says-deleted")
 def delete_refused(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges a refused delete of an owner; it may conflict with a running build (facts 7.42)."""
+    """Judges a refused delete of an owner; it may conflict with a running build (ambiguity 7.42)."""
     claim, timeline = "template.delete-says-deleted", history.once(Timeline, ref)
     for exchange in _by_owner("deleteTemplate", ref, history):
         if exchange.status >= 300 and exchange.status not in ({404} if timeline.over(exchange) else {404, 409}):
@@ -325,7 +325,7 @@ def delete_refused(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _by_owner(operation: str, ref: str, history: History) -> Iterator[Exchange]:
-    """Requests by the owner of *ref*; *restricted* is left out, as it may see less of its own (facts 7.22)."""
+    """Requests by the owner of *ref*; *restricted* is left out, as it may see less of its own (ambiguity 7.22)."""
     for exchange in answered_about(ref, history, operation):
         judged_elsewhere = exchange.credential == "restricted" or exchange.status == 401
         if not judged_elsewhere and is_usual(exchange, history.contract) and standing(exchange, history) == "own":

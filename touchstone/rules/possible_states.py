@@ -29,10 +29,10 @@ class Build:
 
     start: Exchange  # the last accepted start, or publish with auto_build, that can have begun it
     surely_begun: bool = False  # *start* cannot have joined an earlier build
-    before: str = ""  # the status before it; empty if uncertain
-    after_cancel: bool = False  # an earlier build of the same content was cancelled
-    overlapped: bool = False  # overlapping starts began it
-    joined: Exchange | None = None  # the last start during it
+    before: str = ""  # the status before the build; empty if uncertain
+    after_cancel: bool = False  # an earlier build of the same document was cancelled
+    overlapped: bool = False  # overlapping starts began the build
+    joined: Exchange | None = None  # the last start during the build
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Flight:
     """An open request."""
 
     exchange: Exchange
-    window: frozenset[State]  # states possible at some time since it was sent
+    window: frozenset[State]  # states possible at some time since the request was sent
     beside: set[str]  # operations of overlapping requests that can have taken effect
 
 
@@ -51,7 +51,7 @@ class Walk:
     ref: str
     history: History
     possible: frozenset[State] = ANYTHING
-    content: Content | None = None  # None if there is none, or it is uncertain, or another version shares its builds
+    content: Content | None = None  # None if missing or uncertain, or if another version shares the builds
     build: Build | None = None
     cancel: Exchange | None = None
     cancels: int = 0
@@ -61,13 +61,13 @@ class Walk:
     idle_cancel: Exchange | None = None
     last_read: Exchange | None = None
     free_at: float = NEVER_AT  # last time at which surely no uncancelled build ran
-    lingering: bool = False  # a build of earlier content may still run
+    lingering: bool = False  # a build of an earlier document may still run
     hasty: bool = False  # a build failed before its steps can have run
     deaf: bool = False  # a cancel got 404 during a build, so that a 404 is no evidence any more
-    overtaken: bool = False  # the build may have ended before its cancel, whatever its status was
-    denied: Exchange | None = None  # cancel since the last read with status 404 although a build may have run
-    lost_track: bool = False  # a build began with unknown content: nothing can be judged any more
-    shelf: dict[str, frozenset[State]] = field(default_factory=dict)  # last states of earlier contents, by key
+    overtaken: bool = False  # the build may have ended before its cancel, whatever the status of the cancel
+    denied: Exchange | None = None  # cancel with status 404 since the last read, although a build may have run
+    lost_track: bool = False  # a build began with an unknown document: nothing can be judged any more
+    shelf: dict[str, frozenset[State]] = field(default_factory=dict)  # last states of earlier documents, by key
     refused: list[Exchange] = field(default_factory=list)  # refused requests since the last read
     refused_late: list[Exchange] = field(default_factory=list)  # starts with status 429 before the last read
     open: list[Exchange] = field(default_factory=list)
@@ -82,7 +82,7 @@ class Walk:
         return ((at, order == 1, exchange) for at, order, _, exchange in sorted(moments, key=lambda m: m[:3]))
 
     def reach(self, now: float) -> frozenset[State]:
-        """States possible at *now*, after any progress of the builder and any effects of open requests."""
+        """States possible at *now*, after any progress of the build and any effects of open requests."""
         states = self.possible
         while True:
             more = states | self._by_itself(states, now)
@@ -116,7 +116,7 @@ class Walk:
             self.free_at = now
 
     def leave(self, now: float) -> None:
-        """Discards the facts about builds: the content is replaced, deleted or uncertain."""
+        """Discards the facts about builds: the document is replaced, deleted or uncertain."""
         states = self.reach(now)
         if self.content:
             self.shelf[self.content.key] = self.shelf.get(self.content.key, frozenset()) | states
@@ -129,7 +129,7 @@ class Walk:
         self.refused_late.clear()
 
     def begin(self, content: Content, now: float) -> None:
-        """The version holds *content* from *now* on."""
+        """Records that the version has *content* from *now* on."""
         before, known = self.content, content.key in self.shelf
         if before:
             self.leave(now)
@@ -141,7 +141,7 @@ class Walk:
         left = self.shelf.get(content.key, frozenset())
         if not self.lingering and not left & UNDER_WAY:
             self.possible = left | {State.NOT_BUILT}
-        # Otherwise the running build of a replaced or deleted version has an undefined end (ambiguity 42).
+        # Otherwise the running build of a replaced or deleted version has an undefined end (ambiguity 7.42).
         self.content, self.lingering = content, False
         self.replaced = before is not None and before.key != content.key and not known
 
@@ -160,7 +160,7 @@ class Walk:
         self.cancel, self.free_at, self.replaced = None, NEVER_AT, False
 
     def had_golden(self) -> bool:
-        """Whether the content may have been built when the version held it earlier."""
+        """Whether the version had the same document earlier, and may have built it then."""
         left = self.shelf.get(self.content.key, frozenset()) if self.content else ANYTHING
         return bool(left & (UNDER_WAY | {State.READY}))
 
@@ -181,7 +181,7 @@ class Walk:
         return None
 
     def refusals(self, operations: frozenset[str]) -> dict[str, Exchange]:
-        """Refused requests since the last read that could explain a change, by the claim they would break."""
+        """Refused requests since the last read that could explain a change, by the claim that the change breaks."""
         claims: dict[str, Exchange] = {}
         for exchange in self.refused:
             if exchange.operation not in operations:
@@ -220,5 +220,5 @@ def cancels_of_others(ref: str, since_at: float, until_at: float, cancels: Itera
 
 
 def lost(exchange: Exchange) -> bool:
-    """Whether a request may take effect at an unknown time: it got no response, or a 5xx."""
+    """Whether a request may take effect at an unknown time: no response, or a 5xx."""
     return exchange.response is None or exchange.status >= 500

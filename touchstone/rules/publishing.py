@@ -1,4 +1,4 @@
-"""Judges publishing: the response to each publish, by the content before it, and the effect.
+"""Judges publishing: the response to each publish, by the document before it, and the effect.
 
 Nothing is judged if publishes and deletes overlapped or failed, or several accounts use the name.
 """
@@ -22,7 +22,7 @@ _IDENTICAL, _SPELLING = "publish.republish-identical-is-accepted", "digest.ignor
 
 
 class Shelf:
-    """The publishes and deletes of one version, and the owner's responses that show its content."""
+    """The publishes and deletes of one version, and the owner's responses that show its document."""
 
     def __init__(self, ref: str, history: History) -> None:
         story = sorted(history.story(ref), key=lambda e: (e.sent_at, e.seq))
@@ -33,7 +33,7 @@ class Shelf:
         self._one_owner = len({e.credential for e in self._changes}) <= 1 and ref not in history.given
 
     def standing(self, exchange: Exchange) -> Exchange | None:
-        """The last publish before *exchange* if its content surely lasted until the response, else None."""
+        """The last publish before *exchange* if its document surely lasted until the response, else None."""
         last = self._last_change(exchange)
         return last if last and last.operation == "publishTemplate" and "content" in last.note else None
 
@@ -58,7 +58,7 @@ class Shelf:
         return any(_touches(delete, one) or _touches(delete, other) for delete in deletes)
 
     def answers_since(self, publish: Exchange) -> tuple[Exchange, ...]:
-        """Responses while the content of *publish* surely lasted, in order."""
+        """Responses while the document of *publish* surely lasted, in order."""
         return tuple(answer for answer, stood in self._stood_at_answers if stood is publish)
 
     @functools.cached_property
@@ -66,7 +66,7 @@ class Shelf:
         return [(answer, self.standing(answer)) for answer in self.answers]
 
     def refused_between(self, publish: Exchange, answer: Exchange) -> list[Exchange]:
-        """Refused publishes of other content between a publish and a response, in order."""
+        """Refused publishes of other documents between a publish and a response, in order."""
         between = (e for e in self.publishes if publish.done_at <= e.sent_at < answer.done_at and 400 <= e.status < 500)
         return [e for e in between if e.note.get("content") not in {None, publish.note["content"]}]
 
@@ -104,7 +104,7 @@ def document_of(exchange: Exchange) -> Any:
 
 
 def replaced(shelf: Shelf, before: Exchange, publish: Exchange) -> bool | None:
-    """Whether reads show that *publish* replaced the content of *before*; None if they do not show it."""
+    """Whether reads show that *publish* replaced the document of *before*; None if no read decides that."""
     answers = [answer for answer in shelf.answers_since(publish) if answer.operation != "startBuild"]
     documents = json.dumps([document_of(answer) for answer in answers])
     markers = (publish.note.get("marker"), before.note.get("marker"))
@@ -131,7 +131,7 @@ def _touches(change: Exchange, exchange: Exchange) -> bool:
 
 @story_rule("publishing.new", "publish.answers-201")
 def new_version(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges the first publish of a version, or the first after a delete at rest; 200 is allowed (facts 7.37)."""
+    """Judges the first publish of a version, or the first after a delete at rest; 200 is allowed (ambiguity 7.37)."""
     shelf, timeline = history.once(Shelf, ref), history.once(Timeline, ref)
     for publish in _judged(shelf):
         delete = shelf.deleted_before(publish)
@@ -143,7 +143,7 @@ def new_version(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("publishing.identical", _IDENTICAL, _SPELLING, "digest.is-stable")
 def identical_content(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges the publish of the same content again, in the same form or another."""
+    """Judges a repeated publish of the same document, in the same form or another."""
     shelf, timeline = history.once(Shelf, ref), history.once(Timeline, ref)
     for publish in _judged(shelf):
         before = shelf.replaces(publish)
@@ -168,7 +168,7 @@ def identical_content(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("publishing.other", "publish.other-content-is-409", "publish.force-replaces")
 def other_content(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges the publish of other content, with and without force."""
+    """Judges the publish of another document, with and without force."""
     shelf, timeline = history.once(Shelf, ref), history.once(Timeline, ref)
     for publish in _judged(shelf):
         before = shelf.replaces(publish)
@@ -188,7 +188,7 @@ def other_content(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("publishing.at-once", _IDENTICAL)
 def simultaneous_copies(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that overlapping publishes of one content do not conflict."""
+    """Judges that overlapping publishes of the same document do not conflict."""
     publishes = history.once(Shelf, ref).publishes
     contents = {publish.note.get("content") for publish in publishes}
     if len(contents) != 1 or None in contents:
@@ -203,7 +203,7 @@ def simultaneous_copies(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("publishing.together", "publish.other-content-is-409")
 def simultaneous_contents(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that one of two overlapping publishes of different contents without force is refused."""
+    """Judges that one of two overlapping publishes of different documents without force is refused."""
     shelf = history.once(Shelf, ref)
     for one, other in _accepted_at_once(publish for publish in _judged(shelf) if not publish.note.get("force")):
         refused = 409 in {one.status, other.status}
@@ -239,7 +239,7 @@ def _judged(shelf: Shelf) -> Iterator[Exchange]:
 
 
 def _accepted_at_once(publishes: Iterable[Exchange]) -> Iterator[tuple[Exchange, Exchange]]:
-    """Overlapping pairs of publishes: one is accepted, the other one too or a conflict."""
+    """Overlapping pairs of publishes: one is accepted; the other is accepted or gets a 409."""
     for one, other in combinations(publishes, 2):
         together = one.overlaps(other)
         accepted = any(e.status in SUCCESS for e in (one, other))
@@ -248,13 +248,13 @@ def _accepted_at_once(publishes: Iterable[Exchange]) -> Iterator[tuple[Exchange,
 
 
 def _forced_while_building(publish: Exchange, timeline: Timeline) -> bool:
-    """Whether a conflict with force may be about a running build, which is undocumented (facts 7.42)."""
+    """Whether a conflict with force may be about a running build, which is undocumented (ambiguity 7.42)."""
     conflict = publish.status == 409 and bool(publish.note.get("force"))
     return conflict and not timeline.idle(publish.sent_at, publish.done_at)
 
 
 def _held(shelf: Shelf, publish: Exchange) -> Iterator[Exchange]:
-    """Possible contents after *publish*; without force, or by later reads, it may be ignored."""
+    """Publishes whose document may be current after *publish*, which a server may have ignored."""
     yield publish
     before = shelf.replaces(publish)
     if before is None or before.note["content"] == publish.note["content"]:
@@ -264,7 +264,7 @@ def _held(shelf: Shelf, publish: Exchange) -> Iterator[Exchange]:
 
 
 def _republished(history: History) -> set[bool]:
-    """Whether each publish of identical content in the same form was a conflict."""
+    """For repeated publishes of the same document in the same form: whether each got a 409."""
     answers = set()
     for ref in {e.ref for e in history.exchanges if e.operation == "publishTemplate" and e.ref}:
         shelf = history.once(Shelf, ref)
@@ -280,7 +280,7 @@ def _written(publish: Exchange) -> tuple[object, object]:
 
 
 def _is_inconclusive(digest: str, publish: Exchange, history: History) -> bool:
-    """Whether other contents have this digest, so that the server cannot distinguish them."""
+    """Whether other documents have this digest, so that the server cannot distinguish them."""
     markers = (c.marker for c in history.all_contents() if digest and c.digest == digest and c.ref != publish.ref)
     return any(marker and marker != publish.note.get("marker") for marker in markers)
 
@@ -302,7 +302,7 @@ def _builds(publish: Exchange, timeline: Timeline) -> Iterator[Judgement]:
         return
     if not isinstance(answer, str):
         return  # judged by publish.body-is-documented
-    # The text for a build refused by a limit is undocumented (facts 7.40, 7.41).
+    # The text for a build refused by a limit is undocumented (ambiguities 7.40 and 7.41).
     if answer not in {"building", "ready"}:
         yield unclear(_STARTS, publish, why=f"auto_build {render(answer)} reports no build")
         return

@@ -1,7 +1,7 @@
-"""Defines rules: pure functions from exchanges to judgements, with the claims they may judge.
+"""Defines rules: functions without I/O from exchanges to judgements, with the claims they may judge.
 
-An exchange rule judges one new exchange; a story rule judges all exchanges about one version. A rule judges only
-certain facts: a missing response or a 429 is no evidence about anything else.
+An exchange rule judges one new exchange; a version rule (`story_rule`) judges all exchanges about one version. A rule
+judges only certain facts: a missing response or a 429 is no evidence about anything else.
 """
 
 import json
@@ -19,7 +19,7 @@ Judge = Callable[[Subject, History], Iterator[Judgement]]
 
 @dataclass(frozen=True, slots=True)
 class Rule(Generic[Subject]):
-    """A judge with its id and claims; a judgement on another claim is a programming error."""
+    """A judging function with its id and claims; a judgement on another claim is a programming error."""
 
     id: str
     claims: frozenset[str]
@@ -40,7 +40,7 @@ def rule(rule_id: str, *claims: str) -> Callable[[Judge[Exchange]], Rule[Exchang
 
 
 def story_rule(rule_id: str, *claims: str) -> Callable[[Judge[str]], Rule[str]]:
-    """Decorator for a story rule, whose judge gets the ref of a version."""
+    """Decorator for a version rule; its function gets the ref of a version."""
     return lambda judge: Rule(rule_id, frozenset(claims), judge, "story")
 
 
@@ -61,19 +61,19 @@ def unclear(claim: str, *evidence: Exchange, why: str) -> Judgement:
 
 
 def judged(claim: str, holds: bool, *evidence: Exchange, expected: str, actual: str | None = None) -> Judgement:
-    """Held if *holds*, else broken."""
+    """Judgement: held with *holds*, else broken."""
     return held(claim, *evidence) if holds else broken(claim, *evidence, expected=expected, actual=actual)
 
 
 def judged_unless_limited(claim: str, holds: bool, exchange: Exchange, expected: str) -> Judgement:
-    """Held if *holds*, unclear after a 429, else broken."""
+    """Judgement: held with *holds*, unclear after a 429, else broken."""
     if exchange.status == 429:
         return unclear(claim, exchange, why="a limit refused the request")
     return judged(claim, holds, exchange, expected=expected)
 
 
 def render(value: object, limit: int = 120) -> str:
-    """Renders an object or a list as JSON, other values as repr, cut to *limit* characters."""
+    """Renders an object or a list as JSON, other values as repr, truncated to a length of *limit*."""
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 

@@ -1,7 +1,7 @@
 """Derives when a build of one version surely ran, and when surely none ran.
 
-A build surely ran between two times if a later read shows it and no other build can have begun meanwhile. None ran if a
-read showed the last build over. `possible_states.py` judges which responses are possible.
+A build surely ran between two times if a later read shows the build and no other can have begun meanwhile. No build
+ran if a read showed the last one over. `possible_states.py` judges which responses are possible.
 """
 
 from bisect import bisect_left
@@ -40,7 +40,7 @@ def may_have_acted(exchange: Exchange) -> bool:
     if exchange.request.method in {"HEAD", "OPTIONS"}:
         return False
     if exchange.operation == "publishTemplate" and exchange.status == 429 and exchange.note.get("auto_build"):
-        return True  # only its build may have been refused (facts 7.40)
+        return True  # maybe only the build was refused (ambiguity 7.40)
     return exchange.response is None or exchange.status >= 500 or exchange.status in SUCCESS
 
 
@@ -69,9 +69,9 @@ def reports_building(exchange: Exchange) -> bool:
 class Running:
     """Evidence that a build surely ran."""
 
-    start: Exchange  # the first request that can have begun it
-    starts: tuple[Exchange, ...]  # all requests that can have begun or joined it
-    last_read: Exchange  # a later read that shows it
+    start: Exchange  # the first request that can have begun the build
+    starts: tuple[Exchange, ...]  # all requests that can have begun or joined the build
+    last_read: Exchange  # a later read that shows the build
     content: Content
 
 
@@ -99,7 +99,7 @@ class Timeline:
         self._alone = len({content.owner for content in contents}) == 1 and not shared
 
     def content(self, since_at: float, until_at: float) -> Content | None:
-        """The content of the version if it surely lasted all the time and shares no builds, else None."""
+        """The document of the version if it surely lasted all the time and shares no builds, else None."""
         if not self._alone or self._doubtful_at < until_at:
             return None
         content = self._history.content(self.ref, since_at)
@@ -183,6 +183,6 @@ def first_ends(rests: Iterable[Exchange]) -> tuple[list[float], list[float]]:
 
 
 def _is_doubtful(change: Exchange, changes: list[Exchange]) -> bool:
-    """Whether a change may have stored unknown content or deleted the version."""
+    """Whether a change may have stored an unknown document or deleted the version."""
     unknown = change.operation == "publishTemplate" and "content" not in change.note
     return unknown or any(e.overlaps(change) for e in changes if e is not change) or change.status not in SUCCESS

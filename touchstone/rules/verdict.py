@@ -1,7 +1,7 @@
-"""Computes the verdict on each claim and on the run from the run log; pure.
+"""Computes the verdict on each claim and on the run from the run log, without I/O.
 
 A finding breaks a claim; otherwise one held judgement upholds it. Exit code 0 needs a complete run that upheld a claim
-and broke no ``must`` claim outside the baseline. A claim in the baseline that holds again is exit code 1.
+and broke no ``must`` claim outside the baseline. A claim in the baseline that holds again gives exit code 1.
 """
 
 from collections import Counter, defaultdict
@@ -40,7 +40,7 @@ class ClaimVerdict:
     verdict: Verdict
     reason: str  # why there is no clear verdict; empty for broken and upheld
     checks: tuple[CheckCount, ...]  # checks that judged the claim, by name
-    findings: tuple[str, ...]  # ids of its findings, in order
+    findings: tuple[str, ...]  # ids of the findings of the claim, in order
     known: bool = False  # in the baseline
 
     @property
@@ -136,11 +136,10 @@ def _judge_run(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[int, str]
         return 3, "the run was cut short: the run log has no footer"
     if footer.interrupted:
         return 130, footer.reason or "interrupted"
-    level = "claim" if log.header.strict else "must claim"
     broken = _with_verdict([claim for claim in claims if not claim.known], "broken", strict=log.header.strict)
     again = _again(log, claims)
     if broken:
-        reason = f"{plural(len(broken), level)} broken{_besides(claims)}"
+        reason = f"{plural(len(broken), _level(log, claims))} broken{_known(claims, 'more')}"
         return 1, f"{reason}; {again}" if again else reason
     if footer.exit_code > 1:
         return footer.exit_code, footer.reason or "the run did not finish"
@@ -163,11 +162,11 @@ def _judge_completeness(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[
         return 3, f"the run log lost {plural(log.torn_lines, 'line')}: a process was killed while writing"
     if not any(claim.verdict in ("upheld", "broken") for claim in claims):
         return 3, f"no claim was upheld ({_tail(claims)})"
-    return 0, f"no {'' if log.header.strict else 'must '}claim broken{_besides(claims)} ({_tail(claims)})"
+    return 0, f"no {_level(log, claims)} broken{_known(claims)} ({_tail(claims)})"
 
 
 def _again(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> str:
-    """Names the claims in the baseline that hold again, and what to do; empty if there is none for sure."""
+    """Names the claims in the baseline that hold again, and what to do; empty if no claim certainly does."""
     names = [claim.claim.id for claim in claims if claim.holds_again]
     # A lost line may have been a finding.
     if not names or log.torn_lines or unexplained(log):
@@ -176,9 +175,14 @@ def _again(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> str:
     return f"{_first(names, 10)} {verb} again: remove {lines} from the baseline"
 
 
-def _besides(claims: tuple[ClaimVerdict, ...]) -> str:
+def _level(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> str:
+    """Noun for the claims that count, such as ``new must claim``."""
+    return f"{'new ' if _known(claims) else ''}{'' if log.header.strict else 'must '}claim"
+
+
+def _known(claims: tuple[ClaimVerdict, ...], more: str = "") -> str:
     known = sum(claim.known and claim.verdict == "broken" for claim in claims)
-    return f" besides {known} in the baseline" if known else ""
+    return f"; {known} {more}{' ' if more else ''}{'is' if known == 1 else 'are'} known (baseline)" if known else ""
 
 
 def unexplained(log: RunLog) -> tuple[Case, ...]:

@@ -30,7 +30,7 @@ class _Decoder:
         self._zlib = None if name == "deflate" else zlib.decompressobj(_GZIP_BITS)
 
     def decompress(self, data: bytes, most: int) -> bytes:
-        """Decompresses *data*, with further gzip members (RFC 1952 2.2); returns at most about *most* bytes."""
+        """Decompresses *data*, with further gzip members (RFC 1952 2.2); *most*: approximate maximum of the output."""
         if self._zlib is None or not self._begun:
             data = self._begun = self._begun + data
         if self._zlib is None:
@@ -50,7 +50,7 @@ class _Decoder:
         return plain
 
     def end(self) -> None:
-        """Ends the input; Refused if it is incomplete."""
+        """Ends the input; raises Refused if it is incomplete."""
         if self._begun and not (self._zlib and self._zlib.eof):
             raise Refused(f"DecodingError: the {self._name} body ends too early")
 
@@ -59,7 +59,7 @@ class Intake:
     """One body and its limits.
 
     Attributes:
-        problem: Why the body is incomplete or beyond a limit; empty otherwise.
+        problem: Why the body is incomplete or exceeds a limit; empty for a valid body.
         size: Bytes received so far, decompressed.
     """
 
@@ -76,7 +76,7 @@ class Intake:
         self._decoders: list[_Decoder] | None = None
 
     def take(self, data: bytes) -> bytes:
-        """Decompresses a piece; Refused if it is invalid or exceeds a limit, with the reason in *problem*."""
+        """Decompresses a piece; sets *problem* and raises Refused if the piece is invalid or exceeds a limit."""
         try:
             return self._taken(data)
         except Refused as refused:
@@ -84,7 +84,7 @@ class Intake:
             raise
 
     def end(self) -> None:
-        """Ends the body; if it is incomplete, *problem* says so."""
+        """Ends the body; sets *problem* if the body is incomplete."""
         try:
             for decoder in self._decoders or ():
                 decoder.end()

@@ -33,7 +33,7 @@ class Bounds:
         max_head_bytes: Bytes of a head, including interim responses before it; Node allows 16 KiB.
         max_headers: Lines of a head; Apache and Python's own client allow 100.
         max_body_bytes: Bytes of a body that is not a stream, compressed and decompressed.
-        max_stream_bytes: The same for a stream.
+        max_stream_bytes: Bytes of a stream, compressed and decompressed.
         max_json_depth: Nesting depth of JSON.
         max_json_values: Values in one JSON body, counted by commas and opening brackets.
         max_total_bytes: Bytes of all heads and bodies of a run, without the first 4 KiB of each.
@@ -53,7 +53,7 @@ class Bounds:
         return f"{name} = {getattr(self, name)}"
 
     def cut(self, body: bytes) -> "Cut | None":
-        """Finds the place at which JSON exceeds a limit; None without one, or if the body is not JSON."""
+        """Finds the place at which JSON exceeds a limit; None if no limit is exceeded or the body is not JSON."""
         if not self._may_be_beyond(body) or body.lstrip()[:1] not in _OPENING:
             return None
         depth = values = 0
@@ -67,7 +67,7 @@ class Bounds:
         return None
 
     def cut_stream(self, stream: bytes) -> "Cut | None":
-        """The same for the JSON in each data line of an event stream."""
+        """Finds the place at which JSON in a data line of an event stream exceeds a limit; None if none does."""
         at = 0
         for line in stream.splitlines(keepends=True) if self._may_be_beyond(stream) else ():
             cut = self.cut(line[5:]) if line.startswith(b"data:") else None

@@ -15,7 +15,7 @@ from touchstone.target.redact import Secrets
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Keys of the accounts that a run may use, or None. Unused keys are redacted as well."""
+    """Keys of the accounts that a run may use; None for a missing key. Unused keys are redacted as well."""
 
     primary: str = field(repr=False)
     second: str | None = field(default=None, repr=False)
@@ -23,7 +23,7 @@ class Keys:
     unused: tuple[str, ...] = field(default=(), repr=False)
 
     def headers(self, credential: Credential) -> dict[str, str]:
-        """Authorization header for *credential*, or no header; LookupError if the key is missing."""
+        """Authorization header for *credential*, or no header; raises LookupError if the key is missing."""
         if credential in ("none", "query"):
             return {}
         scheme = {"malformed": "Basic", "lowercase-scheme": "bearer"}.get(credential)
@@ -102,7 +102,7 @@ class MessageBuilder:
         self._contract = contract
 
     def prepare(self, call: Call) -> OutgoingRequest:
-        """Prepared request of a *call*; LookupError if its key is missing."""
+        """Request with keys for *call*; raises LookupError if the key is missing."""
         known = self._contract.operations.get(call.operation)
         method = call.method or (known.method if known else "GET")
         path = call.path or (fill(known.path, call.ref) if known else "")
@@ -139,7 +139,7 @@ class MessageBuilder:
         is_cut: bool = False,
         most_bytes: int | None = None,
     ) -> Response:
-        """Redacted response; with *is_cut*, *body* may end within a secret, and *most_bytes* of it are kept."""
+        """Redacted response; keeps *most_bytes* of *body*. *is_cut*: whether *body* may end within a secret."""
         body = self.secrets.data(body, is_cut=is_cut)[:most_bytes]
         kept = tuple(Chunk(c.at_s, self.secrets.data(c.data)) for c in chunks)
         if kept and b"".join(chunk.data for chunk in kept) != body:

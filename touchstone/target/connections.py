@@ -35,7 +35,7 @@ def in_background(future: "Future[_T]", work: Callable[[], _T]) -> None:
 
 
 class Deadline(threading.local):
-    """Deadline of the request in the current thread; *stopped* returns whether the run was stopped."""
+    """Deadline of the request in the current thread; *stopped*: returns whether the run was stopped."""
 
     _at = _leave_at = _FOREVER
     _until: threading.Event | None = None
@@ -61,7 +61,7 @@ class Deadline(threading.local):
         self._at, self._until = time.monotonic() + seconds, until
 
     def bounded(self, timeout_s: float | None) -> float | None:
-        """Time-out that ends no later than the deadline; ReadTimeout if that has passed or *until* is set."""
+        """Time-out until the deadline at most; raises ReadTimeout if the deadline has passed or *until* is set."""
         if self._until and self._until.is_set():
             raise httpcore.ReadTimeout("the rest is not needed")
         left_s = self._at - time.monotonic()
@@ -107,7 +107,7 @@ class Deadline(threading.local):
                 self._check_stopped()
 
     def connected(self, connect: Callable[[], httpcore.NetworkStream]) -> httpcore.NetworkStream:
-        """Opens a connection with *connect*; PoolTimeout if the run was stopped meanwhile."""
+        """Opens a connection with *connect*; raises PoolTimeout if the run was stopped meanwhile."""
         if self._stopped is None:
             return connect()
         # connect() cannot be interrupted, so it runs in another thread.
@@ -172,7 +172,7 @@ class _BoundedStream(httpcore.NetworkStream):
         return self._plain.get_extra_info(info)
 
 
-# Idle connections are not reused after this time. Servers close theirs after 5 s (Node, uvicorn) or later, and a
+# Idle connections are not reused after this time. Servers close them after 5 s (Node, uvicorn) or later. A
 # request on a connection that is being closed would seem to have no response.
 LONGEST_IDLE_S = 3.0
 SURPLUS_BYTES = "touchstone.surplus_bytes"  # extension of a response: number of bytes after its end

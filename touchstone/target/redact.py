@@ -1,7 +1,7 @@
-"""Redaction: replaces the secrets of a run by markers in everything that crossed the wire.
+"""Redaction: replaces the secrets of a run by placeholders in everything that crossed the wire.
 
-It finds a secret as plain text, in hexadecimal, and in base64 at each of its three offsets. Case does not matter. Long
-parts count, too. A second search ignores percent, JSON and HTML escapes. The time is linear in the number of bytes.
+The search finds a secret as plain text, in hexadecimal, and in base64 at each of its three offsets. Case is ignored.
+Long parts count, too. A second search ignores percent, JSON and HTML escapes. The time is linear in the size.
 """
 
 import base64
@@ -35,7 +35,7 @@ _ESCAPE = re.compile(
     rb"|&(?:amp;){0,3}(?:#(?:\d{1,9}|[xX][0-9A-Fa-f]{1,8});?|[A-Za-z]\w{1,30};)"
     rb"|[\r\n]+[ \t]*"
 )
-# Beginning of an escape in JSON; a marker after it would make the document invalid.
+# Beginning of an escape in JSON; a placeholder after it would make the document invalid.
 _TORN_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*(\\(?:u[0-9A-Fa-f]{0,3}|x[0-9A-Fa-f]?)?)\Z")
 _END_OF_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]?=*")
 
@@ -66,12 +66,12 @@ class Secrets:
         return f"Secrets({', '.join(self._names)})"
 
     def text(self, text: str) -> str:
-        """Replaces each secret in a text by its marker."""
+        """Replaces each secret in a text by its placeholder."""
         # surrogatepass: a lone surrogate is legal in JSON and must survive.
         return self.data(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
     def data(self, data: bytes, *, is_cut: bool = False) -> bytes:
-        """Replaces each secret in bytes by its marker; with *is_cut*, also the beginning of one at the end."""
+        """Replaces each secret in bytes by its placeholder; with *is_cut*, also the beginning of one at the end."""
         if self._search is None:
             return data
         if is_cut and (edge := self._edge(data)):
@@ -178,7 +178,7 @@ class Secrets:
         return None
 
     def _marked(self, data: bytes, spans: Iterable[Span]) -> bytes:
-        """Replaces each group of overlapping spans by the marker of the longest one."""
+        """Replaces each group of overlapping spans by the placeholder of the longest one."""
         pieces: list[bytes] = []
         done = longest = 0
         for start, end, value in sorted(spans, key=lambda span: span[0]):
@@ -192,7 +192,7 @@ class Secrets:
 
 
 def marker(name: str) -> str:
-    """Marker that replaces the secret *name*."""
+    """Placeholder that replaces the secret *name*."""
     return f"<key:{name}>"
 
 
@@ -265,7 +265,7 @@ def _untorn(data: bytes, start: int) -> int:
 
 
 def _is_marked_only(value: str) -> bool:
-    # A few characters beside a marker belong to a deliberately altered key; more may be another secret.
+    # A few characters beside a placeholder belong to a deliberately altered key; more may be another secret.
     rest = _MARKER.sub("", value).strip().lower()
     if rest in _SCHEMES:
         return True

@@ -1,4 +1,4 @@
-"""Error responses: the exception that carries one, and the request ids in their bodies."""
+"""Error responses: an exception with a response, and the request ids in response bodies."""
 
 import random
 import uuid
@@ -18,7 +18,7 @@ class Refusal(Exception):
 
 
 def missing_key() -> Refusal:
-    """The 401 without an Authorization header."""
+    """The 401 for a missing Authorization header."""
     text = "Missing API key. Send it as Authorization: Bearer <key>."
     return Refusal(401, text, {"WWW-Authenticate": "Bearer"})
 

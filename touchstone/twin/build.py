@@ -52,7 +52,7 @@ class Stream:
         self._wake()
 
     def _wake(self) -> None:
-        # Each change has its own event: a slow subscriber cannot consume another's.
+        # Each change has its own event, so that a slow subscriber cannot consume the event of another one.
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
@@ -91,7 +91,7 @@ DAY_S = 86_400.0
 class Step:
     """One command of ``build.run``."""
 
-    line: str = ""  # what it prints
+    line: str = ""  # output of the step
     pause_s: float = 0.0
     exit_status: int = 0  # anything but 0 fails the build
 
@@ -157,7 +157,7 @@ class Build:
         self.plan: Plan = read_plan(version.template)
         self.settings = settings
         self.stream = Stream()
-        self.outcome: Outcome = ""  # empty while it runs or is being cancelled
+        self.outcome: Outcome = ""  # empty while the build runs or is being cancelled
         self.cancelling = False
         self.error = ""
         self.build_time_ms = 0
@@ -169,17 +169,17 @@ class Build:
 
     @property
     def in_flight(self) -> bool:
-        """Whether it runs and was not cancelled."""
+        """Whether the build runs and was not cancelled."""
         return not self.outcome and not self.cancelling
 
     @property
     def left_s(self) -> float:
-        """Expected seconds until its end."""
+        """Expected seconds until the end of the build."""
         whole_s = self.settings.build_s + self.plan.pause_s
         return max(0.0, self._started_at + min(whole_s, self.settings.build_timeout_s or whole_s) - time.monotonic())
 
     def launch(self) -> None:
-        """Starts the run; returns at once."""
+        """Starts the build; returns at once."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def cancel(self) -> None:
@@ -238,7 +238,7 @@ class Build:
         return ""
 
     async def spend(self, seconds: float) -> None:
-        """Waits; the delay of one wait shortens the next, so a build takes the time of its parts."""
+        """Waits. A late end of one wait shortens the next, so that a build takes as long as its parts."""
         self._due_at += seconds
         if seconds:
             await asyncio.sleep(max(0.0, self._due_at + TIMER_GRAIN_S - time.monotonic()))

@@ -32,7 +32,7 @@ class Version:
 
     @property
     def curated(self) -> bool:
-        """Whether it belongs to all accounts."""
+        """Whether the version belongs to all accounts."""
         return self.owner == EVERYONE
 
 

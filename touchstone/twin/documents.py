@@ -44,7 +44,7 @@ def read_body(body: bytes, content_type: str = "") -> Any:
     """Parses a body as JSON; if the content type is not JSON, also as YAML.
 
     Raises:
-        Refusal: 400 if it is empty, neither JSON nor YAML, deeper than MAX_DEPTH, or larger than MAX_NODES values.
+        Refusal: 400 for a body that is empty, neither JSON nor YAML, deeper than MAX_DEPTH, or above MAX_NODES values.
     """
     media = content_type.partition(";")[0].strip().lower()
     try:
@@ -313,7 +313,7 @@ def read_document(body: bytes, content_type: str = "") -> Document:
     """Parses a publish body: the document itself, or an envelope with namespace, name, version and the document.
 
     Raises:
-        Refusal: 400 if it is empty or cannot be parsed, 422 with all problems if the document is invalid.
+        Refusal: 400 if the body is empty or cannot be parsed, 422 with all problems if the document is invalid.
     """
     data = read_body(body, content_type)
     if not isinstance(data, dict):
@@ -344,7 +344,7 @@ def invalid(found: list[Problem]) -> Refusal:
 
 
 def digest(content: dict[str, Any], scope: Literal["document", "content"] = "document") -> str:
-    """SHA-256 of the canonical document in hexadecimal; *scope* ``content`` leaves name and version out."""
+    """SHA-256 of the canonical document in hexadecimal; with *scope* ``content``, without name and version."""
     if scope == "content":
         rest = {key: value for key, value in content["template"].items() if key not in ("name", "version")}
         content = {**content, "template": rest}

@@ -28,7 +28,7 @@ Body = dict[str, Any]
 class Slot:
     """The builds of one digest of one account."""
 
-    last: Build | None = None  # started last, running or ended
+    last: Build | None = None  # the build that started last, running or ended
     golden: Build | None = None  # the successful build that starts reuse
 
 
@@ -94,7 +94,7 @@ class Engine:
         return self.catalog.get(account.key, ref) or self.catalog.get(EVERYONE, ref)
 
     def require(self, account: Account, ref: Ref) -> Version:
-        """Like `find`, but raises a 404 without a version."""
+        """Like `find`, but raises a 404 for a missing version."""
         version = self.find(account, ref)
         if version is None:
             raise answers.no_such_version()
@@ -131,7 +131,7 @@ class Engine:
         return {"deleted": True}
 
     def release(self, version: Version) -> None:
-        """Ends the build that only a replaced or deleted version needed; a golden stays with its digest."""
+        """Ends a build that only a replaced or deleted version needed; a finished snapshot stays with its digest."""
         slot = self.slots.get((version.owner, version.digest))
         if slot is None or self.catalog.holds(version.owner, version.digest):
             return
@@ -158,7 +158,7 @@ class Engine:
         return delay_s
 
     def start(self, account: Account, version: Version) -> Body:
-        """Starts a build, joins the running one, or reuses the golden; a 403 or a 429 changes nothing."""
+        """Starts a build, joins the running one, or reuses the snapshot; a 403 or a 429 changes nothing."""
         self.require_own(version)
         slot = self.slot_of(version)
         golden = self.reusable(slot)
@@ -183,7 +183,7 @@ class Engine:
         return slot.last if slot is not None else None
 
     def reusable(self, slot: Slot) -> Build | None:
-        """The golden that a start reuses, or None."""
+        """The successful build whose snapshot (golden) a start reuses, or None."""
         return slot.golden
 
     def joinable(self, slot: Slot) -> bool:
@@ -234,7 +234,7 @@ class Engine:
         return self.build_class(version, self.settings, lambda build: self.ended(slot, build))
 
     def ended(self, slot: Slot, build: Build) -> None:
-        """Removes an ended build; a successful one becomes the golden."""
+        """Removes an ended build; a successful build becomes the reusable one (golden)."""
         self.running.discard(build)
         if build.outcome == "ready":
             slot.golden = build
@@ -244,7 +244,7 @@ class Engine:
         return {"ref": str(version.ref), "digest": version.digest, "status": "building"}
 
     def reused_body(self, version: Version, golden: Build) -> Body:
-        """The response body of a start that reuses a golden."""
+        """The response body of a start that reuses a snapshot."""
         return {
             "ref": str(version.ref),
             "digest": version.digest,
@@ -275,7 +275,7 @@ class Engine:
         return body
 
     def cancel(self, version: Version) -> bool:
-        """Cancels the running build; returns whether there was one, also if it is already being cancelled."""
+        """Cancels the running build; returns whether a build ran or was already being cancelled."""
         self.require_own(version)
         last = self.last_of(version)
         if last is None or last.outcome:

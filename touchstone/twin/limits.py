@@ -28,10 +28,10 @@ class Limiter:
         return 0.0
 
     def take(self, now_at: float, delay_s: float = 0.0) -> None:
-        """Counts one accepted start; *delay_s* is the total delay of its response from all tiers."""
+        """Counts one accepted start; *delay_s* is the total delay of its response from all limiters."""
 
     def refuse(self, now_at: float) -> None:
-        """Handles a start that this tier or another one rejected. Most limiters ignore it."""
+        """Handles a start that this or another limiter in the row rejected. Most limiters ignore such starts."""
 
     def ended(self, now_at: float) -> None:
         """Handles the end of a build. Most limiters ignore it."""
@@ -195,7 +195,7 @@ class DecayingCounter(Limiter):
 
 
 class TokenBucket(Limiter):
-    """A bucket of *burst* tokens that gains *limit* in *window_s* seconds; its state is the time when it is full."""
+    """A bucket of *burst* tokens, with *limit* new tokens per *window_s* seconds. State: the time when it is full."""
 
     def __init__(
         self,
@@ -203,7 +203,7 @@ class TokenBucket(Limiter):
         window_s: float,
         burst: int | None = None,
         starts: str = "",  # ``empty``: the bucket is empty at its first start
-        tick_s: float | None = None,  # tokens are added only at multiples of it
+        tick_s: float | None = None,  # tokens are added only at multiples of this time
         early: float = 0.0,  # share of a token that a start may lack
     ) -> None:
         size = limit if burst is None else burst
@@ -288,7 +288,7 @@ class BuildCap(Limiter):
 
 @dataclass(eq=False)
 class Tiers(Limiter):
-    """Several limiters in a row. A start counts only if all accept it; each handles every rejected start."""
+    """Several limiters (tiers) in a row. A start counts only if all accept it; each handles every rejected start."""
 
     tiers: Sequence[Limiter]
 
@@ -373,11 +373,11 @@ class RateLimit:
     window_s: float  # above 0; 0 without a window
     family: str = "fixed-window"
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)  # arguments other than the defaults
-    also: "RateLimit | None" = None  # the other tier
+    also: "RateLimit | None" = None  # the second limiter of the row
 
     @property
     def tiers(self) -> tuple["RateLimit", ...]:
-        """The tiers in the order of the text, each as a limit of its own."""
+        """The limiters of the row (tiers) in the order of the text, each as a limit of its own."""
         alone = replace(self, also=None)
         return (alone,) if self.also is None else (alone, *self.also.tiers)
 
@@ -406,13 +406,13 @@ def limiter_for(rate: RateLimit | None) -> Limiter:
 
 
 def limiter_of(tiers: Sequence[RateLimit]) -> Limiter:
-    """Returns a new limiter for one account; without tiers it accepts all starts."""
+    """Returns a new limiter for one account; without *tiers*, it accepts all starts."""
     limiters = [FAMILIES[tier.family].limiter(tier.limit, tier.window_s, **tier.options) for tier in tiers]
     return Tiers(limiters) if len(limiters) > 1 else limiters[0] if limiters else Limiter()
 
 
 def parted(rate: RateLimit | None) -> tuple[list[RateLimit], int | None]:
-    """Splits a limit into the tiers that count starts and the cap on running builds; None without a cap."""
+    """Splits a limit into the limiters that count starts and the cap on running builds; None without a cap."""
     tiers = rate.tiers if rate is not None else ()
     caps = [tier.limit for tier in tiers if tier.family == "builds"]
     return [tier for tier in tiers if tier.family != "builds"], min(caps, default=None)
@@ -503,5 +503,5 @@ def _text(tier: RateLimit) -> str:
 def _shortest(value: float | str) -> str:
     if isinstance(value, str):
         return value
-    text = format(Decimal(repr(value)), "f")  # no exponent: its sign would separate two tiers
+    text = format(Decimal(repr(value)), "f")  # no exponent: its sign would separate two limiters
     return text.rstrip("0").rstrip(".") if "." in text else text

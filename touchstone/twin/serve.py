@@ -53,13 +53,13 @@ class Twin:
         wrap: Callable[[Asgi], Asgi] = unwrapped,
     ) -> None:
         self.settings = settings or TwinSettings()
-        self.url = ""  # without a final slash; empty while stopped
+        self.url = ""  # without a final slash; empty while the twin is stopped
         self._engine_class, self._app_class, self._wrap = engine, app, wrap
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
-        """Starts the server and returns when it answers; raises a UsageError for an unusable host or port."""
+        """Starts the server and returns once it responds; raises a UsageError for an unusable host or port."""
         if self._server is not None:
             return self
         listener = _listener(self.settings)
@@ -93,11 +93,11 @@ class Behaviour:
     """A named behaviour of the twin."""
 
     name: str  # lowercase words joined by hyphens; derived names also have dots
-    says: str  # its difference, one sentence
+    says: str  # difference from the default twin, one sentence
     engine: type[Engine] = Engine
     app: type[App] = App
     wrap: Callable[[Asgi], Asgi] = unwrapped
-    pace: Mapping[str, Any] = field(default_factory=dict)  # fields of TwinSettings that it needs
+    pace: Mapping[str, Any] = field(default_factory=dict)  # fields of TwinSettings that the behaviour needs
     target: Mapping[str, Any] = field(default_factory=dict)  # settings in touchstone.toml that a check needs
 
     def twin(self, settings: TwinSettings) -> Twin:

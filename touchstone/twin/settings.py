@@ -34,14 +34,14 @@ class TwinSettings:
     port: int = 0  # 0: any free port
     base_path: str = "/api"
     accounts: tuple[Account, ...] = DEFAULT_ACCOUNTS  # their keys differ
-    build_s: float = 0.2  # of a build, besides its ``sleep`` steps
-    settle_s: float = 0.05  # a cancelled build still reads ``building`` for this time
-    rate: RateLimit | None = None  # of starts per account
+    build_s: float = 0.2  # duration of a build besides its ``sleep`` steps
+    settle_s: float = 0.05  # a cancelled build has the status ``building`` for this time
+    rate: RateLimit | None = None  # rate limit of starts per account
     charges: Literal["starts", "builds"] = "starts"  # the rate counts all starts, or only new builds
-    capacity: int | None = None  # running builds of all accounts together
+    capacity: int | None = None  # maximum of running builds of all accounts together
     latency_s: float = 0.0  # delay of every response
     retry_after: Literal["seconds", "date", "none"] = "seconds"  # form of the Retry-After header
-    build_timeout_s: float | None = None  # a longer build fails
+    build_timeout_s: float | None = None  # maximum duration; a longer build fails
     digest_scope: Literal["document", "content"] = "document"  # ``content`` excludes name and version
     seed: int | None = None  # makes request ids repeatable
 

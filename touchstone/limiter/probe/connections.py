@@ -30,7 +30,7 @@ _FAILED = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolEr
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Prepared request: its headers hold the key, *request* holds no secret."""
+    """Prepared request: the headers contain the key, *request* contains no secret."""
 
     outgoing: OutgoingRequest
     url: httpcore.URL = field(repr=False)
@@ -40,7 +40,7 @@ class Prepared:
 
 @dataclass(slots=True)
 class Reply:
-    """One response, or the error that cut it off; times are run seconds, and the status is 0 without a head."""
+    """One response, or the error that cut it off; times are run seconds; without a head, the status is 0."""
 
     sent_at: float = 0.0
     head_at: float = 0.0
@@ -52,24 +52,24 @@ class Reply:
 
     @property
     def whole_status(self) -> int:
-        """The status; 0 without a complete response."""
+        """Status code; 0 without a complete response."""
         return 0 if self.error else self.status
 
     @property
     def build_status(self) -> object:
-        """Status of the build in the body; None without one."""
+        """Status of the build in the body; None if the body has none."""
         with contextlib.suppress(ValueError, RecursionError, AttributeError):
             return json.loads(self.body).get("status")
         return None
 
     @property
     def retry_after_s(self) -> float | None:
-        """Seconds of its Retry-After; None without one."""
+        """Seconds in Retry-After; None without this header."""
         return retry_after_s(Response(self.status, self.headers))
 
 
 class Link:
-    """Client for limited requests with the first key; sends each in the calling thread, and is thread-safe."""
+    """Thread-safe client for requests that count against the limit, with the first key; sends in the calling thread."""
 
     def __init__(self, url: str, target: TargetSettings, contract: Contract, now: Callable[[], float]) -> None:
         base = urlsplit(url)
@@ -82,13 +82,13 @@ class Link:
         self.now, self.timeout_s, self.bounds = now, target.request_timeout_s, target.bounds
         self._closed = threading.Event()
         self._deadline = Deadline(self._closed.is_set)
-        self._threads = ThreadPoolExecutor(1024)  # one for each concurrent request
+        self._threads = ThreadPoolExecutor(1024)  # one thread for each concurrent request
         self.spawn = self._threads.submit
-        self._free: list[tuple[float, httpcore.HTTP11Connection]] = []  # with the time of its last use
+        self._free: list[tuple[float, httpcore.HTTP11Connection]] = []  # each with the time of its last use
         self.prepared = functools.lru_cache(4096)(self._prepared)
 
     def open(self, count: int) -> None:
-        """Opens connections until *count* are free; a failed one is opened again when it is needed."""
+        """Opens connections until *count* are free; if opening fails, `send` tries again."""
         fresh = [each for each in (self._taken() for _ in range(count)) if each]
         opening = [self.spawn(self._connected) for _ in range(count - len(fresh))]
         wait(opening)
@@ -114,11 +114,11 @@ class Link:
         return httpcore.HTTP11Connection(origin, stream)
 
     def send(self, prepared: Prepared, timeout_s: float = 0.0, sent: threading.Event | None = None) -> Reply:
-        """Sends a request and waits for the response; a read on a connection that was just closed is sent again.
+        """Sends a request and waits for the response; repeats a read if the server had just closed the connection.
 
         Args:
             timeout_s: Time-out of this request, instead of that of the target.
-            sent: Set as soon as the request is sent, or cannot be.
+            sent: Event that is set as soon as the request is sent, or sending fails.
         """
         sent = sent or threading.Event()
         extensions = {

@@ -35,10 +35,10 @@ CASE = "probe"
 
 @dataclass(frozen=True, slots=True)
 class ProbeHandover(Handover):
-    """Task of the child process; the run log already holds the events of an interrupted probe.
+    """Task of the child process; the run log already contains the events of an interrupted probe.
 
     Attributes:
-        refs: Versions to start, none of them built; for another operation, the version to read.
+        refs: Unbuilt versions to start; for a probe of reads, the version to read.
         origin: Monotonic clock of the machine at run second 0.
         until_at: Run second at which sending ends.
     """
@@ -98,7 +98,7 @@ class ProbeRun:
     def run(self) -> None:
         """Sends stimuli until the probe ends; always writes the result."""
         self._attempt(self._go)
-        if self.bounds.why:  # the end of the knee search is no reason for the end of the probe
+        if self.bounds.why:  # the end of the knee search must not become the reason for the end of the probe
             self._probe.stop(self.bounds.why)
         if self._story.probing.knee and not self.is_lost:
             self._attempt(self._seek)
@@ -128,7 +128,7 @@ class ProbeRun:
             if self._pool:
                 self._pool.settle()
             began_at = self.now()
-            # The stimulus begins once it is computed, which takes about as long as last time.
+            # A stimulus begins once it is computed, which takes about as long as for the last one.
             stimulus = self._probe.propose(began_at + min(1.25 * computes_s, 10.0))
             computes_s = self.now() - began_at
             if stimulus is None:
@@ -198,7 +198,7 @@ class ProbeRun:
         self._log.write(StimulusEnd(number, round(at, 6), dict(families), *counts))
 
     def _record(self, answered: Answered, prepared: Prepared, reply: Reply) -> None:
-        """Records a response; its exchange follows after the stimulus."""
+        """Records a response; the exchange is written after the end of the stimulus."""
         self._log.write(answered)
         self._pending.append((prepared, reply, answered.seq))
 
@@ -217,7 +217,7 @@ def _story(handover: ProbeHandover) -> ProbeStory:
 
 def main(create_probe: Callable[[Terms], Probe] = Probe) -> int:
     """Runs the probe of the handover; returns the exit code, 2 if nothing could be sent."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a separate thread waits for it
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a separate thread waits for the signal
     sys.setswitchinterval(0.0005)  # seconds: a thread wakes up for its response while another one computes
     hold_lifeline(os.environ)
     try:

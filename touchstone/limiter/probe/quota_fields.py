@@ -1,4 +1,4 @@
-"""Quota of a client, parsed from the header fields of a response in all common dialects; pure."""
+"""Quota of a client, parsed from the header fields of a response in all common dialects; no I/O."""
 
 import math
 import re
@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
 def quota(headers: Sequence[tuple[str, str]]) -> Quota:
     """Parses ``limit``, ``remaining`` and ``window_s`` of a rate limit, ``cap`` and ``cap_remaining`` of concurrency.
 
-    Missing ones are left out. If a response uses several dialects, the newest one counts.
+    Missing values are left out. If a response uses several dialects, the newest dialect counts.
 
     Args:
         headers: Names in any case, and values.
@@ -41,7 +41,7 @@ def quota(headers: Sequence[tuple[str, str]]) -> Quota:
 def _structured(fields: Mapping[str, str]) -> Quota:
     """Draft 8 and later: ``"default";r=5;t=3``, and the policy of the same name with its unit.
 
-    Of several quotas of one unit, the one with the least left counts; if equal, one with a window.
+    Of several quotas with one unit, the quota with the least left counts; if equal, a quota with a window.
     """
     items: dict[str, dict[str, str]] = {}
     for name, parameters in [*_items(fields.get("ratelimit-policy", "")), *_items(fields.get("ratelimit", ""))]:
@@ -66,7 +66,7 @@ def _apart(fields: Mapping[str, str], prefix: str) -> Quota:
 
 
 def _policy(value: str) -> Quota:
-    """``10;w=60``, as before draft 8; of several policies, the first one with a window."""
+    """Policy such as ``10;w=60``, as before draft 8; of several policies, the first one with a window."""
     for item, parameters in _items(value):
         if not _is_quoted(item) and _NUMBER.fullmatch(parameters.get("w", "")):
             return _numbers({"limit": item, "window_s": parameters["w"]})

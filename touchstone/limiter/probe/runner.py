@@ -40,7 +40,7 @@ BUILD_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How to launch one probe; *past* is the run log of an interrupted one."""
+    """Settings of one probe; *past* is the run log of the interrupted probe that it continues."""
 
     operation: str
     terms: Terms
@@ -50,7 +50,7 @@ class Launch:
 
 
 def needs(settings: Settings, terms: Terms) -> tuple[Need, ...]:
-    """Versions that a probe needs: with long builds if it may publish, else those of the target."""
+    """Versions that a probe needs: new ones with long builds, or without publishing those in the settings."""
     target = settings.target
     has = len(set(target.templates.buildable)) if target.publish == "never" else None
     if not terms.starts:
@@ -118,7 +118,7 @@ class _Probe(StagedJob):
         handover = ProbeHandover(
             settings=self.settings,
             run_log=str(self.run_log.absolute()),
-            # A read of a missing version works too: it is answered with 404, unless it is refused.
+            # A read of a missing version works too: the response is a 404, unless a limiter refuses the read.
             refs=tuple(dict.fromkeys(built.refs("own"))) or (REF,),
             origin=stage.clock.origin,
             until_at=until_at,
@@ -141,12 +141,12 @@ class _Probe(StagedJob):
                 writer.write(Remark(odd))
             if not footer.exit_code and (reason := unsure(log.probe) or no_knee(log.probe)):
                 footer = dataclasses.replace(footer, exit_code=3, reason=reason)
-            if footer.exit_code and log.findings:  # they replace the reason of the run's end
+            if footer.exit_code and log.findings:  # the findings replace the reason of the run's end
                 writer.write(Remark(footer.reason))
         return footer
 
     def _begin(self, stage: SettingUp) -> float:
-        """Writes the task and the events of an earlier session; returns the run second at which time is up."""
+        """Writes the task and the events of an earlier session; returns the run second at which the budget ends."""
         terms, past, origin_utc = self._launch.terms, self._launch.past, round(time.time() - stage.clock.now(), 6)
         plain = dataclasses.asdict(terms)
         probing = Probing(self._launch.operation, terms.seed, plain, origin_utc, knee=self._launch.knee)
@@ -172,7 +172,7 @@ def probe_command() -> list[str]:
 
 
 def unsure(story: ProbeStory | None) -> str:
-    """Why the limiter is not certain, and what to do; empty if it is."""
+    """Why the limiter is uncertain, and what to do; empty if the limiter is certain."""
     if story is None or story.identified is None:
         return "the probe ended without a result"
     identity = story.identified.identity
@@ -189,7 +189,7 @@ def unsure(story: ProbeStory | None) -> str:
 
 
 def no_knee(story: ProbeStory | None) -> str:
-    """Why the requested knee is unknown, and what to do; empty if it is known or not requested."""
+    """Why the requested knee is unknown, and what to do; empty if the knee is known or not requested."""
     if story is None or story.probing.knee is None:
         return ""
     if story.knee is None:
@@ -198,7 +198,7 @@ def no_knee(story: ProbeStory | None) -> str:
 
 
 def _spent(story: ProbeStory, identity: Identity) -> str:
-    """The budget that is spent, and the option that raises it."""
+    """The budget that is used up, and the option to raise the budget."""
     most = story.probing.terms
     builds = max([sum(each.may_have_begun for each in story.answers), *(end.builds for end in story.ended)])
     if identity.cost.requests >= most["most_requests"]:
@@ -211,7 +211,7 @@ def _spent(story: ProbeStory, identity: Identity) -> str:
 
 
 def _odd(story: ProbeStory | None) -> str:
-    """Sentence about responses that are no evidence about a limiter; empty without any."""
+    """Sentence about responses that are no evidence about a limiter; empty without such responses."""
     answers = [answered for answered in story.answers if not answered.is_evidence] if story else []
     if story is None or not answers:
         return ""
@@ -221,7 +221,7 @@ def _odd(story: ProbeStory | None) -> str:
 
 
 def _judge_exchanges(log: RunLog, settings: Settings, writer: RunLogWriter) -> None:
-    """Judges the exchanges, except limited requests whose responses are no evidence about a limiter."""
+    """Judges the exchanges, except requests against the limit whose responses are no evidence about a limiter."""
     bounds = Bounds(settings.target.build_timeout_s, settings.target.cancel_timeout_s)
     history = History(Contract.load(), bounds, given=given_contents(settings))
     judge = Judge(history, ledger_of_claims.load(), INLINE_RULES, (), settings.target.key_sources)

@@ -1,4 +1,4 @@
-"""Sends the stimuli of a probe: within its budget, each request not before it is due, on an open connection."""
+"""Sends the stimuli of a probe within its budget. Each request is sent when due or later, on an open connection."""
 
 import threading
 import time
@@ -36,9 +36,9 @@ class Bounds:
     """Budget of a probe in requests, builds and seconds; thread-safe.
 
     Attributes:
-        ended: Set at the end of sending.
+        ended: Event that is set when sending ends.
         failure: Sentence on why the target cannot be judged.
-        requests: Limited requests of this session and earlier ones.
+        requests: Requests that count against the limit, in this session and earlier ones.
         spent_builds: Builds that began or may have begun.
     """
 
@@ -53,7 +53,7 @@ class Bounds:
         self._others = 0
 
     def end(self, why: Why, failure: str = "") -> None:
-        """Ends sending; the first reason counts."""
+        """Stops sending; later calls do not change the reason."""
         with self._lock:
             if not self.ended.is_set():
                 self.why, self.failure = why, failure
@@ -104,7 +104,7 @@ class Pool:
     """Versions that a probe starts; each is started again only after its last build was cancelled and has ended.
 
     A start that joins a running build is no evidence about a limiter. A version whose build still runs *settle_s* after
-    its cancel is given up.
+    its cancel is not started again.
     """
 
     def __init__(self, refs: Iterable[str], link: Link, settle_s: float) -> None:
@@ -125,7 +125,7 @@ class Pool:
         self._free.extendleft(reversed(refs))
 
     def started(self, ref: str, *, holds: bool) -> None:
-        """Leaves the new build of *ref* in flight if *holds*, else cancels it."""
+        """With *holds*, leaves the new build of *ref* in flight; otherwise cancels the build."""
         if holds:
             self._held.append(ref)
         else:
@@ -142,7 +142,7 @@ class Pool:
         wait(self._leaving.copy(), within_s)
 
     def close(self) -> None:
-        """Cancels all builds in flight; leaves builds that take longer to the clean-up."""
+        """Cancels all builds in flight; builds that do not end in time are left to the clean-up."""
         while self._held:
             self._spawn(self._held.popleft())
         self.settle(3.0)
@@ -178,7 +178,7 @@ class Pool:
 
 
 class Sender:
-    """Sends stimuli: starts of the versions in *pool*, or reads of *ref* without a pool."""
+    """Sends stimuli: starts of the versions in *pool*, or, without a pool, reads of *ref*."""
 
     def __init__(
         self, operation: str, link: Link, pool: Pool | None, ref: str, bounds: Bounds, keep: Record, seqs: Iterator[int]
@@ -243,10 +243,10 @@ class Sender:
         if count and not refs and not bounds.ended.is_set():
             bounds.end("interrupted", "no version is left to start: cancelled builds do not end")
         if refs and bounds.wait_until(at - _AHEAD_S):
-            beside = 8 if pool and link.now() < at else 0  # for cancels
+            beside = 8 if pool and link.now() < at else 0  # connections for cancels
             link.open(len(refs) + beside)
             for ref in refs:
-                link.prepared(self._operation, ref)  # prepared now, so that it is ready when it is due
+                link.prepared(self._operation, ref)  # prepared now, so that sending does not wait for it
             if bounds.wait_until(at) and bounds.room(at) > 0:
                 return refs
         if pool:
@@ -278,12 +278,12 @@ class Sender:
 
 
 def _is_let_through(operation: str, status: int) -> bool:
-    """Whether a start is accepted or a read is answered; a 401 or 403 says nothing about a limiter."""
+    """Whether a start is accepted or a read is answered; a 401 or 403 is no evidence about a limiter."""
     return 200 <= status < 300 or (operation != STARTS and 300 <= status < 500 and status not in {401, 403, 429})
 
 
 class OpenLoop:
-    """Open-loop trial: sends reads when they are due; *distinct* keeps one of all equal responses, to be judged."""
+    """Open-loop trial: sends reads at their due times; *distinct* contains one of all equal responses, to be judged."""
 
     def __init__(self, trial: Trial, slo_s: float, link: Link, prepared: Prepared) -> None:
         self.distinct: dict[str, Reply] = {}
@@ -295,7 +295,7 @@ class OpenLoop:
         self._lock = threading.Lock()
 
     def run(self, bounds: Bounds, until_at: float) -> Outcome:
-        """Sends its reads until the result of the trial is decided."""
+        """Sends the reads of the trial until the result is decided."""
         link, due_s = self._link, due_times(self._trial)
         link.open(min(int(self._trial.rate_per_s * self._slo_s) + 8, 256))  # busy connections, and spare ones
         began_at = link.now() + 0.1

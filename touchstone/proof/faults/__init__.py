@@ -1,6 +1,6 @@
-"""Named faults: bugs of the twin that each break exactly one promise.
+"""Named faults: bugs of the twin that each break one claim. A golden is the finished snapshot of a build.
 
-Each fault is an engine, an application or a wrapper with one bug, and lists the claims that must be found broken.
+Each fault is an engine, application or wrapper with one bug, and lists the claims that must be found broken.
 Faults are deterministic: rare events are counted, and delays are much longer than the timeout that detects them.
 """
 
@@ -19,7 +19,7 @@ _MODULES = sorted(path for path in Path(__file__).parent.glob("*.py") if path.st
 
 
 def found(name: str) -> Fault | None:
-    """Returns the fault with this name, or None; imports only the module that defines it."""
+    """Returns the fault with this name, or None; imports only the module that defines the fault."""
     if re.fullmatch(r"[a-z0-9-]+", name):
         alone = name.removesuffix("-of-builds")
         its = re.compile(

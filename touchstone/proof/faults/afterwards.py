@@ -1,7 +1,7 @@
 """Faults that earlier checks missed: publishing, refs, accounts, and sequences of operations.
 
-Their authors did not know the checks. The faults led to cases with random sequences of operations, with complete
-documents in every format, and with invalid documents for existing versions.
+Their authors did not know the checks. The faults led to new cases: random sequences of operations, complete
+documents in every format, and invalid documents for existing versions.
 """
 
 import hashlib
@@ -78,7 +78,7 @@ class DeletedContentStillConflicts(Engine):
     also="digest.* publish.* template.read-shows-the-published reuse.* status.*",
 )
 class ForcingBackIsSkipped(Engine):
-    """A forced publish of content that the ref had before is acknowledged, but changes nothing."""
+    """A forced publish of earlier content of the ref is acknowledged, but changes nothing."""
 
     held = own(dict[Place, dict[str, Version]])
 
@@ -148,7 +148,7 @@ def republishing_ends_the_build(engine: Engine, account: Account, document: Docu
     "auth.refused-changes-nothing",
 )
 class BuildEndWritesTheVersionsBack(Engine):
-    """A successful build undoes all publishes and deletes of the account since the start of the build."""
+    """A successful build undoes all publishes and deletes of the account since its start."""
 
     copies = own(dict[Build, list[Version]])
 
@@ -263,7 +263,7 @@ class ForcedContentBuildsTheOldSteps(Engine):
 
 @breaks("security", "access.publish-needs-scale", also="publish.auto-build-starts", over=App.publish)
 async def auto_build_looks_at_the_plan_later(app: App, request: Request, account: Account) -> Response:
-    """An account below the Scale plan can publish if it sets auto_build; only the build is refused."""
+    """An account below the Scale plan can publish with auto_build; only the build is refused."""
     if app.engine.may_build(account) or not automatic(request):
         return await App.publish(app, request, account)
     version = app.engine.publish(account, await document_of(request), force=forced(request))
@@ -291,7 +291,7 @@ class AutoBuildTakesTheReplacedContent(App):
         return super().auto_build(account, self.before or version)
 
 
-# If the 404 is believed, the build that goes on looks like a failure that did not last.
+# For a client that trusts the 404, the running build looks like a failure that did not last.
 @breaks(
     "stateful",
     "cancel.in-flight-is-202",
@@ -300,7 +300,7 @@ class AutoBuildTakesTheReplacedContent(App):
     profile="standard",
 )
 class RetryCannotBeCancelled(Engine):
-    """A cancel works only for the first build of a version; for a later running build it is answered with 404."""
+    """Only the first build of a version can be cancelled; a cancel of a later one is answered with 404."""
 
     first = own(dict[int, tuple[Slot, Build]])
 
@@ -350,7 +350,7 @@ async def events_take_the_verbs_of_the_build(app: App, request: Request) -> Resp
 
 @breaks("semantic", "status.build-time-is-stable", also="status.build-time-is-ms reuse.same-digest-elsewhere")
 class BuildTimeStaysWithTheBuiltVersion(Engine):
-    """A ready version whose golden was built for another version shows a build time of 0."""
+    """A ready version with the finished snapshot (golden) of another version shows a build time of 0."""
 
     def status_body(self, version: Version) -> Body:
         body, last = super().status_body(version), self.last_of(version)
@@ -379,7 +379,7 @@ def join_tells_the_first_ref(engine: Engine, account: Account, version: Version)
     "status.build-time-is-stable",
 )
 class AutomaticGoldenIsNotReused(App):
-    """A start does not reuse a golden that auto_build created, but builds again."""
+    """A start does not reuse the finished snapshot (golden) of an auto_build, but builds again."""
 
     automatic = own(set[Build | None])
 
@@ -409,7 +409,7 @@ class AutomaticGoldenIsNotReused(App):
     over=Engine.release,
 )
 def golden_dies_with_its_first_version(engine: Engine, version: Version) -> None:
-    """Deleting or replacing the version that a golden was built for makes other versions with the digest not_built."""
+    """After a delete or replacement of the version that was built, other versions with its digest become not_built."""
     slot = engine.slots.get((version.owner, version.digest))
     if slot is not None and slot.golden is not None and slot.golden.version.ref == version.ref:
         slot.golden = slot.last = None
@@ -423,7 +423,7 @@ def golden_dies_with_its_first_version(engine: Engine, version: Version) -> None
     profile="standard",
 )
 class VersionIsCancelledOnce(Engine):
-    """A version can be cancelled once; a cancel of a later build is accepted but leaves it running."""
+    """A version can be cancelled once; a cancel of a later build is accepted, but that build keeps running."""
 
     cancelled = own(set[Place])
 

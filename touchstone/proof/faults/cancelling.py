@@ -24,7 +24,7 @@ class Obliging(App):
     """Base class: a cancel without a running build gets a wrong response.
 
     Attributes:
-        states: States of the version in which this happens; ``settled`` means after a cancel.
+        states: States of the version with the wrong response; ``settled`` is the state after a cancel.
         idle: Status and body of the wrong response.
     """
 
@@ -47,7 +47,7 @@ class Deaf(Build):
 
 
 class Unsettled(Build):
-    """A build that stops working when it is cancelled, but never ends."""
+    """A build that stops working after a cancel, but never ends."""
 
     def cancel(self) -> None:
         self.cancelling = True
@@ -67,9 +67,9 @@ fault("cancel-deletes-nothing-found", "stateful", "cancel.in-flight-is-202",
       App, target=HASTY, cancel_build=lambda self, version: (self.engine.cancel(version), answer_json(404, IDLE))[1])
 fault("cancel-does-nothing", "stateful", "cancel.does-not-end-ready",
       "A cancel with an accepted response leaves the build running.",
-      # The build may fail by itself after the cancel; then its log ends on an error.
+      # The build may fail by itself after the cancel; the log then ends with an error.
       Engine, build_class=Deaf, also="cancel.settles cancel.settled-is-idle events.cancelled-ends-on-cancel")
-fault("cancel-never-settles", "timing", "cancel.settles", "A cancelled build reads building forever.",
+fault("cancel-never-settles", "timing", "cancel.settles", "A cancelled build has the status building forever.",
       Engine, build_class=Unsettled, target=HASTIER)
 fault("start-joins-the-dying", "concurrency", "cancel.next-build-completes",
       "A start before a cancel has settled joins the cancelled build.", Engine, target=HASTY,
@@ -172,7 +172,7 @@ async def cancel_deletes(app: App, request: Request, account: Account, resource:
     over=Engine.ended,
 )
 def cancel_marks_ready(engine: Engine, slot: Slot, build: Build) -> None:
-    """A cancelled build settles as ready, with an incomplete golden."""
+    """A cancelled build ends ready, with an incomplete snapshot (golden)."""
     Engine.ended(engine, slot, build)
     if build.outcome == "cancelled" and build.cancelling:
         build.build_time_ms, slot.golden = 100, build
@@ -180,7 +180,7 @@ def cancel_marks_ready(engine: Engine, slot: Slot, build: Build) -> None:
 
 @breaks("stateful", "cancel.settles", also="cancel.settled-is-idle", over=Engine.status_body)
 def cancelled_build_resumes(engine: Engine, version: Version) -> Body:
-    """After a cancel, a version reads not_built once and then builds again without a start."""
+    """After a cancel, a version has the status not_built for one read, and then builds again without a start."""
     body, slot = Engine.status_body(engine, version), engine.slot_of(version)
     if slot.last is not None and slot.last.outcome == "cancelled" and body["status"] == "not_built":
         slot.last = engine.launch(version)
@@ -189,7 +189,7 @@ def cancelled_build_resumes(engine: Engine, version: Version) -> Body:
 
 @breaks("schema", "status.is-one-of-four", over=Engine.status_body)
 def cancelling_is_a_status(engine: Engine, version: Version) -> Body:
-    """A build reads ``cancelling`` until its cancel has settled."""
+    """A build has the status ``cancelling`` until its cancel has settled."""
     body, last = Engine.status_body(engine, version), engine.last_of(version)
     dying = last is not None and last.cancelling and not last.outcome
     return body | CANCELLING if dying else body
@@ -199,7 +199,7 @@ class CancelHits(Engine):
     """Base class: a cancel has a side effect."""
 
     def hit(self, version: Version, cancelled: bool) -> None:
-        """Has the side effect; *cancelled* tells whether a build was cancelled."""
+        """Causes the side effect; *cancelled*: whether a build was cancelled."""
         raise NotImplementedError
 
     def cancel(self, version: Version) -> bool:
@@ -208,7 +208,7 @@ class CancelHits(Engine):
         return cancelled
 
 
-# If no read came between the end of the build and the cancel, the build itself may have vanished.
+# Without a read between the end of the build and the cancel, the build itself may have vanished.
 @breaks(
     "stateful",
     "cancel.keeps-finished-golden",
@@ -216,7 +216,7 @@ class CancelHits(Engine):
     over=CancelHits.hit,
 )
 def cancel_drops_the_golden(engine: CancelHits, version: Version, cancelled: bool) -> None:
-    """A cancel of a ready version is answered with idle, but deletes its golden."""
+    """A cancel of a ready version is answered with idle, but deletes the finished snapshot (golden)."""
     slot = engine.slots.get((version.owner, version.digest))
     if slot is not None and slot.golden is not None:
         del engine.slots[version.owner, version.digest]
@@ -286,7 +286,7 @@ class CancelPoisonsTheNext(CancelHits):
 
 @breaks("stateful", "start.after-cancel-builds-again", over=Engine.reusable)
 def half_built_is_reused(engine: Engine, slot: Slot) -> Build | None:
-    """A start after a cancelled build reuses the incomplete golden."""
+    """A start after a cancelled build reuses the incomplete snapshot (golden)."""
     if slot.last is not None and slot.last.outcome == "cancelled":
         slot.last.build_time_ms, slot.golden = 100, slot.last
     return slot.golden

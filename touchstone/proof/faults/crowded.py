@@ -1,6 +1,6 @@
 """Faults that appear only under load: with many builds, requests or followers, or after many requests.
 
-No case of a check creates that much load. Load runs do: their twin has capacity for one build more than BUILDS.
+No case of a check creates that much load. Load runs do: the twin has capacity for one build more than BUILDS.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ class Recent:
 
 @breaks("load", "status.build-does-not-vanish", also="events.* cancel.* start.*", under="load")
 class CrowdedBuildVanishes(Engine):
-    """A build that starts while three others run is lost half-way, and its version reads not_built."""
+    """A build that starts while three others run is lost half-way, and the version has the status not_built."""
 
     def launch(self, version: Version) -> Build:
         crowded = is_crowded(self)
@@ -66,7 +66,7 @@ class CrowdedBuildVanishes(Engine):
         return build
 
     def lose(self, version: Version, build: Build) -> None:
-        """Drops a running build; its log ends without a final line."""
+        """Drops a running build; the log ends without a final line."""
         slot = self.slot_of(version)
         if slot.last is build and not build.outcome:
             build._stop_working()
@@ -88,7 +88,7 @@ class CrowdedBuildNeverEnds(Engine):
 
 @breaks("load", "load.builds-admitted", also="status.* reuse.* start.*", under="load", over=Engine.status_body)
 def crowded_ready_is_building(engine: Engine, version: Version) -> Body:
-    """While three builds run, a ready version reads building, though nobody has started it."""
+    """While three builds run, a ready version has the status building, though no client has started a build."""
     body = Engine.status_body(engine, version)
     return engine.building_body(version) if body["status"] == "ready" and is_crowded(engine) else body
 
@@ -133,7 +133,7 @@ async def crowded_answers_are_slow(app: App, request: Request) -> Response:
     return await App.answer(app, request)
 
 
-# A secret build also changes the response to a cancel.
+# A build that begins after a refusal also changes the response to a cancel.
 @breaks(
     "load",
     "limit.refused-start-starts-nothing",
@@ -142,7 +142,7 @@ async def crowded_answers_are_slow(app: App, request: Request) -> Response:
     over=Refuses.besides,
 )
 def crowded_refusal_builds(engine: Refuses, account: Account, version: Version, refusal: Refusal) -> None:
-    """A start that is refused with 429 while three builds run still begins its build."""
+    """A start that is refused with 429 while three builds run still begins a build."""
     if refusal.status == 429 and is_crowded(engine):
         engine.begin(version)
 
@@ -234,7 +234,7 @@ async def crowded_logs_mix(engine: FollowedByMany, build: Build) -> AsyncIterato
 
 
 class Wears(App):
-    """Base class: each response is a little worse than the one before."""
+    """Base class: each response is a little worse than the previous one."""
 
     answers = 0
 
@@ -249,7 +249,7 @@ class Wears(App):
 
 @breaks("timing", "load.drift-latency", also="load.* start.does-not-wait http.answers", under="load", over=Wears.worn)
 async def answers_become_slower(app: Wears, request: Request, response: Response) -> Response:
-    """Each response takes 0.2 ms longer than the one before."""
+    """Each response takes 0.2 ms longer than the previous one."""
     await asyncio.sleep(app.answers * SLOWER_S)
     return response
 

@@ -19,16 +19,16 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault(Behaviour):
-    """A bug of the twin that breaks one promise.
+    """A bug of the twin that breaks one claim.
 
     Attributes:
-        kind: Class of the fault: what a check must observe to find it.
-        breaks: Claims that must be found broken; for a generated fault, globs of which one must match.
+        kind: Class of the fault, by the observation that finds the fault.
+        breaks: Claims that must be found broken; for a generated fault, globs, and one must match a broken claim.
         also: Globs of claims that the fault may break as a side effect.
-        profile: The smallest profile of a check that finds it.
-        generated: Whether it is derived from the surface of the twin.
-        permits: The sentence or the ambiguity that permits a derived behaviour, which is then no fault.
-        under: What reveals it: a check, or only the load of many clients.
+        profile: The smallest profile of a check that finds the fault.
+        generated: Whether the fault is generated from the table of the twin's responses.
+        permits: Sentence or ambiguity of the documentation that permits a generated behaviour, which is then no fault.
+        under: Whether a check reveals the fault, or only the load of many clients.
     """
 
     kind: Kind
@@ -47,9 +47,9 @@ def fault(name: str, kind: Kind, claims: str, says: str, part: Any, /, *, also: 
     """Registers a fault that is written as a row.
 
     Args:
-        claims: The claims that it breaks, separated by spaces.
+        claims: The claims that the fault breaks, separated by spaces.
         part: An engine, an application or a wrapper with the bug.
-        also: Globs of claims that it may break as a side effect, separated by spaces.
+        also: Globs of claims that the fault may break as a side effect, separated by spaces.
         more: Other attributes of the fault; all other names override attributes of *part*.
     """
     about = {key: more.pop(key) for key in ("pace", "target", "profile", "under") if key in more}

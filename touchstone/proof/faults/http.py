@@ -74,7 +74,7 @@ fault("error-is-an-object", "schema", "error.has-the-documented-shape",
       "The error of a 404 is an object with a code.", RendersErrors, render=lambda _, refusal: answer_json(
           404, {"error": {"code": "NOT_FOUND", "message": refusal.body["error"]}}))
 fault("not-found-has-upstream-status", "schema", "error.has-no-upstream-status",
-      "A 404 contains the status of the builder, an internal service.", RendersErrors,
+      "A 404 contains the status of the builder, which is an internal service.", RendersErrors,
       render=lambda _, refusal: answer_json(404, {**refusal.body, "upstream_status": 404}))
 fault("idle-has-upstream-status", "schema", "error.has-no-upstream-status",
       "The response to a cancel without a running build contains the status of the builder, an internal service.",
@@ -164,7 +164,7 @@ class HeadDiffers(App):
     """Base class: HEAD and GET get different responses."""
 
     def head(self, request: Request, response: Response) -> Response:
-        """Returns the response to a HEAD, given the response to the same GET."""
+        """Returns the response to a HEAD request, given the response to the same GET request."""
         raise NotImplementedError
 
     async def answer(self, request: Request) -> Response:
@@ -185,7 +185,7 @@ async def head_finds_everything(app: App, request: Request) -> Response:
 
 @breaks("stateful", "status.changes-only-by-a-start", over=HeadDiffers.head)
 def head_starts(app: HeadDiffers, request: Request, response: Response) -> Response:
-    """HEAD on a build starts it."""
+    """A HEAD request on the path of a build starts the version."""
     found = resource_at(request.scope["raw_path"], app.settings.base_path)
     for version in list(app.engine.catalog):
         if found is not None and (found.kind, found.ref) == ("build", version.ref):

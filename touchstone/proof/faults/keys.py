@@ -27,7 +27,7 @@ def first_account(engine: Engine) -> Account:
 
 
 def requested(request: Request, engine: Engine) -> tuple[str, list[Version]]:
-    """Returns the kind of the requested resource, and the versions with its ref in all accounts."""
+    """Returns the kind of the requested resource, and the versions of all accounts with the requested ref."""
     resource = resource_at(request.scope["raw_path"], engine.settings.base_path) or Resource("templates")
     return resource.kind, [version for version in engine.catalog if version.ref == resource.ref]
 
@@ -101,7 +101,7 @@ fault("wrong-key-is-unauthorized", "semantic", "auth.invalid-key-text",
 
 @breaks("security", "auth.missing-key-is-401", "auth.unknown-key-is-401", over=App.answer)
 async def versions_are_looked_up_first(app: App, request: Request) -> Response:
-    """A request for an unknown version is answered with 404 even if its key is missing or wrong."""
+    """A request for an unknown version is answered with 404 even if the key is missing or wrong."""
     kind, versions = requested(request, app.engine)
     if kind != "templates" and not versions and request.method in ("GET", "POST", "DELETE"):
         raise Refusal(404, "Template version not found.")
@@ -234,7 +234,7 @@ fault("missing-key-is-called-invalid", "semantic", "auth.missing-key-text",
 # fmt: on
 
 
-# If two accounts have a version with the same ref, each request about one also affects the other.
+# If two accounts have a version with the same ref, each request about one version also affects the other.
 WHERE_NAMES_ARE_SHARED = (
     "status.* cancel.settles lookup.existing-version-is-found template.read-shows-the-published "
     "publish.other-content-is-409"
@@ -242,7 +242,7 @@ WHERE_NAMES_ARE_SHARED = (
 
 
 class OthersAreLetIn(App):
-    """Base class: some requests about another account's version are served, if the plan allows them."""
+    """Base class: some requests about another account's version are served, if the plan allows the operation."""
 
     def lets_in(self, method: str, kind: str, version: Version) -> bool:
         raise NotImplementedError
@@ -279,18 +279,18 @@ fault("goldens-are-for-everyone", "security", "access.others-version-is-404",
 fault("others-may-cancel", "security", "access.others-version-is-404", "Every account can cancel every build.",
       OthersAreLetIn, lets_in=lambda _, method, kind, version: (method, kind) == ("DELETE", "build"), target=HASTY)
 fault("others-start-unseen", "security", "access.others-change-nothing",
-      "A start from another account is answered with 404, but starts.", OthersActUnseen, also=WHERE_NAMES_ARE_SHARED,
+      "A start from another account gets a 404, but the build begins.", OthersActUnseen, also=WHERE_NAMES_ARE_SHARED,
       act=lambda app, method, kind, version: (method, kind) == ("POST", "build")
       and app.engine.start(app.engine._accounts[version.owner], version))
 fault("others-cancel-unseen", "security", "access.others-change-nothing",
-      "A cancel from another account is answered with 404, but cancels.", OthersActUnseen, also=WHERE_NAMES_ARE_SHARED,
+      "A cancel from another account gets a 404, but takes effect.", OthersActUnseen, also=WHERE_NAMES_ARE_SHARED,
       act=lambda app, method, kind, version: (method, kind) == ("DELETE", "build") and app.engine.cancel(version),
       target=HASTY)
 fault("others-delete-unseen", "security", "access.others-change-nothing",
-      "A delete from another account is answered with 404, but deletes.", OthersActUnseen, also=WHERE_NAMES_ARE_SHARED,
+      "A delete from another account gets a 404, but takes effect.", OthersActUnseen, also=WHERE_NAMES_ARE_SHARED,
       act=lambda app, method, kind, version: (method, kind) == ("DELETE", "template") and app.engine.delete(version))
 fault("others-reads-end-goldens", "stateful", "access.others-change-nothing",
-      "A start of a ready version from another account is answered with 404, but drops the golden.",
+      "A start of a ready version from another account is answered with 404, but drops the snapshot (golden).",
       OthersActUnseen, act=lambda app, method, kind, version: (method, kind) == ("POST", "build")
       and app.engine.slots.pop((version.owner, version.digest), None), also=WHERE_NAMES_ARE_SHARED, target=HASTY)
 fault("plan-is-not-enforced", "security", "access.start-needs-scale access.publish-needs-scale",

@@ -1,4 +1,4 @@
-"""Faults of limits: the form of 429 responses, their side effects, which keys they affect, and how long they last."""
+"""Faults of limits: the form of 429 responses, their side effects, the affected keys, and the duration of refusals."""
 
 import asyncio
 import time
@@ -20,10 +20,10 @@ from touchstone.twin.settings import Account
 
 # Capacity for one build: the second of two starts at once is refused.
 FULL = {"capacity": 1}
-# A cancel of a version that builds secretly gets an unexpected response.
+# The hidden build of a version also changes the response to a cancel.
 _CANCELLED = "cancel.idle-is-404"
 _REACHED = "Build rate limit reached."
-# Few starts in a wide window: a slow machine must manage three times as many reads in it, during one build.
+# Few starts in a wide window: in that window, a slow machine must send three times as many reads.
 _POLLED: dict[str, Any] = {
     "profile": "standard", "pace": {"rate": RateLimit.parse("12/2")}, "target": {"build_timeout_s": 30.0},
 }  # fmt: skip
@@ -32,7 +32,7 @@ _before = set(FAULTS)
 
 
 def retry_after(when: Any) -> Any:
-    """Returns a `too_many` with another Retry-After, computed by *when* from the seconds that are left."""
+    """Returns a method `too_many` with another Retry-After; *when* computes the header from the remaining seconds."""
     return lambda _, error, wait_s: Refusal(429, error, {"Retry-After": when(wait_s)})
 
 
@@ -47,7 +47,7 @@ fault("limit-says-detail", "schema", "limit.has-the-error-shape",
 fault("limit-is-a-page", "schema", "limit.has-the-error-shape", "The body of a 429 is an HTML page.",
       on("startBuild.429", lambda answer, _: replace(answer, body=_PAGE.encode()).with_header(
           "content-type", b"text/html; charset=utf-8")), also="http.json-media-type")
-# A long window: most of it is left when starts are refused, so that retries come too early.
+# A long window: at a refusal most of the window is left, so that retries are sent too early.
 fault("retry-after-is-over", "load", "limit.retry-after-is-honest", "Retry-After is a date in the past.",
       Engine, too_many=retry_after(lambda _: formatdate(time.time() - 60.0, usegmt=True)),
       pace={"rate": RateLimit.parse("18/6")})
@@ -70,8 +70,8 @@ class Punishes(Engine):
     """After a 429, a key is refused for a fixed time.
 
     Attributes:
-        shut_s: This time.
-        each_time: Whether another start during this time restarts it.
+        shut_s: Seconds for which the key is refused.
+        each_time: Whether another start in this time extends the refusal.
     """
 
     shut_s = 2.5
@@ -118,7 +118,7 @@ class Refuses(Engine):
             raise
 
     def begin(self, version: Version) -> None:
-        """Launches the refused build, unless the version is built, building or deleted by now."""
+        """Begins the refused build, unless the version has since been built, started or deleted."""
         slot = self.slot_of(version)
         if not slot.golden and not self.joinable(slot) and self.catalog.holds(version.owner, version.digest):
             slot.last = self.launch(version)
@@ -126,20 +126,20 @@ class Refuses(Engine):
 
 @breaks("load", "limit.refused-start-starts-nothing", also=_CANCELLED, over=Refuses.besides)
 def refused_start_builds(engine: Refuses, account: Account, version: Version, refusal: Refusal) -> None:
-    """A start that is refused with 429 still begins its build."""
+    """A start that is refused with 429 still begins a build."""
     engine.begin(version)
 
 
 @breaks("load", "limit.refused-start-starts-nothing", also=_CANCELLED, over=Refuses.besides)
 def refused_start_is_queued(engine: Refuses, account: Account, version: Version, refusal: Refusal) -> None:
-    """A start that is refused with 429 begins its build a moment later."""
+    """A start that is refused with 429 begins a build a moment later."""
     if refusal.status == 429:
         asyncio.get_running_loop().call_later(0.15, engine.begin, version)
 
 
 @breaks("load", "limit.refused-start-starts-nothing", also=_CANCELLED, profile="standard")
 class FullHostBuilds(Engine):
-    """A start that is refused with 429 because the host is full still begins its build."""
+    """A start that is refused with 429 because the host is full still begins a build."""
 
     def check_capacity(self) -> None:
         pass
@@ -212,7 +212,7 @@ def polling_of_a_build_is_charged(engine: PollingIsCharged, version: Version) ->
     return Engine.status_body(engine, version)
 
 
-# A check begins more builds than this, but its other builds rarely reach the limit.
+# A check begins more builds than this, but only its limit cases regularly reach the limit.
 BUILDS: Mapping[str, Any] = {"rate": RateLimit.parse("10/4"), "charges": "builds"}
 
 for _fault in [FAULTS[name] for name in FAULTS if name not in _before]:

@@ -76,7 +76,7 @@ class ChangesEvents(Engine):
 
 
 def where(field: str, value: str, **fields: str) -> Callable[[Engine, Event], Event]:
-    """Returns a change that sets *fields* of the events in which *field* has this value."""
+    """Returns a change that sets *fields* in all events whose field *field* has the value *value*."""
     return lambda _, event: event | fields if event[field] == value else event
 
 
@@ -95,7 +95,7 @@ class StaysOpen(Engine):
 # fmt: off
 # --- frames ---
 fault("lines-without-data", "stream", "events.framing",
-      "Every frame is followed by its line again, as text outside any SSE field.", ChangesEvents,
+      "Every frame is followed by a copy of its line, as text outside any SSE field.", ChangesEvents,
       render=lambda _, event: (frame_of(event), b"[" + event["line"].encode() + b"]\n\n"))
 fault("last-frame-is-open", "stream", "events.framing",
       "The last frame lacks its blank line, so that clients discard it.", ChangesEvents,
@@ -237,7 +237,7 @@ class SecondFollowerMissesLines(Engine):
 
 @breaks("semantic", "events.build-time-agrees")
 class LogCountsTheQueue(ChangesEvents):
-    """The build time in the last line of the log is one second longer than in the status."""
+    """The build time in the last line of a log is one second longer than in the status."""
 
     def change(self, event: Event) -> Event:
         if event["phase"] != "ready":
@@ -249,7 +249,7 @@ class LogCountsTheQueue(ChangesEvents):
 
 @breaks("stream", "events.open-while-building", also="events.cancelled-ends-on-cancel", over=Engine.follow)
 async def log_is_a_snapshot(engine: Engine, build: Build) -> AsyncIterator[bytes]:
-    """The log of a running build closes after the lines so far."""
+    """The log of a running build closes after the lines that exist at the request."""
     for frame in list(build.stream.frames):
         yield frame
 

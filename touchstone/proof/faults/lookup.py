@@ -39,7 +39,7 @@ class UnknownIsServed(App):
     method, kind = "GET", "build"
 
     def serves(self, ref: Ref, own: list[Ref]) -> Body | None:
-        """Returns the wrong response body for an unknown *ref*, given the known ones; None for a correct 404."""
+        """Returns the wrong response body for an unknown *ref*, given the known refs; None for a correct 404."""
         raise NotImplementedError
 
     async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
@@ -84,7 +84,7 @@ fault("start-of-unknown-is-202", "semantic", "lookup.unknown-name-is-404 lookup.
 fault("delete-of-unknown-is-200", "semantic", "lookup.unknown-name-is-404 lookup.unknown-version-is-404",
       "Deleting an unknown version is answered with deleted true.", UnknownIsServed, method="DELETE", kind="template",
       serves=lambda *_: {"deleted": True}, also=UNKNOWN_TOO)
-# For the rules, a cancel in another namespace concerns another version.
+# In the rules, a cancel in another namespace is a cancel of another version.
 fault("namespaces-do-not-matter", "semantic", "lookup.unknown-namespace-is-404",
       "A version is found in every namespace.", Finds, also="lookup.odd-spelling-is-404 cancel.keeps-neighbours",
       instead=lambda _, ref, own: (ref.name, ref.version) == (own.name, own.version))

@@ -34,7 +34,7 @@ class Repeats(Engine):
     """Base class: a publish of an existing version is handled in a wrong way."""
 
     def again(self, old: Version, same: bool, force: bool) -> Version | None:
-        """Returns the version for the response, or None for a correct publish; *same* means the same content."""
+        """Returns the version for the response, or None for a correct publish; *same*: whether the content is equal."""
         raise NotImplementedError
 
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:
@@ -77,7 +77,7 @@ class Remembers(App):
         return super().delete_template(version)
 
     def left(self, method: str, kind: str, version: Version) -> Callable[..., Response] | None:
-        """Returns the method that serves such a request; None for a correct 404."""
+        """Returns the method that serves a request about a deleted version; None for a correct 404."""
         raise NotImplementedError
 
     async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
@@ -139,7 +139,7 @@ fault("deleted-is-only-hidden", "stateful", "lookup.deleted-version-is-404 start
       left=lambda app, method, kind, version: {"POST": app.start_build, "GET": app.get_build, "HEAD": app.get_build}
       .get(method) if kind == "build" else None)
 fault("deleted-golden-is-ready", "stateful", "lookup.deleted-version-is-404",
-      "A version that was ready when it was deleted still reads ready.", Remembers, also="http.head-matches-get",
+      "A version that was ready before its delete still has the status ready.", Remembers, also="http.head-matches-get",
       left=lambda app, method, kind, version: app.get_build if (method, kind) == ("GET", "build")
       and app.engine.status_body(version)["status"] == "ready" else None)
 fault("deleted-document-is-shown", "stateful", "lookup.deleted-version-is-404",

@@ -58,14 +58,14 @@ fault("status-in-capitals", "schema", "status.is-one-of-four", "Every status is 
       on("[gs]*tBuild.20?.*", put(status=lambda data: data["status"].upper())),
       also="start.* reuse.* publish.auto-build-starts", target={**HASTY, "cancel_timeout_s": 1.0})
 fault("unbuilt-reads-failed", "semantic", "status.unbuilt-is-not-built",
-      "An unbuilt version reads failed.", Engine,
+      "An unbuilt version has the status failed.", Engine,
       status_body=lambda self, version: Engine.status_body(self, version) | (
           {} if self.last_of(version) else {"status": "failed", "error": "no build"}))
 fault("failing-build-vanishes", "stateful", "status.build-does-not-vanish",
-      "After a failed build, the version reads not_built.", Engine, target=HASTY,
+      "After a failed build, the version has the status not_built.", Engine, target=HASTY,
       state_of=lambda self, slot: {"failed": "not_built"}.get(state := Engine.state_of(self, slot), state))
 fault("failure-is-never-told", "timing", "status.build-ends",
-      "A failed build reads building forever, though its log is closed.", Engine, target=HASTY,
+      "A failed build has the status building forever, though its log is closed.", Engine, target=HASTY,
       also="cancel.in-flight-is-202 events.open-while-building status.failed-stays-failed",
       state_of=lambda self, slot: {"failed": "building"}.get(state := Engine.state_of(self, slot), state))
 fault("build-times-out-at-once", "timing", "status.good-template-ends-ready",
@@ -73,7 +73,7 @@ fault("build-times-out-at-once", "timing", "status.good-template-ends-ready",
 fault("no-build-ends", "timing", "status.build-ends", "No build ends unless it is cancelled.", Engine,
       build_class=Endless, target={**HASTY, "cancel_timeout_s": 1.0})
 fault("failed-build-reads-ready", "semantic", "status.failing-template-ends-failed",
-      "A failed build reads ready, though its log ends with an error.",
+      "A failed build has the status ready, though its log ends with an error.",
       on("getBuild.200.failed", lambda answer, _: answer.with_json(
           {"ref": answer.data["ref"], "digest": answer.data["digest"], "status": "ready", "build_time_ms": 200})),
       also="events.ready-ends-on-ready reuse.ready-at-once")
@@ -211,10 +211,10 @@ def failing_step_is_ignored(engine: Engine, version: Version) -> Build:
     return build
 
 
-# A failing build also ends at once, so that a read after its start may miss it.
+# A failing build also ends at once, so that a read after the start may miss the build.
 @breaks("timing", "status.ready-after-its-steps", also="status.build-time-is-ms start.visible-to-next-read")
 class StepsAreSkipped(Engine):
-    """A build does not wait for its steps: it is ready too early."""
+    """A build does not wait for its steps, and is ready too early."""
 
     def make_build(self, version: Version) -> Build:
         build = super().make_build(version)
@@ -238,7 +238,7 @@ class StatusTellsTheBuiltRef(Engine):
 
 @breaks("semantic", "status.build-time-is-ms", also="events.build-time-agrees", over=Engine.ended)
 def build_time_counts_from_the_epoch(engine: Engine, slot: Slot, build: Build) -> None:
-    """The build time is the time at which the build ended, in milliseconds since 1970."""
+    """The build time is the end of the build, in milliseconds since 1970."""
     build.build_time_ms = build.build_time_ms and round(time.time() * 1000)
     Engine.ended(engine, slot, build)
 
@@ -289,7 +289,7 @@ class ReadyFlickers(App):
 
 @breaks("stateful", "status.ready-stays-ready", also="reuse.same-digest-elsewhere reuse.ready-at-once")
 class GoldenExpires(Engine):
-    """After two status reads, a ready version reads not_built."""
+    """After two status reads, a ready version has the status not_built."""
 
     reads = own(Counter[Any])
 
@@ -304,7 +304,7 @@ class GoldenExpires(Engine):
 
 @breaks("stateful", "status.ready-stays-ready", also="status.concurrent-reads-agree")
 class ReuseIsReadAsABuild(Engine):
-    """The first status read after the reuse of a golden returns building."""
+    """The first status read after the reuse of a finished snapshot (golden) returns building."""
 
     reused = own(set[Any])
 
@@ -342,7 +342,7 @@ class AfterAFailure(Engine):
 
 @breaks("stateful", "status.failed-stays-failed", over=AfterAFailure.after)
 def failure_fades(engine: AfterAFailure, version: Version, slot: Slot) -> None:
-    """A failed version reads failed once and then not_built."""
+    """A failed version has the status failed for one read, and then not_built."""
     del engine.slots[version.owner, version.digest]
 
 
@@ -354,7 +354,7 @@ def failure_is_retried(engine: AfterAFailure, version: Version, slot: Slot) -> N
 
 @breaks("stateful", "status.failed-stays-failed", over=AfterAFailure.after)
 def failure_heals(engine: AfterAFailure, version: Version, slot: Slot) -> None:
-    """A failed version reads failed once and then ready."""
+    """A failed version has the status failed for one read, and then ready."""
     slot.golden = slot.last
 
 
@@ -382,7 +382,7 @@ class SimultaneousReadsDiffer(App):
 
 # fmt: off
 fault("first-long-build-vanishes", "stateful", "status.build-does-not-vanish",
-      "The first build with a step that takes time vanishes: its version reads not_built.", FirstLongBuild,
+      "The first build with a step that takes time vanishes: its version has the status not_built.", FirstLongBuild,
       kind=Vanishing, target=HASTY)
 fault("first-long-build-never-ends", "timing", "status.build-ends",
       "The first build with a step that takes time never ends.", FirstLongBuild, kind=Endless,

@@ -1,4 +1,4 @@
-"""Faults of starting a build: the response to a start, its effect, reuse of goldens, and concurrent starts."""
+"""Faults of starting a build: response, effect, reuse of finished snapshots (goldens), and concurrent starts."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from touchstone.twin.engine import Body, Engine, Slot
 from touchstone.twin.settings import Account
 
 HASTY = {"build_timeout_s": 2.0}
-# Duration of a start, so that a second one overlaps it.
+# Duration of a start: a second start overlaps the first.
 SLOW_S = 0.1
 
 
@@ -62,7 +62,7 @@ fault("status-claims-reuse", "stateful", "reuse.only-when-reused",
       on("getBuild.200.ready", put(reused=True)))
 fault("running-build-claims-reuse", "stateful", "reuse.only-when-reused",
       "The status of a building version contains reused true.", on("getBuild.200.building", put(reused=True)))
-fault("golden-is-built-again", "stateful", "reuse.ready-at-once", "A start of a ready version builds it again.",
+fault("golden-is-built-again", "stateful", "reuse.ready-at-once", "A start of a ready version begins another build.",
       Engine, reusable=lambda *_: None, also="reuse.same-digest-elsewhere events.ready-ends-on-ready "
       "cancel.finished-is-idle status.build-time-is-stable")
 fault("deleted-version-stays", "semantic", "start.refuses-deleted-version lookup.deleted-version-is-404",
@@ -79,7 +79,7 @@ def restart_answers_200(app: App, account: Account, version: Version) -> Respons
 
 @breaks("semantic", "start.fresh-is-building")
 class StartTellsTheStateBefore(Engine):
-    """The first start after the server came up begins a build, but is answered with not_built."""
+    """The first start of the server's lifetime begins a build, but is answered with not_built."""
 
     awake = False
 
@@ -111,7 +111,7 @@ class StartPromisesReady(Engine):
 
 @breaks("stateful", "start.ref-is-the-path", over=Engine.reused_body)
 def reuse_tells_the_first_ref(engine: Engine, version: Version, golden: Build) -> Body:
-    """The response to a start that reuses another version's golden has the ref of that version."""
+    """The response to a start that reuses another version's finished snapshot (golden) has the ref of that version."""
     return Engine.reused_body(engine, version, golden) | {"ref": str(golden.version.ref)}
 
 
@@ -122,7 +122,7 @@ async def over(build: Build | None) -> None:
             pass
 
 
-# If a build takes longer than the request timeout, its start is not answered in time.
+# If a build takes longer than the request timeout, the start is not answered in time.
 @breaks("timing", "start.does-not-wait", also="http.answers", over=App.operate)
 async def start_waits_for_the_build(app: App, request: Request, account: Account, resource: Resource) -> Response:
     """A start is answered only when its build has ended."""
@@ -132,7 +132,7 @@ async def start_waits_for_the_build(app: App, request: Request, account: Account
     return response
 
 
-# A start that is not answered in time still begins its build later.
+# A start that is not answered in time still begins a build later.
 @breaks("concurrency", "start.does-not-wait", also="http.answers limit.* status.build-ends", over=App.operate)
 async def starts_take_turns(app: App, request: Request, account: Account, resource: Resource) -> Response:
     """A start is answered only when all builds of other versions have ended."""
@@ -144,7 +144,7 @@ async def starts_take_turns(app: App, request: Request, account: Account, resour
     return await App.operate(app, request, account, resource)
 
 
-# For a client, a version that reads not_built and then building has begun a build without a start.
+# For a client, a version with the status not_built and then building has begun a build without a start.
 @breaks(
     "stateful",
     "start.visible-to-next-read",
@@ -168,7 +168,7 @@ class FirstReadIsStale(Engine):
 
 
 class StartsUnlike(Engine):
-    """Base class: a start after a build with a certain outcome is acknowledged, but begins no build."""
+    """Base class: after a build with a certain outcome, a start is acknowledged, but begins no build."""
 
     after = ""
 
@@ -214,7 +214,7 @@ class SecondStartEndsTheBuild(Engine):
 
 @breaks("stateful", "reuse.is-flagged")
 class ReuseIsToldOnce(Engine):
-    """Only the first start that reuses a golden is answered with reused true."""
+    """Only the first start that reuses a finished snapshot (golden) is answered with reused true."""
 
     reused = own(set[Build])
 
@@ -226,7 +226,7 @@ class ReuseIsToldOnce(Engine):
 
 @breaks("stateful", "reuse.is-flagged", over=Engine.reused_body)
 def reuse_elsewhere_is_not_told(engine: Engine, version: Version, golden: Build) -> Body:
-    """A start that reuses the golden of another version is answered with reused false."""
+    """A start that reuses the finished snapshot (golden) of another version is answered with reused false."""
     return Engine.reused_body(engine, version, golden) | {"reused": golden.version.ref == version.ref}
 
 
@@ -240,7 +240,7 @@ def joining_claims_reuse(engine: Engine, account: Account, version: Version) -> 
 
 @breaks("stateful", "reuse.ready-at-once")
 class GoldenIsReusedOnce(Engine):
-    """A golden is reused only once; the second start of a ready version builds again."""
+    """A finished snapshot (golden) is reused only once; the second start of a ready version builds again."""
 
     used = own(set[Build])
 
@@ -254,7 +254,7 @@ class GoldenIsReusedOnce(Engine):
 
 @breaks("stateful", "reuse.only-identical-digest", also="status.unbuilt-is-not-built")
 class ReuseByName(Engine):
-    """A start after a forced publish reuses the golden of the old content."""
+    """A start after a forced publish reuses the finished snapshot (golden) of the old content."""
 
     def slot_of(self, version: Version) -> Slot:
         slot = self.slots.setdefault((version.owner, str(version.ref)), Slot())
@@ -270,7 +270,7 @@ class ReuseByName(Engine):
 
 @breaks("stateful", "reuse.same-digest-elsewhere", also="status.build-time-is-stable", over=Engine.start)
 def golden_per_version(engine: Engine, account: Account, version: Version) -> Body:
-    """A start does not reuse the golden of another version with the same digest."""
+    """A start does not reuse the finished snapshot (golden) of another version with the same digest."""
     slot = engine.slot_of(version)
     if slot.last is None or slot.last.version.ref != version.ref:
         slot.golden = None
@@ -317,7 +317,7 @@ async def simultaneous_starts_end_each_other(app: Racing, version: Version) -> R
     also="cancel.finished-is-idle status.build-time-is-stable events.build-time-agrees",
 )
 class EachStartBuilds(Engine):
-    """A start of a building version begins a second build, which replaces the golden of the first."""
+    """A start of a building version begins a second build, whose snapshot (golden) replaces that of the first."""
 
     def joinable(self, slot: Slot) -> bool:
         return False

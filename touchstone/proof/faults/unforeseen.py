@@ -1,6 +1,6 @@
 """Faults that earlier checks missed because no case created the situation or the timing in which they appear.
 
-Their authors did not know the checks. The faults led to cases with every operation in every state of a version, two
+Their authors did not know the checks. The faults led to new cases: every operation in every state of a version, two
 accounts with the same name, late cancels, starts right after the end of a log, silent builds, a full host, retries of
 refused requests, and simultaneous publishes.
 """
@@ -113,7 +113,7 @@ fault("lines-are-keyed-by-their-millisecond", "stream", "events.carry-the-output
       "Of several lines that a build prints within one millisecond, only the first is logged.", Engine,
       build_class=OneLineAMillisecond)
 fault("failures-are-tidied-up-later", "stream", "events.terminal-frame-comes-last",
-      "The log of a failed build continues with a clean-up event after its error.", Engine, build_class=Untidy,
+      "The log of a failed build continues with a clean-up event after the error.", Engine, build_class=Untidy,
       also="events.failed-ends-on-error")
 fault("cancel-is-looked-at-between-steps", "timing", "cancel.does-not-end-ready",
       "A cancel during the last step of a build is accepted, but the build ends ready.",
@@ -123,7 +123,7 @@ fault("cancel-is-looked-at-between-steps", "timing", "cancel.does-not-end-ready"
 
 @breaks("stream", "events.finished-version-closes", also="http.answers events.close-at-the-end")
 class LogOfTheReplacedStaysOpen(Engine):
-    """After a forced publish over a built version, its log stays open until the next build."""
+    """After a forced publish over a built version, the log stays open until the next build."""
 
     replaced, waiting = own(set[tuple[str, Ref]]), own(list[Stream])
 
@@ -243,7 +243,7 @@ def full_host_makes_room(engine: Engine) -> None:
     also="reuse.is-flagged status.ready-stays-ready start.* cancel.finished-is-idle",
 )
 class GoldenIsFiledByTheFirstRead(Engine):
-    """A golden is not reused before the first status read after its build; a start builds again."""
+    """A start before the first status read after a build does not reuse the finished snapshot (golden)."""
 
     filed = own(set[Build | None])
 
@@ -320,7 +320,7 @@ class RefusedPublishReservesTheRef(App):
 
 @breaks("concurrency", "publish.republish-identical-is-accepted")
 class SimultaneousCopiesCollide(App):
-    """Of simultaneous publishes of a new version with the same content, only the first does not get a 409."""
+    """Of simultaneous publishes of a new version with the same content, all but the first get a 409."""
 
     underway = own(set[Ref])
 

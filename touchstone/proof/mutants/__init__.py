@@ -1,4 +1,4 @@
-"""Generated faults: derived from the surface of the twin. Their names tell the place and the change."""
+"""Generated faults: derived from the table of the twin's responses. A name contains place and change."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from touchstone.proof.mutants.answers import answer_faults
 from touchstone.proof.mutants.life import LIFE_FAULTS
 from touchstone.proof.mutants.logs import log_faults
 
-# Derived faults that equal a named fault, and the name of that fault. They are not generated.
+# Derived faults that equal a named fault, and the name of that fault. These are not generated.
 DUPLICATES: Mapping[str, str] = {
     "getBuild.200.not_built.code.404": "unbuilt-has-no-status",
     "getBuild.200.failed.code.failing": "failed-build-is-a-server-error",

@@ -24,7 +24,7 @@ _KEYS = frozenset(account.key for account in DEFAULT_ACCOUNTS)
 # Every operation on an existing version.
 ABOUT_ONE = tuple(operation for operation in OPERATIONS if operation != "publishTemplate")
 _UNCHANGED = "auth.refused-changes-nothing"
-# Another version is served in place of an unknown one, so that every operation on it breaks some of these.
+# Claims of faults that serve another version in place of an unknown one; every operation breaks some of these.
 _OTHERS = (
     f"{EXISTENCE} *.ref-is-the-path lookup.odd-spelling-is-404 events.own-lines-only cancel.keeps-neighbours "
     "status.build-does-not-vanish"
@@ -82,7 +82,7 @@ def _queried(header: str | None, query: str) -> str:
     return parse_qs(query).get("api_key", [""])[0] if header is None else ""
 
 
-# By rule: description, function from header and query to the accepted key, broken claims, other claims.
+# By rule: description, function from header and query to the accepted key, broken claims, claims that may break.
 KEY_RULES: dict[str, tuple[str, Callable[[str | None, str], str], str, str]] = {
     "missing-key": ("a request without a key", lambda header, _: _FIRST if header is None else "",
         "auth.missing-key-is-401", f"{_UNCHANGED} auth.query-key-is-401"),
@@ -166,7 +166,7 @@ def _other_namespace(engine: Remembering, account: Account, ref: Ref) -> Version
     return next((v for v in own if (v.ref.name, v.ref.version) == (ref.name, ref.version)), None)
 
 
-# By rule: description, function that finds the version to serve, broken claims, other claims.
+# By rule: description, function that finds the version to serve, broken claims, claims that may break.
 VERSION_RULES: dict[str, tuple[str, Finds, str, str]] = {
     "others-version": ("another account's version", _of_others, "access.others-version-is-404",
         "access.others-change-nothing"),

@@ -1,4 +1,4 @@
-"""Faults of responses and of the fields of their bodies, and the claims that each must break.
+"""Faults of responses and of the fields of their bodies, and the claims that each fault must break.
 
 Responses: wrong status or media type, truncated body, body that is not an object, wrong headers, delays.
 Fields: missing, null, wrong type, wrong value, a value from another version or account, an old value.
@@ -35,12 +35,12 @@ _OTHER_STATUSES: dict[str, tuple[int, ...]] = {
     "deleteTemplate.404": (200, 409), "streamBuildEvents.404": (403, 422), "publishTemplate.400": (422, 201),
     "publishTemplate.409": (422, 201), "publishTemplate.422": (400, 201), "startBuild.429": (403, 409),
 }  # fmt: skip
-# The twin sends these responses with the same line of code as others of their operation, which are tried instead.
+# The twin sends these by the same line of code as other responses. Only those are tried.
 SENT_ALIKE = (
     *("getBuild.200.not_built", "getBuild.200.building", "getBuild.200.failed", "startBuild.202.ready"),
     "publishTemplate.201.auto_build",
 )
-# The twin writes these fields with the same line of code in such responses. There they are only dropped, or replaced by
+# The twin writes these fields with the same line of code in such responses. There the fields are only dropped, or get
 # the value of another version or an old value; all other changes are tried elsewhere.
 SHARED = frozenset({"ref", "digest", "published", "build_time_ms"})
 # The twin sends all refusals with one line of code, which is tried once for each status.
@@ -93,7 +93,7 @@ _REPEATED = (
 )
 
 
-# Glob over names, claims of which one must be broken, claims that may be broken as well. The first match counts.
+# Glob over names; claims, and one of these must be broken; claims that may be broken as well. The first match counts.
 # fmt: off
 _BLAME: tuple[tuple[str, ...], ...] = (
     ("*.body.cut", "http.body-is-json"),
@@ -210,7 +210,7 @@ _RELATED = (
     ("getBuild.404.code.200", "status.body-is-documented"),
     ("startBuild.40[0-9].code.202", "start.body-is-documented"),
     ("publishTemplate.4[0-9][0-9].code.201", "publish.body-is-documented"),
-    # A success of another request replaces a refusal.
+    # A refusal is replaced by the success of another request.
     ("*.answer.*", REFUSING),
     ("startBuild.403.code.*", f"{EXISTENCE} access.start-needs-scale"),
     ("publishTemplate.403.code.*", f"{EXISTENCE} access.publish-needs-scale"),
@@ -251,7 +251,7 @@ def answer_faults(seed: int) -> Iterator[Fault]:
 
 
 def _field_change(where: Place, name: str, alter: Callable[[dict[str, Any], Past, Answer], None], every: int) -> Change:
-    """Returns a change of a body field in one of *every* responses of a kind."""
+    """Returns a change of a body field in every n-th response of a kind (n: *every*)."""
 
     def changed(answer: Answer, past: Past) -> Answer:
         data = answer.data
@@ -297,7 +297,7 @@ def _misvalued(where: Place, name: str, chance: random.Random) -> Iterator[Fault
 
 
 def _status_values(where: Place) -> tuple[str, ...]:
-    """Returns wrong values for status: the others of its enum, and values of other operations."""
+    """Returns wrong values for status: other values of the enum, and values of other operations."""
     if where.operation != "cancelBuild":
         others = tuple(word for word in ENUMS["status"] if word != where.state)
         return others if where.name in SENT_ALIKE else (*others, "cancelling")
@@ -418,7 +418,7 @@ def _others_answers() -> Iterator[Fault]:
 
 def _exchanged(operation: str, found: Callable[[Answer, Past], Answer | None]) -> Change:
     def change(answer: Answer, past: Past) -> Answer:
-        # A client that polls gets correct responses in between, so that its wait ends.
+        # A client that polls gets correct responses in between, so that the wait ends.
         due = operation != "getBuild" or past.count("getBuild.*") % 2 == 0
         return (found(answer, past) or answer) if due and answer.operation == operation else answer
 

@@ -7,7 +7,7 @@ from typing import Any
 from touchstone.proof.boundary import Change, wrapped
 from touchstone.proof.faults.fault import Fault, Kind
 
-# Derived behaviour that is no fault, by glob over names: the ambiguity, by number, or the sentence that permits it.
+# Derived behaviour that is no fault, by glob over names: the documented ambiguity or sentence that permits it.
 PERMITTED: Mapping[str, str] = {
     "getBuild.200.ready.reused.drop": "facts 7.6: a build that reused nothing may leave the flag out",
     "startBuild.202.ready.code.200": "facts 7.5: a reused build is answered with 202 or with 200",
@@ -66,7 +66,7 @@ def derived(
 
     Args:
         name: Place and change, such as ``getBuild.200.ready.digest.drop``.
-        breaks: Globs of claims, separated by spaces; one must be found broken.
+        breaks: Globs of claims, separated by spaces; one claim must be found broken.
         also: Globs of claims that may be found broken as well.
         change: Change of responses, for a fault at the boundary.
         parts: Other attributes of the fault, such as its engine, application or wrapper.

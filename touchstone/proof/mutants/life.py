@@ -20,7 +20,7 @@ from touchstone.twin.settings import Account
 LATE_S = 0.4
 # Longer than the cancel timeout.
 DYING_S = 1.6
-# Simultaneous requests usually arrive within this time; a later start is one that joins a running build.
+# Simultaneous requests usually arrive within this time; a later start joins a running build.
 SIMULTANEOUS_S = 0.05
 # Extra duration of an unnecessary second build, so that it ends after the first.
 SLOWER_S = 0.3
@@ -40,10 +40,10 @@ def enter(
     """Registers an engine, an application or a build as a fault; its docstring becomes the description.
 
     Args:
-        claims: Globs of claims; one must be found broken.
+        claims: Globs of claims; one claim must be found broken.
         also: Globs of claims that may be broken as well. STATE is added for transitions of builds.
         over: The method of the twin that the function replaces.
-        more: Other attributes of the fault; with *every*, one in this many builds has the class.
+        more: Other attributes of the fault; with *every*, one in this many builds gets the build class.
     """
     transition = name.partition(".")[0]
     assert transition in TRANSITIONS, name
@@ -102,7 +102,7 @@ class Storing(Engine):
         return version
 
     def stored(self, version: Version, old: Version | None) -> None:
-        """Called with each stored version and the version that it replaces."""
+        """Hook: receives each stored version and the replaced version."""
 
     def put_back(self, version: Version, old: Version | None) -> None:
         """Undoes a publish: restores the old version."""
@@ -183,7 +183,7 @@ def _replaces_neighbour(engine: Storing, version: Version, old: Version | None) 
 
 @enter("replace.keeps-golden", "reuse.only-identical-digest", STATE, over=Storing.stored)
 def _replace_keeps_golden(engine: Storing, version: Version, old: Version | None) -> None:
-    """After a forced publish, the golden of the old content counts for the new content."""
+    """After a forced publish, the finished snapshot (golden) of the old content counts for the new content."""
     if old is not None and (slot := engine.slots.get((old.owner, old.digest))):
         engine.slots[version.owner, version.digest] = slot
 
@@ -221,7 +221,7 @@ class _DeletesNeighbour(Storing):
     over=Engine.delete,
 )
 def _delete_drops_golden(engine: Engine, version: Version) -> Body:
-    """Deleting a version drops a golden that another version still uses."""
+    """Deleting a version drops a finished snapshot (golden) that another version still uses."""
     answer = Engine.delete(engine, version)
     engine.slots.pop((version.owner, version.digest), None)
     return answer
@@ -283,7 +283,7 @@ class _StartsOthers(StartingMore):
     kind="concurrency",
 )
 class _StartsTwice(Engine):
-    """A start begins a second build 0.4 s later, which replaces the first."""
+    """A start begins a second build 0.4 s later, which replaces the first build."""
 
     def launch(self, version: Version) -> Build:
         slot = self.slot_of(version)
@@ -354,7 +354,7 @@ def _joins_neighbour(engine: Engine, version: Version) -> Slot:
 
 @enter("reuse.of-neighbour", "start.fresh-is-building reuse.*", "events.own-lines-only", over=Engine.reusable)
 def _reuses_neighbour(engine: Engine, slot: Slot) -> Build | None:
-    """A start reuses any golden of the account."""
+    """A start reuses any finished snapshot (golden) of the account."""
     owner = next((owner for (owner, _), known in engine.slots.items() if known is slot), "")
     goldens = (s.golden for (whose, _), s in engine.slots.items() if whose == owner and s.golden is not None)
     slot.golden = slot.golden or next(goldens, None)
@@ -371,7 +371,7 @@ def _reuses_failure(engine: Engine, slot: Slot) -> Build | None:
 
 @enter("restart-after-failure.late", "start.after-failure-builds-again start.visible-to-next-read", kind="timing")
 class _FailureReadsOn(Engine):
-    """A version that builds again after a failure still reads failed for 0.4 s."""
+    """A version that builds again after a failure still has the status failed for 0.4 s."""
 
     hidden = own(set[Build])
 
@@ -406,7 +406,7 @@ class EndsOtherwise(Build):
 
 @enter("succeeds.skip", "status.build-does-not-vanish")
 class _SuccessVanishes(EndsOtherwise):
-    """After a successful build, the version reads not_built."""
+    """After a successful build, the version has the status not_built."""
 
     def otherwise(self, level: Any, phase: Any, line: str) -> None:
         super().finish("cancelled", level, phase, line)
@@ -423,7 +423,7 @@ class _SuccessFails(EndsOtherwise):
 
 @enter("succeeds.in-its-log-only", "status.build-ends events.*", kind="timing", target=HASTY, every=4)
 class _SuccessOnlyLogged(EndsOtherwise):
-    """Every fourth successful build reads building forever, though its log ends with ready."""
+    """Every fourth successful build has the status building forever, though its log ends with ready."""
 
     def otherwise(self, level: Any, phase: Any, line: str) -> None:
         self.say(level, phase, line)
@@ -440,7 +440,7 @@ class _SuccessAtOnce(Build):
 
 @enter("succeeds.then-failed", "status.ready-stays-ready reuse.ready-at-once")
 class _ReadyFails(Engine):
-    """A ready version reads failed 0.4 s later."""
+    """A ready version has the status failed 0.4 s later."""
 
     def ended(self, slot: Slot, build: Build) -> None:
         super().ended(slot, build)
@@ -494,7 +494,7 @@ class _FailsForAll(EndsForAll):
     over=Engine.ended,
 )
 def _success_lost(engine: Engine, slot: Slot, build: Build) -> None:
-    """A golden is lost if another build of the account runs at the end of its build."""
+    """A build's finished snapshot (golden) is lost if another build of the account runs at the end."""
     others = (b for b in engine.running if b.version.owner == build.version.owner and b is not build)
     if build.outcome == "ready" and any(other.in_flight for other in others):
         build.outcome = "cancelled"
@@ -528,7 +528,7 @@ def _cancel_lost(engine: Engine, version: Version) -> bool:
 
 @enter("cancel-settles.late", "cancel.settles", kind="timing", target=HASTY, every=2)
 class _SettlesLate(Build):
-    """Every second cancelled build reads building for 1.6 s after the cancel."""
+    """Every second cancelled build has the status building for 1.6 s after the cancel."""
 
     def end_cancelled(self, line: str) -> None:
         asyncio.get_running_loop().call_later(DYING_S, super().end_cancelled, line)
@@ -536,7 +536,7 @@ class _SettlesLate(Build):
 
 @enter("cancel-settles.as-failed", "cancel.settles", over=Engine.state_of)
 def _settles_failed(engine: Engine, slot: Slot | None) -> Status:
-    """A cancelled build reads failed."""
+    """A cancelled build has the status failed."""
     state = Engine.state_of(engine, slot)
     if slot is not None and slot.last is not None and slot.last.outcome == "cancelled" and state == "not_built":
         slot.last.error = "cancelled"
@@ -546,7 +546,7 @@ def _settles_failed(engine: Engine, slot: Slot | None) -> Status:
 
 @enter("cancel-settles.as-fifth-status", "status.is-one-of-four", over=Engine.status_body)
 def _settles_cancelled(engine: Engine, version: Version) -> Body:
-    """A cancelled build reads cancelled."""
+    """A cancelled build has the status cancelled."""
     body, last = Engine.status_body(engine, version), engine.last_of(version)
     gone = last is not None and last.outcome == "cancelled" and body["status"] == "not_built"
     return body | {"status": "cancelled"} if gone else body

@@ -1,6 +1,6 @@
 """Faults of build logs: the fields of frames, their order and number, their framing, and when the log ends.
 
-An ASGI wrapper around the twin changes the frames on their way to the followers.
+An ASGI wrapper around the twin changes the frames on the way to the clients.
 """
 
 import asyncio
@@ -106,7 +106,7 @@ async def _frames(queue: "asyncio.Queue[Message]", sent: list[bytes]) -> Frames:
 
 
 def log_faults() -> Iterator[Fault]:
-    """Yields a fault for each change of a field, of an enum value, of the sequence of frames, and of their bytes."""
+    """Yields a fault for each change of a field, an enum value, the sequence of frames, or their bytes."""
     for name in EVENT_FIELDS:
         yield _field(name, "drop", "is missing", "schema", _DROPPED[name], _dropping(name))
         for how, says, new in (("null", "is null", None), ("type", "is a number", 7)):

@@ -1,8 +1,8 @@
-"""Variants: correct twins that behave differently and still keep every promise.
+"""Variants: correct twins that behave differently, and still break no claim.
 
 A freedom is an engine, an application or a wrapper with one difference that an ambiguity of the documentation permits.
-A check takes seconds, so a variant combines freedoms that do not hide each other. Freedoms that change the time or the
-number of events could hide others: each of them is a variant of its own.
+A check takes seconds, so a variant combines freedoms that do not hide each other. Freedoms that change times or the
+number of events could hide others, so each is a variant of its own.
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ combined("lavish", "Everything optional is present, and more: fields, codes, ids
          "failure-looks-like-an-error frames-hold-more more-fields-than-documented idle-has-an-error "
          "refusals-tell-where-keys-come-from every-error-has-a-code curated-is-not-allowed more-headers "
          "media-types-with-charset")
-combined("strict", "Requests that may be refused with 409 or 400 are refused, and a cancelled build reads failed.",
+combined("strict", "Requests that may be refused with 409 or 400 are refused, and a cancelled build ends failed.",
          "start-while-settling-is-409 force-while-building-is-409 curated-is-in-conflict cancelled-reads-failed "
          "log-is-gone-after-the-build odd-spelling-is-400 version-is-looked-for-first republish-is-200 "
          "auto-build-refused-is-429 documents-are-raw secrets-crash-the-build head-is-405 time-limit-on-builds")

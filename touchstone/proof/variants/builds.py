@@ -29,16 +29,16 @@ freedom("slow-builds", "A build takes one second plus its steps.", Engine, pace=
         source="build#intro (two minutes are typical, not promised)")
 freedom("time-limit-on-builds", "A build fails after three seconds, and its log ends with phase timeout.",
         Engine, 32, pace={"build_timeout_s": 3.0})
-freedom("cancel-settles-slowly", "A cancelled build reads building for one more second.", Engine, 12,
+freedom("cancel-settles-slowly", "A cancelled build has the status building for one more second.", Engine, 12,
         pace={"settle_s": 1.0})
-freedom("cancel-settles-at-once", "A cancel has settled when it is answered.", Engine, 12, 13,
+freedom("cancel-settles-at-once", "A cancel has settled before the response.", Engine, 12, 13,
         pace={"settle_s": 0.0})
 # fmt: on
 
 
 @permitted(32, 33, pace={"build_timeout_s": 3.0})
 class TimedOutReadsNotBuilt(Engine):
-    """A build is aborted after three seconds, and its version reads not_built."""
+    """A build is aborted after three seconds, and the version has the status not_built."""
 
     def state_of(self, slot: Slot | None) -> Status:
         state = super().state_of(slot)
@@ -69,7 +69,7 @@ class StartWhileBuildingIs200(App):
 
 @permitted(10, 12)
 class StartWhileSettlingIs409(Engine):
-    """A start of a version that reads building is answered with 409, also before a cancel has settled."""
+    """A start of a version with the status building is answered with 409, also before a cancel has settled."""
 
     def start(self, account: Account, version: Version) -> Body:
         if self.state_of(self.slot_of(version)) == "building":
@@ -79,7 +79,7 @@ class StartWhileSettlingIs409(Engine):
 
 @permitted(4, over=Engine.reusable)
 def goldens_are_shared_by_accounts(engine: Engine, slot: Slot) -> Build | None:
-    """A start reuses the golden of another account with the same digest."""
+    """A start reuses the finished snapshot (golden) of another account with the same digest."""
     if slot.golden is None:
         digest = next(digest for (_, digest), known in engine.slots.items() if known is slot)
         golden = next((s.golden for (_, its), s in engine.slots.items() if its == digest and s.golden), None)
@@ -101,7 +101,7 @@ class Queued(Build):
 
 @permitted(source="build#errors (429 if no host has capacity; a server may queue builds instead)")
 class BuildsQueueUp(Engine):
-    """Builds of all accounts run one after the other; a queued build reads building."""
+    """Builds of all accounts run one after the other; a queued build has the status building."""
 
     turn = own(asyncio.Lock)
 
@@ -177,7 +177,7 @@ build_freedom("build-time-is-rounded", Rounded, "Build times are multiples of 10
 
 @permitted(12)
 class CancelledReadsFailed(Engine):
-    """A version whose build was cancelled reads failed and has an error."""
+    """A version whose build was cancelled has the status failed and an error."""
 
     def state_of(self, slot: Slot | None) -> Status:
         cancelled = slot is not None and slot.last is not None and slot.last.outcome == "cancelled"
@@ -191,7 +191,7 @@ class CancelledReadsFailed(Engine):
 
 @permitted(12)
 class CancelLeavesTheEarlierFailure(Engine):
-    """After a cancel, a version that had failed before reads failed again, with the earlier error."""
+    """After a cancel, a version that had failed before has the status failed again, with the earlier error."""
 
     before = own(dict[Build, Build])
 

@@ -19,7 +19,7 @@ from touchstone.twin.settings import Account
 
 @permitted(25)
 class LogIsGoneAfterTheBuild(Engine):
-    """The log of a version that is not building is answered with 404."""
+    """The log request for a version that is not building is answered with 404."""
 
     def events(self, version: Version) -> AsyncIterator[bytes] | None:
         last = self.last_of(version)
@@ -47,7 +47,7 @@ class LogOfUnknownVersionIsEmpty(App):
 
 @permitted(27, over=Engine.follow)
 def late_follower_hears_what_comes(engine: Engine, build: Build) -> AsyncIterator[bytes]:
-    """A follower gets only the lines after its request; the log of a finished build is empty."""
+    """A client gets only the lines after its request; the log of a finished build is empty."""
     return rest_of(build.stream)
 
 
@@ -220,11 +220,11 @@ rewritten("times-with-zero-offset", "Timestamps end in +00:00 and have microseco
           write=lambda _, e: at(e, lambda ts: ts.isoformat(timespec="microseconds")))
 rewritten("times-in-another-zone", "Timestamps have the offset -07:00.", source=_TS,
           write=lambda _, e: at(e, lambda ts: ts.astimezone(timezone(timedelta(hours=-7))).isoformat()))
-rewritten("frames-with-keep-alives", "Comments are sent as keep-alives, between frames and before the first.", 30,
+rewritten("frames-with-keep-alives", "Comments are sent as keep-alives, between frames and before the first frame.", 30,
           write=lambda _, e: data(e) + b": keep-alive\n\n", opening=b":\n\n")
 rewritten("frames-with-ids", "Frames have an id and an event name, and the stream begins with a retry field.", 30,
           write=lambda number, e: f"id: {number}\nevent: log\n".encode() + data(e), opening=b"retry: 3000\n\n")
-rewritten("frames-end-in-crlf", "Lines of the stream end in CR LF, and it begins with a byte order mark.",
+rewritten("frames-end-in-crlf", "Lines of the stream end in CR LF, and the stream begins with a byte order mark.",
           source=_WHATWG, write=lambda _, e: data(e).replace(b"\n", b"\r\n"), opening=b"\xef\xbb\xbf")
 rewritten("frames-in-several-lines", "The JSON of a frame spans several data lines, and lines end in CR.",
           source="WHATWG event streams (data lines are joined); RFC 8259 2 (space between tokens)",

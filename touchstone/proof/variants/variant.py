@@ -16,9 +16,9 @@ class Variant(Behaviour):
     """A correct twin that reads the documentation differently.
 
     Attributes:
-        answers: Numbers of the ambiguities that permit it.
-        source: The sentence or the ambiguity that permits it.
-        takes: Names of the freedoms that it combines; empty for a single freedom.
+        answers: Numbers of the documented ambiguities that permit the behaviour.
+        source: The sentence or the ambiguity that permits the behaviour.
+        takes: Names of the freedoms that the variant combines; empty for a single freedom.
     """
 
     answers: tuple[int, ...] = ()
@@ -43,7 +43,7 @@ def freedom(
     """Registers an engine, an application or a wrapper as a freedom that the ambiguities *answers* permit.
 
     Args:
-        source: The sentence that permits it, if no ambiguity does.
+        source: The sentence that permits the behaviour, if no ambiguity does.
     """
     place = "wrap"
     if isinstance(part, type):
@@ -62,7 +62,7 @@ def freedom(
 
 
 def permitted(*answers: int, over: Callable[..., Any] | None = None, **more: Any) -> Callable[[Any], Any]:
-    """Registers a class or function as a freedom with its name in lowercase words; its docstring is the description.
+    """Registers a class or function as a freedom: the name in lowercase words, the docstring as its description.
 
     Args:
         over: The method of the twin that the function replaces.

@@ -131,7 +131,7 @@ class AutoBuildRefusedSaysSo(App):
 
 @permitted(41)
 class AutoBuildSaysReused(App):
-    """Publishing with auto_build is answered with `reused` if a golden was reused."""
+    """Publishing with auto_build is answered with `reused` if a finished snapshot (golden) was reused."""
 
     def auto_build(self, account: Account, version: Version) -> str:
         status = super().auto_build(account, version)
@@ -140,7 +140,7 @@ class AutoBuildSaysReused(App):
 
 @permitted(42)
 class GoldenGoesWithItsVersion(Engine):
-    """A golden is deleted with the last version that uses it."""
+    """A finished snapshot (golden) is deleted with the last version that uses it."""
 
     def release(self, version: Version) -> None:
         super().release(version)
