@@ -296,7 +296,9 @@ class TargetSettings:
     bounds: Bounds = BOUNDS
 
     def __post_init__(self) -> None:
-        redaction_guard.register(self.keys() | {f"unused-{n}": value for n, value in enumerate(self.unused_keys, start=1)})
+        redaction_guard.register(
+            self.keys() | {f"unused-{n}": value for n, value in enumerate(self.unused_keys, start=1)}
+        )
 
     @property
     def embedded(self) -> bool:

@@ -34,7 +34,7 @@ CLAIMS = """
     status.golden-dir-is-text | should | golden_dir, if present, is a string. | build#response.golden_dir
     cancel.in-flight-is-202 | must | A cancel of a build in flight is answered with 202 and cancelling. | build#cancel
     cancel.idle-is-404 | must | A cancel where nothing is building is answered with 404 and idle. | build#cancel
-    cancel.settles | must | A cancelled build leaves the state building within the time allowed. | facts 7.12
+    cancel.settles | must | A cancelled build leaves the state building within the time allowed. | ambiguity 7.12
     events.last-frame-on-ready | must | The stream of a ready build ends on phase ready. | build-events#phase
     events.frames-are-json | must | Each frame of a stream carries one JSON object. | build-events#intro
     access.other-account-is-404 | must | A version of another account reads like one that does not exist. | api-intro

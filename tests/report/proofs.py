@@ -14,7 +14,7 @@ from touchstone.report.proof_report import ProofRun, ProofView, proof_view
 CLAIMS = (
     Claim("start.answers-202", "A start is answered with 202.", "build#intro", "must"),
     Claim("start.ref-is-the-path", "The ref names the version in the path.", "build#response.ref", "must"),
-    Claim("cancel.settles", "A cancelled build settles.", "facts 7.12", "must"),
+    Claim("cancel.settles", "A cancelled build settles.", "ambiguity 7.12", "must"),
     Claim("cancel.says-idle", "A cancel of nothing says idle.", "build#cancel", "must"),
     Claim("error.has-a-text", "An error has a text.", "build#errors", "should"),
 )
@@ -49,9 +49,9 @@ def proven() -> list[Trial]:
         trial(other, "start.ref-is-the-path", "error.has-a-text"),
         trial(fault("never-settles", "cancel.settles", kind="timing"), "cancel.settles", after=60),
         trial(fault("cancel-is-odd", *odd), *odd, after=80),
-        trial(correct("settles-slowly", "facts 7.12")),
-        trial(correct("settles-at-once", "facts 7.12")),
-        trial(correct("getBuild.reused.drop", "facts 7.6: may be left out", "permitted", ("start.*",))),
+        trial(correct("settles-slowly", "ambiguity 7.12")),
+        trial(correct("settles-at-once", "ambiguity 7.12")),
+        trial(correct("getBuild.reused.drop", "ambiguity 7.6: may be left out", "permitted", ("start.*",))),
     ]
 
 
@@ -64,7 +64,7 @@ def noisy() -> Trial:
 
 
 def accused() -> Trial:
-    return trial(correct("odd-but-right", "facts 7.30"), "error.has-a-text")
+    return trial(correct("odd-but-right", "ambiguity 7.30"), "error.has-a-text")
 
 
 def failed() -> Trial:

@@ -61,7 +61,7 @@ def test_cell_relates_a_claim_to_a_fault() -> None:
 
 @pytest.mark.parametrize("sort", ["variant", "permitted"])
 def test_every_claim_blamed_on_a_correct_server_is_noise(sort: Any) -> None:
-    one = trial(correct("x", "facts 7.6", sort, ("start.*",)), "start.answers-202")
+    one = trial(correct("x", "ambiguity 7.6", sort, ("start.*",)), "start.answers-202")
     assert (one.state, noise(one)) == ("accused", ("start.answers-202",))
     assert view_of([one]).cells["x"] == {"start.answers-202": "noise"}
 
@@ -104,8 +104,8 @@ def test_document_has_full_evidence_in_ascii() -> None:
     [
         (fault("x", "start.*"), "touchstone prove --fault x --whole --seed 7"),
         (generated("a.b"), "touchstone prove --generated --fault a.b --whole --seed 7"),
-        (correct("v", "facts 7.1"), "touchstone prove --variant v --whole --seed 7"),
-        (correct("a b", "facts 7.1", "permitted"), "touchstone prove --generated --fault 'a b' --whole --seed 7"),
+        (correct("v", "ambiguity 7.1"), "touchstone prove --variant v --whole --seed 7"),
+        (correct("a b", "ambiguity 7.1", "permitted"), "touchstone prove --generated --fault 'a b' --whole --seed 7"),
     ],
 )
 def test_command_repeats_the_trial(subject: Any, command: str) -> None:

@@ -116,7 +116,6 @@ def environment() -> Environment:
         stimulus=describe_stimulus,
         stage=describe_stage,
         ended=describe_end,
-        source=lambda text: text.replace("facts 7.", "ambiguity 7."),
         plural=plural,
         spaced=lambda verdict: verdict.replace("-", " ").replace("_", " "),
         percent=lambda share: f"{figure(100 * share)}%",  # for CSS and SVG

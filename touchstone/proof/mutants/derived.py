@@ -9,17 +9,17 @@ from touchstone.proof.faults.fault import Fault, Kind
 
 # Derived behaviour that is no fault, by glob over names: the documented ambiguity or sentence that permits it.
 PERMITTED: Mapping[str, str] = {
-    "getBuild.200.ready.reused.drop": "facts 7.6: a build that reused nothing may leave the flag out",
-    "startBuild.202.ready.code.200": "facts 7.5: a reused build is answered with 202 or with 200",
-    "publishTemplate.201.*.code.200": "facts 7.37: a publish may also be answered with 200",
-    "publishTemplate.201.auto_build.auto_build.ready": "facts 7.41: each of the four statuses is allowed",
-    "publishTemplate.201.auto_build.auto_build.queued": "facts 7.41: any string is allowed",
-    "streamBuildEvents.200.ts.drop": "facts 7.31: no field of a frame is required",
-    "streamBuildEvents.200.source.drop": "facts 7.31: no field of a frame is required",
-    "streamBuildEvents.200.frames.first-dropped": "facts 7.27: a follower may miss the first lines",
-    "cancel-settles.as-failed": "facts 7.12: a cancelled build settles in not_built or in failed",
-    "access.deleted-version.skip.cancelBuild": "facts 7.14: an idle version and an unknown one are both 404",
-    "startBuild.429.Retry-After.drop": "facts 7.23: the documentation does not mention the header",
+    "getBuild.200.ready.reused.drop": "ambiguity 7.6: a build that reused nothing may leave the flag out",
+    "startBuild.202.ready.code.200": "ambiguity 7.5: a reused build is answered with 202 or with 200",
+    "publishTemplate.201.*.code.200": "ambiguity 7.37: a publish may also be answered with 200",
+    "publishTemplate.201.auto_build.auto_build.ready": "ambiguity 7.41: each of the four statuses is allowed",
+    "publishTemplate.201.auto_build.auto_build.queued": "ambiguity 7.41: any string is allowed",
+    "streamBuildEvents.200.ts.drop": "ambiguity 7.31: no field of a frame is required",
+    "streamBuildEvents.200.source.drop": "ambiguity 7.31: no field of a frame is required",
+    "streamBuildEvents.200.frames.first-dropped": "ambiguity 7.27: a follower may miss the first lines",
+    "cancel-settles.as-failed": "ambiguity 7.12: a cancelled build settles in not_built or in failed",
+    "access.deleted-version.skip.cancelBuild": "ambiguity 7.14: an idle version and an unknown one are both 404",
+    "startBuild.429.Retry-After.drop": "ambiguity 7.23: the documentation does not mention the header",
     "getBuild.401.WWW-Authenticate.drop": "auth#errors: a 401 is documented by status and text, without headers",
 }
 # Groups of claims about one subject: a fault in that subject may break any of them.

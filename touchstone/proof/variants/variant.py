@@ -54,7 +54,7 @@ def freedom(
         name=name,
         says=says,
         answers=answers,
-        source=source or "facts " + ", ".join(f"7.{number}" for number in answers),
+        source=source or "ambiguity " + ", ".join(f"7.{number}" for number in answers),
         pace=pace or {},
         target=target or {},
         **{place: part},
@@ -82,7 +82,7 @@ def together(name: str, says: str, taken: Sequence[Variant], pace: Mapping[str, 
         pace: Settings of the twin that override those of the freedoms.
     """
     answers = sorted({number for one in taken for number in one.answers})
-    sources = [f"facts {', '.join(f'7.{number}' for number in answers)}"] if answers else []
+    sources = [f"ambiguity {', '.join(f'7.{number}' for number in answers)}"] if answers else []
     engines = tuple(one.engine for one in taken if one.engine is not Engine)
     apps = tuple(one.app for one in taken if one.app is not App)
     wraps = [one.wrap for one in taken if one.wrap is not unwrapped]
