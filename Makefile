@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 VENV   := .venv
-JOBS   ?= 4
+JOBS   ?= 3
 TRIALS ?= 12
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
