@@ -211,7 +211,7 @@ TWINS: dict[str, tuple[type[Engine], type[App]]] = {
 COMMANDS: dict[int, tuple[str, ...]] = {
     5: ("check", "--profile", "quick", "--claims", "start.concurrent*,limit.refused-start-starts-nothing"),
     3: ("record", "fresh-build", "joined-build", "auto-build", "failed-build"),
-    6: ("load", "steady", "--duration", "1", "--rate", "6", "--mix", "start=100"),
+    6: ("load", "steady", "--duration", "1", "--rate", "6", "--mix", "start=100", "--build-s", "0.05"),
     10: ("probe", "--max-seconds", "6"),
 }
 # All of them are in `make thorough`.

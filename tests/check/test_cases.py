@@ -74,7 +74,7 @@ def cases(folder: Path) -> list[str]:
     return [event["id"] for event in events if event["type"] == "case"]
 
 
-@pytest.mark.whole
+@pytest.mark.prove
 def test_proof_runs_fewer_cases_but_the_general_ones_and_the_last(tmp_path: Path) -> None:
     (found,) = named_faults("cancel-does-nothing")
     outcomes = {}

@@ -73,7 +73,7 @@ def test_list_names_servers_and_writes_nothing(command: Command) -> None:
     assert list(ended.folder.iterdir()) == []
 
 
-@pytest.mark.whole
+@pytest.mark.prove
 def test_proof_of_a_fault_and_a_variant(command: Command) -> None:
     ended = command("prove", "--fault", "cancel-does-nothing", "--variant", VARIANT, "--report-dir", "proof")
     assert ended.code == 0, ended.out

@@ -76,7 +76,7 @@ def test_fault_is_killed(name: str, trials: dict[str, Trial]) -> None:
     assert (trial.trouble, trial.lacking, trial.state) == ("", (), "killed")
 
 
-@pytest.mark.whole
+@pytest.mark.prove
 def test_every_check_judges_its_claims(tmp_path: Path) -> None:
     """Each check upholds its claims with the correct twin, or finds them broken with a fault."""
     trials = tried((*subset(), *COVERING), tmp_path / "trials", only_own=False)
