@@ -118,7 +118,7 @@ def test_documents_that_cannot_be_published(exam: Examination) -> None:
 @pytest.mark.claims(
     "template.read-shows-the-published", "digest.ignores-spelling", "publish.republish-identical-is-accepted"
 )
-def test_document_is_shown_with_all_its_sections(exam: Examination) -> None:
+def test_document_is_returned_with_all_its_sections(exam: Examination) -> None:
     """A document with all sections is the same in each form, and does not affect the next document."""
     for form in get_args(Form):
         first = replace(exam.template(f"full-{form}"), extras=SECTIONS)

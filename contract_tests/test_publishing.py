@@ -144,7 +144,7 @@ def test_versions_with_one_digest_share_one_golden(exam: Examination) -> None:
 @pytest.mark.claims(
     "status.ref-is-the-path", "start.ref-is-the-path", "template.read-shows-the-published", "status.ready-stays-ready"
 )
-def test_versions_of_one_content_are_told_apart(exam: Examination) -> None:
+def test_versions_with_one_content_stay_separate(exam: Examination) -> None:
     """Two versions with the same content keep their names; a delete of one version does not affect the other."""
     first = exam.short("twins")
     second = another_version(exam, first)

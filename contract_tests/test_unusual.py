@@ -32,7 +32,7 @@ def alike(exam: Examination) -> list[Template]:
     "lookup.existing-version-is-found",
     "lookup.deleted-version-is-404",
 )
-def test_versions_whose_names_begin_alike_are_told_apart(exam: Examination) -> None:
+def test_versions_with_similar_names_stay_separate(exam: Examination) -> None:
     """Versions with similar names are published, read, built and deleted independently."""
     needs_publishing(exam)
     templates = alike(exam)

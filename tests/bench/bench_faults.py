@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
-    faults = sample(catalogue.named_faults(), options.faults, options.seed)
+    faults = sample(catalogue.listed_faults(), options.faults, options.seed)
     variants = sample(catalogue.variants(), options.variants, options.seed)
     servers = [CORRECT, *variants, *faults]
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:

@@ -160,7 +160,7 @@ def _judged(text: str, other: str, identity: Identity) -> Judged:
 
 def main() -> None:
     """Measures, and prints the tables."""
-    options = _asked()
+    options = _options()
     own = Condition(options.jitter_ms / 1000, options.foreign, options.changed)
     names = options.forms.split(",") if options.forms else list(FORMS)
     first = CLEAN if own == CLEAN else own
@@ -186,7 +186,7 @@ def _print(title: str, runs: Iterable[Run]) -> None:
     print(flush=True)
 
 
-def _asked() -> argparse.Namespace:
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench_probe", description=__doc__)
     parser.add_argument("--seeds", type=int, default=1, help="how many limiters are drawn of each form")
     parser.add_argument("--first", type=int, default=0, help="the first seed")

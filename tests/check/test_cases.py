@@ -7,7 +7,7 @@ import pytest
 
 from touchstone.check.cases import FAIR_SHARE, Declared, Quarry
 from touchstone.proof import trial
-from touchstone.proof.catalogue import named_faults, variants
+from touchstone.proof.catalogue import listed_faults, variants
 from touchstone.proof.trial import Order
 
 OTHERS = tuple(f"other.{number}" for number in range(9))
@@ -76,7 +76,7 @@ def cases(folder: Path) -> list[str]:
 
 @pytest.mark.prove
 def test_proof_runs_fewer_cases_but_the_general_ones_and_the_last(tmp_path: Path) -> None:
-    (found,) = named_faults("cancel-does-nothing")
+    (found,) = listed_faults("cancel-does-nothing")
     outcomes = {}
     for whole in (False, True):
         folder = tmp_path / str(whole)

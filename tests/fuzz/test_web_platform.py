@@ -53,7 +53,7 @@ CASES: dict[str, tuple[bytes, list[whatwg.Dispatched]]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_stream_is_read_as_browsers_are_asked_to(name: str) -> None:
+def test_stream_is_read_as_browsers_read_it(name: str) -> None:
     stream, expected = CASES[name]
     assert whatwg.read(stream) == expected
     assert streams.dispatched(parse(stream).events) == expected

@@ -8,7 +8,7 @@ import pytest
 from tests.command import Shell
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.facts.runlog import read
-from touchstone.proof.catalogue import named_faults
+from touchstone.proof.catalogue import listed_faults
 from touchstone.proof.faults import FAULTS as ALL_FAULTS
 from touchstone.proof.prover import prove
 from touchstone.proof.result import Trial
@@ -47,7 +47,7 @@ def subset() -> tuple[str, ...]:
 
 def tried(names: tuple[str, ...], folder: Path, *, only_own: bool) -> dict[str, Trial]:
     """Returns the trials of these faults. A fault that is not killed is tried again alone, without disturbed timing."""
-    chosen = [candidate for candidate in named_faults() if candidate.subject.name in names]
+    chosen = [candidate for candidate in listed_faults() if candidate.subject.name in names]
     found = {}
     for jobs in (8, 1):
         trials = prove(chosen, folder / str(jobs), jobs=jobs, seed=1, only_own=only_own, on_outcome=lambda _trial: None)

@@ -78,10 +78,10 @@ def test_load_faults_break_claims_of_load_runs_and_are_not_in_prove() -> None:
     known = {claim.id for claim in (*ledger.judged(), *ledger.judged("load"))}
     assert {claim for fault in UNDER_LOAD.values() for claim in fault.breaks} <= known
     assert all(fault.breaks for fault in UNDER_LOAD.values())
-    assert {one.subject.name for one in catalogue.named_faults()} == set(FAULTS) - set(UNDER_LOAD)
+    assert {one.subject.name for one in catalogue.listed_faults()} == set(FAULTS) - set(UNDER_LOAD)
     assert {one.subject.name for one in catalogue.under_load()} == set(UNDER_LOAD)
     assert catalogue.fault("crowded-build-vanishes") is FAULTS["crowded-build-vanishes"]
     assert "crowded-answers-are-slow" in catalogue.proving("load.p99")
     with pytest.raises(UsageError, match="crowded-log-drops-lines"):
-        catalogue.named_faults("crowded-l*")
-    assert catalogue.named_faults("no-such-*") == []
+        catalogue.listed_faults("crowded-l*")
+    assert catalogue.listed_faults("no-such-*") == []

@@ -63,7 +63,7 @@ class Prove:
         chosen: dict[str, list[Candidate]] = {}
         if self.fault or self.variant is None:
             glob = self.fault or "*"
-            found = catalogue.derived(glob, self.seed) if self.generated else catalogue.named_faults(glob)
+            found = catalogue.derived(glob, self.seed) if self.generated else catalogue.listed_faults(glob)
             chosen[f"--fault {glob!r}"] = found
         if self.variant or (self.fault is None and not self.generated):
             glob = self.variant or "*"

@@ -37,7 +37,7 @@ class Candidate:
     profile: str = "quick"
 
 
-def named_faults(glob: str = "*") -> list[Candidate]:
+def listed_faults(glob: str = "*") -> list[Candidate]:
     """Returns the named faults that match *glob* and that a check can find, ordered by name.
 
     Raises:
