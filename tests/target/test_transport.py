@@ -240,7 +240,9 @@ def test_slow_response_ends_at_the_time_out(send: Sender, head: bytes, drop: byt
 
 def test_bodies_and_heads_beyond_the_total_limit_are_truncated(send: Sender) -> None:
     body, value = b'"' + b"x" * 9_000 + b'"', b"y" * 9_000
-    with server(HEAD + b"X-Long: %b\r\nContent-Length: %d\r\n\r\n" % (value, len(body)) + body) as url:
+    with server(
+        HEAD + b"Connection: close\r\nX-Long: %b\r\nContent-Length: %d\r\n\r\n" % (value, len(body)) + body
+    ) as url:
         exchanges: list[Exchange] = []
         transport = Transport(url, KEYS, Contract.load(), exchanges.append, bounds=Bounds(max_total_bytes=10_000))
         for _ in range(2):
