@@ -6,7 +6,7 @@ JOBS   ?= 3
 TRIALS ?= 12
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-SUITE  := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone and not whole and not prove and not hostile and not kill and not wheel"
+SUITE  := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone and not whole and not prove and not kill and not wheel"
 # The twin is the target unless the arguments name another one.
 ON_TWIN = $(if $(findstring --url,$(ARGS))$(findstring --target,$(ARGS)),,--target twin)
 

@@ -3,12 +3,14 @@
 import gc
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from tests.browser import Browser, Unsuitable, browser
 from tests.command import Command, called
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "", None})
@@ -79,3 +81,13 @@ def resolves_loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
         return resolve(host, *args, **kwargs)
 
     monkeypatch.setattr(socket, "getaddrinfo", guarded)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium; tests that need it are skipped without one."""
+    try:
+        with browser() as running:
+            yield running
+    except Unsuitable as error:
+        pytest.skip(str(error))

@@ -56,7 +56,7 @@ def linked(
             answer = answers.pop(0) if len(answers) > 1 else answers[0]
             for part in [bytes([byte]) for byte in answer] if drip_s else [answer]:
                 connection.sendall(part)
-                time.sleep(drip_s)
+                time.sleep(drip_s)  # a slow response is what is tested
             if closes or not answer:
                 return
 
@@ -123,7 +123,7 @@ def test_connection_that_was_closed_meanwhile_is_replaced() -> None:
     with linked([OK], closes=True) as (link, _):
         for _number in range(3):
             assert once(link, "startBuild").status == 200
-            time.sleep(0.05)
+            time.sleep(0.05)  # the close arrives meanwhile, and no event announces it to a client
 
 
 def test_requests_go_out_on_connections_of_their_own() -> None:

@@ -4,7 +4,6 @@
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 from starlette.responses import Response
 
-from tests.browser import Browser, Saved, Unsuitable, browser
+from tests.browser import Browser, Saved, browser
 from tests.command import PRIMARY, Ended, Shell
 from tests.recorded import every, recorded
 from tests.recordings.conftest import Run
@@ -89,15 +88,6 @@ def test_kept_har_of_chromium_is_judged(run: Run, tmp_path: Path) -> None:
     text = KEPT.read_text("utf-8")
     assert leaks(text, {"primary": PRIMARY}) == ()
     assert_judged_without_keys(replayed(text, run, tmp_path), OBSERVED | OF_A_RUNNING_BUILD)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    try:
-        with browser() as running:
-            yield running
-    except Unsuitable as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

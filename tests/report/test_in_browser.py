@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import Browser, Unsuitable, browser
+from tests.browser import Browser
 from tests.report.examples import example, page
 from tests.report.rendered import Screen
 
@@ -19,15 +19,6 @@ FOLDED = "document.querySelectorAll('details:not([open])').length"
 CONTROLS = "[...document.querySelectorAll('form, button')].filter(one => one.checkVisibility()).length"
 ROWS = "[...document.querySelectorAll('[data-verdict], tr[data-state]')].filter(one => one.checkVisibility())"
 Screens = Callable[[str], Screen]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    try:
-        with browser() as running:
-            yield running
-    except Unsuitable as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
