@@ -11,7 +11,6 @@ from scenarios import SCENARIOS, Scenario
 
 from touchstone.check.handover import CheckHandover, Errand
 from touchstone.check.run import Run
-from touchstone.recordings.replay import plays
 
 # Imports register the scenarios of these modules, in this order.
 __all__ = ["scenarios_builds", "scenarios_access"]
@@ -41,6 +40,8 @@ class Part:
 def parts(errand: Errand) -> Iterator[Part]:
     """The cases to run."""
     if errand.mode == "replay":
+        from touchstone.recordings.replay import plays  # noqa: PLC0415 - slow, and only a replay needs it
+
         recordings = plays(errand.plays, tuple(errand.accounts.items()))
         yield from (Part(name, SCENARIOS.get(recording.name)) for name, recording in recordings.items())
     else:

@@ -79,7 +79,7 @@ def drawn(number: int, seed: int) -> list[Kill]:
 # A few are in `make test`, all of them in `make thorough`.
 FEW = [
     Kill("case", 9, signal.SIGKILL, "run"),
-    Kill("case", 11, signal.SIGINT, "run"),
+    pytest.param(Kill("case", 11, signal.SIGINT, "run"), marks=pytest.mark.whole),
     Kill("case", 13, signal.SIGKILL, "child"),
 ]
 EACH = [*FEW, *(pytest.param(kill, marks=pytest.mark.kill) for kill in drawn(30, seed=20))]

@@ -48,7 +48,10 @@ class Meeting:
 
 @pytest.mark.parametrize(
     ("claims", "others"),
-    [(WAITING, []), pytest.param("status.*,cancel.*", [LOAD], marks=pytest.mark.kill)],
+    [
+        pytest.param(WAITING, [], marks=pytest.mark.whole),
+        pytest.param("status.*,cancel.*", [LOAD], marks=pytest.mark.kill),
+    ],
     ids=["checks", "checks-and-a-load"],
 )
 def test_concurrent_runs_pass_and_clean_up_their_own_templates(

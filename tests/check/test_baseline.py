@@ -138,6 +138,7 @@ def test_command_refuses_what_is_no_baseline_before_anything_runs(
     assert (ended.code, arguments[1] in ended.err, (tmp_path / "reports").exists()) == (2, True, False)
 
 
+@pytest.mark.whole
 def test_baseline_of_one_run_serves_the_next_and_its_report(tmp_path: Path, call: Command) -> None:
     known = str(tmp_path / "known.txt")
     flags = ("--profile", "quick", "--strict", "--claims", f"{SCHEME},{OTHER}")

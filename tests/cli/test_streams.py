@@ -42,6 +42,7 @@ def test_failing_stream_gives_no_traceback(tmp_path: Path, script: str, code: in
     assert len(ended.stderr.splitlines()) == bool(reason)
 
 
+@pytest.mark.whole
 def test_run_without_streams_in_a_plain_locale_ends(tmp_path: Path) -> None:
     """Files of the run do not get the descriptors of the closed streams, and are in UTF-8."""
     flags = f"--profile quick --claims {WAITING} --report-dir 'bericht-größe☃'"

@@ -57,7 +57,7 @@ def case(text: str, terms: Terms = NO_CAPS, *, alone: bool = False, **net: Any) 
         case("fixed-window:5/1+builds:3", PLENTY),
         case("sliding-log:3/1"),
         case("token-bucket:4/2,burst=3"),
-        case("sliding-counter:3/1"),
+        pytest.param("sliding-counter:3/1", NO_CAPS, {}, id="sliding-counter:3/1", marks=pytest.mark.whole),
         case("decaying-counter:4/1"),
         case("sliding-log:5/1.3", replace(NO_CAPS, seed=2, soak=60), alone=True),
         case("token-bucket:10/1,burst=8+concurrency:3,takes=0.07", PLENTY, alone=True),
@@ -98,7 +98,9 @@ def test_small_limiter_of_each_form_is_identified(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "terms", "seed"),
     [
-        ("fixed-window:2/0.4+fixed-window:6/5", replace(NO_CAPS, most_requests=300), 1),
+        pytest.param(
+            "fixed-window:2/0.4+fixed-window:6/5", replace(NO_CAPS, most_requests=300), 1, marks=pytest.mark.whole
+        ),
         *(
             pytest.param(text, terms, seed, marks=pytest.mark.alone)
             for text, terms, seed in (
@@ -298,6 +300,7 @@ def test_limiter_beside_others_is_identified_or_doubted(text: str, per_s: float,
     assert exact or not known.sure or most > 120
 
 
+@pytest.mark.whole
 def test_answers_that_others_caused_are_noted_and_their_share_is_estimated() -> None:
     known = through(Net("minimum-gap:0.7", foreign_per_s=0.1), replace(NO_CAPS, most_requests=40)).known
     assert not known.sure

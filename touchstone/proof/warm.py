@@ -1,9 +1,13 @@
 """Imports and data that every trial needs, loaded once in the process that trials are forked from."""
 
+import _pytest.junitxml  # noqa: F401
 import schemathesis.pytest.plugin  # noqa: F401
+from hypothesis.internal.charmap import intervals_from_codec
 
 import touchstone.check.pytest_plugin
 import touchstone.proof.trial  # noqa: F401
 from touchstone.check.schemathesis_hooks import load_schema
 
 load_schema(1, "quick")
+# Hypothesis computes this table on first use, unless its storage folder has it.
+intervals_from_codec("utf-8")
