@@ -1,4 +1,4 @@
-"""Provokes limits: bursts of starts until one is refused, and retries. Notes: see rules/history.py."""
+"""Provokes limits by bursts of starts, and retries. rules/history.py describes the notes of these requests."""
 
 import itertools
 from collections.abc import Sequence
@@ -11,34 +11,34 @@ from touchstone.facts.backoff import back_off_s, retry_after_s
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.target.call import Call
 
-# No limit is expected after this many starts; a higher limit would not affect clients.
+# Most starts in a burst: a limit above this number would not affect clients.
 LONGEST_BURST = 120
 
-# Added to Retry-After: a server may count whole seconds.
+# Seconds added to Retry-After, because a server may count whole seconds.
 MARGIN_S = 0.05
 
-# After this many refused retries, a shorter Retry-After is ignored and pauses double.
+# After HONEST_WAITS refused retries, a Retry-After below LEAST_WAIT_S is ignored, and the pauses double instead.
 HONEST_WAITS, LEAST_WAIT_S = 2, 1.0
 
-# Key of waits without success: a limit does not end although no build is in flight.
+# Key of `exam.waits` for waits without success: a limit did not end although no build was in flight.
 REFUSED = ("startBuild", "429", "nothing in flight")
 
-# Numbers of rounds; a repeated case gets new ones.
+# Numbers of the rounds; a case that runs again gets new numbers.
 ROUNDS = itertools.count(1)
 
 
 @dataclass
 class Round:
-    """One burst of starts until one is refused, with the retries after the burst.
+    """One burst of starts until a start is refused, with the retries after the burst.
 
     Attributes:
         versions: Versions to start one after the other: one ready version, or several unbuilt ones.
-        most: Number of starts after which no limit is expected.
-        builds: Handling of the builds that the burst begins, see rules/history.py; empty for a ready version.
-        at_once: Maximum of builds in flight; at the maximum, the oldest build ends before another begins.
-        polls: Whether to read the status during waits; not in rounds that test the effect of reads.
-        in_flight: Versions whose builds may still run, oldest first, and whether each was cancelled.
-        witness: Version whose build runs until the refusal, to show whether a refusal ends running builds.
+        most: Number of served starts after which the burst ends.
+        builds: ``cancelled`` or ``kept``: what becomes of builds, see rules/history.py. Empty for a ready version.
+        at_once: Maximum of builds in flight. If it is reached, the oldest build is ended before the next start.
+        polls: Whether to read the status during waits; False in rounds that test the effect of reads.
+        in_flight: Versions whose builds may still run, oldest first, and whether each build was cancelled.
+        witness: Version whose build runs until a start is refused, to show whether a refusal ends running builds.
     """
 
     exam: Examination
@@ -60,7 +60,7 @@ class Round:
     witness: str = ""
 
     def again(self, *, polls: bool = False) -> "Round":
-        """Another round with the same versions."""
+        """Returns another round with the same versions."""
         most = len(self.versions) if self.builds else LONGEST_BURST
         return Round(self.exam, self.versions, most, self.builds, self.at_once, polls)
 
@@ -80,7 +80,7 @@ class Round:
         return answer
 
     def burst(self, at_least_s: float = 0.0) -> None:
-        """Starts one version after the other until a start is refused and *at_least_s* have passed."""
+        """Starts one version after the other, until a start is refused and *at_least_s* seconds have passed."""
         self.began_at = self.exam.transport.now()
         for template in itertools.cycle(self.versions):
             while template.ref in self.in_flight or len(self.in_flight) >= self.at_once:
@@ -128,41 +128,41 @@ class Round:
         self.witness = ""
 
     def reads(self, number: int, running: str) -> None:
-        """Sends *number* reads like a client: of this version's status, the status of *running*, and the document."""
+        """Sends *number* reads: the status of the first version and of *running*, and the first template, in turn."""
         own = self.versions[0].ref
         polled = itertools.cycle([("getBuild", own), ("getBuild", running), ("getTemplate", own)])
         for operation, ref in itertools.islice(polled, number):
             self.send(operation, "reads", ref)
 
     def read_after_refusal(self, *refs: str) -> None:
-        """Reads versions right after a refusal, and twice a little later."""
+        """Reads versions right after a refusal, and twice more within half a second."""
         for pause_s in (0.0, 0.1, 0.2):
             self.exam.rest(pause_s)
             for ref in refs:
                 self.exam.read(ref)
 
     def confirm(self, ref: str, other: Template | None) -> bool:
-        """Starts another account's version, then *ref*; returns whether *ref* is still refused."""
+        """Starts *other*, a version of another account, then *ref*; returns whether *ref* is still refused."""
         if other:
             self.send("startBuild", "other-key", other.ref, other.owner)
-        # After ``Retry-After: 0``, this start is the first retry.
+        # After ``Retry-After: 0``, this start counts as the first retry.
         self.retries += bool(self.refused and retry_after_s(self.refused.response) == 0)
         return self.send("startBuild", "confirm", ref).status >= 400
 
     @property
     def refused_ref(self) -> str:
-        """The version of the first refused start."""
+        """Version of the first refused start; the first version if no start was refused."""
         return (self.refused.ref if self.refused else None) or self.versions[0].ref
 
     def recover(self) -> None:
-        """Waits for Retry-After, or with doubling pauses, until a start is served.
+        """Retries after Retry-After, or after doubling pauses, until a start is served.
 
         Raises:
-            Unsuited: no start was served. The wait is shorter if earlier waits had no success.
+            Unsuited: no start was served within patience_s, or within less time if earlier waits failed.
         """
         answer, waits = self.last_refused, self.exam.waits
         patience_s = waits.limit_s(REFUSED, self.exam.target.patience_s)
-        # Not the refused version: a served start of another version must not also begin the refused build.
+        # Retries start another version. When that start is served, the refused build must not begin as well.
         ref = next((version.ref for version in self.versions if version.ref != self.refused_ref), self.refused_ref)
         for wait_s in back_off_s():
             requested_s = retry_after_s(answer.response) if answer else None
@@ -170,7 +170,7 @@ class Round:
                 requested_s = None
             # patience_s also limits each wait: a server may request days.
             pause_s = min((wait_s if requested_s is None else requested_s) + MARGIN_S, patience_s)
-            # The wait began with the refusal; the time of later requests is part of the wait.
+            # The wait began with the refusal, so the time for the requests since then counts.
             if self.polls:
                 self.exam.read(ref)
             gone_s = self.exam.transport.now() - answer.done_at if answer else 0.0

@@ -1,4 +1,4 @@
-"""The OpenAPI links of the contract: from a response to the next operations and their parameters."""
+"""The OpenAPI links of the contract: each leads from a response to another operation, with its parameters."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -18,8 +18,8 @@ class Link:
 
     Attributes:
         name: Name of the link in the contract.
-        operation: operationId of the target.
-        parameters: Constants or runtime expressions by parameter name.
+        operation: operationId of the operation that the link leads to.
+        parameters: Constants or runtime expressions, by parameter name.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Link:
     parameters: Mapping[str, str]
 
     def ref(self, exchange: Exchange) -> str:
-        """The version that the link refers to, after *exchange*.
+        """Returns the ref of the version that the link leads to from *exchange*.
 
         Raises:
             ContractError: an expression is of an unsupported kind or has no value.
@@ -37,7 +37,7 @@ class Link:
 
 
 def links(document: Mapping[str, Any], operation: str, status: int) -> tuple[Link, ...]:
-    """Links of one response of an operation, sorted by name."""
+    """Returns the links of the response with *status* to an operation, sorted by name."""
     tree = resolved(dict(document))
     return tuple(sorted(_links(tree, operation, status), key=lambda link: link.name))
 
@@ -52,10 +52,7 @@ def _links(tree: dict[str, Any], operation: str, status: int) -> Iterator[Link]:
 
 
 def _evaluated(expression: str, exchange: Exchange) -> str:
-    """The value of a runtime expression.
-
-    Source: OpenAPI 3.1, 4.8.20.4 (runtime expressions).
-    """
+    """Returns the value of a runtime expression (OpenAPI 3.1, section 4.8.20.4) or of a constant."""
     if not expression.startswith("$"):
         return expression
     try:
@@ -79,6 +76,6 @@ def _path_parameters(exchange: Exchange) -> dict[str, str]:
 
 
 def _document(body: Any) -> Any:
-    """The published document: as in the contract, or in an envelope (documented ambiguity 35)."""
+    """Returns the document in the body of a publish, which may be an envelope (ambiguity 7.35)."""
     inner = body.get("template") if isinstance(body, dict) else None
     return inner if isinstance(inner, dict) and "template" in inner else body

@@ -1,7 +1,7 @@
 """Scenarios for `touchstone record`: short, independent sequences of requests of one client.
 
-A scenario sends the same requests each time: it follows the log of a build instead of polling. An unexpected response
-is noted; the scenario then fails and is not recorded.
+A scenario sends the same requests each time. So it follows the log of a build: the number of polls would vary. After
+an unexpected response, a scenario still sends its other requests, but fails and is not recorded.
 """
 
 from collections.abc import Callable
@@ -12,16 +12,16 @@ from touchstone.check.templates import Template
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.target.call import Call
 
-# Statuses after a cancelled build (documented ambiguity 12).
+# Statuses that a version may have after a cancelled build (ambiguity 7.12).
 SETTLED = ("not_built", "failed")
 
-# Unexpected responses in the running scenario.
+# Unexpected responses in the scenario that runs now.
 _UNEXPECTED: list[str] = []
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One sequence of requests.
+    """A sequence of requests.
 
     Attributes:
         name: Name of its recording.
@@ -61,7 +61,7 @@ def scenario(name: str, builds: int, *claims: str) -> Callable[[Callable[[Examin
 
 
 def expect(exchange: Exchange, *statuses: int, status: str | tuple[str, ...] = "") -> Exchange:
-    """Notes an unexpected response and continues, so that the rules judge its consequences.
+    """Records an unexpected response. The scenario continues, so that the rules judge later responses as well.
 
     Args:
         status: Expected ``status`` in the body, or several allowed ones; empty for a body without a status.
@@ -88,14 +88,14 @@ def followed(exam: Examination, template: Template) -> tuple[Following, Followin
 
 
 def watched(exam: Examination, template: Template) -> None:
-    """Follows a running build until its log ends, and reads its status."""
+    """Follows the log of a running build until the log ends, and waits for the final status."""
     for following in followed(exam, template):
         expect(exam.ended(following, template.ref), 200)
     expect(exam.wait(template.ref), 200, status=template.outcome)
 
 
 def built(exam: Examination, template: Template) -> None:
-    """Starts a build and follows it to its end."""
+    """Starts a build, follows its log, and waits for its final status."""
     begun(exam, template)
     watched(exam, template)
 
@@ -121,7 +121,7 @@ def limited(
     """Sends a request that a limit may refuse; returns a 429 instead of waiting and retrying.
 
     Args:
-        phase: Phase of the request in round *number*; see rules/history.py.
+        phase: Purpose of the request in round *number*; rules/history.py lists the phases.
     """
     note = {"limit": {"round": number, "phase": phase}} if phase else {"expects": 429}
     return exam.send(Call(operation, ref, credential, note=note))

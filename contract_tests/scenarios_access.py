@@ -1,4 +1,4 @@
-"""Scenarios of rejected requests, missing versions and publishing."""
+"""Scenarios about rejected requests, missing versions and publishing."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ OPERATIONS = ("startBuild", "getBuild", "cancelBuild", "streamBuildEvents", "get
 
 
 def not_found(operation: str) -> tuple[int, ...]:
-    """Allowed statuses for a missing version; a log request may get 200 and an empty log (documented ambiguity 26)."""
+    """Returns the allowed statuses for a missing version; a request for its log may get a 200 (ambiguity 7.26)."""
     return (200, 404) if operation == "streamBuildEvents" else (404,)
 
 
@@ -88,7 +88,7 @@ def below_plan(exam: Examination) -> None:
 
 @scenario("other-account", 1, "access.others-version-is-404", "access.others-change-nothing")
 def other_account(exam: Examination) -> None:
-    """Another account cannot find or change a foreign version."""
+    """An account can neither find nor change a version of another account."""
     if not exam.target.second_api_key:
         raise Unsuited("not-applicable", second_key_advice(exam.target))
     template = exam.short("other-account", times=2)
@@ -150,7 +150,7 @@ def invalid_document(exam: Examination) -> None:
     "start.refuses-deleted-version",
 )
 def deleted_version(exam: Examination) -> None:
-    """A deleted version is not found; published again, it is not built."""
+    """A deleted version is not found; when it is published again, it is found."""
     template = exam.short("deleted-version")
     built(exam, template)
     expect(request(exam, "deleteTemplate", template.ref), 200)

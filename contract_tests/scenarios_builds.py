@@ -1,4 +1,4 @@
-"""Scenarios of limits, builds and build logs."""
+"""Scenarios about limits, builds and build logs."""
 
 from dataclasses import replace
 
@@ -10,12 +10,12 @@ from touchstone.check.templates import Template
 from touchstone.facts.backoff import retry_after_s
 from touchstone.facts.exchange import Exchange
 
-# Without a refusal after this many starts, or this many simultaneous builds, there is no limit.
+# After this many starts, or this many simultaneous builds, a scenario concludes that there is no limit.
 LONGEST_BURST, MOST_BUILDS = 120, 6
 READS_PER_START, LONGER_BURST = 3, 10
-# Added to Retry-After: a server may count whole seconds.
+# Seconds added to Retry-After, because a server may count whole seconds.
 MARGIN_S = 0.05
-# Rest before several starts, so that short limits from the previous scenario are over.
+# Rest before several starts: a limit with a short window that the previous scenario used up then has recovered.
 QUIET_S = 1.2
 
 # --- limits: first, before other scenarios use up the limits ---------------------------------------------------------
@@ -31,7 +31,7 @@ QUIET_S = 1.2
     "limit.is-per-key",
 )
 def rate_limit(exam: Examination) -> None:
-    """A burst of starts is refused, and so is a first start; after the wait, both are served."""
+    """After a burst, starts of a ready and of a new version are refused; after a wait, both versions can be started."""
     if not exam.target.second_api_key:
         raise Unsuited("not-applicable", second_key_advice(exam.target))
     exam.rest(QUIET_S)
@@ -53,7 +53,7 @@ def rate_limit(exam: Examination) -> None:
 
 @scenario("polling", 1, "limit.reads-are-not-charged")
 def polling(exam: Examination) -> None:
-    """Three bursts of starts after equal rests; status reads before the last one do not use up the limit."""
+    """Three bursts of starts follow equal rests; status reads before the third burst do not use up the limit."""
     exam.rest(QUIET_S)
     template = exam.short("polling")
     built(exam, template)
@@ -70,11 +70,11 @@ def polling(exam: Examination) -> None:
 
 
 def _burst(exam: Examination, template: Template, number: int, beyond: int) -> tuple[int, Exchange]:
-    """Starts a ready version until a 429, and *beyond* times more; returns the number served and the last 429."""
+    """Starts a ready version until a 429, then *beyond* times more; returns the served number and the last response."""
     for served in range(LONGEST_BURST):
         answer = limited(exam, template.ref, "burst", number=number)
         if answer.status == 429:
-            # The last burst must take longer than the second burst, which it is compared with.
+            # The third burst is compared with the second burst and must take longer.
             more = [limited(exam, template.ref, "burst", number=number) for _ in range(beyond)]
             return served, [answer, *more][-1]
     raise Unsuited("not-applicable", f"no start was refused in a burst of {LONGEST_BURST} starts")
@@ -82,7 +82,7 @@ def _burst(exam: Examination, template: Template, number: int, beyond: int) -> t
 
 @scenario("capacity", MOST_BUILDS + 1, "limit.has-the-error-shape", "limit.refused-start-starts-nothing")
 def capacity(exam: Examination) -> None:
-    """On a full host, a start is refused and starts no build; after a cancel, it is accepted."""
+    """On a full host, a start is refused and begins no build; after a cancel, the same start is accepted."""
     running: list[Template] = []
     for _ in range(MOST_BUILDS):
         template = exam.long("capacity")
@@ -118,7 +118,7 @@ def capacity(exam: Examination) -> None:
     "template.read-shows-the-published",
 )
 def fresh_build(exam: Examination) -> None:
-    """A new version is published, built and ready."""
+    """A new version is published and built, and becomes ready."""
     template = exam.short("fresh-build")
     expect(request(exam, "getTemplate", template.ref), 200)
     expect(exam.read(template.ref), 200, status="not_built")
@@ -136,7 +136,7 @@ def fresh_build(exam: Examination) -> None:
     "cancel.keeps-finished-golden",
 )
 def reuse(exam: Examination) -> None:
-    """A start of a ready version reuses its golden; a cancel does not affect it."""
+    """A start of a ready version reuses its finished snapshot (golden); a cancel does not affect the snapshot."""
     template = exam.short("reuse")
     built(exam, template)
     expect(exam.start(template.ref), 200, 202, status="ready")
@@ -146,7 +146,7 @@ def reuse(exam: Examination) -> None:
 
 @scenario("shared-digest", 2, "reuse.same-digest-elsewhere")
 def shared_digest(exam: Examination) -> None:
-    """A second version with the same content reuses the golden of the first one, if the digests are equal."""
+    """A second version with the same digest reuses the finished snapshot (golden) of the first version."""
     template = exam.short("shared-digest")
     built(exam, template)
     other = another_version(exam, template)
@@ -157,7 +157,7 @@ def shared_digest(exam: Examination) -> None:
 
 @scenario("joined-build", 1, "start.while-building-is-harmless", "start.concurrent-share-one-build")
 def joined_build(exam: Examination) -> None:
-    """Two simultaneous starts and a later one share one build."""
+    """Two simultaneous starts and a later start share one build."""
     exam.rest(QUIET_S)
     template = exam.short("joined-build", times=2)
     for answer in exam.together(*[call("startBuild", template.ref)] * 2):
@@ -195,7 +195,7 @@ def failed_build(exam: Examination) -> None:
     "start.after-cancel-builds-again",
 )
 def cancel_in_flight(exam: Examination) -> None:
-    """A running build is cancelled; another build is not affected, and the next one completes."""
+    """A running build is cancelled; another build is not affected, and the next build of the version completes."""
     exam.rest(QUIET_S)
     template = exam.short("cancel-in-flight", times=3)
     neighbour = exam.short("cancel-in-flight-beside", times=3)
@@ -205,7 +205,7 @@ def cancel_in_flight(exam: Examination) -> None:
     both = followed(exam, template)
     expect(exam.cancel(template.ref), 202, status="cancelling")
     expect(exam.cancel(template.ref), 202, 404)
-    # This read shows a build that was not cancelled.
+    # This read reveals a server that did not cancel the build.
     expect(exam.read(template.ref), 200, status=("building", *SETTLED))
     for following in both:
         expect(exam.closed(following), 200)
@@ -229,7 +229,7 @@ def cancel_when_idle(exam: Examination) -> None:
 
 @scenario("events-ready", 1, "events.ready-ends-on-ready", "events.watchers-agree", "events.carry-the-output")
 def events_ready(exam: Examination) -> None:
-    """Two clients follow a build with several lines of output, and one requests the log afterwards."""
+    """Two clients follow the log of a build with several lines of output; one requests the log again afterwards."""
     template = replace(exam.template("events-ready", sleep_s=exam.observable_s(2)), halved=True, more_lines=4)
     expect(exam.publish(template), 200, 201)
     built(exam, template)
@@ -238,7 +238,7 @@ def events_ready(exam: Examination) -> None:
 
 @scenario("events-failed", 1, "events.failed-ends-on-error", "events.close-at-the-end")
 def events_failed(exam: Examination) -> None:
-    """The log of a failing build, during the build and afterwards."""
+    """Clients follow the log of a failing build; one requests the log again afterwards."""
     template = exam.short("events-failed", fails=True)
     built(exam, template)
     expect(exam.closed(exam.follow(template.ref)), 200, 404)
@@ -246,7 +246,7 @@ def events_failed(exam: Examination) -> None:
 
 @scenario("events-cancelled", 1, "events.cancelled-ends-on-cancel", "events.close-at-the-end")
 def events_cancelled(exam: Examination) -> None:
-    """The log of a cancelled build."""
+    """Clients follow the log of a build that is cancelled."""
     template = exam.short("events-cancelled", times=3)
     begun(exam, template)
     cancelled(exam, template)

@@ -16,20 +16,20 @@ JSON, YAML = "application/json", "application/yaml"
 
 
 def call(operation: str, ref: str, credential: Credential = "primary") -> Call:
-    """Call without special options; a stream is closed after 5 seconds."""
+    """Returns a call with default options; a log stream is closed after 5 seconds."""
     return Call(operation, ref, credential, stream_s=5.0 if operation == "streamBuildEvents" else 0.0)
 
 
 def request(
     exam: Examination, operation: str, ref: str, credential: Credential = "primary", authorization: str = ""
 ) -> Exchange:
-    """Sends a plain request once and accepts any response.
+    """Sends a request with default options, without retries.
 
-    If the run must not publish, the versions belong to the user. No version is deleted. Only those in the settings are
-    started and cancelled.
+    If the run must not publish, all versions belong to the user. Then deletes go to a missing version. So do starts
+    and cancels of versions that the settings do not list.
 
     Args:
-        authorization: Value of the Authorization header instead of the one for *credential*.
+        authorization: Value of the Authorization header, in place of the value that *credential* stands for.
     """
     listed = (*exam.target.templates.buildable, *exam.target.templates.failing, *exam.target.templates.restricted)
     if exam.target.publish == "never" and (
@@ -41,7 +41,7 @@ def request(
 
 
 def attempt(exam: Examination, operation: str, template: Template, credential: Credential) -> Exchange:
-    """Sends a request with a wrong key that the right key could send."""
+    """Sends a request that would be valid with the right key, but with the wrong key *credential*."""
     if operation == "publishTemplate":
         exam.register(template)
         wrapped = exam.target.publish == "wrapped"
@@ -50,14 +50,14 @@ def attempt(exam: Examination, operation: str, template: Template, credential: C
 
 
 def raw(exam: Examination, method: str, path: str, credential: Credential = "primary") -> Exchange:
-    """Sends *path* byte for byte."""
+    """Sends a request whose path is *path*, byte for byte."""
     return exam.send(Call(method=method, path=path, credential=credential))
 
 
 def publish_refused(
     exam: Examination, purpose: str, credential: Credential, *, auto_build: bool = False, force: bool = False
 ) -> Template:
-    """Publishes with a key that must be refused; journals the version, in case the server accepts the key."""
+    """Publishes with a key that must be refused. The journal lists the version, in case the server accepts it."""
     template = exam.template(purpose, owner="restricted" if credential == "restricted" else "primary")
     exam.register(template)
     wrapped = exam.target.publish == "wrapped"
@@ -66,7 +66,7 @@ def publish_refused(
 
 
 def published_without(exam: Examination, purpose: str) -> Template:
-    """Publishes a new template with all switches of the query set to false."""
+    """Publishes a new template with all boolean query parameters set to false."""
     needs_publishing(exam)
     template = exam.template(purpose)
     exam.register(template)
@@ -99,7 +99,7 @@ def publish_spoilt(
     as_yaml: bool = False,
     force: bool = False,
 ) -> Exchange:
-    """Publishes an invalid *document* instead of that of *template*."""
+    """Publishes the invalid *document* in place of the document of *template*."""
     body, media_type = json.dumps(document).encode(), JSON
     if exam.target.publish == "wrapped":
         envelope = {"namespace": "default", "name": template.name, "version": template.version, "template": document}
@@ -110,7 +110,7 @@ def publish_spoilt(
 
 
 def publish_bytes(exam: Examination, purpose: str, body: bytes, invalid: str, media_type: str = JSON) -> Exchange:
-    """Publishes bytes that are no document; *invalid* is the kind of error."""
+    """Publishes a *body* that is not a document; *invalid* is the kind of error, such as ``unparsable``."""
     return publish_wrong(exam, exam.template(purpose), body, invalid, media_type)
 
 
@@ -123,7 +123,7 @@ def publish_wrong(
     *,
     force: bool = False,
 ) -> Exchange:
-    """Publishes an invalid body; journals the name under which a server may store the document."""
+    """Publishes an invalid body. The journal lists the version under which a server may store it."""
     needs_publishing(exam)
     exam.register(template)
     headers, query = {"Content-Type": media_type}, {"force": "true"} if force else {}
@@ -132,7 +132,7 @@ def publish_wrong(
 
 
 def starts_together(exam: Examination, ref: str, times: int) -> list[Exchange]:
-    """Sends several simultaneous starts of one version."""
+    """Sends *times* simultaneous starts of one version."""
     return exam.together(*[call("startBuild", ref)] * times)
 
 
@@ -145,20 +145,20 @@ def publish_together(exam: Examination, *templates: Template) -> None:
 
 
 def start_both(exam: Examination, *refs: str) -> None:
-    """Starts different versions at the same time; a start with status 429 is repeated later."""
+    """Starts different versions at the same time, then repeats each start that got a 429."""
     for answer in exam.together(*[call("startBuild", ref) for ref in refs]):
         if answer.status == 429 and answer.ref:
             exam.start(answer.ref)
 
 
 def path_of(ref: str) -> str:
-    """Path of a version below the base of the target."""
+    """Returns the path of a version, relative to the base URL of the target."""
     namespace, _, rest = ref.partition("/")
     return f"/templates/{namespace}/{rest.replace('@', '/')}"
 
 
 def another_version(exam: Examination, template: Template) -> Template:
-    """Publishes the same content under another version of the same name."""
+    """Publishes the content of *template* under the same name with another version number."""
     other = replace(template, version="1.0.1")
     answer = exam.publish(other)
     if not 200 <= answer.status < 300:
@@ -167,7 +167,7 @@ def another_version(exam: Examination, template: Template) -> Template:
 
 
 def find_nothing(exam: Examination, ref: str) -> None:
-    """Sends each operation and HEAD for a deleted version."""
+    """Sends HEAD requests and each operation for a deleted version."""
     for end in ("/build", ""):
         raw(exam, "HEAD", f"{path_of(ref)}{end}")
     for operation in ("getTemplate", "getBuild", "streamBuildEvents", "startBuild", "cancelBuild", "deleteTemplate"):
@@ -175,12 +175,12 @@ def find_nothing(exam: Examination, ref: str) -> None:
 
 
 def lasting(exam: Examination, sleep_s: float) -> float:
-    """Seconds for which a build sleeps: *sleep_s*, limited by build_timeout_s."""
+    """Returns the seconds for which a build is to sleep: *sleep_s*, but at most half of build_timeout_s."""
     return min(sleep_s, exam.target.build_timeout_s / 2)
 
 
 def digest(exam: Examination, template: Template) -> str:
-    """Digest in the status response of a version."""
+    """Reads the status of a version, and returns the digest in the response."""
     return str(exam.read(template.ref).body.get("digest", ""))
 
 

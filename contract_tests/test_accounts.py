@@ -1,4 +1,4 @@
-"""Other accounts and smaller plans."""
+"""Requests from other accounts, and from accounts below the Scale plan."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ def test_another_account_neither_sees_nor_touches(exam: Examination) -> None:
     exam.read(template.ref)
     for operation in OPERATIONS:
         request(exam, operation, template.ref, "second")
-    # No earlier read: a cancelled build has the status building until the cancel has settled.
+    # No earlier read: if the server wrongly cancelled the build, its status may still be building for a moment.
     exam.rest(template.sleep_s)
     exam.wait(template.ref)
     exam.closed(following)
@@ -122,7 +122,7 @@ def test_accounts_may_use_one_name(exam: Examination) -> None:
 
 
 def read_both(exam: Examination, ref: str) -> None:
-    """Each account reads its version with the shared name."""
+    """Reads the versions of both accounts, which have the same ref."""
     for credential in ("primary", "second"):
         exam.read(ref, credential)
         request(exam, "getTemplate", ref, credential)

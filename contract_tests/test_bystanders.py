@@ -10,9 +10,9 @@ from touchstone.check.examination import Examination
 from touchstone.check.templates import Template
 from touchstone.facts.exchange import Credential
 
-# Time of a cancel as a share of the build steps' duration: within the second sleep.
+# When a build is cancelled, as a share of the duration of its steps: during the second sleep.
 LATE_SHARE = 0.7
-# Duration of the running build, as a multiple of a short build's: enough time for all actions.
+# Duration of the build that must not be affected, as a multiple of a short build: it lasts during all actions.
 OUTLASTING = 6
 
 OPERATIONS = ("startBuild", "cancelBuild", "deleteTemplate")
@@ -23,7 +23,7 @@ class Subject:
     """The version that all actions change.
 
     Attributes:
-        long_s: Duration of the build steps of a build to cancel, in seconds.
+        long_s: Duration, in seconds, of the steps of a build that is to be cancelled.
     """
 
     exam: Examination
@@ -51,12 +51,12 @@ def conflict(subject: Subject) -> None:
 
 
 def idle_cancel(subject: Subject) -> None:
-    """Cancels a version without a build."""
+    """Sends a cancel while no build of the version runs."""
     subject.exam.cancel(subject.ref)
 
 
 def build(subject: Subject) -> None:
-    """Builds the version and reuses its golden."""
+    """Builds the version; a second start reuses the finished snapshot (golden)."""
     subject.exam.start(subject.ref)
     subject.exam.wait(subject.ref)
     subject.exam.start(subject.ref)
@@ -70,7 +70,7 @@ def fail(subject: Subject) -> None:
 
 
 def start(subject: Subject) -> None:
-    """Starts a build and waits for its last step."""
+    """Publishes content with a long build, starts the build, and waits until its second sleep."""
     subject.replaced(sleep_s=subject.long_s)
     subject.exam.start(subject.ref)
     subject.exam.rest(LATE_SHARE * subject.now.sleep_s)
@@ -78,7 +78,7 @@ def start(subject: Subject) -> None:
 
 
 def cancel(subject: Subject) -> None:
-    """Cancels the build."""
+    """Cancels the build and waits until it no longer runs."""
     subject.exam.cancel(subject.ref)
     subject.exam.settle(subject.ref)
 
@@ -134,7 +134,7 @@ ACTIONS: tuple[Action, ...] = (
     "events.terminal-frame-comes-last",
 )
 def test_what_happens_to_one_version_leaves_the_others_alone(exam: Examination) -> None:
-    """A running, a ready, a failed and an idle version do not change during all actions on another version."""
+    """A running, a ready, a failed and an idle version do not change while another version goes through all actions."""
     needs_publishing(exam)
     failed = exam.short("standing-failed", fails=True)
     idle, gone = exam.published("standing"), exam.published("gone")
@@ -145,7 +145,7 @@ def test_what_happens_to_one_version_leaves_the_others_alone(exam: Examination) 
     for ref in (failed.ref, sibling.ref):
         exam.start(ref)
         exam.wait(ref)
-    # Another version with the name of the running one, to find faults that ignore the version.
+    # The subject has the name of the running version but another version number, to find faults that ignore numbers.
     subject = Subject(exam, replace(running.revised(), version="1.0.1", sleep_s=0.0), lasting(exam, 3 * failed.sleep_s))
     exam.publish(subject.now)
     exam.start(running.ref)

@@ -24,7 +24,7 @@ from touchstone.check.templates import Template
     "status.is-one-of-four",
 )
 def test_running_build_is_cancelled_and_the_next_completes(exam: Examination) -> None:
-    """A running build is cancelled and settles, a second cancel gets 404, and the next build completes."""
+    """A running build ends after a cancel, a later cancel gets 404, and the next build completes."""
     template = exam.short("cancelled")
     exam.start(template.ref)
     theirs = stranger(exam, template) if exam.target.second_api_key else None
@@ -43,7 +43,7 @@ def test_running_build_is_cancelled_and_the_next_completes(exam: Examination) ->
     exam.start(template.ref)
     exam.read(template.ref)
     exam.wait(template.ref)
-    # If the second start wrongly began another build, there is a build to cancel.
+    # If the second start wrongly began another build, this cancel finds that build.
     exam.cancel(template.ref)
     exam.read(template.ref)
     exam.closed(following)
@@ -81,7 +81,7 @@ def test_cancel_leaves_the_neighbour_building(exam: Examination) -> None:
     exam.start(sibling.ref)
     following = exam.follow(sibling.ref)
     exam.start(victim.ref)
-    # One build begins before the cancelled build, one after that.
+    # Of the other two builds, one begins before the build that is cancelled, and one after it.
     exam.start(neighbour.ref)
     exam.read(ready.ref)
     exam.read(sibling.ref)
@@ -105,7 +105,7 @@ def test_cancel_leaves_the_neighbour_building(exam: Examination) -> None:
 
 
 def stranger(exam: Examination, like: Template) -> Template | None:
-    """Starts a build of the second account; returns None if the start is refused."""
+    """Publishes and starts a version of the second account; returns its template, or None if no build started."""
     theirs = exam.published("stranger", sleep_s=like.sleep_s, owner="second")
     started = request(exam, "startBuild", theirs.ref, "second").body.get("status") == "building"
     return theirs if started else None

@@ -1,4 +1,4 @@
-"""Simultaneous requests for one version."""
+"""Simultaneous requests, for one version and for several."""
 
 from dataclasses import replace
 
@@ -33,9 +33,9 @@ def test_simultaneous_starts_share_one_build(exam: Examination) -> None:
 
 
 def started_together(exam: Examination, times: int) -> Template:
-    """Returns a version with at least two simultaneous starts that were not refused with 429.
+    """Sends *times* simultaneous starts of a new version; returns it once at least two starts got no 429.
 
-    The build prints so late that the log can be opened before.
+    The build prints so late that a client can open the log before that.
 
     Raises:
         Unsuited: a limit accepted fewer than two starts in each try.
@@ -69,7 +69,7 @@ def test_reads_beside_a_build_are_answered(exam: Examination) -> None:
 @pytest.mark.cost(builds=3, requests=10)
 @pytest.mark.claims("start.concurrent-answers-are-documented", "status.build-ends")
 def test_start_and_cancel_at_once_leave_a_sane_version(exam: Examination) -> None:
-    """After a simultaneous start and cancel, the version settles and can be built."""
+    """After a simultaneous start and cancel, the build ends in some status, and the version can be built."""
     template = exam.short("racing")
     exam.start(template.ref)
     exam.together(call("cancelBuild", template.ref), call("startBuild", template.ref))
@@ -83,7 +83,7 @@ def test_start_and_cancel_at_once_leave_a_sane_version(exam: Examination) -> Non
     "status.ref-is-the-path", "status.concurrent-reads-agree", "template.read-shows-the-published", "http.answers"
 )
 def test_answers_to_simultaneous_requests_are_not_mixed_up(exam: Examination) -> None:
-    """Simultaneous reads of several versions by two accounts each return their own version."""
+    """Two accounts read several versions at once; each response shows the requested version."""
     ready, unbuilt, running = exam.ready(), exam.published("beside"), exam.short("running")
     templates = [ready, unbuilt, running, *([exam.ready("second")] if exam.target.second_api_key else [])]
     exam.start(running.ref)
@@ -107,7 +107,7 @@ def test_answers_to_simultaneous_requests_are_not_mixed_up(exam: Examination) ->
     "lookup.deleted-version-is-404",
 )
 def test_simultaneous_changes_are_each_of_one_version(exam: Examination) -> None:
-    """Simultaneous publishes, starts, cancels and deletes each affect only their own version."""
+    """Publishes, starts, cancels and deletes that are sent at once each affect only the version that they name."""
     first = exam.short("beside-others")
     templates = [replace(first, version=f"1.0.{number}") for number in range(1, 4)]
     templates = [replace(template, marker=f"{template.marker}-{template.version}") for template in templates]
@@ -140,9 +140,9 @@ def test_simultaneous_changes_are_each_of_one_version(exam: Examination) -> None
     "template.read-shows-the-published",
 )
 def test_simultaneous_publishes_leave_one_content(exam: Examination) -> None:
-    """Of two simultaneous publishes of different contents, one is stored and the other is refused as a conflict.
+    """If clients publish different content for one version at once, one publish is stored and the other gets a 409.
 
-    Simultaneous publishes of the same content do not conflict.
+    If they publish the same content at once, there is no conflict.
     """
     same = exam.template("shared")
     publish_together(exam, same, same, same)
@@ -160,7 +160,7 @@ def test_simultaneous_publishes_leave_one_content(exam: Examination) -> None:
     "status.good-template-ends-ready", "status.failing-template-ends-failed", "events.own-lines-only", "http.answers"
 )
 def test_builds_side_by_side_end_each_in_its_own_way(exam: Examination) -> None:
-    """Of three simultaneous builds one fails; each build has its own end and its own log."""
+    """Three builds run at once, and one fails; each build has its own outcome and its own log."""
     bad, good = exam.short("bad", fails=True), exam.short("good")
     slow = exam.short("slow", times=3)
     exam.start(slow.ref)

@@ -18,26 +18,26 @@ APP: Document = {"name": "web", "run": "serve"}
 
 
 def without(key: str) -> Callable[[Document], object]:
-    """Removes a required key of the template."""
+    """Returns a function that removes a required key from the section ``template``."""
     return lambda document: document["template"].pop(key)
 
 
 def with_(section: str, **values: Any) -> Callable[[Document], object]:
-    """Changes a section of a document."""
+    """Returns a function that sets *values* in a section of a document."""
     return lambda document: document.setdefault(section, {}).update(values)
 
 
 def renamed(change: Callable[[str], str]) -> Callable[[Document], object]:
-    """Changes the name of a template; the new name still belongs to this run."""
+    """Returns a function that changes the name of a template; the new name must still belong to this run."""
     return lambda document: document["template"].update(name=change(document["template"]["name"]))
 
 
 def with_app(**values: Any) -> Callable[[Document], object]:
-    """Changes the app."""
+    """Returns a function that gives a document one app, with the changed *values*."""
     return lambda document: document.update(apps=[APP | values])
 
 
-# Optional sections of a document. Source: page templates/schema; facts.md, section 6.
+# Optional sections of a document. Source: page templates/schema.
 SECTIONS: Document = {
     "hardware": {"os": "linux", "cpu": 2, "ram_gb": 8, "disk_gb": 20, "resolution": "1280x720x24", "audio": False},
     "vars": {"GREETING": "grüß dich"},
@@ -46,15 +46,15 @@ SECTIONS: Document = {
     "apps": [APP | {"restart": "on-failure", "ports": [{"internal": 3000, "protocol": "tcp"}]}],
 }
 
-# Larger than common buffers.
+# A section that makes a document larger than common buffers.
 LARGE: Document = {"env": {f"PLENTY_{number}": f"{number:03} " * 100 for number in range(200)}}
 
-# The place of these sections in the short form is undocumented.
+# It is undocumented where these values belong in the short form of a document.
 DESCRIBED: Document = {
     "template": {"description": "Made by a test – für alle", "publisher": "touchstone", "license": "MIT"}
 }
 
-# Source: page templates/schema; facts.md, section 6.
+# Ways to make a document invalid, by name. Source: page templates/schema.
 SPOILT: dict[str, Callable[[Document], object]] = {
     "no api version": lambda document: document.pop("api_version"),
     "api version": lambda document: document.update(api_version="orgo.ai/v0"),
@@ -119,7 +119,7 @@ def test_documents_that_cannot_be_published(exam: Examination) -> None:
     "template.read-shows-the-published", "digest.ignores-spelling", "publish.republish-identical-is-accepted"
 )
 def test_document_is_returned_with_all_its_sections(exam: Examination) -> None:
-    """A document with all sections is the same in each form, and does not affect the next document."""
+    """A document with all sections is returned unchanged from each form, and does not affect other documents."""
     for form in get_args(Form):
         first = replace(exam.template(f"full-{form}"), extras=SECTIONS)
         exam.publish(first, form=form)
@@ -140,7 +140,7 @@ def test_document_is_returned_with_all_its_sections(exam: Examination) -> None:
 
 
 def spoilt(template: Template, what: str) -> Document:
-    """The document of a template with one error."""
+    """Returns the document of *template* with one error; *what* is a key of SPOILT."""
     document = template.document()
     SPOILT[what](document)
     return document
@@ -154,7 +154,7 @@ def spoilt(template: Template, what: str) -> Document:
     "status.ready-stays-ready",
 )
 def test_refused_document_leaves_what_is_there(exam: Examination) -> None:
-    """An invalid document does not change the version, with and without force."""
+    """A publish of an invalid document, with or without force, does not change the existing version."""
     kept = exam.published("kept")
     exam.start(kept.ref)
     exam.wait(kept.ref)

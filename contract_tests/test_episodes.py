@@ -11,7 +11,7 @@ from touchstone.check.examination import Examination
 from touchstone.check.run import Run
 from touchstone.check.templates import Template
 
-# Time of a cancel, as a share of the build steps' duration: within the second sleep, if any.
+# When a build is cancelled, as a share of the duration of its steps: during the second sleep, if it has two.
 LATE_SHARE = 0.6
 
 
@@ -20,7 +20,7 @@ class Version:
     """A version and its content.
 
     Attributes:
-        newest: The last published content, accepted or not.
+        newest: The content that was published last, whether it was accepted or not.
     """
 
     exam: Examination
@@ -33,7 +33,7 @@ class Version:
         return self.now.ref
 
     def other(self, *, fails: bool = False) -> Template:
-        """New content; every second content sleeps twice, so that cancels hit the first or the last step."""
+        """Returns new content, alternately with one and two sleeps: a cancel then hits the first or the last step."""
         then, turned = ("echo never reached",) if fails else (), not self.newest.halved
         self.newest = replace(self.newest.revised(), fails=fails, then=then, halved=turned)
         return self.newest
@@ -51,7 +51,7 @@ class Version:
 
 
 def build(version: Version) -> None:
-    """Builds the version to the end of the build, and starts it again."""
+    """Builds the version, and starts it again after the end of the build."""
     exam, ref = version.exam, version.ref
     exam.start(ref)
     following = exam.follow(ref)
@@ -64,7 +64,7 @@ def build(version: Version) -> None:
 
 
 def cancel(version: Version) -> None:
-    """Cancels a build."""
+    """Starts a build and cancels it."""
     exam, ref = version.exam, version.ref
     if exam.read(ref).body.get("status") == "ready":
         version.replaced()
@@ -87,7 +87,7 @@ def fail(version: Version) -> None:
 
 
 def conflict(version: Version) -> None:
-    """Publishes the same content, also with force, and twice other content without force."""
+    """Publishes the same content without and with force, then other content twice without force."""
     version.exam.publish(version.now)
     version.exam.publish(version.now, force=True)
     version.exam.read(version.ref)
@@ -105,7 +105,7 @@ def change(version: Version) -> None:
 
 
 def automatic(version: Version) -> None:
-    """Publishes other content with force and auto_build, and then another template without these."""
+    """Publishes other content with force and auto_build, and then another template without either parameter."""
     exam, ref = version.exam, version.ref
     version.replaced(auto_build=True)
     exam.wait(ref)
@@ -130,12 +130,13 @@ def delete(version: Version) -> None:
 Episode = Callable[[Version], None]
 EPISODES: tuple[Episode, ...] = (build, conflict, change, cancel, delete, fail, automatic)
 
-# The number of episodes is prime, so each stride reaches all episodes, and the strides together all pairs.
+# By stride (distance from an episode to the next): the smallest profile that runs it. As the number of episodes is
+# prime, each stride visits all episodes, and all strides together visit all pairs.
 STRIDES = {1: "standard", 2: "thorough", 3: "standard", 4: "quick", 5: "standard", 6: "thorough"}
 
 
 def chapter(stride: int) -> Iterator[Episode]:
-    """All episodes, each followed by the one *stride* places later; with stride 1, each episode also follows itself."""
+    """Yields all episodes in steps of *stride* places; with stride 1, yields each episode twice in a row."""
     for step in range(len(EPISODES) + 1):
         episode = EPISODES[step * stride % len(EPISODES)]
         yield from [episode] * (2 if stride == 1 else 1)

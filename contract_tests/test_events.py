@@ -7,11 +7,11 @@ import pytest
 from situations import start_both
 from touchstone.check.examination import Examination
 
-# Enough lines to notice a log of only the first or the last few frames.
+# Enough lines to notice a log that contains only its first or its last few frames.
 MORE_LINES = 20
-# The status may lag behind the log.
+# Rest after the end of a log, because the status may lag behind the log.
 BEHIND_S = 0.5
-# Half of the sleep is before the output, so that the log is open at the output.
+# Added to the sleep, half of which comes before the output: the logs are then open when the build prints.
 SILENCE_S = 0.3
 
 
@@ -38,7 +38,7 @@ SILENCE_S = 0.3
     "events.finished-version-closes",
 )
 def test_log_of_a_successful_build(exam: Examination) -> None:
-    """Two clients of one build get the same frames, up to ready and without foreign lines."""
+    """Clients that follow one build get the same frames, which end with ready and have no lines of other builds."""
     other = exam.short("loud")
     # The build prints half way through, followed by a silence.
     template = replace(exam.template("followed", sleep_s=other.sleep_s + SILENCE_S), halved=True, more_lines=MORE_LINES)
@@ -65,7 +65,7 @@ def test_log_that_ended_on_ready_is_true(exam: Examination) -> None:
     """After a log that ends with ready, a start reuses the finished snapshot (golden), even if no status was read."""
     template = exam.short("followed-only")
     exam.start(template.ref)
-    # The end of the build must not depend on reads of the status.
+    # Nothing reads the status meanwhile: the build must end without reads.
     exam.ended(exam.follow(template.ref), template.ref)
     exam.rest(BEHIND_S)
     exam.start(template.ref)
@@ -103,7 +103,7 @@ def test_log_of_a_failing_build(exam: Examination) -> None:
 @pytest.mark.cost(builds=1, requests=8)
 @pytest.mark.claims("events.cancelled-ends-on-cancel", "events.close-at-the-end", "events.level-is-documented")
 def test_log_of_a_cancelled_build(exam: Examination) -> None:
-    """The log of a cancelled build ends with the event of the cancel."""
+    """The log of a cancelled build ends with an event that reports the cancel."""
     template = exam.long("cancelled-log")
     exam.start(template.ref)
     following = exam.follow(template.ref)
@@ -117,7 +117,7 @@ def test_log_of_a_cancelled_build(exam: Examination) -> None:
 @pytest.mark.cost(builds=0, requests=4)
 @pytest.mark.claims("events.finished-version-closes")
 def test_log_of_an_idle_version_is_bounded(exam: Examination) -> None:
-    """The log of a version that was never built ends."""
+    """A request for the log of a version that was never built comes to an end."""
     template = exam.published("silent")
     exam.read(template.ref)
     exam.closed(exam.follow(template.ref))

@@ -64,7 +64,7 @@ def test_refused_keys_neither_start_nor_cancel(exam: Examination) -> None:
     cancellers: tuple[Credential, ...] = ("none", "unknown")
     for credential in cancellers:
         attempt(exam, "cancelBuild", template, credential)
-    # No earlier read: a cancelled build has the status building until the cancel has settled.
+    # No earlier read: if the server wrongly cancelled the build, its status may still be building for a moment.
     exam.rest(template.sleep_s)
     exam.wait(template.ref)
 
@@ -73,7 +73,7 @@ def test_refused_keys_neither_start_nor_cancel(exam: Examination) -> None:
 @pytest.mark.cost(builds=0, requests=14)
 @pytest.mark.claims("auth.missing-key-is-401", "auth.unknown-key-is-401")
 def test_refused_keys_on_unknown_versions(exam: Examination) -> None:
-    """An invalid key gets 401 on missing versions, too."""
+    """A request with an invalid key gets 401 even if the version does not exist."""
     for operation in OPERATIONS[:6]:
         for credential in ("none", "unknown"):
             request(exam, operation, exam.unknown("name"), credential)
@@ -83,7 +83,7 @@ def test_refused_keys_on_unknown_versions(exam: Examination) -> None:
 @pytest.mark.cost(builds=0, requests=4)
 @pytest.mark.claims("auth.unknown-key-is-401")
 def test_key_is_compared_letter_by_letter(exam: Examination) -> None:
-    """A key with upper and lower case exchanged is invalid."""
+    """A valid key becomes invalid if its upper-case and lower-case letters are exchanged."""
     key = str(exam.target.api_key)
     if key == key.swapcase():
         raise Unsuited("not-applicable", "the key has no letters")

@@ -4,7 +4,7 @@ import pytest
 
 from touchstone.check.examination import Examination
 
-# Duration as a number of builds: long enough for late changes.
+# How long the case watches the versions, as a multiple of a build's duration: long enough for late changes.
 BUILDS = 4
 
 

@@ -48,7 +48,7 @@ from touchstone.target.call import Call
     "publish.ref-is-the-document",
 )
 def test_fresh_build_runs_to_ready(exam: Examination) -> None:
-    """A new version is not built, builds after a start, and ends ready."""
+    """A new version has the status not_built; after a start, it is building and finally ready."""
     template = exam.short("fresh")
     exam.read(template.ref)
     exam.read(template.ref)
@@ -79,7 +79,7 @@ def test_start_of_a_running_build_changes_nothing(exam: Examination) -> None:
     "lookup.existing-version-is-found",
 )
 def test_builds_that_print_nothing(exam: Examination) -> None:
-    """A version without build steps becomes ready; a build that fails without output has a reason."""
+    """A version without build steps becomes ready; a build that fails without output still has a reason."""
     for template in (exam.template("bare"), exam.template("mute", fails=True)):
         silent = replace(template, silent=True)
         exam.publish(silent)
@@ -127,7 +127,7 @@ def test_finished_build_is_reused_and_kept(exam: Examination) -> None:
     "cancel.keeps-finished-golden",
 )
 def test_failing_build_ends_failed_and_can_be_repeated(exam: Examination) -> None:
-    """A build whose last step fails ends failed with a reason, and can be started again."""
+    """A build whose last step fails ends with the status failed and a reason; the version can be started again."""
     template = exam.short("failing", fails=True)
     exam.start(template.ref)
     exam.wait(template.ref)
@@ -162,7 +162,7 @@ def test_idle_version_has_nothing_to_cancel(exam: Examination) -> None:
     "cancel.finished-is-idle",
 )
 def test_given_templates_keep_their_promises(exam: Examination) -> None:
-    """Templates from the settings build, can be cancelled and reused, or fail as declared."""
+    """Existing templates become ready or fail as the settings say; their builds can be cancelled and reused."""
     templates = exam.target.templates
     if exam.target.publish != "never" or not (templates.buildable or templates.failing):
         raise Unsuited("not-applicable", "the settings list no existing templates")

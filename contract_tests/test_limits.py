@@ -1,7 +1,7 @@
-"""Limits: the form of a 429, its effect on other requests, and the end of refusals. Notes: see rules/history.py.
+"""Limits: the form of a 429 response, its effect on other requests, and the end of refusals.
 
-Some services count each start, others only new builds. So a ready version is started first. If no limit is reached,
-unbuilt versions are started and cancelled at once.
+Some services count each start, others only new builds. So a case starts a ready version first. If no limit is reached,
+it starts unbuilt versions and cancels each build at once. rules/history.py describes the notes of the requests.
 """
 
 from dataclasses import replace
@@ -14,13 +14,13 @@ from touchstone.check.examination import Examination, Unsuited
 from touchstone.check.run import Run
 from touchstone.check.templates import Template
 
-# Builds to start and cancel before concluding that there is no limit on builds.
+# If this many builds were started and cancelled without a refusal, a case concludes that builds have no limit.
 MOST_BUILDS = {"quick": 12, "standard": 24, "thorough": 24}
-# Maximum of simultaneous builds to find the host's capacity.
+# Most simultaneous builds that a case runs to find the capacity of the host.
 MOST_BUILDS_AT_ONCE = 8
 READS_PER_START = 3
 
-# Duration of a build beyond the rest, so that the build still runs during the reads.
+# Added to the duration of a build that starts before a rest, so that it still runs during the reads after the rest.
 RUNNING_S = 4.0
 
 
@@ -35,7 +35,7 @@ RUNNING_S = 4.0
     "start.answers-202",
 )
 def test_rate_of_starts(exam: Examination, run: Run) -> None:
-    """A burst is refused; a refused start starts no build, another key is served, and refusals end after a wait."""
+    """After a burst, starts are refused and begin no build, another key is served, and refusals end after a wait."""
     # This build takes longer than a burst of some dozens of starts.
     ready, unbuilt, running = exam.ready(), exam.published("refused"), exam.short("running", times=6)
     theirs = exam.ready("second") if exam.target.second_api_key else None
@@ -54,7 +54,7 @@ def test_rate_of_starts(exam: Examination, run: Run) -> None:
     first.read_after_refusal(unbuilt.ref, running.ref)
     first.recover()
     exam.wait(running.ref)
-    # A served start of another version must not also begin the refused build.
+    # When a start of another version is served, the refused build must not begin as well.
     exam.start(exam.short("after-refusal").ref)
     exam.read(unbuilt.ref)
     # The refused version can be started afterwards.
@@ -68,7 +68,7 @@ def test_rate_of_starts(exam: Examination, run: Run) -> None:
 
 
 def rate_of_builds(exam: Examination, run: Run) -> None:
-    """Tests the limit with new builds, if starts of a ready version reached no limit."""
+    """Tests a limit on new builds, after starts of a ready version have reached no limit."""
     theirs = exam.long("theirs", owner="second") if exam.target.second_api_key else None
     first = refused_for_a_rate(exam, run, theirs)
     recover_with_builds(first)
@@ -81,15 +81,15 @@ def rate_of_builds(exam: Examination, run: Run) -> None:
 
 
 def refused_for_a_rate(exam: Examination, run: Run, theirs: Template | None = None) -> Round:
-    """A round of builds, each cancelled at once, with refusals that go on when no build is in flight.
+    """Starts builds and cancels them at once; returns a round whose refusals go on when no build is in flight.
 
     Raises:
-        Unsuited: no refusal went on without a build in flight.
+        Unsuited: no start was refused, or all refusals ended once no build was in flight.
     """
     most, began_at, begun = MOST_BUILDS[run.settings.profile], exam.transport.now(), 0
     attempt = Round(exam, [exam.long("limited") for _ in range(most)], most, "cancelled", polls=True)
-    # The first refusal may be due to starts of earlier cases, the second to capacity. So the last burst keeps
-    # the number of builds in flight within the accepted number.
+    # The first refusal may be due to starts of earlier cases, the second to capacity. So the last burst never has
+    # more builds in flight than the server accepted before.
     room = 1
     for is_last in (False, False, True):
         attempt = replace(attempt.again(polls=True), at_once=room if is_last else most)
@@ -108,7 +108,7 @@ def refused_for_a_rate(exam: Examination, run: Run, theirs: Template | None = No
 
 
 def is_for_a_rate(attempt: Round, theirs: Template | None = None) -> bool:
-    """Whether a start is still refused when no build is in flight; reads show the refusal's effect."""
+    """Ends all builds; returns whether a start is still refused. Reads show whether refused starts began builds."""
     exam, refused_ref = attempt.exam, attempt.refused_ref
     for ref in (refused_ref, attempt.witness):
         if ref:
@@ -124,7 +124,7 @@ def is_for_a_rate(attempt: Round, theirs: Template | None = None) -> bool:
 
 
 def end_theirs(attempt: Round, *theirs: Template) -> None:
-    """Ends the builds of the other account; reads versions with a refused start, which must have no build."""
+    """Ends the builds of the other account; if the start of the last version was refused, only reads this version."""
     for template in theirs:
         if attempt.is_other_refused and template == theirs[-1]:
             attempt.exam.read(template.ref, template.owner)
@@ -137,7 +137,7 @@ def recover_with_builds(attempt: Round) -> None:
     """Waits until a build is accepted, and then starts the refused version."""
     exam, refused_ref = attempt.exam, attempt.refused_ref
     attempt.recover()
-    # A served start of another version must not also begin the refused build. That version can be started afterwards.
+    # The served start must not have begun the refused build as well. The refused version can be started afterwards.
     exam.read(refused_ref)
     exam.start(refused_ref)
     exam.read(refused_ref)
@@ -149,7 +149,7 @@ def recover_with_builds(attempt: Round) -> None:
 @pytest.mark.cost(builds=80, requests=800)
 @pytest.mark.claims("limit.reads-are-not-charged", "limit.ends-after-back-off", "limit.retry-after-is-honest")
 def test_polling_is_not_charged(exam: Examination, run: Run) -> None:
-    """After equal rests, equally many starts are served with and without status reads before the burst."""
+    """After equal rests, a burst with status reads before it has as many served starts as a burst without reads."""
     first = Round(exam, [exam.ready()])
     first.burst()
     if first.refused is None:
@@ -167,11 +167,11 @@ def test_polling_is_not_charged(exam: Examination, run: Run) -> None:
     polled = first.again()
     running = exam.published("polled", sleep_s=round(lasting(exam, first.waited_s + RUNNING_S), 2))
     polled.send("startBuild", "beside", running.ref)
-    # The rest is at least as long as before: after a longer rest, no fewer starts are served.
+    # The rest is at least as long as before. If it is longer, this does not reduce the number of served starts.
     rested_s = plain.began_at - refused_at(first)
     exam.rest(max(first.waited_s, refused_at(plain) + rested_s + MARGIN_S - exam.transport.now()))
     polled.reads(READS_PER_START * max(plain.served, 1), running.ref)
-    polled.make_room()  # the build during the reads uses capacity that the burst needs
+    polled.make_room()  # the build that ran during the reads uses capacity that the burst needs
     polled.burst(at_least_s=1.2 * plain.lasted_s + MARGIN_S)
     polled.make_room()
     if polled.refused is not None:
@@ -180,12 +180,12 @@ def test_polling_is_not_charged(exam: Examination, run: Run) -> None:
 
 
 def refused_at(attempt: Round) -> float:
-    """Time of the last refusal of a round that reached the limit."""
+    """Returns when the last refusal of a round arrived; the round must have reached a limit."""
     return attempt.last_refused.done_at if attempt.last_refused else attempt.began_at
 
 
 def without_retry_after(run: Run, attempt: Round) -> None:
-    """Reports the claims on Retry-After as not applicable if a refusal has no such header."""
+    """Reports the claims about Retry-After as not applicable if the first refusal has no such header."""
     if attempt.refused and attempt.refused.response and attempt.refused.response.header("Retry-After") is None:
         claims = ("limit.retry-after-is-valid", "limit.retry-after-is-honest")
         run.not_applicable(claims, "the target sends no Retry-After with its 429")
@@ -200,7 +200,7 @@ def without_retry_after(run: Run, attempt: Round) -> None:
     "status.build-does-not-vanish",
 )
 def test_start_refused_for_capacity_starts_nothing(exam: Examination) -> None:
-    """On a full host a start is refused and starts no build; after cancels a start is accepted."""
+    """On a full host, a start is refused and begins no build; after cancels, a start is accepted."""
     exam.ready()
     theirs = [exam.long("theirs", owner="second") for _ in range(2)] if exam.target.second_api_key else []
     if theirs:

@@ -7,7 +7,7 @@ from touchstone.check.examination import Examination
 
 READS = ("getBuild", "cancelBuild", "startBuild", "streamBuildEvents", "getTemplate", "deleteTemplate")
 
-# Paths that are only read: a successful injection would match every version.
+# SQL injection, sent only in reads: in a start or cancel, a successful injection would affect every version.
 INJECTION = "'%20or%201=1--"
 # Path segments in encoded form: long, percent-encoded, not UTF-8, dots, slashes, controls, injections.
 ODD_SEGMENTS = (
@@ -63,9 +63,9 @@ def test_unknown_versions_are_not_found(exam: Examination) -> None:
 @pytest.mark.cost(builds=0, requests=110)
 @pytest.mark.claims("lookup.odd-spelling-is-404", "http.no-server-error", "error.shows-no-internals")
 def test_odd_spellings_are_not_found(exam: Examination) -> None:
-    """Invalid path segments get 404 or 400, in each place of the path.
+    """An invalid path segment gets 404 or 400, wherever it is in the path.
 
-    Names begin like those of the run, since a server may accept such names.
+    Names in starts and cancels have the prefix of this run: if a server accepts them, no other version is affected.
     """
     ready = exam.ready()
     for segment in ODD_SEGMENTS:
@@ -79,12 +79,12 @@ def test_odd_spellings_are_not_found(exam: Examination) -> None:
 
 
 def controlled(name: str) -> list[str]:
-    """Names with a control character that some servers strip."""
+    """Returns variants of *name* with a control character that some servers strip."""
     return [f"{name}%00", f"%09{name}", f"{name[:-1]}%0A{name[-1]}"]
 
 
 def encoded_twice(name: str) -> str:
-    """A name whose first letter appears only after decoding twice."""
+    """Returns *name* with its first letter encoded twice: the letter appears only after two decodings."""
     return f"%25{ord(name[0]):02X}{name[1:]}"
 
 

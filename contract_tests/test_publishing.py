@@ -10,7 +10,7 @@ from touchstone.check.examination import Examination, Unsuited
 
 LONGER_SLEEP_S = 0.3
 
-# Each entry changes the content of the previous entry.
+# Each entry makes the content differ from that of the previous entry.
 CHANGES: tuple[dict[str, Any], ...] = (
     {"then": ("echo one", "echo Two")},
     {"then": ("echo two", "echo one")},
@@ -44,14 +44,14 @@ CHANGES: tuple[dict[str, Any], ...] = (
     "events.own-lines-only",
 )
 def test_replaced_content_is_built_afresh(exam: Examination) -> None:
-    """Other content needs force and a new build; after a delete, its finished snapshot (golden) is not reused."""
+    """Other content needs force and a new build; a deleted version is not found and cannot be started."""
     template = exam.published("replaced")
     exam.read(template.ref)
     exam.start(template.ref)
     exam.wait(template.ref)
     exam.publish(template)
     exam.read(template.ref)
-    # The builds also differ in duration, so that the first one's result is not taken for the second one's.
+    # The builds also differ in duration, so that the result of the first cannot pass for the result of the second.
     revised = replace(template.revised(), sleep_s=LONGER_SLEEP_S)
     exam.publish(revised)
     exam.read(template.ref)
@@ -76,7 +76,7 @@ def test_replaced_content_is_built_afresh(exam: Examination) -> None:
 @pytest.mark.cost(builds=0, requests=10)
 @pytest.mark.claims("digest.ignores-spelling", "publish.republish-identical-is-accepted", "digest.is-the-published-one")
 def test_digest_does_not_depend_on_spelling(exam: Examination) -> None:
-    """A document has one digest in canonical form, as sugar, as YAML, with other key order and with force."""
+    """A document has the same digest in canonical form, short form (sugar), YAML, another key order, and with force."""
     template = exam.published("spelled")
     exam.publish(template)
     exam.publish(template, form="sugar")
@@ -145,7 +145,7 @@ def test_versions_with_one_digest_share_one_golden(exam: Examination) -> None:
     "status.ref-is-the-path", "start.ref-is-the-path", "template.read-shows-the-published", "status.ready-stays-ready"
 )
 def test_versions_with_one_content_stay_separate(exam: Examination) -> None:
-    """Two versions with the same content keep their names; a delete of one version does not affect the other."""
+    """Two versions with the same content keep their own refs; a delete of one version does not affect the other."""
     first = exam.short("twins")
     second = another_version(exam, first)
     refs = (first.ref, second.ref)
@@ -184,7 +184,7 @@ def test_versions_with_one_content_stay_separate(exam: Examination) -> None:
     "error.does-not-repeat-the-key",
 )
 def test_deleted_version_is_gone(exam: Examination) -> None:
-    """A deleted version is not found and cannot be built; until then it can be read."""
+    """A version can be read until it is deleted; after that, it is not found and cannot be built."""
     template = exam.published("deleted")
     request(exam, "getTemplate", template.ref)
     request(exam, "deleteTemplate", template.ref)

@@ -12,7 +12,7 @@ from scenarios import SCENARIOS, Scenario
 from touchstone.check.handover import CheckHandover, Errand
 from touchstone.check.run import Run
 
-# Imports register the scenarios of these modules, in this order.
+# The imports of these modules register their scenarios, in this order.
 __all__ = ["scenarios_builds", "scenarios_access"]
 
 # Approximate number of requests of a scenario, besides those for builds.
@@ -21,13 +21,13 @@ REQUESTS = 12
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One case: a scenario, a recording, or a recording of a scenario."""
+    """One case: a scenario, a recording of a scenario, or another recording (*scenario* is then None)."""
 
     id: str
     scenario: Scenario | None
 
     def param(self) -> Any:
-        """The case as a pytest parameter."""
+        """Returns the case as a pytest parameter."""
         if self.scenario is None:
             return pytest.param(self, id=self.id)
         marks = [
@@ -38,7 +38,7 @@ class Part:
 
 
 def parts(errand: Errand) -> Iterator[Part]:
-    """The cases to run."""
+    """Yields the cases to run."""
     if errand.mode == "replay":
         from touchstone.recordings.replay import plays  # noqa: PLC0415 - slow, and only a replay needs it
 

@@ -1,4 +1,4 @@
-"""Harmless requests in each state of a version, and deletes."""
+"""Harmless requests for a version in each of its states, and a delete afterwards."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from touchstone.check.examination import Examination
 from touchstone.check.templates import Template
 from touchstone.facts.exchange import Credential
 
-# Duration of a build, as a multiple of a short build's: enough for all requests during the build.
+# Duration of a build, as a multiple of a short build: it lasts during all harmless requests.
 OUTLASTING = 4
 
 LATER = pytest.mark.profile("standard")
@@ -18,7 +18,7 @@ LATER = pytest.mark.profile("standard")
 
 @dataclass
 class Scene:
-    """A version, and an unbuilt one of the same name."""
+    """A version (*subject*), and an unbuilt version with the same name (*sibling*)."""
 
     exam: Examination
     subject: Template
@@ -30,7 +30,7 @@ class Scene:
         return self.subject.ref
 
     def status(self) -> object:
-        """Reads the status."""
+        """Reads the build status of the version and returns it."""
         return self.exam.read(self.ref).body.get("status")
 
     def read_all(self) -> None:
@@ -67,7 +67,7 @@ def heads(scene: Scene) -> None:
 
 
 def leave_the_log(scene: Scene) -> None:
-    """Follows the log; disconnects once the log of a running build is open."""
+    """Follows the log to its end; if a build runs, disconnects once the log is open."""
     following = scene.exam.follow(scene.ref)
     if scene.status() == "building":
         following.until.set()
@@ -75,7 +75,7 @@ def leave_the_log(scene: Scene) -> None:
 
 
 def do_again(scene: Scene) -> None:
-    """Starts a running or ready version, and cancels a version at rest."""
+    """Starts a version that is building or ready; cancels a version whose build does not run."""
     status = scene.status()
     if status in ("building", "ready"):
         scene.exam.start(scene.ref)
@@ -91,11 +91,11 @@ HARMLESS: tuple[Callable[[Scene], None], ...] = (publish_again, conflict, others
 
 
 def nobody_built(scene: Scene) -> None:
-    """The version has the status not_built."""
+    """Leaves the version in the status not_built."""
 
 
 def runs_and_is_ready(scene: Scene) -> None:
-    """A build runs to ready, with harmless requests during it."""
+    """Builds the version until it is ready, with harmless requests during the build."""
     scene.exam.start(scene.ref)
     following = scene.exam.follow(scene.ref)
     do_no_harm(scene)
@@ -104,7 +104,7 @@ def runs_and_is_ready(scene: Scene) -> None:
 
 
 def failed(scene: Scene) -> None:
-    """A build fails, with harmless requests during it."""
+    """Builds the version until the build fails, with harmless requests during the build."""
     scene.exam.start(scene.ref)
     following = scene.exam.follow(scene.ref)
     do_no_harm(scene)
@@ -113,7 +113,7 @@ def failed(scene: Scene) -> None:
 
 
 def was_cancelled(scene: Scene) -> None:
-    """A build from auto_build is cancelled, after harmless requests during it."""
+    """Starts a build with auto_build, sends harmless requests during the build, and cancels it."""
     scene.exam.publish(scene.subject, auto_build=True)
     following = scene.exam.follow(scene.ref)
     do_no_harm(scene)
@@ -123,7 +123,7 @@ def was_cancelled(scene: Scene) -> None:
 
 
 def do_no_harm(scene: Scene) -> None:
-    """Sends all harmless requests, and reads both versions after each."""
+    """Sends all harmless requests, and reads both versions after each request."""
     scene.read_all()
     for action in HARMLESS:
         action(scene)

@@ -1,4 +1,4 @@
-"""Versions with unusual names: of maximum length, differing in the last letter only, and with pre-release versions."""
+"""Unusual versions: names of maximum length, names that differ only in the last letter, and pre-releases."""
 
 from dataclasses import replace
 
@@ -8,13 +8,13 @@ from situations import needs_publishing, request
 from touchstone.check.examination import Examination
 from touchstone.check.templates import Template
 
-# Source: page templates/schema; facts.md, section 6.
+# Source: page templates/schema.
 LONGEST_NAME = 64
 VERSIONS = ("1.0.0", "1.0.0-rc.1", "1.0.0-rc.10", "10.20.30")
 
 
 def alike(exam: Examination) -> list[Template]:
-    """Templates with similar names and versions, each with different content."""
+    """Returns templates with similar names and version numbers, each with different content."""
     first = exam.short("alike")
     longest = f"{first.name}-{'n' * (LONGEST_NAME - len(first.name) - 2)}"
     names = [replace(first, name=longest + letter, marker=f"{first.marker}-{letter}") for letter in "ab"]

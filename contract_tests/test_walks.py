@@ -1,4 +1,4 @@
-"""Random walks through the life cycle, and along the links of the contract."""
+"""Random walks through the life cycle of versions, and along the links of the contract."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,7 +19,7 @@ LINKS = 8
 
 
 def walks(run: Run) -> Iterator[Random]:
-    """A random generator for each walk of the profile, reproducible by seed."""
+    """Yields a random generator for each walk of the profile; equal seeds give equal walks."""
     for number in range(WALKS[run.settings.profile]):
         yield Random(f"{run.settings.seed}.{number}")
 
@@ -42,7 +42,7 @@ def walks(run: Run) -> Iterator[Random]:
     "template.read-shows-the-published",
 )
 def test_any_order_keeps_the_life_cycle(exam: Examination, run: Run) -> None:
-    """Two versions of one name go through random steps and always match the life cycle model."""
+    """Two versions of one name go through random steps; their responses always match the model of the life cycle."""
     needs_publishing(exam)
     for choices in walks(run):
         first = exam.published("walked", sleep_s=0.1)

@@ -16,7 +16,7 @@ from touchstone.check.run import Run
     "digest.is-stable",
 )
 def test_what_was_left_alone_has_not_changed(exam: Examination, run: Run) -> None:
-    """Each version still has the status of its last read, except versions with findings."""
+    """Each version without findings still has the status of its last read."""
     for template in list(exam.templates):
         if template.owner != "restricted" and template.ref not in run.suspects:
             exam.read(template.ref, template.owner)

@@ -1,4 +1,4 @@
-"""Steps of a random walk: requests about one version that are valid in any state."""
+"""Steps of a random walk: requests about one version that are valid in any state of the version."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -8,18 +8,18 @@ from touchstone.check.examination import Examination
 from touchstone.check.templates import Template
 from touchstone.contract.lifecycle import AT_REST
 
-# One in this many contents fails to build.
+# One in this many contents has a build that fails.
 FAILS_EVERY = 4
-# Time of a late cancel as a share of the build steps' duration: in the second half.
+# When a late cancel or start is sent, as a share of the duration of the build steps: in their second half.
 LATER_SHARE = 0.6
 
 
 @dataclass
 class Walker:
-    """A version on a random walk.
+    """A version that goes through random steps.
 
     Attributes:
-        contents: All contents so far, the current content last.
+        contents: All templates published for the version so far; the last one is current.
     """
 
     exam: Examination
@@ -27,7 +27,7 @@ class Walker:
 
     @property
     def now(self) -> Template:
-        """The current content."""
+        """The template that is published now."""
         return self.contents[-1]
 
     @property
@@ -41,16 +41,16 @@ class Walker:
         request(self.exam, "getTemplate", self.ref)
 
     def rest(self) -> None:
-        """Waits until no build runs: the end of a build of replaced content is undefined."""
+        """Waits until no build runs, because it is undocumented how a build ends whose content is replaced."""
         self.exam.wait(self.ref, AT_REST)
 
     def other(self) -> Template:
-        """New content."""
+        """Returns a template with content that the version has not had before."""
         newest = max(self.contents, key=lambda content: content.edition).revised()
         return replace(newest, fails=newest.edition % FAILS_EVERY == 0, halved=not newest.halved)
 
     def hold(self, content: Template) -> Template:
-        """Records the current content."""
+        """Records *content* as the current content, and returns it."""
         self.contents.append(content)
         return content
 
@@ -70,7 +70,7 @@ def build(walker: Walker) -> None:
 
 
 def join(walker: Walker) -> None:
-    """Starts the version, starts it again half way through, and follows the log."""
+    """Starts the version, follows the log, and starts the version again in the second half of the build."""
     walker.exam.start(walker.ref)
     following = walker.exam.follow(walker.ref)
     walker.exam.read(walker.ref)
@@ -103,7 +103,7 @@ def cancel_late(walker: Walker) -> None:
 
 
 def restart(walker: Walker) -> None:
-    """Cancels and starts again at once."""
+    """Cancels the build and starts the version again at once."""
     walker.exam.cancel(walker.ref)
     walker.exam.start(walker.ref)
 
@@ -119,7 +119,7 @@ def follow(walker: Walker) -> None:
 
 
 def leave(walker: Walker) -> None:
-    """Follows the log and disconnects."""
+    """Follows the log and disconnects at once."""
     following = walker.exam.follow(walker.ref)
     following.until.set()
     walker.exam.closed(following)

@@ -1,6 +1,6 @@
-"""Closing client of a storm, alone on the target: tests Retry-After, the end of refusals, and the effect of reads.
+"""Aftermath: after a storm, one client tests Retry-After, the end of refusals, and whether reads use up the limit.
 
-The client sends rounds of requests; the note of each names round and phase: see touchstone/rules/limits.py.
+The client sends three rounds of requests. touchstone/rules/history.py describes the note that each request has.
 """
 
 import itertools
@@ -13,12 +13,12 @@ from touchstone.loadgen.plan import AFTERMATH_BURST
 
 READS_PER_START = 3
 
-# Added to Retry-After: for a server that counts whole seconds, a retry might else be a moment too early.
+# Seconds added to Retry-After: if a server counts whole seconds, a retry could otherwise come a moment too early.
 MARGIN_S = 0.05
 
 
 class Aftermath:
-    """One client with the first key, without other load."""
+    """A client with the first key; no other client sends requests meanwhile."""
 
     def __init__(self, run: LoadRun) -> None:
         self.run = run
@@ -27,7 +27,7 @@ class Aftermath:
         self.flow = Flow(run, run.part.arrivals, run.now(), keep=True, paced=False)
 
     def probe(self) -> None:
-        """Sends three bursts up to the limit, the third burst after many reads."""
+        """Sends three bursts of starts, each until the limit is reached; many reads precede the third burst."""
         first = Round(self, 1)
         first.burst()
         if first.refused is None or not first.recover():
@@ -39,7 +39,7 @@ class Aftermath:
             return
         polled = Round(self, 3)
         polled.send("startBuild", "beside", self.beside)
-        # At least the rest before round two, so that rounds two and three can be compared.
+        # The rest is at least as long as the rest before round two, so that rounds two and three can be compared.
         rested_s = again.began_at - first.refused_at
         self.run.rest(max(first.waited_s, again.refused_at + rested_s + MARGIN_S - self.run.now()))
         polled.reads(READS_PER_START * max(again.served, 1))
@@ -49,7 +49,7 @@ class Aftermath:
 
 
 class Round:
-    """One burst of starts until one is refused, and the retries until one is served."""
+    """One burst of starts until a start is refused, and the retries until a start is served."""
 
     def __init__(self, aftermath: Aftermath, number: int) -> None:
         self._flow = aftermath.flow
@@ -65,7 +65,7 @@ class Round:
 
     @property
     def refused_at(self) -> float:
-        """When the last refusal arrived."""
+        """Time when the last refusal arrived; 0 if no start was refused."""
         return self.refused.answer.done_at if self.refused else 0.0
 
     def send(self, operation: str, phase: str, ref: str = "", *, gave_up: bool = False) -> Reply:
@@ -74,7 +74,7 @@ class Round:
         return self._flow.send(operation, ref or self._ref, note=note)
 
     def burst(self, at_least_s: float = 0.0) -> None:
-        """Starts the ready version until a start is refused and *at_least_s* have passed."""
+        """Starts the ready version repeatedly, until a start is refused and *at_least_s* seconds have passed."""
         self.began_at = self._run.now()
         while self.served < AFTERMATH_BURST and not self._run.stopped.is_set():
             answer = self.send("startBuild", "burst")
@@ -86,19 +86,19 @@ class Round:
             if self.refused and self.lasted_s >= at_least_s:
                 return
             if self.refused:
-                # Starts that are spread over the remaining time: at most another burst.
+                # Spreads the further starts, at most AFTERMATH_BURST, over the remaining time.
                 self._run.rest((at_least_s - self.lasted_s) / AFTERMATH_BURST)
 
     def reads(self, number: int) -> None:
-        """Reads the status of the two versions alternately, *number* times in all."""
+        """Sends *number* reads of the build status, alternately for the two versions."""
         reads: Iterable[tuple[str, str]] = itertools.cycle([("getBuild", self._ref), ("getBuild", self._beside)])
         for operation, ref in itertools.islice(reads, number):
             self.send(operation, "reads", ref)
 
     def recover(self) -> bool:
-        """Waits for Retry-After, or doubling times, until a start is served; returns whether a start was served.
+        """Retries after Retry-After, or after doubling pauses, until a start is served; returns whether that happened.
 
-        If Retry-After is longer than patience_s of the target, it does not wait.
+        Gives up at once if Retry-After is longer than patience_s of the target.
         """
         answer = self.refused
         for wait_s in back_off_s():

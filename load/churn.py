@@ -9,7 +9,7 @@ class Churn(ArrivalUser):
     scenario = "churn"
 
     def do_race(self, arrival: Arrival) -> None:
-        """Runs one client."""
+        """Runs the client of *arrival*."""
         refs = self.run_.go.stage.refs("shared")
         story = arrival.number % len(refs)
         flow = self.flow(arrival, keep=self.run_.keeps(story))

@@ -1,11 +1,11 @@
-"""Mix of all actions, for the scenarios steady and soak."""
+"""The mix of reads, starts, cancels and followed builds in the scenarios steady and soak."""
 
 from touchstone.loadgen.arrival_user import Arrival, ArrivalUser
 from touchstone.loadgen.plan import POLL_S
 
 
 class Mixture(ArrivalUser):
-    """Reads, starts, cancels and followed builds; each action has its own client."""
+    """The actions of the mix. Each arrival of the schedule is a new client that carries out one action."""
 
     abstract = True
 
@@ -15,13 +15,13 @@ class Mixture(ArrivalUser):
         self.flow(arrival, keep=self.run_.keeps_read()).send("getBuild", refs[arrival.number % len(refs)])
 
     def do_start(self, arrival: Arrival) -> None:
-        """Starts a build and polls it to its end."""
+        """Starts a build and polls its status until it ends."""
         ref, flow, started = self.build(arrival)
         if started.status == 202:
             flow.await_end(ref, started)
 
     def do_cancel(self, arrival: Arrival) -> None:
-        """Starts a build, cancels the running build, and polls to its end."""
+        """Starts a build, cancels it once it runs, and polls its status until it ends."""
         ref, flow, started = self.build(arrival)
         if started.status != 202:
             return
@@ -31,7 +31,7 @@ class Mixture(ArrivalUser):
         flow.await_end(ref, started, cancelled=True)
 
     def do_stream(self, arrival: Arrival) -> None:
-        """Starts a build, follows the log, and polls the build at the same time."""
+        """Starts a build, then follows its log and polls its status at the same time."""
         ref, flow, started = self.build(arrival)
         if started.status != 202:
             return

@@ -1,10 +1,10 @@
-"""Room: the last client of a storm tests whether a start is accepted as soon as a build ends.
+"""Room: after a storm, one client tests whether a start is accepted as soon as a build ends.
 
-A refusal does not show whether the host is full or a rate limit applies. With builds of equal length, both look
-alike. So the client fills the host and cancels builds at times of its own choice. Before every other cancel it waits
-longer than the time from the last cancel to an accepted start.
+A refusal does not show whether the host is full or a rate limit applies: if all builds take equally long, both end
+refusals at similar times. So the client fills the host, then cancels builds at times of its own choice. Before every
+other cancel, it waits longer than a start had to wait after the previous cancel.
 
-`touchstone.loadgen.capacity` evaluates the responses; the note of each request names the step.
+`touchstone.loadgen.capacity` evaluates the responses. The note of each request names its step.
 """
 
 from aftermath import MARGIN_S
@@ -12,7 +12,7 @@ from touchstone.loadgen.arrival_user import Flow
 from touchstone.loadgen.load_run import LoadRun, Reply
 from touchstone.loadgen.plan import ROOM_TURNS
 
-# Every other turn (cancel) begins with a wait: at least this time, and this multiple of the last turn.
+# The wait before every other cancel: its minimum, and its length relative to the time that the last cancel took.
 _LEAST_HELD_S = 0.5
 _HELD_TIMES = 2.5
 _MOST_TRIES = 6
@@ -20,7 +20,7 @@ _POLL_S, _LONGEST_POLL_S = 0.05, 1.0
 
 
 class Room:
-    """One client with the first key, without other load."""
+    """A client with the first key; no other client sends requests meanwhile."""
 
     def __init__(self, run: LoadRun) -> None:
         self._run = run
@@ -29,7 +29,7 @@ class Room:
         self._inside: list[str] = []
 
     def probe(self) -> None:
-        """Fills the host until a start is refused, tests cancels, and cancels all its builds at the end."""
+        """Fills the host until a start is refused, tests whether cancels make room, and finally cancels all builds."""
         self._take_turns()
         for ref in self._inside:
             self._send("cancelBuild", ref, "leave")
@@ -52,7 +52,7 @@ class Room:
             took_s = self._run.now() - (freed_at if held_s else began_at)
 
     def _fill(self) -> str | None:
-        """Starts version after version until a start is refused; returns that version, or None without a refusal."""
+        """Starts one version after the other; returns the first version whose start is refused, or None."""
         for ref in self._refs:
             reply = self._send("startBuild", ref, "fill" if self._inside else "first")
             if reply.status == 429 and not self._inside and self._waits(reply):
@@ -63,12 +63,12 @@ class Room:
         return None
 
     def _waits(self, refused: Reply) -> bool:
-        """Waits as long as a refusal requires, so that a rate limit recovers from the storm."""
+        """Waits as long as a refusal requires, so that a rate limit recovers; returns False if that is too long."""
         advised_s = 1.0 if refused.retry_after_s is None else refused.retry_after_s
         return advised_s <= self._run.target.patience_s and self._run.rest(advised_s + MARGIN_S)
 
     def _is_held(self, ref: str, held_s: float, turn: int) -> bool:
-        """Tries to start for *held_s* while no build ends; returns whether all tries were refused."""
+        """Starts *ref* repeatedly for *held_s* seconds while no build ends; returns whether each start was refused."""
         until_at = self._run.now() + held_s
         while self._send("startBuild", ref, "full", turn).status == 429:
             left_s = until_at - self._run.now()
@@ -92,11 +92,11 @@ class Room:
         return leaving
 
     def _gives_up_at(self) -> float:
-        """Time at which to stop waiting for the end of a build that is cancelled now."""
+        """Returns the time until which to wait for the end of a build that is cancelled now."""
         return self._run.now() + self._run.target.cancel_timeout_s
 
     def _until_gone(self, ref: str, step: str, until_at: float, turn: int = 0) -> bool:
-        """Reads the status until a cancelled build no longer runs; returns whether a read showed the end."""
+        """Reads the status until a cancelled build has ended, or *until_at*; returns whether a read showed the end."""
         pause_s = _POLL_S
         while True:
             reply = self._send("getBuild", ref, step, turn)

@@ -1,9 +1,9 @@
-"""Soak: the mix of steady at a low rate, for hours; afterwards the last part of the run is compared with the first."""
+"""Soak: the mix of actions at a low rate, for hours. The end of the run is then compared with its beginning."""
 
 from mixture import Mixture
 
 
 class Soak(Mixture):
-    """The mix, for the duration of the schedule."""
+    """The mix of actions, for the duration of the schedule."""
 
     scenario = "soak"

@@ -4,6 +4,6 @@ from mixture import Mixture
 
 
 class Steady(Mixture):
-    """The mix, for the duration of the schedule."""
+    """The mix of actions, for the duration of the schedule."""
 
     scenario = "steady"

@@ -6,12 +6,12 @@ from touchstone.loadgen.arrival_user import Arrival, ArrivalUser
 
 
 class Watchers(ArrivalUser):
-    """Host clients start and poll the builds; each watcher follows the log of one build."""
+    """Clients that start and poll the builds (hosts), and clients that each follow the log of one build (watchers)."""
 
     scenario = "watchers"
 
     def do_host(self, arrival: Arrival) -> None:
-        """Starts one of the builds and polls to the end."""
+        """Starts one of the builds and polls its status until it ends."""
         accepted = False
         try:
             ref, flow, started = self.build(arrival)
@@ -22,7 +22,7 @@ class Watchers(ArrivalUser):
             flow.await_end(ref, started)
 
     def do_watch(self, arrival: Arrival) -> None:
-        """Follows one of the builds to the end, as soon as the start was accepted."""
+        """Follows the log of one of the builds to its end, once the start of the build was accepted."""
         run, refs = self.run_, self.run_.go.stage.refs("own")
         story = arrival.number % len(refs)
         accepted_at = run.accepted_at(story, run.target.patience_s + run.target.request_timeout_s)

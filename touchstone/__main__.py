@@ -8,12 +8,12 @@ from typing import Any
 
 from touchstone.facts import redaction_guard
 
-# The reader has closed the pipe, as `head` does.
+# Errors of a write after the reader has closed the pipe, as `head` does.
 _CLOSED_PIPE = (BrokenPipeError, ConnectionResetError)
 
 
 class Stream(io.TextIOWrapper):
-    """Standard stream that removes known keys; after a failed write, it drops all further output.
+    """Standard stream that removes known API keys from its text. After a failed write, it drops all further text.
 
     A run must clean up its target and end with its exit code, even if nobody can read its output.
     """
@@ -21,7 +21,7 @@ class Stream(io.TextIOWrapper):
     lost: OSError | None = None
 
     def write(self, text: str) -> int:
-        """Writes the text and returns its length."""
+        """Writes the text without known keys, and returns the original length."""
         self._try(super().write, redaction_guard.cut(text)[0])
         return len(text)
 
@@ -38,7 +38,7 @@ class Stream(io.TextIOWrapper):
 
 
 def opened() -> tuple[Stream, Stream]:
-    """Replaces standard output and standard error by such streams, even if they are closed."""
+    """Replaces standard output and standard error by `Stream` objects, even if they are closed; returns both."""
     for descriptor in (0, 1, 2):  # otherwise the next opened file would get the descriptor of a closed stream
         try:
             os.set_blocking(descriptor, True)  # another process may have made a shared pipe non-blocking
@@ -54,7 +54,7 @@ def opened() -> tuple[Stream, Stream]:
 
 
 def main() -> None:
-    """Runs the command line; a success whose output is lost, as on a full disk, becomes exit code 3."""
+    """Runs the command line. If the output cannot be written (full disk), exit code 0 becomes 3."""
     out, err = opened()
     try:
         try:

@@ -1,4 +1,4 @@
-"""Settings of a run. Flags win over the environment, the settings file and the defaults, in this order.
+"""Settings of a run, from flags, the environment, the settings file and defaults. The first in this list wins.
 
 The file is ``touchstone.toml``, or the table ``[tool.touchstone]`` of ``pyproject.toml``, in the working directory.
 """
@@ -30,13 +30,13 @@ Publish = Literal["raw", "wrapped", "never"]
 EMBEDDED = "twin"
 DEFAULT_SEED = 20
 DEFAULT_MAX_BUILDS = 40
-UNBOUNDED_BUILDS = 10_000  # builds of the embedded twin cost nothing
+UNBOUNDED_BUILDS = 10_000  # of the embedded twin, whose builds cost nothing
 
 KEY_NAMES = ("api_key", "second_api_key", "restricted_api_key")
 
 
 def kind(form: Any) -> Kind[Any]:
-    """Parser for an annotated type that ends in `fits`, such as `Count`; it raises Unfit."""
+    """Returns a parser for an annotated type whose last part is `fits`, such as `Count`. The parser raises Unfit."""
     adapter: TypeAdapter[Any] = TypeAdapter(form)
 
     def read(value: object) -> Any:
@@ -49,7 +49,7 @@ def kind(form: Any) -> Kind[Any]:
 
 
 def fits(*expected: str) -> Wrap:
-    """Validator that describes valid values in its error: one text, or the choices."""
+    """Returns a validator whose error says what is valid. *expected* is one description, or all choices."""
     like = expected[0] if len(expected) == 1 else f"{', '.join(expected[:-1])} or {expected[-1]}"
 
     def read(value: Any, inner: Callable[[Any], Any]) -> Any:
@@ -61,7 +61,7 @@ def fits(*expected: str) -> Wrap:
     return Wrap(read)
 
 
-# facts.md, 1.4: kebab-case name of 1 to 64 characters, semantic version; any namespace.
+# A kebab-case name of 1 to 64 characters and a semantic version; any namespace is valid.
 _REF = re.compile(r"[^/@\s]+/(?=[^@]{1,64}@)[a-z0-9]+(-[a-z0-9]+)*@\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?")
 
 
@@ -124,7 +124,7 @@ def _from(variable: str, whose: str) -> Any:
 
 @pydantic_dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
 class Templates:
-    """Existing refs for a run that must not publish."""
+    """Refs of existing versions, for a run that must not publish."""
 
     buildable: Refs = _is((), 'Refs whose builds become ready, for `publish = "never"`.')
     failing: Refs = _is((), 'Refs whose builds fail, for `publish = "never"`.')
@@ -137,7 +137,7 @@ class Templates:
 
 
 class TargetTable(BaseModel, extra="forbid", frozen=True):
-    """The table ``[targets.NAME]``."""
+    """The table ``[targets.NAME]`` of the settings file."""
 
     url: Url = Field(description="Base URL without a trailing slash.")
     api_key: Key | None = _is(None, "Key of an account on the Scale plan.")
@@ -175,7 +175,7 @@ class TargetTable(BaseModel, extra="forbid", frozen=True):
 
 
 class RunTable(BaseModel, extra="forbid", frozen=True):
-    """The top of the file."""
+    """The keys at the top of the settings file."""
 
     target: TargetName = _is(EMBEDDED, "Target to judge; twin is the embedded one.")
     report_dir: Folder | None = _is(None, "Folder of the results; by default a new one under reports/.")
@@ -190,7 +190,7 @@ class RunTable(BaseModel, extra="forbid", frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class SettingsFile:
-    """A settings file and its name in messages."""
+    """The content of a settings file, and the name of the file in messages."""
 
     name: str = ""  # empty if there is no file
     folder: Path = Path()  # base of relative paths
@@ -198,13 +198,13 @@ class SettingsFile:
     table: RunTable = field(default_factory=RunTable, repr=False)
 
     def place(self, *tables: object, key: object = "") -> str:
-        """Place of a table or key, for messages."""
+        """Returns the place of a table or key in the file, for messages."""
         table = (self.prefix + ".".join(map(one_line, tables))).rstrip(".")
         return f"{self.name}:" + (f" [{table}]" if table else "") + (f" {one_line(key)}" if key else "")
 
 
 def find(config: Path | None, cwd: Path) -> SettingsFile:
-    """Reads the settings file *config*, or the one in the working directory; empty if there is none.
+    """Reads the settings file *config*, or the file in the folder *cwd*; returns empty settings without a file.
 
     Raises:
         UsageError: the file cannot be read, is not TOML, or has an unknown key or invalid value.
@@ -241,7 +241,7 @@ _KEYS_AT = {1: RunTable.model_fields, 3: TargetTable.model_fields, 4: Templates.
 
 
 def _validated(raw: object, place_of: Callable[..., str]) -> RunTable:
-    """Validates the table *raw*; UsageError with the place of an unknown key or invalid value."""
+    """Validates the table *raw*; raises a UsageError that names the place of an unknown key or invalid value."""
     try:
         return RunTable.model_validate(raw)
     except ValidationError as error:
@@ -306,7 +306,7 @@ class TargetSettings:
         return self.name == EMBEDDED
 
     def keys(self) -> dict[str, str]:
-        """Keys by role: ``primary``, ``second``, ``restricted``."""
+        """Returns the API keys by role: ``primary``, ``second``, ``restricted``. Missing keys are left out."""
         found = (("primary", self.api_key), ("second", self.second_api_key), ("restricted", self.restricted_api_key))
         return {role: value for role, value in found if value}
 
@@ -327,7 +327,7 @@ class Settings:
     baseline: Path | None = None
 
     def public(self) -> dict[str, Any]:
-        """Settings as JSON values; a key is replaced by ``set`` or null."""
+        """Returns the settings as JSON values. Each API key is replaced by ``set``, or by null if it is missing."""
         values: dict[str, Any] = _SETTINGS.dump_python(self, mode="json")
         for name in KEY_NAMES:
             values["target"][name] = "set" if values["target"][name] else None
@@ -339,7 +339,7 @@ _SETTINGS = TypeAdapter(Settings)
 
 
 def load(flags: Flags, environ: Mapping[str, str], cwd: Path, builds: int | None = None) -> Settings:
-    """Settings of a run in the folder *cwd*; *builds* replaces the default of ``max_builds``.
+    """Returns the settings of a run in the folder *cwd*; *builds* replaces the default of ``max_builds``.
 
     Raises:
         UsageError: a flag, a variable or the file is invalid.
@@ -369,7 +369,7 @@ def load(flags: Flags, environ: Mapping[str, str], cwd: Path, builds: int | None
 
 
 def keys_in(environ: Mapping[str, str]) -> dict[str, str]:
-    """Keys in the default environment variables, by role; UsageError for an invalid one, without its value."""
+    """Returns the keys in the default variables, by role; the UsageError for an invalid key does not show the key."""
     names = dataclasses.asdict(USUAL)
     return {role: checked(name, environ[name], read_key) for role, name in names.items() if environ.get(name)}
 
@@ -409,8 +409,8 @@ def _target_of(name: str, place: str, environ: Mapping[str, str], file: Settings
 
 
 def _keys(values: Mapping[str, Any], place: str, url_place: str, environ: Mapping[str, str]) -> dict[str, Any]:
-    """Keys of a target and their sources, as arguments of TargetSettings; UsageError if the URL contains one."""
-    # A literal key belongs to a throw-away server; keys in the environment belong to another target.
+    """Returns a target's keys and their sources, as arguments of TargetSettings; the URL must not contain a key."""
+    # A key in the settings file belongs to a throw-away server; then the usual variables belong to another target.
     is_literal = any(name in values for name in KEY_NAMES)
     found, sources = dict[str, str | None](), list[str]()
     for name in KEY_NAMES:

@@ -1,4 +1,4 @@
-"""Exceptions of the package, by who must act. A target that breaks its contract is a finding, not an exception."""
+"""Exceptions of the package. A target that breaks its contract is a finding, not an exception."""
 
 import difflib
 import errno
@@ -9,7 +9,7 @@ MAX_MESSAGE_CHARS = 4000
 
 
 class HarnessError(Exception):
-    """Base class. The text is bounded, and unprintable characters are escaped."""
+    """Base class of these exceptions. Long messages are shortened, and unprintable characters are escaped."""
 
     exit_code = 3
 
@@ -52,7 +52,7 @@ class OutputError(HarnessError):
 
 
 class Unfit(ValueError):
-    """A value is invalid; *expected* describes a valid one, *found* replaces a value that must not be printed."""
+    """A value is invalid. *expected* describes a valid value; messages show *found* in place of a secret value."""
 
     def __init__(self, expected: str, found: str | None = None) -> None:
         super().__init__(expected)
@@ -60,7 +60,7 @@ class Unfit(ValueError):
 
 
 def unwritten(message: str, error: OSError) -> HarnessError:
-    """Exception for a failed write: UsageError if the path is not a folder, else OutputError."""
+    """Returns the exception for a failed write: UsageError if the path is not a folder, otherwise OutputError."""
     return UsageError(message) if is_misplaced(error) else OutputError(message)
 
 
@@ -70,12 +70,12 @@ def is_misplaced(error: OSError) -> bool:
 
 
 def one_line(name: object) -> str:
-    """Text with line breaks escaped."""
+    """Returns the text of *name*, with line breaks escaped."""
     return str(name).replace("\r", "\\r").replace("\n", "\\n")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """End of a message about an unknown word: the nearest known one, or all known ones."""
+    """Returns the end of a message about an unknown word: the nearest known word, or all known words."""
     names = sorted(map(one_line, known))
     near = difflib.get_close_matches(word[:100], names, n=1)
     if near:
@@ -85,7 +85,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 @contextmanager
 def unsent() -> Iterator[None]:
-    """Adds to a KeyboardInterrupt that nothing had been sent."""
+    """Adds the note "before anything was sent" to a KeyboardInterrupt."""
     try:
         yield
     except KeyboardInterrupt as interrupt:

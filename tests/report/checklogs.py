@@ -26,15 +26,15 @@ from touchstone.facts.runlog import RunLogWriter, read
 
 BASE = "http://127.0.0.1:8123/api"
 CLAIMS = """
-    start.answers-202 | must | Starting a build that nobody has built yet is answered with 202 Accepted. | build#intro
+    start.answers-202 | must | Starting a build of a new version is answered with 202 Accepted. | build#intro
     start.ref-is-the-path | must | The ref in the answer to a start is the version in the path. | build#response.ref
-    start.does-not-wait | must | A start is answered at once, while its build is still to run. | build#intro
+    start.does-not-wait | must | A start is answered at once, before its build has ended. | build#intro
     status.ready-stays-ready | must | A version that was ready once stays ready. | build-status#ready
     status.build-time-is-ms | must | build_time_ms is the duration of the build in milliseconds. | build#response
     status.golden-dir-is-text | should | golden_dir, if present, is a string. | build#response.golden_dir
-    cancel.in-flight-is-202 | must | A cancel of a build in flight is answered with 202 and cancelling. | build#cancel
-    cancel.idle-is-404 | must | A cancel where nothing is building is answered with 404 and idle. | build#cancel
-    cancel.settles | must | A cancelled build leaves the state building within the time allowed. | ambiguity 7.12
+    cancel.in-flight-is-202 | must | A cancel of a running build is answered with 202 and cancelling. | build#cancel
+    cancel.idle-is-404 | must | If no build runs, a cancel is answered with 404 and the status idle. | build#cancel
+    cancel.settles | must | A cancelled build soon loses the status building. | ambiguity 7.12
     events.last-frame-on-ready | must | The stream of a ready build ends on phase ready. | build-events#phase
     events.frames-are-json | must | Each frame of a stream carries one JSON object. | build-events#intro
     access.other-account-is-404 | must | A version of another account reads like one that does not exist. | api-intro
@@ -181,7 +181,7 @@ def write_failing(path: Path) -> Path:
     ref = "default/touchstone-ab12-sleep@1.0.0"
     with RunLogWriter(path) as writer:
         writer.write(header(claims=claims))
-        writer.write(TemplateAction(ref, "stays in flight", "b2" * 32, "published", 0.0))
+        writer.write(TemplateAction(ref, "a build in flight", "b2" * 32, "published", 0.0))
         writer.write(*story.build(ref, 20))
         state = {"ref": ref, "digest": "b2" * 32}
         start = story.send("startBuild", ref, 202, state | {"status": "building"})
@@ -197,12 +197,15 @@ def write_failing(path: Path) -> Path:
         upheld(writer, claims, ("cancel.in-flight-is-202", "cancel.settles", "access.below-scale-is-403"))
         writer.write(
             Notice(
-                "cancel.settles", "could-not-run", "Touchstone did not read the status again within 30 s", "cases/b"
+                "cancel.settles",
+                "could-not-run",
+                "no read of the status was answered within 30 s after the cancel",
+                "cases/b",
             ),
             Notice("access.below-scale-is-403", "not-applicable", "set restricted_api_key_env"),
             Case("cases/test_cancel.py", "cancel in flight", "failed", 0.5, ("cancel.in-flight-is-202",), "200"),
             Case("cases/b", "a cancelled build settles", "error", 30.1, ("cancel.settles",), "ReadTimeout"),
-            TemplateAction(ref, "stays in flight", "b2" * 32, "left", 9.0),
+            TemplateAction(ref, "a build in flight", "b2" * 32, "left", 9.0),
             Remark("one template could not be deleted: 500 on DELETE"),
             Footer("2026-01-02T03:05:00Z", 54.9, 0, ""),
         )

@@ -112,7 +112,7 @@ def run_of(story_of_log: object) -> View:
     probe = probe_of(story_of_log)  # type: ignore[arg-type]  # built like the story of a run log
     assert probe
     sure = probe.identity.sure
-    reason = "" if sure else f"the limiter is not certain: {describe_end(probe.identity)}"
+    reason = "" if sure else f"the limiter is not certain; {describe_end(probe.identity)}"
     lasted_s = probe.identity.cost.seconds + (probe.knee.knee.seconds if probe.knee else 0.0) + 2.0
     ended = Footer("2026-01-02T03:05:06Z", round(lasted_s, 1), 0 if sure else 3, reason, False)
     run = view(replace(log, workload=None, windows=(), attempts=(), builds=(), workers=(), footer=ended))

@@ -14,19 +14,21 @@ from touchstone.report.proof_report import ProofRun, ProofView, proof_view
 CLAIMS = (
     Claim("start.answers-202", "A start is answered with 202.", "build#intro", "must"),
     Claim("start.ref-is-the-path", "The ref names the version in the path.", "build#response.ref", "must"),
-    Claim("cancel.settles", "A cancelled build settles.", "ambiguity 7.12", "must"),
-    Claim("cancel.says-idle", "A cancel of nothing says idle.", "build#cancel", "must"),
+    Claim("cancel.settles", "The status of a cancelled build is no longer building.", "ambiguity 7.12", "must"),
+    Claim("cancel.says-idle", "A cancel without a running build is answered with idle.", "build#cancel", "must"),
     Claim("error.has-a-text", "An error has a text.", "build#errors", "should"),
 )
 RUN = ProofRun("260102-030405-a1b2c3", "2026-01-02T03:04:05Z", 61.5, 2, 7, asked=0, complete=True)
 
 
 def fault(name: str, *breaks: str, also: tuple[str, ...] = (), kind: str = "schema", sort: Sort = "fault") -> Subject:
-    return Subject(name, sort, f"The server does ``{name}``.", kind, breaks, also)
+    return Subject(name, sort, f"The server has the bug ``{name}``.", kind, breaks, also)
 
 
 def correct(name: str, permits: str, sort: Sort = "variant", breaks: tuple[str, ...] = ()) -> Subject:
-    return Subject(name, sort, f"The server may {name}.", "schema" if sort == "permitted" else "", breaks, (), permits)
+    return Subject(
+        name, sort, f"The server differs by ``{name}``.", "schema" if sort == "permitted" else "", breaks, (), permits
+    )
 
 
 def trial(subject: Subject, *broken: str, after: int = 40, **more: Any) -> Trial:

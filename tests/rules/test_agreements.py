@@ -21,7 +21,7 @@ from touchstone.rules.catalogue import EXCHANGE_RULES, STORY_RULES
 from touchstone.rules.rule import Rule
 
 ROOT = Path(__file__).resolve().parents[2]
-# Ambiguities of api/facts.md, part 7, except: 11, where each reading builds again; 38, 43, 49 on other operations.
+# Ambiguities 7.1 to 7.50, except: 11, where each reading builds again; 38, 43, 49 on other operations.
 AMBIGUITIES, EXCLUDED = set(range(1, 51)), {11, 38, 43, 49}
 RULES: tuple[Rule[Any], ...] = (*EXCHANGE_RULES, *STORY_RULES)
 

@@ -1,1 +1,1 @@
-"""Runs the contract tests against a target: examination, published templates, journal and sweep."""
+"""Runs the contract tests against a target: sends requests, publishes templates, and removes them afterwards."""

@@ -1,4 +1,4 @@
-"""Known broken claims: from a baseline file with one claim id per line, and from the newest run log."""
+"""Claims that failed before: those in a baseline file (one claim id per line), and those in the newest run log."""
 
 import dataclasses
 import json
@@ -21,7 +21,7 @@ from touchstone.facts.runlog import read
 from touchstone.facts.wording import clipped, one_line, plural
 from touchstone.rules.verdict import judge
 
-# Maximum size of a baseline. A large wrong file, such as a recording, is rejected.
+# Maximum size of a baseline in bytes. A larger file, such as a recording given by mistake, is rejected.
 MAX_BYTES = 1_000_000
 _MAX_REMARK_CHARS = 90
 _ID = re.compile(r"([a-z0-9-]+(\.[a-z0-9-]+)+)?")
@@ -32,7 +32,7 @@ _ABOUT = (
 
 
 def read_baseline(path: Path, ledger: Ledger) -> tuple[str, ...]:
-    """Returns the claims of a baseline in file order; raises UsageError if the file is unreadable or invalid."""
+    """Returns the claim ids of a baseline in file order; raises UsageError if the file is unreadable or invalid."""
     known = {name: number for number, line in enumerate(_lines(path), start=1) if (name := _claim_in(line))}
     for name, number in known.items():
         if why := _objection(name, ledger):
@@ -41,7 +41,7 @@ def read_baseline(path: Path, ledger: Ledger) -> tuple[str, ...]:
 
 
 def _objection(name: str, ledger: Ledger) -> str:
-    """Why *name* is invalid in a baseline, and what to do; empty if *name* is valid."""
+    """Returns why a baseline may not contain *name*, and what to do; returns an empty string if it may."""
     row = ledger.get(name)
     if any(char in name for char in "*?["):
         return "a glob, expected the id of one claim; list the claims one by one"
@@ -56,11 +56,11 @@ def _objection(name: str, ledger: Ledger) -> str:
 def write_baseline(path: Path, verdicts: Mapping[str, str], remarks: Mapping[str, str]) -> str:
     """Writes the broken claims of a run into the baseline at *path*; returns a summary of the changes.
 
-    In an existing file, lines of upheld claims are removed, and missing claims are added. Other lines stay.
+    In an existing file, it removes the lines of upheld claims, adds missing broken claims, and keeps all other lines.
 
     Args:
-        verdicts: The verdict on each claim, by its id.
-        remarks: The first finding of each broken claim, by its id.
+        verdicts: The verdict on each claim, by claim id.
+        remarks: The text of the first finding of each broken claim, by claim id.
 
     Raises:
         UsageError: the file is unreadable, not writable, or not a baseline.
@@ -76,7 +76,7 @@ def write_baseline(path: Path, verdicts: Mapping[str, str], remarks: Mapping[str
 
 
 def lines_to_keep(path: Path) -> list[str]:
-    """Lines of the existing baseline, or the comment of a new one; raises UsageError if the file is no baseline."""
+    """Returns the lines of the baseline, or the comment for a new one; raises UsageError if the file is no baseline."""
     if not path.exists():
         return list(_ABOUT)
     lines = _lines(path)
@@ -138,17 +138,17 @@ def narrowed(settings: Settings, ledger: Ledger, reports: Path) -> tuple[Setting
 
 
 def _newest(settings: Settings, folders: Iterable[Path]) -> tuple[Path, str] | None:
-    """Run log and run id of the newest check of the target; other files are skipped."""
+    """Returns the run log and the run id of the target's newest check, or None without one; skips unreadable files."""
     found: list[tuple[str, float, Path, str]] = []
-    wanted = "" if settings.target.embedded else settings.target.url  # an embedded twin has a new address each time
+    wanted = "" if settings.target.embedded else settings.target.url  # an embedded twin has another URL in each run
     places = ("", "*/", f"{EARLIER}/*/", f"*/{EARLIER}/*/")
     for path in (path for folder in folders for place in places for path in folder.glob(f"{place}runlog.jsonl")):
         try:
-            # Only the newest run log is read whole; it may be long.
+            # Only the header is read here, because a run log may be long.
             with os.fdopen(open_regular(path), "rb") as file:
                 header = _HEADER.validate_python(json.loads(file.readline(WRITTEN_BYTES)))
             written_at = path.stat().st_mtime
-        except (ValueError, RecursionError, OSError):  # pydantic raises a ValueError
+        except (ValueError, RecursionError, OSError):  # a ValidationError of pydantic is a ValueError
             continue
         if header.command == "check" and wanted == ("" if header.target.kind == "embedded" else header.target.url):
             found.append((header.started_at, written_at, path, header.run_id))

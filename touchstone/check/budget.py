@@ -10,11 +10,11 @@ from touchstone.contract.lifecycle import STATUSES
 from touchstone.rules.possible_states import CLOCK_SHARE
 from touchstone.target.call import Call, asks_auto_build, may_publish, may_start
 
-# After more seconds than this without any response, the target counts as silent.
+# The target counts as silent if it has sent no response for more than this many seconds.
 SILENT_S = 10.0
-# After this many consecutive requests without a response, across all cases, the remaining cases are skipped.
+# After this many consecutive requests without a response, in one case or in several, the remaining cases are skipped.
 UNANSWERED_REQUESTS = 10
-SILENT_REMOVALS = 3  # After this many consecutive removals without a response, the rest is left to a sweep
+SILENT_REMOVALS = 3  # After this many consecutive removals without a response, a sweep has to remove the rest
 
 
 class Silence:
@@ -26,38 +26,39 @@ class Silence:
         self._since = 0.0
 
     def record(self, sent_at: float, *, answered: bool) -> None:
-        """Records a finished request of any client."""
+        """Records whether a finished request of any client was *answered*."""
         self._since = self._since if self._unanswered else sent_at
         self._unanswered = 0 if answered else self._unanswered + 1
 
     def lasts(self, at_s: float) -> bool:
-        """Whether the target is silent."""
+        """Whether the target is silent at the time *at_s*."""
         return self._unanswered >= self._fewest and at_s - self._since > SILENT_S
 
 
-# A wait ends after this many consecutive reads, over this many seconds, with not_built or without a response.
+# A wait ends after this many consecutive reads, over this many seconds, that report not_built or get no response.
 IDLE_POLLS, IDLE_S = 10, 1.0
 UNANSWERED_POLLS, UNANSWERED_S = 10, 5.0
 
-# A failed wait shortens the next ones to this share; after this many failed waits in a row, no wait follows.
+# After a failed wait, the next ones for the same event get this share of the time. After this many failed waits in a
+# row, no wait for the event follows.
 TIRED_SHARE, GIVEN_UP_AFTER = 0.1, 3
 _SURE_TIMES = 2  # A shortened wait is at least this many times as long as the longest successful wait
 
 
 class FailedWaits:
-    """Counts consecutive failed waits by awaited event; a failed wait shortens the next one."""
+    """Counts consecutive failed waits for each event; a failed wait shortens the next wait for the same event."""
 
     def __init__(self) -> None:
         self._times: Counter[Hashable] = Counter()
         self._longest_s: dict[Hashable, float] = {}
 
     def limit_s(self, key: Hashable, most_s: float, needed_s: float = 0.0, *, is_fault: bool = False) -> float:
-        """Returns the limit of the next wait for *key* in seconds; 0 if no wait may follow.
+        """Returns how many seconds the next wait for the event *key* may take; 0 if no wait may follow.
 
         Args:
-            most_s: Limit of the first wait.
-            needed_s: Known minimum duration of a wait for *key*.
-            is_fault: Whether the current state is itself a fault; even the first wait is then short.
+            most_s: Time limit of the first wait.
+            needed_s: Minimum time until the event, if known.
+            is_fault: Whether the state that has to end is itself a fault. Then even the first wait is short.
         """
         times = self._times[key]
         if times >= GIVEN_UP_AFTER:
@@ -67,18 +68,18 @@ class FailedWaits:
         return min(most_s, max(TIRED_SHARE * most_s + needed_s, _SURE_TIMES * self._longest_s.get(key, 0.0)))
 
     def add(self, key: Hashable) -> None:
-        """Counts a failed wait."""
+        """Counts a failed wait for the event *key*."""
         self._times[key] += 1
 
     def lift(self, key: Hashable, most: int, waited_s: float = 0.0) -> None:
-        """Records a successful wait of *waited_s* seconds. *most*: new maximum for the count of failed waits."""
+        """Records a successful wait of *waited_s* seconds; reduces the number of failed waits to *most* if greater."""
         self._times[key] = min(self._times[key], most)
         self._longest_s[key] = max(self._longest_s.get(key, 0.0), waited_s)
 
 
 SPENT = "the budget of builds is spent; raise --max-builds or max_builds"
 
-# Statuses of refusals: those that no limit causes, and those that a limit may cause.
+# Statuses of refused requests: a limit never causes those in REFUSALS, and may cause those in LIMITS.
 REFUSALS = frozenset({400, 401, 403, 404, 405, 413, 415, 422})
 LIMITS = frozenset({409, 429})
 # Operations that may end a build or replace its document.
@@ -87,7 +88,7 @@ ENDS = frozenset({"cancelBuild", "deleteTemplate", "publishTemplate"})
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """Response to a call. *operation* and *ref* are empty outside the contract; *status* is 0 without a response."""
+    """Response to a call. *status* is 0 without a response; *operation* and *ref* are empty outside the contract."""
 
     call: Call
     operation: str
@@ -99,7 +100,7 @@ class Received:
 
     @property
     def state(self) -> str:
-        """Build status in the response: ``not_built`` for a missing version, empty without a status."""
+        """Build status in the response; ``not_built`` for a 404 to a status read, empty if the response has none."""
         if self.operation == "getBuild" and self.status == 404:
             return "not_built"
         state = self.body.get("auto_build" if self.operation == "publishTemplate" else "status")
@@ -109,13 +110,13 @@ class Received:
 class Budget:
     """Builds and time that a run may still spend; thread-safe.
 
-    A build is reserved before each request that may begin a build. The reservation is released if the response shows
-    that no build began. After a 409 or 429, the reservation is uncertain until the next read of the version. Publishing
-    needs no reservation once a read after a publish shows ``not_built``.
+    One build is reserved before each request that may begin a build. The reservation is released if the response shows
+    that no build began. After a 409 or 429, the reservation is uncertain until the next status read of the version. A
+    read of ``not_built`` after a publish shows that publishing begins no build; from then on, it needs no reservation.
 
     Attributes:
-        builds: Remaining builds.
-        until_at: Time on the run's clock at which sending stops, or infinity.
+        builds: Number of builds that the run may still begin.
+        until_at: Time on the run's clock after which no request is sent; infinity without a time limit.
     """
 
     def __init__(self, builds: int, until_at: float = float("inf"), ready: Iterable[str] = ()) -> None:
@@ -123,9 +124,9 @@ class Budget:
         self.until_at = until_at
         self._lock = threading.Lock()
         self._ready = set(ready)
-        # By version: uncertain reservations, each with its time, and whether it was made for a publish.
+        # Uncertain reservations by version: for each, the time of the response, and whether the request was a publish.
         self._doubts: dict[str, list[tuple[float, bool]]] = {}
-        # By version: until when a build certainly runs, and the number of open requests that may end the build.
+        # By version: the time until which its build certainly runs; the number of unanswered requests that may end it.
         self._running: dict[str, float] = {}
         self._ending: Counter[str] = Counter()
         self._publishing_is_free = False
@@ -136,7 +137,7 @@ class Budget:
         return may_start(call) or (may_publish(call) and (asks_auto_build(call) or not self._publishing_is_free))
 
     def reserve(self, read: Callable[[str], None]) -> bool:
-        """Reserves a build if one is left; may first *read* each version with uncertain reservations."""
+        """Reserves a build; returns whether one was left. If none seems left, first resolves uncertain reservations."""
         if self.builds <= 0:
             self.resolve(read)
         with self._lock:
@@ -145,7 +146,7 @@ class Budget:
         return is_left
 
     def resolve(self, read: Callable[[str], None]) -> None:
-        """Reads the status of each version with uncertain reservations."""
+        """Resolves uncertain reservations: calls *read*, which reads the status, for each version that has any."""
         for ref in tuple(self._doubts):
             read(ref)
 
@@ -154,14 +155,14 @@ class Budget:
         return ref in self._doubts
 
     def sends(self, call: Call) -> None:
-        """Records that *call* is sent now, since a cancel, delete or publish may end a build."""
+        """Records that *call* is being sent. A cancel, delete or publish may end a build from now on."""
         if call.operation in ENDS:
             with self._lock:
                 self._ending[call.ref or ""] += 1
                 self._running.pop(call.ref or "", None)
 
     def receive(self, answer: Received, *, reserved: bool, lasts_s: float = 0.0) -> None:
-        """Updates the budget after one response. *lasts_s*: minimum duration of a build of the version."""
+        """Updates the budget after a response. *reserved*: a build was reserved; *lasts_s*: minimum build time."""
         ref = answer.ref
         with self._lock:
             if answer.call.operation in ENDS:
@@ -209,7 +210,7 @@ class Budget:
             self._running.pop(ref, None)
 
     def _keep(self, doubts: Iterable[tuple[float, bool]]) -> None:
-        """Counts uncertain builds as begun; those for publishing are released once publishing needs no reservation."""
+        """Counts uncertain reservations as builds; those of publishes only until publishing proves to begin none."""
         self._kept_for_publishing += sum(published for _, published in doubts)
 
     def _trust_publishing(self) -> None:

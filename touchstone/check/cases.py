@@ -1,7 +1,7 @@
 """Cases of a run: their declarations, their order, and which of them a proof can skip.
 
-A fault is proven if the right claim is blamed and no other one. Once its fault is found, a proof therefore
-completes the general cases and judges two thirds of all other claims. It skips cases that judge no new claim.
+A proof that has found its fault still has to show that the check blames no other claim. It therefore completes
+the general cases and judges two thirds of all other claims. It skips cases that judge no new claim.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -17,50 +17,50 @@ FAIR_SHARE = 2 / 3
 
 @dataclass(frozen=True, slots=True)
 class Quarry:
-    """Goal of a proof: a broken claim for each glob in *breaks*; with *any_one*, for at least one glob."""
+    """Goal of a proof: each glob in *breaks* matches a broken claim; with *any_one*, at least one glob does."""
 
     breaks: tuple[str, ...]
     any_one: bool = False
 
     def is_found(self, broken: Collection[str]) -> bool:
-        """Whether the *broken* claims reach the goal."""
+        """Whether the claims in *broken* reach the goal."""
         found = [any(fnmatchcase(claim, glob) for claim in broken) for glob in self.breaks]
         return any(found) if self.any_one else all(found)
 
     def expects(self, claim: str) -> bool:
-        """Whether *claim* matches one of the globs."""
+        """Whether *claim* matches a glob in *breaks*."""
         return any(fnmatchcase(claim, glob) for glob in self.breaks)
 
     def may_stop(self, broken: Collection[str], judged: Collection[str], claims: Iterable[str]) -> bool:
-        """Whether the goal is reached and FAIR_SHARE of the other *claims* have a judgement."""
+        """Whether the goal is reached, and at least FAIR_SHARE of the *claims* outside the goal are *judged*."""
         others = [claim for claim in claims if not self.expects(claim)]
         had_a_chance = sum(claim in judged for claim in others)
         return self.is_found(broken) and had_a_chance >= FAIR_SHARE * len(others)
 
     def may_skip(self, case: Collection[str], broken: Collection[str], judged: Collection[str]) -> bool:
-        """Whether the goal is reached and a case with the claims *case* would judge no new claim."""
+        """Whether the goal is reached, and a case for the claims *case* would judge no new claim outside the goal."""
         return self.is_found(broken) and all(claim in judged or self.expects(claim) for claim in case)
 
 
 GENERAL_CASES = "test_lifecycle.py"
 LAST_CASES = "test_wrap_up.py"
 
-# Costs in requests: a build has to be awaited, and a generated request takes time to compute.
+# Costs in requests: of a build, which has to be awaited, and of a generated request, which has to be computed.
 BUILD_COSTS = 5
 GENERATED_CASES, GENERATED_COSTS = "test_generated.py", 20
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """Declaration of a case: its name and its marks.
+    """Declaration of a case: its name and its pytest marks.
 
     Attributes:
-        id: Subject and name: ``test_cancel.py::test_in_flight[x]`` is ``cancel.in_flight[x]``.
+        id: File and function without ``test_``: ``cancel.in_flight[x]`` for ``test_cancel.py::test_in_flight[x]``.
         builds: Maximum number of builds that the case begins.
         requests: Approximate number of requests, without polls.
         profile: The smallest profile that runs the case.
-        is_given: Whether the case is useful with ``publish = "never"`` as well.
-        is_once: Whether the case cannot be repeated; a generated case cannot.
+        is_given: Whether the case also runs with ``publish = "never"``.
+        is_once: Whether the case gets no second attempt; generated cases get none.
     """
 
     id: str
@@ -79,7 +79,7 @@ class Declared:
         return self.file not in (GENERAL_CASES, LAST_CASES)
 
     def place(self, quarry: Quarry | None) -> tuple[int, float]:
-        """Sort key in a proof: general cases, cases of expected claims, other cases by cost per claim, last cases."""
+        """Sort key in a proof: general cases, cases for claims of *quarry*, others (cheap ones first), last cases."""
         if not self.may_be_left_out:
             return (0 if self.file == GENERAL_CASES else 3, 0)
         each = GENERATED_COSTS if self.file == GENERATED_CASES else 1
@@ -88,7 +88,7 @@ class Declared:
 
 
 def declared_by(item: "pytest.Item", profile: str) -> Declared:
-    """Declaration of *item* in a run with *profile*; a cost is one number, or a number for each profile."""
+    """Returns the declaration of *item*; *profile* selects the cost if the mark ``cost`` has one for each profile."""
     cost, smallest = item.get_closest_marker("cost"), item.get_closest_marker("profile")
     costs = cost.kwargs if cost else {}
     builds, requests = (

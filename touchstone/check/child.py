@@ -1,4 +1,4 @@
-"""Child process of a run: the parent follows the run log, reports progress and forwards interrupts."""
+"""Starts and watches the child process of a run: follows the run log, reports progress, interrupts the child."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from touchstone.facts.redaction_guard import redact
 from touchstone.facts.runlog import follow
 from touchstone.types import Progress
 
-# Other variables, such as PYTEST_ADDOPTS or Locust's, may change the selection or the execution of cases.
+# A child inherits only these variables. Others, such as PYTEST_ADDOPTS, could change which cases run, and how.
 PASSED_ON = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"),
@@ -38,24 +38,24 @@ def passed_on(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def child_environment(handover: Handover, environ: Mapping[str, str]) -> dict[str, str]:
-    """Returns all variables of a child process, with its hand-over."""
+    """Returns all environment variables of a child process: the inherited ones, and the data in *handover*."""
     return passed_on(environ) | handover.environment() | {"PYTHONUNBUFFERED": "1"}
 
 
 class Interrupted:
-    """Received stop signals: the last signal number (0 for none), and the number of signals."""
+    """Received stop signals: *by* is the number of the last one (0 for none), *times* is how many came."""
 
     def __init__(self) -> None:
         self.by = 0
         self.times = 0
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
-        """Records the signal; the waiting loop forwards it to the child."""
+        """Records a stop signal; the loop that waits for the child then interrupts the child."""
         self.by = number
         self.times += 1
 
     def insisted(self) -> Callable[[], bool]:
-        """Returns a check for a further signal after this call. The first signal of a run does not count."""
+        """Returns a function that tells if a signal came after this call. The first signal of a run does not count."""
         enough = max(self.times, 1) + 1
         return lambda: self.times >= enough
 
@@ -70,18 +70,18 @@ def watched(
     max_seconds: float | None,
     on_poll: Callable[[], None] = lambda: None,
 ) -> int:
-    """Runs *command* until it ends and returns its exit code; a negative code is the signal that ended it.
+    """Runs *command* until it ends; returns its exit code, or the negative number of the signal that ended it.
 
     Args:
-        environment: Variables of the child; the descriptor of the lifeline pipe is added.
+        environment: Variables of the child. One more is added, for the pipe that `hold_lifeline` reads.
         output: File for stdout and stderr of the child.
-        run_log: Run log that the child appends to; *progress* is called with each event.
-        interrupted: Once set, the child receives SIGINT, and SIGKILL after CHILD_GRACE_S more seconds.
-        max_seconds: Time limit; CHILD_GRACE_S seconds later, the child receives these signals. None for no limit.
-        on_poll: Called at each poll of the child, and once after its end.
+        run_log: Run log to which the child appends; *progress* is called with each new event.
+        interrupted: After a stop signal, the child receives SIGINT, and CHILD_GRACE_S seconds later SIGKILL.
+        max_seconds: Time limit or None. CHILD_GRACE_S seconds after the limit, the child receives the same signals.
+        on_poll: Called every POLL_S seconds while the child runs, and once after its end.
 
     Raises:
-        OutputError: no working folder or output file can be created.
+        OutputError: the working folder or the output file cannot be created.
     """
     events = follow(run_log)
 
@@ -146,19 +146,19 @@ def _redact_file(file: BinaryIO, output: Path) -> None:
 
 
 def anew(path: Path) -> BinaryIO:
-    """Replaces the file at *path* by a new, open one; a link is removed, not followed."""
+    """Removes the file or link at *path*, then creates and opens a new file there."""
     path.unlink(missing_ok=True)
     return path.open("x+b")
 
 
 def elsewhere() -> "tempfile.TemporaryDirectory[str]":
-    """A temporary working folder: modules in the user's folder could shadow others, and Hypothesis writes files."""
+    """Returns a temporary working folder: Hypothesis writes files, and modules in the user's could shadow others."""
     return tempfile.TemporaryDirectory(prefix="touchstone-", ignore_cleanup_errors=True)
 
 
 @contextmanager
 def signals() -> Iterator[Interrupted]:
-    """Records SIGINT, SIGTERM and SIGHUP for the waiting loop; an ignored SIGHUP stays ignored."""
+    """Catches SIGINT, SIGTERM and SIGHUP; yields a record of those received. A SIGHUP that is ignored stays ignored."""
     interrupted = Interrupted()
     heeded = [n for n in STOPS if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]
     before = {number: signal.signal(number, interrupted) for number in heeded}

@@ -1,4 +1,4 @@
-"""Examination of a target: sends the requests of the cases, asserts nothing, and raises `Unsuited` to end a case."""
+"""Sends the requests of the cases to a target. It asserts nothing, and raises `Unsuited` if a case cannot continue."""
 
 import threading
 from collections import Counter, defaultdict
@@ -27,7 +27,7 @@ PUBLISH_ADVICE = 'publishing is switched off (publish = "never"); set publish = 
 
 
 def how_ended(ref: str, ended: Exchange) -> str:
-    """Describes how a build ended, by the last read of its status."""
+    """Describes how the build of *ref* ended; *ended* is the last read of its status."""
     status = ended.body.get("status")
     if status is not None:
         return f"the build of {ref} ended {status!r}"
@@ -35,17 +35,17 @@ def how_ended(ref: str, ended: Exchange) -> str:
 
 
 def second_key_advice(target: TargetSettings) -> str:
-    """Advice for claims that need a second account."""
+    """Returns what the user has to set so that claims that need a second account can be judged."""
     return target.key_sources.advice("second", "another account's key")
 
 
 def restricted_key_advice(target: TargetSettings) -> str:
-    """Advice for claims that need an account below the Scale plan."""
+    """Returns what the user has to set for claims that need an account below the Scale plan."""
     return target.key_sources.advice("restricted", "a key below the Scale plan")
 
 
 class Unsuited(Exception):
-    """The case cannot continue; those of its claims without a judgement get *verdict*."""
+    """The case cannot continue; its claims that have no judgement yet get the verdict *verdict*."""
 
     def __init__(self, verdict: NoticeVerdict, reason: str) -> None:
         super().__init__(reason)
@@ -55,7 +55,7 @@ class Unsuited(Exception):
 
 @dataclass
 class Ledger:
-    """Records actions on templates in the journal and the run log, if the run has them."""
+    """Records the publishing and the removal of templates in the journal and in the run log, if the run has them."""
 
     run_id: str = ""
     journal: Journal | None = None
@@ -82,7 +82,7 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """Open stream of a build log; *live*: whether the build ran at the start. Setting *until* closes the stream."""
+    """Open stream of a build log. *live*: whether the build ran at the beginning. Setting *until* closes the stream."""
 
     live: bool = True
     future: "Future[Exchange]" = field(default_factory=Future)
@@ -97,7 +97,7 @@ class Following:
             return self.future.result()
 
     def leave(self) -> None:
-        """Closes the stream without a result."""
+        """Closes the stream and does not wait for its exchange."""
         self.until.set()
         self.future.cancel()
 
@@ -106,7 +106,7 @@ Standing = Literal["absent", "unsure", "there"]
 
 
 class Publications:
-    """Responses to publish requests by version, and whether the target may have the version."""
+    """Knows from the responses to publish requests, for each version, whether the target may have it."""
 
     def __init__(self) -> None:
         self._answers: defaultdict[tuple[str | None, str], Counter[Standing]] = defaultdict(Counter)
@@ -114,18 +114,18 @@ class Publications:
         self._lock = threading.Lock()
 
     def taken_for(self, template: Template, sent: Template) -> None:
-        """Records that a server may store the document of *sent* under the name of *template*."""
+        """Records that a server may store the document of *sent* under the ref of *template*."""
         self._sent_as[template.ref, template.owner] = (sent.ref, sent.owner)
 
     def send(self, call: Call, send: Callable[[Call], Exchange]) -> Exchange:
-        """Sends *call* with *send* and records the response to a publish; raises Unsuited if *call* was not sent."""
+        """Passes *call* to *send*; records the response if *call* is a publish. Raises Unsuited if *send* raises it."""
         if call.operation != "publishTemplate":
             return send(call)
-        # An invalid or missing key counts as the primary one.
+        # A publish with an invalid key or none counts for the primary account.
         owner = call.credential if call.credential in ("second", "restricted") else "primary"
         answers = self._answers[call.ref, owner]
         with self._lock:
-            answers["unsure"] += 1  # if the run ends now, the server may have published it
+            answers["unsure"] += 1  # until the response, nobody knows if it was published
         standing: Standing = "unsure"
         try:
             exchange = send(call)
@@ -135,7 +135,7 @@ class Publications:
         else:
             if 200 <= exchange.status < 300:
                 standing = "there"
-            # After 408 a server may go on, and 409 means that a version exists.
+            # After a 408, the server may still publish the version; a 409 means that the version exists.
             elif 400 <= exchange.status < 500 and exchange.status not in (408, 409):
                 standing = "absent"
             return exchange
@@ -145,7 +145,7 @@ class Publications:
                 answers[standing] += 1
 
     def standing(self, template: Template) -> Standing:
-        """Whether *template* was ever published, regardless of deletions; ``unsure`` if no publish was sent."""
+        """Whether *template* was ever published, even if deleted since; ``unsure`` without any publish or response."""
         own = (template.ref, template.owner)
         answers = self._answers[self._sent_as.get(own, own)]
         if answers["there"]:
@@ -154,15 +154,16 @@ class Publications:
 
 
 _LOGS = {True: ("streamBuildEvents", "live"), False: ("streamBuildEvents", "at rest")}
-# Seconds for which a log is followed after too many failed waits for its end.
+# If too many waits for the end of a log have failed, logs are followed for this many seconds only.
 _GLANCE_S = 1.0
 _UNDOCUMENTED = "without a documented status"
 
-# A running build has to outlast the requests that are sent meanwhile; each request takes about one latency.
+# Sleep of a build: seconds, plus a number of latencies. The build has to outlast the requests sent while it runs, and
+# each request takes about one latency.
 SHORT_SLEEP_S, LONG_SLEEP_S = 0.15, 2.0
 SHORT_SLEEP_LATENCIES, LONG_SLEEP_LATENCIES = 12, 60
 
-READY_TRIES = 3  # Attempts to build the shared version
+READY_TRIES = 3  # Attempts to build the ready version that cases share
 
 
 def transport_to(
@@ -171,7 +172,7 @@ def transport_to(
     record: Callable[[Exchange], None] = lambda _exchange: None,
     **more: Any,
 ) -> Transport:
-    """Returns a transport with the keys and bounds of *target*; *record* and *more* are passed to `Transport`."""
+    """Returns a transport with the keys and response limits of *target*; `Transport` describes *record* and *more*."""
     keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key, target.unused_keys)
     known = (target.url or "", keys, contract, record, target.request_timeout_s)
     return Transport(*known, bounds=target.bounds, **more)
@@ -187,9 +188,9 @@ class Examination:
     """One run against one target.
 
     Attributes:
-        case: Id of the running case; part of each exchange.
-        latency_s: Duration of a status read, measured before the first case.
-        stretch: Factor for the sleeps of templates; more than 1 in the second attempt of a case.
+        case: Id of the running case; written into each exchange.
+        latency_s: Duration of a status read in seconds, measured before the first case.
+        stretch: Factor for the sleeps in build steps; more than 1 in the second attempt of a case.
     """
 
     transport: Transport
@@ -215,7 +216,7 @@ class Examination:
     # --- single requests ---------------------------------------------------------------------------------------------
 
     def send(self, call: Call) -> Exchange:
-        """Sends one request unchanged; raises Unsuited if settings or budget forbid the request."""
+        """Sends one request, without retries; raises Unsuited if settings, budget or a silent target forbid it."""
         return self.publications.send(call, self._send)
 
     def _send(self, call: Call) -> Exchange:
@@ -236,7 +237,7 @@ class Examination:
         return exchange
 
     def read_uncertain(self, ref: str) -> None:
-        """Reads the status of *ref*, to find out whether a refused start began a build."""
+        """Reads the status of *ref* to find out whether a start or publish with an unclear response began a build."""
         call = Call("getBuild", ref, self._owner(ref))
         self.budget.receive(_received(call, self.transport.send(call, self.case)), reserved=False)
 
@@ -258,7 +259,7 @@ class Examination:
             self._dying.add(ref)
 
     def retry_429(self, call: Call) -> Exchange:
-        """Sends a request and retries after each 429; raises Unsuited if patience_s does not suffice."""
+        """Sends a request, and repeats it after each 429; raises Unsuited if the waits would exceed patience_s."""
         key, waited_s = (call.operation, "429"), 0.0
         patience_s = self.waits.limit_s(key, self.target.patience_s)
         for wait_s in back_off_s():
@@ -287,7 +288,7 @@ class Examination:
         return self.retry_429(Call("cancelBuild", ref, credential))
 
     def rest(self, seconds: float) -> None:
-        """Sleeps on the run's clock."""
+        """Waits for *seconds* on the run's clock, which may be faster in a replay."""
         self.transport.clock.rest(seconds)
 
     def together(self, *calls: Call) -> list[Exchange]:
@@ -306,14 +307,14 @@ class Examination:
     def wait(
         self, ref: str, until: Collection[str] = FINISHED, within_s: float | None = None, by: Credential | None = None
     ) -> Exchange:
-        """Polls the status until it is one of *until*; returns the last read.
+        """Polls the build status until it is one of *until*; returns the last read, also if it gave up.
 
         Args:
-            within_s: Time limit, by default build_timeout_s.
+            within_s: Time limit in seconds, by default build_timeout_s.
             by: Account that reads, by default the template's owner.
 
         Raises:
-            Unsuited: too many earlier waits for the end of the same state failed.
+            Unsuited: too many earlier waits for a version to leave the same state failed.
         """
         most_s = self.target.build_timeout_s if within_s is None else within_s
         began = active_at = answered_at = self.transport.now()
@@ -348,11 +349,11 @@ class Examination:
         return limit_s
 
     def settle(self, ref: str) -> Exchange:
-        """Waits until a cancelled build is no longer building."""
+        """Waits until the status of a cancelled build is no longer ``building``; returns the last read."""
         return self.wait(ref, AT_REST, self.target.cancel_timeout_s)
 
     def follow(self, ref: str, credential: Credential = "primary") -> Following:
-        """Follows the build log in another thread; returns once the response head has arrived."""
+        """Opens the build log and reads it in another thread; returns once the response head has arrived."""
         following, opened = Following(ref in self._running), threading.Event()
         self._followings.append(following)
         limit_s = self.target.build_timeout_s + self.target.cancel_timeout_s
@@ -362,7 +363,7 @@ class Examination:
         return following
 
     def closed(self, following: Following, most_s: float | None = None) -> Exchange:
-        """Waits for the server to close the stream, up to *most_s* seconds (default: cancel_timeout_s)."""
+        """Waits until the server closes the stream, at most *most_s* seconds (default: cancel_timeout_s)."""
         limit_s = self._log_s(self.target.cancel_timeout_s, live=following.live) if most_s is None else most_s
         over, left, began = following.future.done(), following.until.is_set(), self.transport.now()
         exchange = following.result(limit_s)
@@ -373,12 +374,12 @@ class Examination:
         return exchange
 
     def ended(self, following: Following, ref: str) -> Exchange:
-        """Waits for the end of a build without status reads; raises Unsuited if too many earlier builds did not end."""
+        """Waits until the end of a build closes its log; raises Unsuited if too many earlier builds did not end."""
         most_s = self.target.build_timeout_s + self.target.cancel_timeout_s
         return self.closed(following, min(self._limit_s(ref, "building", most_s), self._log_s(most_s, live=True)))
 
     def followed(self, call: Call) -> Exchange:
-        """Follows the log of any version in this thread, up to the time within which a log must close."""
+        """Sends *call*, a request for a build log, and reads the log until it closes or cancel_timeout_s has passed."""
         exchange = self.send(replace(call, stream_s=self._log_s(self.target.cancel_timeout_s, live=False)))
         if exchange.closed == "client":
             self.waits.add(_LOGS[False])
@@ -392,7 +393,7 @@ class Examination:
     def template(
         self, purpose: str, *, sleep_s: float = 0.0, fails: bool = False, owner: Credential = "primary"
     ) -> Template:
-        """Returns a new template of this run, not published yet."""
+        """Returns a new template of this run without publishing it."""
         number = self._serial[purpose] = self._serial.get(purpose, 0) + 1
         name = f"touchstone-{self.run_id}-{purpose}" + (f"-{number}" if number > 1 else "")
         return Template(name[:64].rstrip("-"), VERSION, sleep_s, fails, f"mark-{self.run_id}-{purpose}-{number}", owner)
@@ -400,7 +401,7 @@ class Examination:
     def publish(
         self, template: Template, *, form: Form = "json", force: bool = False, auto_build: bool = False
     ) -> Exchange:
-        """Writes a journal entry, then publishes *template*; raises Unsuited with ``publish = "never"``."""
+        """Publishes *template*, after listing it in the journal; raises Unsuited if ``publish = "never"`` is set."""
         if self.target.publish == "never":
             raise Unsuited("not-applicable", PUBLISH_ADVICE)
         self.register(template)
@@ -412,20 +413,20 @@ class Examination:
         return exchange
 
     def register(self, template: Template) -> None:
-        """Writes *template* to the journal, before a request may create it."""
+        """Lists *template* in the journal; must be called before a request that may create it."""
         if not any((one.ref, one.owner) == (template.ref, template.owner) for one in self.templates):
             self.ledger.intend(template)
             self.templates.append(template)
 
     def forget(self, template: Template) -> None:
-        """Drops *template* from the clean-up: the target refused to create it."""
+        """Drops *template* from the clean-up, because the target did not create it."""
         self.templates.remove(template)
         self.ledger.removed(template, gone=True)
 
     def published(
         self, purpose: str, *, sleep_s: float = 0.0, fails: bool = False, owner: Credential = "primary"
     ) -> Template:
-        """Publishes a new template; raises Unsuited if the publish fails."""
+        """Publishes a new template and returns it; raises Unsuited if the publish fails."""
         template = self.template(purpose, sleep_s=sleep_s, fails=fails, owner=owner)
         exchange = self.publish(template)
         if not 200 <= exchange.status < 300:
@@ -434,15 +435,15 @@ class Examination:
         return template
 
     def short(self, purpose: str, *, fails: bool = False, times: int = 1) -> Template:
-        """Publishes a template whose build runs just long enough to be observed, or *times* as long."""
+        """Publishes a template whose build runs *times* as long as it takes to observe it running."""
         return self.published(purpose, sleep_s=self.observable_s(times), fails=fails)
 
     def observable_s(self, times: int = 1) -> float:
-        """Seconds that a build has to sleep to be observed running, multiplied by *times*."""
+        """Seconds that a build has to sleep so that reads find it running, multiplied by *times*."""
         return min(times * self._sleep_s(SHORT_SLEEP_S, SHORT_SLEEP_LATENCIES), self.target.build_timeout_s / 2)
 
     def long(self, purpose: str, *, fails: bool = False, owner: Credential = "primary") -> Template:
-        """Publishes a template whose build certainly outlasts a handful of requests."""
+        """Publishes a template whose build takes longer than LONG_SLEEP_LATENCIES requests."""
         sleep_s = self._sleep_s(LONG_SLEEP_S, LONG_SLEEP_LATENCIES)
         return self.published(purpose, sleep_s=sleep_s, fails=fails, owner=owner)
 
@@ -450,7 +451,7 @@ class Examination:
         return round(self.stretch * (least_s + latencies * self.latency_s), 2)
 
     def ready(self, owner: Credential = "primary") -> Template:
-        """The ready version that cases share, built on first use; raises Unsuited if the build fails."""
+        """Returns the ready version that cases share, after building it at first use; raises Unsuited if that fails."""
         purpose = f"ready-{owner}"
         if self._not_ready.count(purpose) == READY_TRIES:
             raise Unsuited("could-not-run", f"none of {READY_TRIES} builds of the shared version became ready")
@@ -472,7 +473,7 @@ class Examination:
         return given(self.target.templates.buildable[0])
 
     def unknown(self, part: str = "version", like: Template | None = None) -> str:
-        """Returns a missing ref: *like* (default: the shared version) with another version, name or namespace."""
+        """Returns a ref that does not exist; in *part* it differs from *like*, by default the shared ready version."""
         name = f"touchstone-{self.run_id}-absent"
         if part == "name":
             return f"default/{name}@{VERSION}"
@@ -482,7 +483,7 @@ class Examination:
     # --- leaving nothing behind --------------------------------------------------------------------------------------
 
     def quieten(self) -> None:
-        """Ends builds and streams of the last case, so that the next case has the whole capacity."""
+        """Cancels the builds and closes the streams of the last case, so that the next case has the whole capacity."""
         for following in self._followings:
             following.leave()
         for following in self._followings:
@@ -498,7 +499,7 @@ class Examination:
         """Cancels all builds and deletes all templates of the run; returns whether nothing is left."""
         self.budget.until_at = float("inf")
         self.case = "clean-up"
-        self._silence = Silence(limits.UNANSWERED_REQUESTS)  # the target may respond again
+        self._silence = Silence(limits.UNANSWERED_REQUESTS)  # the target may have recovered
         self.quieten()
         removed = [self._remove(template) for template in reversed(self.templates)]
         return all(removed)

@@ -1,4 +1,4 @@
-"""Hand-over of data from a run to its child process. The data include keys: they are in an environment variable."""
+"""Data that a run passes to its child process, in an environment variable because they include keys."""
 
 import contextlib
 import json
@@ -22,19 +22,19 @@ class Handover:
     """Data for any child process: the settings with keys, and the path of a run log that already has a header."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
-    # Name of the child in errors, and the command to run instead.
+    # For the error if a user starts the child by hand: its name, and the command to run instead.
     by_hand: ClassVar[tuple[str, str]] = ("contract_tests", "touchstone check")
 
     settings: Settings
     run_log: str
 
     def environment(self) -> dict[str, str]:
-        """The environment variable with this hand-over."""
+        """Returns the environment variable that contains these data."""
         return {HANDOVER: json.dumps(TypeAdapter(type(self)).dump_python(self, mode="json"))}
 
     @classmethod
     def received(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """The hand-over that this process received; raises UsageError if a user started the process by hand."""
+        """Returns the data that this process received; raises UsageError if a user started the process by hand."""
         try:
             found: Self = TypeAdapter(cls).validate_python(json.loads(environ.get(HANDOVER) or ""))
         except (ValueError, RecursionError):  # the value may hold keys: keep it out of the message
@@ -48,14 +48,14 @@ LIFELINE_VARIABLE = "TOUCHSTONE_LIFELINE_FD"
 
 UNWRITTEN = 74  # Exit code of a child that can no longer write to its run log
 BARRED = 75  # Exit code of a child whose main key may neither publish nor build
-ORPHANED = 3  # Exit code of a process whose parent died: anything but a pass
+ORPHANED = 3  # Exit code of a process whose parent died; it must not be that of a pass
 
 
 Mode = Literal[
     "run",  # judge a target by all cases
     "plan",  # list the cases, send nothing
-    "record",  # play scenarios on a target to record them
-    "replay",  # play recordings
+    "record",  # run scenarios on a target and record them
+    "replay",  # replay recordings, without a target
 ]
 
 
@@ -64,11 +64,11 @@ class Errand:
     """Purpose of a run of the contract tests.
 
     Attributes:
-        command: Command name in the run log.
+        command: Name of the command, for the run log.
         plays: Names of the scenarios to record, or paths of the recordings to replay; empty for a check.
-        speed: Speed-up of streams and waits in a replay; 0 for no waits.
-        plugin: An additional pytest plugin.
-        accounts: Account of each key in foreign recordings.
+        speed: Factor by which a replay speeds up streams and waits; 0 for no waits at all.
+        plugin: Name of an additional pytest plugin.
+        accounts: For recordings by other tools: the account of each key.
     """
 
     command: str = "check"
@@ -84,7 +84,7 @@ CHECK = Errand()
 
 @dataclass(frozen=True, slots=True)
 class CheckHandover(Handover):
-    """Data for the contract tests; the goal of a proof (*quarry*) stops them once it is reached."""
+    """Data for the contract tests. In a proof, *quarry* is the goal; once it is reached, cases are skipped."""
 
     run_id: str = ""
     latency_s: float = 0.0
@@ -93,7 +93,7 @@ class CheckHandover(Handover):
 
 
 def hold_lifeline(environ: Mapping[str, str], *, under_gevent: bool = False) -> None:
-    """Ends this process once its parent is gone, which closes the lifeline pipe. Locust needs *under_gevent*."""
+    """Ends this process when its parent ends, which closes the lifeline pipe. Locust processes need *under_gevent*."""
     number = environ.get(LIFELINE_VARIABLE)
     if number and under_gevent:
         import gevent  # noqa: PLC0415 - only where Locust runs

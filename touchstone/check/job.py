@@ -1,4 +1,4 @@
-"""The skeleton of a run: target, header, child process, clean-up, judgement, footer, reports."""
+"""The steps that all runs have in common: target, header, child process, clean-up, judgement, footer, reports."""
 
 import dataclasses
 import json
@@ -34,15 +34,15 @@ from touchstone.types import Conclude, Progress
 
 # --- the embedded twin -----------------------------------------------------------------------------------------------
 
-# Limits wide enough not to slow down a check, and tight enough to be reached on a slow machine.
+# For checks: limits that do not slow down a check, and that even a slow machine can reach.
 EMBEDDED_TWIN = TwinSettings(
     build_s=0.05, settle_s=0.04, rate=RateLimit.parse("30/1"), capacity=4, digest_scope="content"
 )
-# Tight limits, reproducible responses, and a latency that makes simultaneous requests overlap.
+# For recordings: tight limits, reproducible responses, and a latency that makes simultaneous requests overlap.
 RECORDED_TWIN = dataclasses.replace(
     EMBEDDED_TWIN, settle_s=0.2, rate=RateLimit.parse("10/1"), capacity=2, latency_s=0.005, seed=1
 )
-# Limits that reject a burst, and the greedy one of two keys, but not a moderate client.
+# For load runs: the rate limit refuses bursts, and a key that sends too much; it accepts a second, moderate key.
 LOAD_TWIN = dataclasses.replace(EMBEDDED_TWIN, rate=RateLimit.parse("12/1"))
 BUILD_TIMEOUT_S = 10.0
 CANCEL_TIMEOUT_S = 3.0
@@ -50,7 +50,7 @@ RESTRICTED_REF = "default/legacy-demo@1.0.0"
 
 
 def at_twin(settings: Settings, url: str) -> Settings:
-    """Settings for a twin at *url*, with the keys and the restricted template of the twin, and shorter timeouts."""
+    """Returns settings for a twin at *url*: with the twin's keys and restricted template, and with shorter timeouts."""
     keys = {account.name: account.key for account in DEFAULT_ACCOUNTS}
     target = dataclasses.replace(
         settings.target,
@@ -67,7 +67,7 @@ def at_twin(settings: Settings, url: str) -> Settings:
 
 @contextmanager
 def at_target(settings: Settings, twin: TwinSettings) -> Iterator[Settings]:
-    """Yields settings of a reachable target: starts the embedded twin, or leaves another target unchanged."""
+    """Starts the embedded twin if it is the target; yields the settings with the URL of the target."""
     if not settings.target.embedded:
         yield settings
         return
@@ -77,7 +77,7 @@ def at_target(settings: Settings, twin: TwinSettings) -> Iterator[Settings]:
 
 # --- how a run log begins and ends ------------------------------------------------------------------------------------
 
-# Subfolder for the earlier run logs of a reused report folder, each named by its run id.
+# If a report folder is used again, the earlier run log moves into this subfolder, into a folder named by its run id.
 EARLIER = "earlier"
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
@@ -88,7 +88,7 @@ def new_run_id() -> str:
 
 
 def new_log(folder: Path) -> Path:
-    """Returns the path of a new run log in *folder*; moves an earlier one to EARLIER. Raises like `make_folder`."""
+    """Returns the path for a run log in *folder*; moves an earlier one into EARLIER. Raises as `make_folder` does."""
     run_log = folder / "runlog.jsonl"
     make_folder(folder)
     with _written_in(folder):
@@ -102,7 +102,7 @@ def new_log(folder: Path) -> Path:
 
 
 def make_folder(folder: Path) -> None:
-    """Creates a report folder; raises UsageError if the path is another file, OutputError if creation fails."""
+    """Creates a report folder; raises UsageError if *folder* is a file, OutputError if it cannot be created."""
     with _written_in(folder):
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -117,7 +117,7 @@ def _written_in(folder: Path) -> Iterator[None]:
 
 
 def folder_name(text: str, place: str, option: str) -> str:
-    """Returns *text* if it is a valid folder name; else raises UsageError that names *place* and *option*."""
+    """Returns *text* if it is a valid folder name, else raises UsageError, with its *place* and the *option* to use."""
     if not _FOLDER.fullmatch(text):
         found = f"{place}: {quoted(text)} is not a valid folder name"
         raise UsageError(f"{found}; expected letters, digits, ., - and _; give {option}")
@@ -125,7 +125,7 @@ def folder_name(text: str, place: str, option: str) -> str:
 
 
 def _id_of(run_log: Path) -> str:
-    """Run id of a run log; its modification time if the id is missing or invalid."""
+    """Returns the run id in a run log, or the modification time of the file if the id is missing or invalid."""
     with os.fdopen(open_regular(run_log), "rb") as file, suppress(ValueError, RecursionError):
         header = json.loads(file.readline())
         run_id = str(header.get("run_id")) if isinstance(header, dict) else ""
@@ -145,7 +145,7 @@ def write_header(
     also: Iterable[str] = (),
     known: tuple[str, ...] = (),
 ) -> None:
-    """Writes the header of a run log; *also*: additional claims; *known*: claims known to be broken."""
+    """Writes the header of a run log. *also*: claims besides the selected ones; *known*: claims known to be broken."""
     target = settings.target
     kind: TargetKind = "embedded" if target.embedded else "recording" if errand.mode == "replay" else "url"
     header = Header(
@@ -172,7 +172,7 @@ def write_header(
 
 
 def finish(runlog_path: Path, footer: Footer) -> Footer:
-    """Judges the run and writes its footer; returns the footer with exit code and reason of the verdict."""
+    """Judges the run; writes and returns its footer, with the exit code and the reason of the verdict."""
     outcome = verdict.judge(read(runlog_path), footer)
     judged = Footer(footer.ended_at, footer.duration_s, outcome.exit_code, outcome.reason, footer.interrupted)
     with RunLogWriter(runlog_path) as writer:
@@ -181,18 +181,18 @@ def finish(runlog_path: Path, footer: Footer) -> Footer:
 
 
 def utc() -> str:
-    """The current time in the format of the reports."""
+    """Returns the current time in UTC, in the format ``2026-01-31T23:59:59Z``."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-# --- the skeleton -----------------------------------------------------------------------------------------------------
+# --- the steps of a run -----------------------------------------------------------------------------------------------
 
 UNFINISHED = "the run log could not be written any more, and the run was stopped"
 REACHED_ITS_END = Footer("", 0.0, 0, "")
 
 
 def failed(reason: str, exit_code: int = 3) -> Footer:
-    """Footer of a run that did not finish."""
+    """Returns the footer of a run that did not finish."""
     return Footer("", 0.0, exit_code, reason)
 
 
@@ -206,14 +206,14 @@ class Outcome:
 
 
 class Job(ABC):
-    """One run, in the parent process. During the run, *settings* have the URL of a reachable target."""
+    """One run, as the parent process sees it. During the run, *settings* contain the URL of the target."""
 
     errand: Errand = CHECK
     twin: TwinSettings = EMBEDDED_TWIN
     # Name of the child process, and the file for its output.
     child: ClassVar[tuple[str, str]] = ("the contract tests", "pytest.log")
 
-    # Additional claims, and claims that are known to be broken.
+    # Claims to judge besides the selected ones, and claims that are known to be broken.
     also: Sequence[str] = ()
     known: tuple[str, ...] = ()
 
@@ -230,28 +230,28 @@ class Job(ABC):
 
     @abstractmethod
     def work(self) -> Footer:
-        """Does the work between header and footer; returns a footer with the reason if the run did not finish."""
+        """Does the work between header and footer. If the run does not finish, the returned footer gives the reason."""
 
     @abstractmethod
     def clear(self) -> bool:
         """Removes leftovers of the run from the target; returns whether nothing is left."""
 
     def judge(self, footer: Footer) -> Footer:
-        """Adds judgements that need the finished run."""
+        """Adds judgements that need all exchanges of the run; returns *footer*, or a footer to write instead."""
         return footer
 
     def run(self, argv: Sequence[str], conclude: Conclude) -> Outcome:
         """Runs the job; raises UsageError for an invalid report folder, OutputError if results cannot be written."""
         new_log(self.folder)
         began = time.monotonic()
-        with signals() as self.interrupted:  # until the end: an interrupted run is reported too
+        with signals() as self.interrupted:  # to the end, since an interrupted run is reported too
             with at_target(self.settings, self.twin) as self.settings:
                 write_header(
                     *(self.run_log, self.run_id, self.settings, argv, self.ledger, self.contract),
                     *(self.errand, self.also, self.known),
                 )
                 footer = self._work()
-            with suppress(RunLogError):  # `conclude` reports it
+            with suppress(RunLogError):  # `conclude` reports the error
                 footer = self.judge(footer)
             if self.interrupted.by:
                 reason = f"interrupted by {signal.Signals(self.interrupted.by).name}"
@@ -276,7 +276,7 @@ class Job(ABC):
         max_seconds: float | None,
         on_poll: Callable[[], None] = lambda: None,
     ) -> int:
-        """Runs the child process until it ends; returns the exit code of `watched`."""
+        """Runs *command* as the child process until it ends; returns what `watched` returns."""
         state = self.settings.state_dir
         tables = {"HYPOTHESIS_STORAGE_DIRECTORY": str((state.parent if state else self.folder) / "hypothesis")}
         environment = tables | child_environment(handover, os.environ)
@@ -287,6 +287,6 @@ class Job(ABC):
         return code
 
     def ended_with(self, code: int) -> Footer:
-        """Footer of a run whose child failed with *code*."""
+        """Returns the footer of a run whose child failed with the exit code *code*."""
         name, output = self.child
         return failed(f"{name} ended with {code}; see {self.folder / output}")

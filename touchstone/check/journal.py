@@ -1,4 +1,4 @@
-"""Journal of a run: lists each template before its creation. Locked during the run; deleted once all is removed."""
+"""Journal of a run: lists each template before its creation. It is locked during the run, and deleted once empty."""
 
 import contextlib
 import fcntl
@@ -24,12 +24,12 @@ _BEFORE: tuple[Step, ...] = ("intend", "started")
 
 @dataclass(slots=True)
 class JournalState:
-    """State of a journal after some of its lines.
+    """What the lines of a journal say.
 
     Attributes:
-        run_id: Empty without a valid header.
-        owners: By template that may exist, in order of creation: roles of the keys that created the template.
-        builds: Versions with a possibly running build, including templates that the run did not create.
+        run_id: Run id in the header; empty without a valid header.
+        owners: For each template that may exist, in order of creation: roles of the keys that created the template.
+        builds: Versions whose build may be running, including those that the run did not create.
     """
 
     path: Path = Path()
@@ -45,7 +45,7 @@ class JournalState:
 
     @classmethod
     def after(cls, lines: bytes, path: Path = Path()) -> Self:
-        """State after *lines*, which begin with the header; damaged lines are skipped."""
+        """Returns the state after *lines*, the first of which is the header; skips damaged lines."""
         state = cls(path)
         for number, line in enumerate(lines.splitlines()):
             try:
@@ -60,8 +60,8 @@ class JournalState:
         return state
 
     def take(self, step: str, ref: str, by: str = "") -> None:
-        """Applies one line. *by*: role of the key; an empty role removes the template for all keys."""
-        if step in {"intend", "created"}:  # earlier versions of Touchstone wrote both
+        """Applies one line. *by*: role of the key; with an empty role, the step ``removed`` counts for all keys."""
+        if step in {"intend", "created"}:  # earlier versions of Touchstone wrote both words
             self.owners.setdefault(ref, {}).update({by: None} if by else {})
         elif step == "started":
             self.builds[ref] = None
@@ -70,7 +70,7 @@ class JournalState:
         elif step == "removed":
             owners = self.owners.get(ref, {})
             owners.pop(by, None)
-            if not (by and owners):  # else another account still has that version
+            if not (by and owners):  # otherwise another account still has the version
                 self.owners.pop(ref, None)
                 self.builds.pop(ref, None)
 
@@ -86,12 +86,12 @@ def header(run_id: str, target_url: str) -> dict[str, Any]:
 
 
 def whole_lines(data: bytes) -> bytes:
-    """Data up to the last line break: a killed writer may have left a partial line."""
+    """Returns *data* up to the last line break, because a killed process may have left a partial line."""
     return data[: data.rfind(b"\n") + 1]
 
 
 class Journal:
-    """Open journal of a live run; thread-safe, and a context manager."""
+    """Journal that this process has opened and locked; thread-safe, and a context manager."""
 
     def __init__(self, descriptor: int, state: JournalState) -> None:
         self.path = state.path
@@ -101,11 +101,11 @@ class Journal:
 
     @classmethod
     def open(cls, run_id: str, target_url: str, state_dir: Path | None, fallback: Path | None = None) -> Self:
-        """Creates a locked journal on disk in *state_dir*, or else in *fallback*.
+        """Creates and locks a journal file in *state_dir*, or in *fallback* if that fails.
 
         Raises:
-            UsageError: no path is a folder, or the run has a journal already.
-            OutputError: no folder is writable.
+            UsageError: none of the paths is a folder, or the run already has a journal.
+            OutputError: none of the folders is writable.
         """
         reasons: list[str] = []
         kind: type[HarnessError] = UsageError
@@ -125,7 +125,7 @@ class Journal:
     def _create(cls, folder: Path, run_id: str, target_url: str) -> Self:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{run_id}{SUFFIX}"
-        # The file gets its name once it is locked and has its header: a sweep never finds it incomplete.
+        # The file gets its final name after it is locked and has its header, so that no sweep finds it incomplete.
         draft = folder / f".{run_id}.{os.getpid()}"
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         try:
@@ -147,7 +147,7 @@ class Journal:
         if descriptor is None:
             return None
         lines = whole_lines(_content(descriptor))
-        os.ftruncate(descriptor, len(lines))  # drops a partial last line: its request was never sent
+        os.ftruncate(descriptor, len(lines))  # drops a partial last line, whose request was never sent
         return cls(descriptor, JournalState.after(lines, leftover.path))
 
     def intend(self, ref: str, by: str = "") -> None:
@@ -159,11 +159,11 @@ class Journal:
         self._write("started", *refs)
 
     def settled(self, *refs: str) -> None:
-        """Records that no build of *refs* from this run is running any more."""
+        """Records that no build of *refs* that this run started is running any more."""
         self._write("settled", *refs)
 
     def removed(self, ref: str, by: str = "") -> None:
-        """Records that template and build of *ref* are gone; an empty *by* means for all keys."""
+        """Records that *ref* and its build are gone for the key of role *by*, or for all keys if *by* is empty."""
         self._write("removed", ref, by=by)
 
     @property
@@ -174,12 +174,12 @@ class Journal:
 
     @property
     def builds(self) -> tuple[str, ...]:
-        """Versions with a possibly running build."""
+        """Versions whose build may be running."""
         with self._guard:
             return tuple(self._state.builds)
 
     def close(self) -> None:
-        """Releases the lock, and deletes the file if nothing is left; a second call does nothing."""
+        """Releases the lock, and deletes the file if nothing is left to remove; a second call does nothing."""
         with self._guard:
             if self._descriptor is None:
                 return
@@ -213,7 +213,7 @@ class Journal:
 def leftovers(
     *folders: Path | None, refused: Callable[[Path, str], None] = lambda _path, _why: None
 ) -> list[JournalState]:
-    """Journals of dead runs, oldest first; *refused* is called with each invalid file and the reason."""
+    """Returns the journals of dead runs, oldest first; calls *refused* with each invalid file and the reason."""
     found: list[JournalState] = []
     paths = {path for folder in folders if folder is not None for path in folder.glob(f"*{SUFFIX}")}
     for path in sorted(paths, key=lambda path: (path.name, path)):  # a run id begins with the start time
@@ -234,7 +234,7 @@ def leftovers(
 
 
 def _opened(path: Path, flags: int) -> int | None:
-    """A locked descriptor of a journal; None if it is gone, invalid, or belongs to a live run."""
+    """Opens and locks a journal; returns its descriptor, or None if the file is gone, invalid, or of a live run."""
     with contextlib.ExitStack() as stack:
         try:
             descriptor = open_regular(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -251,7 +251,7 @@ def _opened(path: Path, flags: int) -> int | None:
 
 
 def _why_not(found: os.stat_result) -> str:
-    """Why a file is rejected as a journal of this user; empty for an accepted file."""
+    """Returns why a file is not accepted as a journal of this user; returns an empty string if it is accepted."""
     if not stat.S_ISREG(found.st_mode):
         return "is not a regular file"
     if found.st_uid != os.geteuid():

@@ -12,9 +12,9 @@ from touchstone.facts.key_sources import USUAL
 from touchstone.target.call import Call
 from touchstone.target.transport import Transport
 
-# This version exists nowhere: the prefix is ours, and no run id looks like this.
+# No target has this version: the prefix belongs to Touchstone, and ``smoke-test`` is no run id.
 REF = "default/touchstone-smoke-test@1.0.0"
-CURATED = "system/claude-code@1.0.0"  # The example on the page on curated versions
+CURATED = "system/claude-code@1.0.0"  # The example in the documentation of curated versions
 # No API has this path.
 NOWHERE = "/touchstone-smoke-test/nowhere"
 TRIES = 2
@@ -23,11 +23,11 @@ TRIES = 2
 def smoke(transport: Transport, source: str = USUAL.primary) -> float:
     """Checks that the target is reachable, accepts the key and is a template build API; returns the latency in seconds.
 
-    It sends one request with a key and one without; a faulty target may get one of the two wrong. If both look wrong,
-    a documented success on a curated version still identifies the API.
+    It sends one request with a key and one without. A faulty target may answer one of the two wrongly. If both answers
+    look wrong, a documented response to the read of a curated version still identifies the API.
 
     Args:
-        source: Source of the key for messages, see `KeySources`.
+        source: Where the key comes from, for messages; see `KeySources`.
 
     Raises:
         TargetError: the target is unreachable, refuses the key, or is another API.
@@ -65,7 +65,7 @@ def _answered(transport: Transport, call: Call, tries: int = TRIES) -> Exchange:
 
 
 def _serves(transport: Transport) -> bool:
-    """Whether the server accepts the key and returns a curated version, which every account can read."""
+    """Whether the key can read a curated version, as every valid key can, while an unknown key gets a 401."""
     exchange = _answered(transport, Call("getBuild", CURATED))
     if exchange.error or exchange.status != 200 or not _is_from_api(exchange):
         return False
@@ -79,7 +79,7 @@ def _is_from_api(exchange: Exchange) -> bool:
 
 
 def _knows_the_path(transport: Transport, exchange: Exchange) -> bool:
-    """Whether an unknown path gets a different error; an error object alone does not identify the API."""
+    """Whether *exchange* has another error than a path that no API has; any server may respond with an error object."""
 
     def error_of(one: Exchange) -> tuple[int, str]:
         # Some servers repeat the path in the error; that difference does not count.
@@ -89,7 +89,7 @@ def _knows_the_path(transport: Transport, exchange: Exchange) -> bool:
 
 
 def check_given(transport: Transport, target: TargetSettings) -> None:
-    """Reads each configured version that the run uses; raises TargetError if its build and its template return 404."""
+    """Reads build and template of each configured version that the run uses; raises TargetError if both get a 404."""
     templates = target.templates
     used: list[tuple[str, str, Credential]] = []
     if target.publish == "never":
@@ -105,11 +105,11 @@ def check_given(transport: Transport, target: TargetSettings) -> None:
 
 
 UPGRADE_REQUIRED = "UPGRADE_REQUIRED"
-MORE_TRIES = 2  # A server may refuse a valid key at times: this many more attempts have to fail as well
+MORE_TRIES = 2  # A server may refuse a valid key by mistake, so this many more attempts have to fail
 
 
 class PlanWatch:
-    """Detects a main key below the Scale plan: the target refuses all publishes and starts with the key."""
+    """Detects that the main key is below the Scale plan: the target refuses every publish and start with this key."""
 
     def __init__(self) -> None:
         self.is_barred = False
@@ -117,14 +117,14 @@ class PlanWatch:
         self._refusals = 0
 
     def record(self, exchange: Exchange) -> None:
-        """Records one exchange."""
+        """Counts *exchange* if it is a publish or a start with the main key."""
         if exchange.credential == "primary" and exchange.operation in ("publishTemplate", "startBuild"):
-            # A conflict is returned only to accounts that may publish.
+            # Only accounts that may publish get a 409.
             self._accepted |= 200 <= exchange.status < 300 or exchange.status == 409
             self._refusals += exchange.status == 403 and exchange.body.get("code") == UPGRADE_REQUIRED
 
     def settle(self, exam: Examination) -> bool:
-        """Tries again if all publishes and starts were refused; returns whether the key is below the Scale plan."""
+        """Returns whether the main key is below the Scale plan. Tries again if every publish and start was refused."""
         if self._in_doubt() and not self.is_barred:
             before, refs = self._refusals, exam.target.templates.buildable
             with contextlib.suppress(Unsuited):
@@ -141,7 +141,7 @@ class PlanWatch:
 
 
 def barred(target: TargetSettings) -> str:
-    """Reason why a run with a key below the Scale plan was stopped, and what to do."""
+    """Returns why a run stops if its main key is below the Scale plan, and what to do."""
     return (
         f"the account of {target.key_sources.primary} is below the Scale plan, or the server treats it so by mistake "
         f"(each publish or start is answered with 403 {UPGRADE_REQUIRED}); use a key of a Scale account; a key below "

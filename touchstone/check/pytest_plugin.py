@@ -24,7 +24,7 @@ from touchstone.facts.finding import Finding
 
 PROFILES = ("quick", "standard", "thorough")
 
-STRETCH = 4.0  # Factor for build times in the second attempt of a case
+STRETCH = 4.0  # Factor for the build times in the second attempt of a case
 
 RUN = pytest.StashKey[Run]()
 HANDOVER = pytest.StashKey[CheckHandover]()
@@ -33,7 +33,7 @@ _REORDERED = pytest.StashKey[bool]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Reads the hand-over and opens the run."""
+    """Reads the data from the parent process and creates the run."""
     config.addinivalue_line("markers", "claims(*ids): the claims that the case is written for")
     config.addinivalue_line("markers", "cost(builds, requests): upper bounds of the cost of the case")
     config.addinivalue_line("markers", 'given: the case is useful with publish = "never" as well')
@@ -58,7 +58,7 @@ def _selected(glob: str) -> frozenset[str]:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Generator[None, object, object]:
-    """Skips the generation of cases without a selected claim, since generation is slow."""
+    """Generates no cases from a test function that judges no selected claim, because generation is slow."""
     collected = yield
     declared = {claim for mark in getattr(obj, "pytestmark", ()) if mark.name == "claims" for claim in mark.args}
     selected = _selected(collector.config.stash[HANDOVER].settings.claims_glob)
@@ -67,7 +67,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Gener
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, object, object]:
-    """Selects the cases before other plugins can remove some, and writes the selection into the run log."""
+    """Selects the cases, before other plugins can remove any, and writes the selection into the run log."""
     handover = config.stash[HANDOVER]
     for item in items:
         item.stash[CASE] = declared_by(item, handover.settings.profile)
@@ -81,7 +81,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _choose(config: pytest.Config, handover: CheckHandover, items: list[pytest.Item]) -> None:
-    """Keeps the profile's cases of selected claims, in running order; a plan only lists them in a file."""
+    """Keeps the profile's cases that judge selected claims, and sorts them. A plan only writes them to a file."""
     settings, quarry = handover.settings, handover.quarry
     selected = _selected(settings.claims_glob)
     small = [i for i in items if PROFILES.index(i.stash[CASE].profile) <= PROFILES.index(settings.profile)]
@@ -106,7 +106,7 @@ def _choose(config: pytest.Config, handover: CheckHandover, items: list[pytest.I
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skips cases that a proof does not need."""
+    """Skips a case that a proof does not need."""
     case = item.stash[CASE]
     if case.may_be_left_out and item.config.stash[RUN].can_do_without(case.claims):
         pytest.skip("the proof does not need this case")
@@ -154,7 +154,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         _need_publishing(run, case)
         yield
     except Unsuited as unsuited:
-        # A recording has all responses that its scenario needs; if not, the recording was changed.
+        # A recording contains all responses that its scenario needs. If one is missing, somebody changed the recording.
         outcome, message = "error" if run.is_replay else "skipped", unsuited.reason
         run.notice(case, unsuited.verdict, unsuited.reason)
         pytest.skip(unsuited.reason)
@@ -194,7 +194,7 @@ def _need_publishing(run: Run, case: Declared) -> None:
 def _concluded(run: Run, case: Declared, *, interrupted: bool) -> list[Finding]:
     if not interrupted and not run.is_replay:
         if run.handover.errand.mode == "record":
-            run.exam.case = "clean-up"  # a recording has only the requests of the scenario
+            run.exam.case = "clean-up"  # a recording omits the requests of the clean-up
         with contextlib.suppress(Unsuited):
             run.exam.quieten()
     return [] if run.plan.is_barred else run.conclude(case.id)
@@ -202,7 +202,7 @@ def _concluded(run: Run, case: Declared, *, interrupted: bool) -> list[Finding]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
-    """Runs the body of a case; repeats it with longer builds if a declared claim was not judged."""
+    """Runs the body of a case; runs it again with longer builds if a claim of the case was not judged."""
     run, case = pyfuncitem.config.stash[RUN], pyfuncitem.stash[CASE]
     try:
         result = yield
@@ -236,7 +236,7 @@ def pytest_runtest_makereport(
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Cleans up, also after Ctrl-C, and sets the exit status."""
+    """Cleans up the target, also after Ctrl-C, and sets the exit status."""
     run = session.config.stash.get(RUN, None)
     if run:
         run.finish()

@@ -78,12 +78,12 @@ class Run:
 
     @contextmanager
     def playing(self, play_id: str, *, is_story: bool) -> Iterator[Examination]:  # noqa: ARG002
-        """The examination for one scenario; a replay overrides this, see `touchstone.recordings.replay_run`."""
+        """Yields the examination for the scenario *play_id*. A replay overrides it, see `recordings.replay_run`."""
         yield self.exam
 
     @property
     def is_lost(self) -> bool:
-        """Whether the run log cannot be written any more; the run then stops and cleans up."""
+        """Whether the run log can no longer be written. If so, the run stops and cleans up."""
         return self.log.lost is not None
 
     def _warn(self, text: str) -> None:
@@ -103,22 +103,22 @@ class Run:
         was_lost = self.is_lost
         self.log.write(exchange)
         if self.is_lost and not was_lost:
-            self.exam.budget.until_at = float("-inf")  # nothing is sent before the clean-up
+            self.exam.budget.until_at = float("-inf")  # no more requests until the clean-up
         self._judgements += self.judge.add(exchange)
         if exchange.ref:
             self._refs[exchange.ref] = self._news[exchange.ref] = None
 
     def _catch_up(self) -> None:
-        """Judges postponed exchanges; only a replay has any."""
+        """Judges exchanges whose judgement was postponed; only a replay postpones any."""
 
     def add(self, judgements: list[Judgement]) -> None:
-        """Adds judgements of another judge; omits findings about exchanges that already have a finding of a rule."""
+        """Adds judgements of Schemathesis, except findings about exchanges for which a rule already has a finding."""
         with self._lock:
             known = {judgement.evidence[-1] for judgement in self._judgements if judgement.outcome == "broken"}
             self._judgements += [j for j in judgements if j.outcome != "broken" or j.evidence[-1] not in known]
 
     def conclude(self, case_id: str, *, final: bool = True) -> list[Finding]:
-        """Judges the histories that the case extended and writes the result; returns all findings of the case."""
+        """Judges all exchanges about the versions that the case used; writes the judgements, returns the findings."""
         with self._lock:
             self._catch_up()
             judgements = list(map(self._conclusion, self._judgements + self.judge.conclude(self._refs)))
@@ -135,7 +135,7 @@ class Run:
         return known
 
     def has_trouble(self) -> bool:
-        """Whether the running case has findings; later ones may be their consequences."""
+        """Whether the running case has findings so far; later findings may be consequences of these."""
         with self._lock:
             self._judgements += self.judge.conclude(self._news)
             self._news = {}
@@ -147,7 +147,7 @@ class Run:
         return quarry is not None and quarry.is_found(self._broken)
 
     def can_do_without(self, case: Sequence[str]) -> bool:
-        """Whether the run is a proof that does not need a case with these claims; see `cases.py`."""
+        """Whether the run is a proof that does not need a case for the claims *case*; see check/cases.py."""
         quarry = self.handover.quarry
         return quarry is not None and (
             quarry.may_stop(self._broken, self._clear, self.selected)
@@ -155,20 +155,20 @@ class Run:
         )
 
     def not_applicable(self, claims: Sequence[str], reason: str) -> None:
-        """Records that *claims* without a judgement so far do not apply to the target."""
+        """Records that those *claims* that have no judgement yet do not apply to the target."""
         for claim in claims:
             if claim in self.selected and claim not in self._clear:
                 self.log.write(Notice(claim, "not-applicable", reason))
                 self._clear.add(claim)
 
     def unclear(self, claims: Sequence[str]) -> list[str]:
-        """Those of *claims* that apply to the target and have no judgement yet."""
+        """Returns those *claims* that apply to the target and have no judgement yet."""
         lacking = self.lacking()
         wanted = (self.selected[claim] for claim in claims if claim in self.selected)
         return [c.id for c in wanted if c.id not in self._clear and not any(lacking[need] for need in c.needs)]
 
     def lacking(self) -> dict[str, str]:
-        """Advice by need; empty for a need that the target meets."""
+        """Returns, for each need of a claim, such as a second key, what to set; empty if the target meets the need."""
         target = self.settings.target
         return {
             "publish": PUBLISH_ADVICE if target.publish == "never" else "",
@@ -203,7 +203,7 @@ class Run:
 
 
 def given_contents(settings: Settings) -> dict[str, Content]:
-    """Contents of the configured templates, by ref, for the rules."""
+    """Returns, by ref, what the rules may assume about the configured templates."""
     templates, always = settings.target.templates, float("-inf")
     given: list[tuple[str, Credential, Outcome]] = [
         *((ref, "primary", "ready") for ref in templates.buildable),

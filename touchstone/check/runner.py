@@ -28,7 +28,7 @@ from touchstone.types import Conclude, Progress
 
 COARSE_S = 0.02
 _REFUSED = 4  # pytest.ExitCode.USAGE_ERROR
-# Type of a progress event outside the run log: the target's latency and the path of the run log.
+# Type of a progress event that is not in the run log. It has the target's latency and the path of the run log.
 MEASURED = "measured"
 
 
@@ -43,7 +43,7 @@ def check(
     """Runs the contract tests and judges every claim.
 
     Raises:
-        UsageError: the report folder or the baseline is invalid, or no claim matches.
+        UsageError: the report folder or the baseline is invalid, or no claim matches the setting ``claims_glob``.
         OutputError: the results cannot be written.
     """
     job = _Check(settings, progress)
@@ -61,7 +61,7 @@ class _Check(Job):
                 latency_s = smoke(transport, settings.target.key_sources.primary)
                 check_given(transport, settings.target)
         if errand.mode == "record":
-            # Templates depend on the latency: rounding makes them equal in a renewed recording.
+            # Templates depend on the latency. It is rounded, so that a renewed recording has the same templates.
             latency_s = math.ceil(latency_s / COARSE_S) * COARSE_S
             self.progress({"type": MEASURED, "latency_s": round(latency_s, 6), "run_log": str(self.run_log)})
         run_log, latency_s = str(self.run_log.absolute()), round(latency_s, 6)
@@ -91,7 +91,7 @@ class _Check(Job):
 
 
 def plan(settings: Settings, folder: Path, errand: Errand = CHECK) -> str:
-    """Returns the cases of a run as JSON text; sends nothing. Raises UsageError if cases or baseline are unreadable."""
+    """Returns the cases of a run as JSON; sends no request. Raises UsageError if cases or baseline are unreadable."""
     _known(settings, errand, ledger_of_claims.load())
     path = folder / "plan.json"
     handover = CheckHandover(settings, str(path.absolute()), errand=replace(errand, mode="plan"))
@@ -104,7 +104,7 @@ def plan(settings: Settings, folder: Path, errand: Errand = CHECK) -> str:
 
 
 def _known(settings: Settings, errand: Errand, ledger: Ledger) -> tuple[str, ...]:
-    """Claims of the baseline; empty unless the run is a check."""
+    """Returns the claim ids in the baseline; empty without a baseline, and if the run is no check."""
     return read_baseline(settings.baseline, ledger) if settings.baseline and errand.mode == "run" else ()
 
 
@@ -113,12 +113,12 @@ def _command(errand: Errand) -> list[str]:
 
 
 _GENERATORS = ("_hypothesis_pytestplugin", "schemathesis.pytest.plugin")  # Plugins that scenarios do not need
-# Other installed plugins may reorder cases; the search for leaked resources costs time.
+# Other installed plugins are not loaded, since they may reorder cases. Searching for leaked resources costs time.
 _PLUGINS = ("touchstone.check.pytest_plugin", "no:unraisableexception", "no:threadexception")
 
 
 def pytest_arguments(errand: Errand = CHECK) -> list[str]:
-    """Pytest arguments for the contract tests, independent of the working folder and of installed plugins."""
+    """Returns the pytest arguments for the contract tests; working folder and installed plugins have no influence."""
     tests = contract_tests_dir()
     plays = errand.mode in ("record", "replay")
     plugins = [*(() if plays else _GENERATORS), *_PLUGINS, *filter(None, [errand.plugin])]

@@ -1,4 +1,4 @@
-"""Schemathesis as a generator of requests, limited to versions of this run, and as a second judge of responses."""
+"""Uses Schemathesis to generate requests, limited to versions of this run, and to judge responses besides the rules."""
 
 import json
 import re
@@ -30,11 +30,11 @@ from touchstone.target.call import Call, may_publish
 
 MAX_EXAMPLES = {"quick": 3, "standard": 12, "thorough": 100}
 
-WILD_EVERY = 3  # One in this many generated paths stays unchanged; the other paths get the shared ready version
+WILD_EVERY = 3  # One in this many generated paths stays as it is; the others get the shared ready version
 
 _MEDIA_TYPE = "http.json-media-type"
 _RETRY_AFTER = "limit.retry-after-is-valid"
-# Each check with its claims: by operation, and for all other operations.
+# Checks by name. For each: its function, the claims that it judges for some operations, and the claim for all others.
 CHECKS: dict[str, tuple[Any, dict[str, str], str]] = {
     "not_a_server_error": (not_a_server_error, {}, "http.no-server-error"),
     "status_code_conformance": (status_code_conformance, {}, "http.status-is-documented"),
@@ -55,13 +55,13 @@ CHECKS: dict[str, tuple[Any, dict[str, str], str]] = {
     ),
 }
 
-# Text that a server may accept as a version. Other text is left in place, since a server rejects it.
+# Matches text that a server may accept as a version. Other text stays in the document, since a server rejects it.
 _VERSION = re.compile(r"\s*v?\d")
 _OURS = frozenset({"authorization", "content-length", "host", "connection", "user-agent", "accept-encoding"})
 
 
 def load_schema(seed: int, profile: str, *, publishes: bool = True) -> BaseSchema:
-    """Returns the contract as a generator of cases; the same seed gives the same cases."""
+    """Returns a schema that generates cases from the contract; the same *seed* gives the same cases."""
     config = SchemathesisConfig.from_dict(
         {
             "seed": seed,
@@ -75,7 +75,7 @@ def load_schema(seed: int, profile: str, *, publishes: bool = True) -> BaseSchem
 
 
 def send_case(exam: Examination, case: "Case[Any]", number: int) -> Exchange | None:
-    """Sends case *number* of an operation; None if the request could change templates of others."""
+    """Sends *case*, the *number*-th of its operation. Omits forbidden and most unnamed publishes, and returns None."""
     _aim(exam, case, number)
     arguments = case.as_transport_kwargs(base_url="http://touchstone.invalid")
     known = {name: arguments.get(name) for name in ("method", "url", "headers", "json", "data")}
@@ -105,7 +105,7 @@ def send_case(exam: Examination, case: "Case[Any]", number: int) -> Exchange | N
 
 
 def _keep_track(exam: Examination, exchange: Exchange, template: Template | None) -> None:
-    """Forgets a refused template, and registers one that the server created under another name of this run."""
+    """Drops a refused *template* from the clean-up; adds what the server says it created, if it is of this run."""
     if template is not None and 400 <= exchange.status < 500:
         exam.forget(template)
     created = exchange.body.get("ref")
@@ -116,7 +116,7 @@ def _keep_track(exam: Examination, exchange: Exchange, template: Template | None
 
 
 def judgements(case: "Case[Any]", exchange: Exchange) -> list[Judgement]:
-    """Judgements of Schemathesis on the response, one per check."""
+    """Returns the judgements of Schemathesis on the response, at most one per check."""
     got = exchange.response
     if got is None or not exchange.operation or exchange.request.method != case.operation.method.upper():
         return []
@@ -125,7 +125,7 @@ def judgements(case: "Case[Any]", exchange: Exchange) -> list[Judgement]:
         headers.setdefault(header.lower(), []).append(value)
     request = requests.Request(exchange.request.method, "http://touchstone.invalid/").prepare()
     response = SchemathesisResponse(exchange.status, headers, got.body, request, exchange.elapsed_s, verify=True)
-    # Errors in a document are listed in their own field beside ``error``.
+    # A 422 for an invalid document lists the errors in the field ``errors``, beside the usual ``error``.
     listed = exchange.operation == "publishTemplate" and exchange.status == 422 and "errors" in exchange.body
     error_claim = "publish.invalid-is-422" if listed else "error.has-the-documented-shape"
     found = []
@@ -148,7 +148,7 @@ def judgements(case: "Case[Any]", exchange: Exchange) -> list[Judgement]:
 
 
 def _aim(exam: Examination, case: "Case[Any]", number: int) -> None:
-    """Sets the path of *case* to the shared version, or to names that belong to this run alone."""
+    """Puts the shared version, or one of this run alone, into the path of *case*; some paths of GETs stay unchanged."""
     parameters = case.path_parameters
     if not parameters:
         return
@@ -156,18 +156,18 @@ def _aim(exam: Examination, case: "Case[Any]", number: int) -> None:
     aimed = number % WILD_EVERY and not deletes and case.method.upper() == case.operation.method.upper()
     ready = None
     if aimed:
-        with suppress(Unsuited):  # Hypothesis would replay an exception as a failure
+        with suppress(Unsuited):  # Hypothesis would take an exception for a failure
             ready = exam.ready()
     if ready is not None:
         parameters.update(namespace="default", name=ready.name, version=ready.version)
     elif case.method.upper() != "GET":
-        # A server may ignore the namespace, or normalise an odd name.
+        # Both names are of this run, because a server may ignore the namespace, or normalise an odd name.
         own = f"touchstone-{exam.run_id}"
         parameters.update(namespace=f"{own}-nobody", name=f"{own}-{parameters.get('name', '')}")
 
 
 def _renamed(exam: Examination, body: bytes, number: int) -> tuple[bytes, Template | None]:
-    """Replaces the name in a document by a name of this run; without a name, returns *body* unchanged, and None."""
+    """Returns the document with a name of this run, and its template. Without a name in it, returns *body* and None."""
     try:
         document = yaml.safe_load(body)
     except (yaml.YAMLError, ValueError, RecursionError):
@@ -176,7 +176,7 @@ def _renamed(exam: Examination, body: bytes, number: int) -> tuple[bytes, Templa
     if not isinstance(document, dict) or not ("name" in document or (isinstance(about, dict) and "name" in about)):
         return body, None
     name, version = f"touchstone-{exam.run_id}-generated-{number}", VERSION
-    # A value that is not text gets another such value: a server may convert it to text.
+    # A server may convert a name that is not a string. It is replaced, too, and the new value is not a string either.
     if "name" in document:
         document["name"] = f"{name}@{version}" if isinstance(document["name"], str) else [name]
     if isinstance(about, dict):

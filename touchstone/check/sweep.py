@@ -1,4 +1,4 @@
-"""Sweep: removes the versions that killed runs left, if only this user can write the journal of the run."""
+"""Sweep: removes the versions that killed runs left. It uses only journals that no other user can write."""
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
@@ -14,14 +14,14 @@ from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.target.call import Call
 
-EMBEDDED_URL = "embedded"  # Target in the journal of a run on the embedded twin, which ended with the run
+EMBEDDED_URL = "embedded"  # Target in the journal of a run on the embedded twin; this twin ended with the run
 
 OWNERS: tuple[Credential, ...] = ("primary", "second", "restricted")
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """Result for one journal: refs removed, already gone, or left with a reason. *silent*: no response at all."""
+    """Result for one journal: refs removed, already gone, or left (with reason). *silent*: whether no response came."""
 
     url: str
     removed: tuple[str, ...] = ()
@@ -31,7 +31,7 @@ class Swept:
 
 
 def sweep(settings: Settings, folders: Iterable[Path | None], report: Callable[[str], None]) -> tuple[Swept, ...]:
-    """Sweeps every journal of a dead run in *folders*; *report* is called for journals of another target."""
+    """Removes what dead runs left, by their journals in *folders*; calls *report* for journals of another target."""
     swept: list[Swept] = []
 
     def refuse(path: Path, why: str) -> None:
@@ -49,7 +49,7 @@ def sweep(settings: Settings, folders: Iterable[Path | None], report: Callable[[
 
 
 def sweep_run(settings: Settings, folders: Iterable[Path | None], run_id: str) -> tuple[str, ...]:
-    """Sweeps one run; returns the refs that could not be removed."""
+    """Removes what the run *run_id* left; returns the refs that could not be removed."""
     mine = [found for found in leftovers(*folders) if found.run_id == run_id]
     return tuple(ref for found in mine for ref in _sweep(settings, found).left)
 
@@ -76,11 +76,11 @@ class _Left(Exception):
 
 
 class _NoKey(_Left):
-    """The key of an account that may have the version is missing or refused; the text names the key, with advice."""
+    """The key of an account that may have the version is missing or refused; the text says which key and what to do."""
 
 
 class _Sweeper:
-    """Cancels builds and deletes versions; stops after SILENT_REMOVALS requests without a response."""
+    """Cancels builds and deletes versions; stops after SILENT_REMOVALS consecutive requests without a response."""
 
     def __init__(self, exam: Examination, leftover: JournalState) -> None:
         self._exam = exam
@@ -112,7 +112,7 @@ class _Sweeper:
         return Swept(leftover.target_url, tuple(removed), tuple(gone), left, silent=self._silent > 0)
 
     def _remove(self, ref: str) -> bool:
-        """Removes the version for each possible account; returns whether it existed. Raises _Left on failure."""
+        """Removes *ref* for each account that may have it; returns whether any had it. Raises _Left on failure."""
         known = [role for role in OWNERS if role in self._leftover.owners[ref]]
         found, why, no_key = False, "", ""
         for role in known or OWNERS:
@@ -129,7 +129,7 @@ class _Sweeper:
         return found
 
     def _removed_as(self, ref: str, role: Credential) -> bool:
-        """Removes one account's version; returns whether it existed. Raises _NoKey without a key, _Left on failure."""
+        """Removes *ref* for one account; returns whether it existed. Raises _NoKey without a key, _Left on failure."""
         target = self._exam.target
         key, source = f"{role}_api_key".removeprefix("primary_"), getattr(target.key_sources, role)
         if not target.keys().get(role):
@@ -138,7 +138,7 @@ class _Sweeper:
         deleted = self._send("deleteTemplate", ref, role)
         if deleted.status == 401:
             raise _NoKey(f"{key}, which is refused with {_described(deleted)}; set {source} to the right one")
-        # An account without the right to delete may still read its versions.
+        # An account that may not delete its versions may still read them, which shows whether *ref* exists.
         refused = deleted.status == 403
         if deleted.status == 404 or (refused and self._send("getTemplate", ref, role).status == 404):
             return False

@@ -1,4 +1,4 @@
-"""Templates that a run publishes, `touchstone-<run id>-<purpose>`: their documents and publish requests."""
+"""Templates that a run publishes: their documents and publish requests. Names: `touchstone-<run id>-<purpose>`."""
 
 import hashlib
 import json
@@ -18,10 +18,10 @@ Form = Literal["json", "yaml", "sugar", "shuffled"]
 VERSION = "1.0.0"
 
 _EXIT_STATUSES = (1, 2, 127, 255)
-# Line n of the output of a build has ending n, modulo the number of endings.
+# Endings of output lines: line n of a build has ending n, modulo the number of endings.
 _ENDINGS = ("", " größer ☃ 日本", ' {"step": [1, "two"]}', " data: more", " it's done", " <b>&amp;</b>", " id: 7: #")
 
-# Hardware in the short form (templates/schema#sugar).
+# For each hardware key of the canonical form: key and value in the short form (templates/schema#sugar).
 _SHORT: dict[str, Callable[[Any], tuple[str, Any]]] = {
     "cpu": lambda value: ("cpu", value),
     "ram_gb": lambda value: ("ram", f"{value}gb"),
@@ -35,15 +35,15 @@ class Template:
 
     Attributes:
         sleep_s: Minimum duration of the build in seconds.
-        fails: Whether the step after the sleep fails.
-        then: Further steps, not reached after a failure.
-        extras: Further sections of the document, and keys of its sections ``template`` and ``build``.
+        fails: Whether the build fails, after sleep and output.
+        then: Further build steps at the end; a build that fails does not reach them.
+        extras: Further sections of the document, and further keys of its sections ``template`` and ``build``.
         halved: Whether half of the sleep comes after the output.
-        more_lines: Lines of output after the first one, printed at once.
-        silent: Whether the build prints nothing; the build then has only the steps to sleep and to fail.
-        marker: Text in the output, or in the environment of a silent build; unique to this document.
+        more_lines: Number of output lines after the first one; they follow without a pause.
+        silent: Whether the build prints nothing; it then has no output steps.
+        marker: Text that only this document has: in its output, or in the environment of a silent build.
         owner: Account that publishes the version.
-        edition: Number of the document under one ref.
+        edition: Number of this document among the documents with the same ref.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Template:
 
     @property
     def outcome(self) -> Outcome:
-        """Final state of the build."""
+        """State in which the build ends."""
         return "failed" if self.fails else "ready"
 
     def steps(self) -> list[str]:
@@ -88,17 +88,17 @@ class Template:
         return self.sleep_s / 2 if self.halved else 0.0
 
     def revised(self) -> "Template":
-        """Another document for the same ref."""
+        """Returns another document for the same ref."""
         edition = self.edition + 1
         return replace(self, edition=edition, marker=f"{self.marker.partition('.')[0]}.{edition}")
 
     def document(self) -> dict[str, Any]:
-        """The document in canonical form."""
+        """Returns the document in canonical form."""
         about = {"name": self.name, "version": self.version, **self.extras.get("template", {})}
         return self._document({"template": about})
 
     def sugared(self) -> dict[str, Any]:
-        """The document in short form: name and version in one text, hardware at the top level."""
+        """Returns the document in short form: name and version in one string, hardware at the top level."""
         extra = self.extras.get("template")
         document = self._document({"name": f"{self.name}@{self.version}"} | ({"template": extra} if extra else {}))
         hardware = document.pop("hardware", {})
@@ -113,11 +113,11 @@ class Template:
         return {"api_version": "orgo.ai/v1"} | head | rest | mark | ({"build": build} if build else {})
 
     def content_key(self) -> str:
-        """Key of the document: equal documents have equal keys, in any form."""
+        """Returns a hash of the document; equal documents have equal hashes, whatever their form."""
         return hashlib.sha256(json.dumps(self.document(), sort_keys=True).encode()).hexdigest()[:16]
 
     def note(self) -> dict[str, Any]:
-        """Facts about the document for the rules."""
+        """Returns what the rules have to know about the document."""
         return {
             "content": self.content_key(),
             "outcome": self.outcome,
@@ -129,12 +129,12 @@ class Template:
 
 
 def is_own(ref: str, run_id: str) -> bool:
-    """Whether only this run can have created *ref*: `default/touchstone-<run id>-<purpose>@<version>`."""
+    """Whether *ref* is `default/touchstone-<run id>-<purpose>@<version>`, which only the run *run_id* creates."""
     return re.fullmatch(rf"default/touchstone-{re.escape(run_id)}-[^/@]+@(?!\.+$)[^/@]*", ref) is not None
 
 
 def given(ref: str) -> Template:
-    """Returns an existing template; only its ref is known."""
+    """Returns a template that exists already; only its ref is known."""
     namespace, _, rest = ref.partition("/")
     name, _, version = rest.rpartition("@")
     return Template(name, version, 0.0, False, "", namespace=namespace)
@@ -149,11 +149,11 @@ def publish_call(
     auto_build: bool = False,
     credential: Credential | None = None,
 ) -> Call:
-    """The request that publishes *template*.
+    """Returns the request that publishes *template*.
 
     Args:
         wrapped: Send ``{"namespace", "name", "version", "template"}`` instead of the raw document (ambiguity 7.35).
-        form: Serialisation of the raw document; a wrapped one is always JSON.
+        form: Form in which the raw document is written; a wrapped document is always JSON.
     """
     switches = {"force": force, "auto_build": auto_build}
     query = {key: "true" if on else "false" for key, on in switches.items() if on or template.edition % 2 == 0}

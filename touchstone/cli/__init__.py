@@ -1,1 +1,1 @@
-"""Command line: arguments in, exit code out."""
+"""The commands of Touchstone: each parses its arguments and ends with an exit code."""

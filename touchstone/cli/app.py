@@ -1,4 +1,4 @@
-"""The root command `touchstone`, its menu of commands, and the exit codes of errors."""
+"""The command `touchstone`: finds the subcommand, and turns errors into exit codes."""
 
 import os
 import shutil
@@ -37,7 +37,7 @@ MODULES = {  # in the order of `--help`
 
 
 class _Commands(UserDict[str, Any]):
-    """Commands by name. A module is imported on the first access: importing all takes most of a second."""
+    """Commands by name. Their modules are imported only when needed, because importing all takes almost a second."""
 
     def __getitem__(self, name: str) -> Any:
         lone = typer.Typer(rich_markup_mode=None)
@@ -47,14 +47,14 @@ class _Commands(UserDict[str, Any]):
 
 
 class _Menu(TyperGroup):
-    """Group of all commands."""
+    """The group of all subcommands of `touchstone`."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = _Commands(MODULES)
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the command; messages about invalid values contain no key."""
+        """Runs the command. A message about an invalid option value does not show the value if that may be a key."""
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
@@ -75,7 +75,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"terminal_width": min(shutil.get_terminal_size().columns, 80) - 2},
     help="Test a template build API against its documented contract.",
-    epilog="Exit codes: 0 no must claim is broken, 1 a must claim is broken, 2 wrong usage or configuration, 3 the "
+    epilog="Exit codes: 0 no must-level claim is broken, 1 one is broken, 2 wrong usage or configuration, 3 the "
     "target could not be judged, 130 interrupted."
     "\n\n\b\nExamples:\n  touchstone init\n  touchstone check\n  touchstone check --target staging --plan"
     "\n  touchstone explain cancel.in-flight-is-202\n  touchstone load --help",
@@ -104,7 +104,7 @@ def main() -> None:
         except OSError as error:
             _end(3, f"{error.filename or 'the system'}: {error.strerror or error}; check that it is accessible")
         except (KeyboardInterrupt, SystemExit) as ended:
-            # Typer converts an unhandled interrupt to a silent exit.
+            # Typer turns Ctrl-C into a silent exit, so the interrupt may be the cause of that exit.
             cause = ended.__context__.__cause__ if ended.__context__ else None
             interrupt = next((one for one in (ended, cause) if isinstance(one, KeyboardInterrupt)), None)
             if interrupt is None:

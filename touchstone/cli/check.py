@@ -87,7 +87,7 @@ class Sweep(Place):
     report_dir: Reports = None
 
     def run(self) -> int:
-        """Sweeps the target and returns the exit code."""
+        """Removes the leftovers and returns the exit code."""
         settings, out = self.settings(""), Console()
         reports = self.report_dir or Path("reports")
         folders = (settings.state_dir, reports, *(path for path in reports.glob("*") if path.is_dir()))

@@ -26,7 +26,7 @@ from touchstone.target.call import fill
 
 app = Typer()
 
-# Operations by the first part of a claim's id, for its curl line.
+# Operation of the example request for a claim, by the first part of the claim's id.
 OPERATIONS = {
     **dict.fromkeys(("start", "reuse", "limit"), "startBuild"),
     "cancel": "cancelBuild",
@@ -79,7 +79,7 @@ class _Finding(BaseModel):
 
 
 class Report(BaseModel):
-    """Parts of a report.json that these commands use."""
+    """The parts of a report.json that `claims` and `explain` read."""
 
     path: Path = Path()
     run: _Run
@@ -87,17 +87,17 @@ class Report(BaseModel):
     findings: list[_Finding]
 
     def verdict_of(self, claim_id: str) -> str:
-        """Verdict on a claim."""
+        """Returns the verdict on a claim, or ``not judged``."""
         return next((one_line(row.verdict) for row in self.claims if row.id == claim_id), "not judged")
 
 
 def latest(reports: Path) -> Report | None:
-    """Reads the report.json of the run that ended last, in *reports* or a folder in it; None without a valid file."""
+    """Returns the report of the latest run in *reports* or its subfolders; None without a valid report.json."""
     found: list[tuple[datetime, Report]] = []
     for path in [*reports.glob("report.json"), *reports.glob("*/report.json")]:
         try:
             report = Report.model_validate_json(read_regular(path, RECORDED_BYTES)).model_copy(update={"path": path})
-            # The time of the file is later if `touchstone report` wrote it again.
+            # The time of the file may be later, because `touchstone report` can write the file again.
             found.append((report.run.started_at.astimezone(UTC) + timedelta(seconds=report.run.duration_s), report))
         except (OSError, ValidationError, OverflowError):
             continue
@@ -118,7 +118,7 @@ def print_claims(ledger: Ledger, glob: str, *, reports: Path, console: Console) 
 
 
 def explain_claim(claim: Claim, *, reports: Path, console: Console) -> None:
-    """Prints one claim: sentence, source, checks, faults that prove it, latest verdict, findings and a curl command."""
+    """Prints one claim: sentence, source, rules, faults that break it, latest verdict, findings and a curl command."""
     say(console, f"{claim.id} ({'excluded' if claim.excluded else claim.level})")
     say(console, f"  {claim.says}")
     say(console, f"source    {claim.source}")
@@ -145,7 +145,7 @@ def explain_claim(claim: Claim, *, reports: Path, console: Console) -> None:
 
 
 def checks_of(claim_id: str) -> list[str]:
-    """Rules that may judge a claim, including those of a load run."""
+    """Returns the ids of the rules that may judge a claim, including the rules for load runs."""
     checks = [rule.id for rule in rules.EXCHANGE_RULES if claim_id in rule.claims]
     checks += [rule.id for rule in rules.STORY_RULES if claim_id in rule.claims]
     checks += [rule.id for rule in load_rules.RULES if claim_id == rule.claim]
@@ -153,7 +153,7 @@ def checks_of(claim_id: str) -> list[str]:
 
 
 def example_curl(claim: Claim) -> str:
-    """Example request for a claim: a curl command with the documented address."""
+    """Returns a curl command that sends an example request for a claim to the documented address of the API."""
     operation = Contract.load().operations[OPERATIONS.get(claim.subject, "getBuild")]
     url = "https://www.orgo.ai/api" + fill(operation.path, "default/claude-code@1.0.0")
     headers = () if "missing-key" in claim.id else (("Authorization", "Bearer <key:primary>"),)

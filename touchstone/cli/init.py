@@ -1,4 +1,4 @@
-"""The command `init`, which writes settings and a workflow for a new project."""
+"""The command `init`, which writes a settings file and a CI workflow for a new project."""
 
 import json
 import re
@@ -57,7 +57,7 @@ def init(
 
 
 def _check_free(names: list[str], *, force: bool) -> None:
-    """Raises UsageError if a file exists or pyproject.toml has settings, unless *force* is set."""
+    """Unless *force* is set, raises UsageError if a file exists or pyproject.toml has settings of Touchstone."""
     taken = [name for name in names if Path(name).exists()]
     if taken and not force:
         exist, them = ("exists", "it") if len(taken) == 1 else ("exist", "them")

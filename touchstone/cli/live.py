@@ -39,7 +39,7 @@ def is_watched(console: Console) -> bool:
 
 @contextmanager
 def changing_on(console: Console) -> Iterator[Callable[[str], None]]:
-    """Shows the latest text on an interactive terminal; elsewhere nothing."""
+    """Yields a function that replaces the text shown on an interactive terminal. Elsewhere, it shows nothing."""
     if not is_watched(console):
         yield lambda _text: None
         return
@@ -52,7 +52,7 @@ def changing_on(console: Console) -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def progress_on(console: Console) -> Iterator[Show]:
-    """Shows the progress of a check on an interactive terminal; elsewhere nothing."""
+    """Yields a function that shows the progress of a check from its events, on an interactive terminal only."""
     counts: Counter[str] = Counter()
     with changing_on(console) as change:
 
@@ -67,7 +67,7 @@ def progress_on(console: Console) -> Iterator[Show]:
 
 @contextmanager
 def load_progress_on(console: Console, now: Callable[[], float] = time.monotonic) -> Iterator[Show]:
-    """Shows the progress of a load run: by operation on an interactive terminal, elsewhere in occasional lines."""
+    """Yields a function that shows the progress of a load run from its events; outside a terminal, every 30 s."""
     state, printed_s, printed_at, watched = LoadState(), 0, now(), is_watched(console)
     with changing_on(console) as change:
 
@@ -91,19 +91,19 @@ def load_progress_on(console: Console, now: Callable[[], float] = time.monotonic
 
 
 class LoadState:
-    """State of a load run, updated by the events of its run log and by ``progress`` events of its set-up."""
+    """Progress of a load run so far, from the events of its run log and the ``progress`` events of its set-up."""
 
     def __init__(self) -> None:
         self.scenario, self.duration_s, self._began_at = "", 0.0, 0.0
-        self.at_s = 0  # since the start of the schedule
+        self.at_s = 0  # seconds since the start of the schedule
         self.counts: defaultdict[str, Counter[str]] = defaultdict(Counter)  # by operation and outcome
         self.times: defaultdict[str, Histogram] = defaultdict(Histogram)  # response times by operation
-        self.builds = self.findings = 0  # builds in flight
+        self.builds = self.findings = 0  # builds in flight, and findings so far
         self.behind: set[int] = set()  # numbers of workers that could not keep up, or were lost
         self.set_up = ""  # progress of the set-up or clean-up
 
     def add(self, event: dict[str, Any]) -> None:
-        """Updates the state with one event of any type."""
+        """Updates the progress with one event of any type."""
         match event.get("type"):
             case "progress":
                 hint = f" ({event['hint']})" if event.get("hint") else ""
@@ -134,7 +134,7 @@ class LoadState:
         return sum(outcomes.total() - outcomes[UNSENT] for outcomes in self.counts.values())
 
     def line(self) -> str:
-        """The state of the load run in one line."""
+        """Returns the progress as one line: time, requests, latency, refusals, errors and findings."""
         kinds: Counter[Kind] = Counter()
         for outcomes in self.counts.values():
             for outcome, count in outcomes.items():
@@ -149,7 +149,7 @@ class LoadState:
         return ", ".join(parts)
 
     def picture(self) -> str:
-        """The state of the load run, with a line for each operation."""
+        """Returns the progress as a summary line, and a line for each operation."""
         if not self.scenario:
             return self.set_up or "starting"
         lines = [f"{self.scenario} {self.line()}, builds in flight {self.builds}"]
@@ -165,7 +165,7 @@ class LoadState:
 
 @contextmanager
 def probe_progress_on(console: Console) -> Iterator[Show]:
-    """Prints a line for each stimulus of a probe, and shows its progress on an interactive terminal."""
+    """Yields a function that prints what a probe sends and finds. On a terminal, it also shows the present step."""
     belief: dict[str, Any] = {}
     with changing_on(console) as change:
 
@@ -182,7 +182,7 @@ def probe_progress_on(console: Console) -> Iterator[Show]:
 
 
 def _probe_lines(event: dict[str, Any], belief: dict[str, Any]) -> tuple[str, str]:
-    """Progress text and line to print for an event; either may be empty."""
+    """Returns two texts for an event: what the probe does now, and a line to print. Either may be empty."""
     match event.get("type"):
         case "progress":
             return f"{event['doing']}: {event['done']} of {event['of']}", ""
@@ -217,7 +217,7 @@ def _candidates(belief: dict[str, Any]) -> str:
 
 
 def print_plan(text: str, settings: Settings, console: Console, *, shared: bool = True) -> None:
-    """Prints a plan of contract tests: cases, then totals. *shared*: whether the cases share ready versions."""
+    """Prints the cases, their cost and totals. With *shared*, the cost includes built versions that cases share."""
     cases: list[dict[str, Any]] = json.loads(text)
     target, rows = settings.target, list[dict[str, Any]]()
     ready = (0 if not target.templates.buildable else 1) if target.publish == "never" else 2
@@ -246,7 +246,7 @@ def print_plan(text: str, settings: Settings, console: Console, *, shared: bool 
 def print_report(
     run_log: Path, folder: Path, console: Console, before: Callable[[View], str] | None = None, **how: bool
 ) -> None:
-    """Prints the line of *before*, then the report, also to GitHub Actions. *how*: options of `write_text`."""
+    """Prints what *before* returns, then the report, which also goes to GitHub Actions. *how*: see `write_text`."""
     say(console, f"report: {folder / 'report.html'}\n")
     run = view(read(run_log))
     github.publish(run, folder)

@@ -30,7 +30,7 @@ from touchstone.report.write import conclude
 
 app = typer.Typer()
 
-# Maximum number of users, watchers and lines on one machine.
+# Maximum of --users, --watchers and --lines: one machine simulates them all.
 MOST = 10_000
 
 Name = Annotated[
@@ -127,7 +127,7 @@ class Load(SeededRun):
         return options
 
     def _check_used(self, chosen: Scenario) -> None:
-        """Raises UsageError if a flag has no effect on the scenario."""
+        """Raises UsageError if a flag was given that has no effect in the scenario *chosen*."""
         for flag in ("rate", "arrivals", "mix", "builds", "watchers", "build-s", "lines"):
             value = getattr(self, flag.replace("-", "_"))
             if value is not None and not chosen.uses(flag):
@@ -154,7 +154,7 @@ class Load(SeededRun):
             raise UsageError(f"--builds {self.builds}: {options.arrivals} sets the number; remove one of the two")
 
     def _arrivals(self, chosen: Scenario) -> str:
-        """Arrival curve as text; the path of a trace is absolute, for processes in other folders."""
+        """Returns the arrival curve as text. The path of a trace is absolute, because workers run in other folders."""
         if self.rate is not None and self.arrivals is not None:
             raise UsageError("--rate and --arrivals: both are given; keep one of the two")
         if self.rate is not None:
@@ -183,12 +183,12 @@ class Load(SeededRun):
         )
 
 
-# Placeholder for the address of the embedded twin, to which nothing is sent.
+# Stands for the address of the embedded twin. A plan does not start the twin and sends nothing.
 _ANYWHERE = "http://127.0.0.1:1"
 
 
 def print_plan(plan: Plan, settings: Settings, launch: runner.Launch, console: Console) -> None:
-    """Prints the schedule by second, and its cost; raises UsageError if the plan is not allowed."""
+    """Prints the arrivals over time, and their cost. Raises UsageError if the target or a budget forbids the load."""
     runner.check_terms(settings, plan, launch)
     options, target = plan.options, settings.target
     timed = at_twin(settings, _ANYWHERE).target if target.embedded else target
@@ -226,7 +226,7 @@ def _turns(plan: Plan) -> str:
 
 
 def _schedule(plan: Plan) -> Table:
-    """Table of arrivals by second and action; a long schedule is divided into equal spans."""
+    """Returns the number of arrivals of each action as a table. Its rows are equal spans of time, at most twelve."""
     schedule = plan.schedule
     spans = min(12, max(1, round(schedule.duration_s)))
     width_s = schedule.duration_s / spans

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the conversion of a dataclass of options to a command."""
+"""Options that several commands share, and a decorator that turns a dataclass of options into a command."""
 
 import dataclasses
 import inspect
@@ -16,7 +16,7 @@ from touchstone.errors import HarnessError
 
 
 def examples(*lines: str) -> str:
-    """Epilog of a command's help with example lines, which are never wrapped."""
+    """Returns the last part of a command's help: examples, one on each line, which are never wrapped."""
     return "\b\nExamples:\n" + "\n".join(f"  touchstone {line}" for line in lines)
 
 
@@ -50,7 +50,7 @@ _BUDGET = f"[default: {DEFAULT_MAX_BUILDS}; embedded twin: {UNBOUNDED_BUILDS:,}]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Place:
-    """Options for the target and the results."""
+    """Options that choose the target and the folder for results."""
 
     target: Annotated[str | None, Option(help="Target in touchstone.toml.", autocompletion=_targets)] = None
     url: Annotated[
@@ -65,7 +65,7 @@ class Place:
     report_dir: ReportDir = None
 
     def settings(self, doing: str, builds: int | None = None) -> Settings:
-        """Merged settings, see `config.load`; *doing*: a verb such as ``judging``, for a note about the twin."""
+        """Returns the merged settings. *doing*: verb of a note, printed if only a parent folder has a settings file."""
         flags = Flags(**{each.name: getattr(self, each.name, None) for each in dataclasses.fields(Flags)})
         settings = config.load(flags, os.environ, Path.cwd(), builds)
         if doing and (folder := _config_above(flags, os.environ, Path.cwd())):
@@ -88,13 +88,13 @@ class Run(Place):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SeededRun(Run):
-    """Options of commands that send generated requests."""
+    """Options of commands that send generated data, which depends on *seed*."""
 
     seed: Annotated[int | None, Option(help="Seed of all generated data.")] = None
 
 
 def _config_above(flags: Flags, environ: Mapping[str, str], cwd: Path) -> Path | None:
-    """Nearest parent folder with a touchstone.toml, up to the root of a checkout; None if a target is chosen."""
+    """Returns the nearest folder above, in the checkout, with touchstone.toml; None if a target or settings are set."""
     chosen = (flags.target, flags.url, flags.config, environ.get("TOUCHSTONE_TARGET"), environ.get("ORGO_BASE_URL"))
     here = config.find(None, cwd)
     if any(chosen) or here.name == "touchstone.toml" or here.table.model_fields_set:
@@ -111,7 +111,7 @@ C = TypeVar("C", bound=type[Any])
 
 
 def command(app: Typer, *lines: str) -> Callable[[C], C]:
-    """Adds a dataclass with a method *run*, which returns the exit code, to *app* as a command with example *lines*."""
+    """Returns a decorator that adds a dataclass of options to *app* as a command. The command calls its `run`."""
 
     def add(options: C) -> C:
         def call(**given: Any) -> None:

@@ -25,9 +25,9 @@ from touchstone.report.write import conclude, write_reports
 app = typer.Typer()
 
 MOST_REQUESTS, MOST_BUILDS, MOST_S = 1_000, 400, 900.0
-# A knee search needs 5,000 to 12,000 reads; twice as many for a target with a thousand responses per second.
+# --knee needs 5,000 to 12,000 reads, or twice as many if the target sends a thousand responses per second.
 KNEE_REQUESTS = 25_000
-# Source: J. Nielsen, Usability Engineering, 1993: the limit below which a response feels instantaneous.
+# A response within this time feels instantaneous (J. Nielsen, Usability Engineering, 1993).
 SLO_MS = 100.0
 
 
@@ -130,7 +130,7 @@ class Probe(SeededRun):
         return KneeTerms(slo_s, KNEE_REQUESTS if self.max_requests is None else self.max_requests)
 
     def _check_same(self, target: Target, begun: Probing, settings: Settings) -> None:
-        """Raises UsageError if a flag differs from the probe to resume."""
+        """Raises UsageError if a flag or the target differs from the probe to resume."""
         terms, knee = begun.terms, begun.knee
         was = {
             "knee": knee is not None,
@@ -159,7 +159,7 @@ class Probe(SeededRun):
             )
 
     def _past(self) -> RunLog | None:
-        """Run log of the probe to resume."""
+        """Returns the run log of the probe to resume, or None. Raises UsageError if that probe cannot be resumed."""
         if self.resume is None:
             return None
         problem, log = "", None

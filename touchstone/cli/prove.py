@@ -59,7 +59,7 @@ class Prove:
         return proof.exit_code
 
     def candidates(self) -> list[Candidate]:
-        """Faults and variants to try: all, or those that match a glob; raises UsageError if a glob matches none."""
+        """Returns all faults and variants, or those that match a glob; raises UsageError if a glob matches nothing."""
         chosen: dict[str, list[Candidate]] = {}
         if self.fault or self.variant is None:
             glob = self.fault or "*"
@@ -74,7 +74,7 @@ class Prove:
         return list(chain.from_iterable(chosen.values()))
 
     def proven(self, progress: Callable[[Trial, int], None]) -> tuple[ProofView, Path]:
-        """Tries the candidates and writes proof.json and proof.html, also after an interrupt."""
+        """Runs all trials; returns the result and its folder. Writes proof.json and proof.html, also after Ctrl-C."""
         wanted, run_id = self.candidates(), new_run_id()
         folder = self.report_dir or Path("reports") / f"prove-{run_id}"
         make_folder(folder)
@@ -125,7 +125,7 @@ class Prove:
 
 @contextmanager
 def _progress_on(console: Console) -> Iterator[Callable[[Trial, int], None]]:
-    """Shows each result and the number of remaining trials; outside a terminal, only failures and every 50th result."""
+    """Yields a function that shows results of trials; outside a terminal, only failures and a count every 50 trials."""
     with changing_on(console) as change:
 
         def show(trial: Trial, remaining: int) -> None:

@@ -106,7 +106,7 @@ def replay(
     # An invalid file ends the command before anything runs.
     origins = {reader.read(path, accounts).origin for path in paths}
     strict = origins == {"touchstone"} if strict is None else strict
-    # Bodies may contain keys of the environment in which they were recorded.
+    # The recorded bodies may contain keys of this environment, so these are redacted, too.
     unused = (*keys_in(os.environ).values(), *accounts)
     keys = (KEYS["primary"], KEYS["second"], KEYS["restricted"])
     target = TargetSettings("recordings" if files else _BUNDLED, BASE_URL, *keys, unused_keys=unused)
@@ -160,7 +160,7 @@ def _end(console: Console, outcome: Outcome, lines: Iterable[str], code: int, re
 
 
 def _without_keys(word: str, options: Iterable[str]) -> str:
-    """Replaces the keys of --as *options* in a word of the command line by placeholders."""
+    """Replaces keys in a word of the command line by placeholders. *options*: the values of --as, ROLE=KEY each."""
     for option in options:
         role, _, key = option.partition("=")
         if key not in os.environ:

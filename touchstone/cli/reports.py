@@ -58,7 +58,7 @@ def compare(
         Path | None, Option(help="Folder for compare.html and compare.json.  [default: reports/compare-<A>-<B>]")
     ] = None,
     fail_on_new: Annotated[
-        bool, Option("--fail-on-new", help="Exit code 1 if B broke a must claim that A did not.")
+        bool, Option("--fail-on-new", help="Exit code 1 if B broke a must-level claim that A did not.")
     ] = False,
 ) -> None:
     """Show how two runs differ beyond noise.

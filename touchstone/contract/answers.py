@@ -14,7 +14,7 @@ _Table = dict[str, dict[str, tuple[int, ...]]]
 
 
 def allowed(operation: str, state: str) -> tuple[int, ...]:
-    """Allowed HTTP statuses for the owner of a version in that state, the documented one first.
+    """Returns the statuses that the owner of a version in *state* may get for *operation*, the documented status first.
 
     Raises:
         ContractError: the file is missing or malformed, or the operation or state is unknown.
@@ -35,5 +35,5 @@ def _table() -> _Table:
 
 
 def either(statuses: Iterable[int]) -> str:
-    """Statuses joined by or: ``202 or 200``."""
+    """Joins statuses by or, as in ``202 or 200``."""
     return " or ".join(map(str, statuses))

@@ -42,18 +42,18 @@ class Claim:
 
 
 class Ledger(dict[str, Claim]):
-    """All rows of the ledger by id, in the order of the file."""
+    """The ledger: all rows of claims.yaml by id, in the order of the file."""
 
     def judged(self, by: By | None = "check") -> tuple[Claim, ...]:
-        """Claims that *by* judges, a check or a load run (None: both), in the order of the file."""
+        """Returns the claims that *by* judges, in the order of the file. *by*: a check or a load run; None for both."""
         return tuple(row for row in self.values() if not row.excluded and by in (None, row.by))
 
     def excluded(self) -> tuple[Claim, ...]:
-        """Rows that are deliberately not judged."""
+        """Returns the rows that no run judges."""
         return tuple(row for row in self.values() if row.excluded)
 
     def select(self, glob: str, by: By | None = "check") -> tuple[Claim, ...]:
-        """Judged claims whose id matches one of the comma-separated globs.
+        """Returns the claims that *by* judges and whose ids match *glob*, which may be several globs joined by commas.
 
         Raises:
             UsageError: a glob matches no claim.
@@ -72,12 +72,12 @@ class Ledger(dict[str, Claim]):
         return f"no claim matches{_nearest(glob, [claim.id for claim in judged])}; `touchstone claims` lists them"
 
     def raised(self, ids: Iterable[str]) -> "Ledger":
-        """Copy of the ledger in which the claims *ids* have the level must."""
+        """Returns a copy of the ledger in which the claims *ids* have the level must."""
         wanted = frozenset(ids)
         return Ledger((row.id, replace(row, level="must") if row.id in wanted else row) for row in self.values())
 
     def explain(self, claim_id: str) -> Claim:
-        """Row with this id; raises UsageError for an unknown id."""
+        """Returns the row with this id; raises UsageError for an unknown id."""
         if claim_id not in self:
             raise UsageError(f"{claim_id!r}: no such claim{_nearest(claim_id, self)}; `touchstone claims` lists them")
         return self[claim_id]
@@ -85,7 +85,7 @@ class Ledger(dict[str, Claim]):
 
 @cache
 def load(path: Path | None = None) -> Ledger:
-    """Reads the ledger from *path* or the bundled file, once.
+    """Reads the ledger from *path*, by default from the bundled file. A process reads each file only once.
 
     Raises:
         ContractError: the file is missing or not YAML, or a row is malformed.

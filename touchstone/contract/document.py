@@ -1,7 +1,7 @@
 """Reads openapi/builds.yaml and validates responses against it: operation, status, media type and body.
 
-Undocumented statuses and media types are no problem here; see `allowed_statuses` and `media_types`. Schemas are JSON
-Schema Draft 2020-12. Formats are checked, patterns are ECMA-262, and messages are bounded.
+`Contract.problems` reports nothing for an undocumented status or media type. Callers compare these with
+`allowed_statuses` and `media_types`. Schemas are JSON Schema Draft 2020-12: formats are checked, patterns are ECMA-262.
 """
 
 import functools
@@ -52,7 +52,7 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def read_document(text: bytes, name: str) -> dict[str, Any]:
-    """Parses an OpenAPI 3.1 document in YAML, with references unresolved; messages call it *name*.
+    """Parses an OpenAPI 3.1 document in YAML and keeps its references. *name*: what messages call the document.
 
     Raises:
         ContractError: the text is not YAML, has a duplicate key, or is not OpenAPI 3.1.
@@ -68,7 +68,7 @@ def read_document(text: bytes, name: str) -> dict[str, Any]:
 
 
 def resolved(document: dict[str, Any]) -> dict[str, Any]:
-    """Copy of the document with all references resolved.
+    """Returns a copy of *document* in which the target of each reference ($ref) replaces the reference.
 
     Raises:
         ContractError: a reference is dangling, circular or external.
@@ -104,19 +104,19 @@ _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One violation of a schema in a body."""
+    """One place where a body violates its schema."""
 
     pointer: str  # JSON pointer to the value or the missing property; empty for the whole body
     keyword: str  # such as ``enum``; ``json`` if the body is not JSON
     message: str  # found and expected, in one line without the pointer
-    value: Any  # None for a missing property
+    value: Any  # the value at *pointer*; None for a missing property
 
     def __str__(self) -> str:
         return f"{self.pointer or 'body'}: {self.message}"
 
     @property
     def without_value(self) -> str:
-        """The problem without the value, which may contain a key."""
+        """Text of the problem that does not show the value, because the value may contain a key."""
         opening = f"is {_SHORT.repr(self.value)}, "
         if self.message.startswith(opening):
             return f"{self.pointer or 'body'}: is {described(self.value)}, {self.message.removeprefix(opening)}"
@@ -131,7 +131,7 @@ class Schema:
         self._validator: Validator = _CHECKER(definition, format_checker=_FORMATS)
 
     def problems(self, value: Any, at: str = "") -> tuple[Problem, ...]:
-        """All problems, in the order of the schema's keywords; *at* is the JSON pointer to the value."""
+        """Returns the problems of *value*, in the order of the schema's keywords. *at*: JSON pointer to *value*."""
         try:
             return tuple(_problem(error, at) for error in self._validator.iter_errors(value))
         except RecursionError:
@@ -207,7 +207,7 @@ class Operation:
 
 
 class Contract:
-    """The contract, ready to validate responses; messages call it *name*.
+    """An OpenAPI document that can validate responses. *name*: what messages call the document.
 
     Raises:
         ContractError: the document is inconsistent.
@@ -229,12 +229,12 @@ class Contract:
     @classmethod
     @functools.cache
     def load(cls) -> Self:
-        """The bundled document, compiled once per process."""
+        """Returns the contract in the bundled document, which a process reads only once."""
         path = openapi_dir() / "builds.yaml"
         return cls(path.read_bytes(), str(path))
 
     def match(self, method: str, path: str) -> tuple[Operation, dict[str, str]] | None:
-        """Operation and decoded parameters of a request, by its path below the base URL."""
+        """Returns the operation and the decoded path parameters of a request, or None. *path*: without the base URL."""
         for operation in self.operations.values():
             pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", operation.path)
             found = re.fullmatch(pattern, path.partition("?")[0])
@@ -243,10 +243,10 @@ class Contract:
         return None
 
     def problems(self, operation_id: str, status: int, media_type: str, body: bytes) -> tuple[Problem, ...]:
-        """Problems of a body, in the order of the schema's keywords; empty if nothing is documented.
+        """Returns the problems of a body, in the order of the schema's keywords; none without a documented schema.
 
         A body that is not JSON has one problem with the keyword ``json``. Pointers into an event stream begin with the
-        number of the event, from 0; its framing is not checked. An empty media type means the first documented one.
+        number of the event, from 0; framing is not checked. Without a media type, the first documented type counts.
         """
         schemas = self._answers.get((operation_id, status), {})
         kind = media_type.partition(";")[0].strip().lower() or next(iter(schemas), "")
@@ -258,15 +258,15 @@ class Contract:
         return tuple(p for at, event in events for p in _json_problems(self._event, event.data.encode(), f"/{at}"))
 
     def event_problems(self, value: object) -> tuple[Problem, ...]:
-        """Problems of the JSON object in one event of a build log."""
+        """Returns the problems of *value*, the JSON object in one event of a build log."""
         return self._event.problems(value)
 
     def allowed_statuses(self, operation_id: str) -> frozenset[int]:
-        """Documented status codes of the operation."""
+        """Returns the documented status codes of the operation."""
         return frozenset(status for name, status in self._answers if name == operation_id)
 
     def media_types(self, operation_id: str, status: int) -> tuple[str, ...]:
-        """Documented media types of a response, in order; empty for an undocumented status."""
+        """Returns the documented media types of a response, in order; none for an undocumented status."""
         return tuple(self._answers.get((operation_id, status), ()))
 
 
@@ -295,7 +295,7 @@ def _answers(
 ) -> Iterator[tuple[tuple[str, int], dict[str, Schema]]]:
     for operation in operations.values():
         for status, answer in root["paths"][operation.path][operation.method.lower()]["responses"].items():
-            # A range or a default would also allow statuses that nobody documented.
+            # A range, such as 4XX, or a default would also allow statuses that nobody documented.
             if not (status.isdecimal() and len(status) == 3):
                 raise ContractError(f"{operation.id}: responses: {status}: expected a status code of three digits")
             content = answer.get("content", {}).items()
@@ -316,5 +316,5 @@ def _event_schema(root: dict[str, Any]) -> Schema:
 
 @functools.cache
 def _compiled(definition: str) -> Schema:
-    # Most responses share a few schemas, and validating one against its meta-schema takes milliseconds.
+    # Cached, because responses share a few schemas, and each takes milliseconds to compile.
     return Schema(json.loads(definition))

@@ -1,6 +1,6 @@
 """Strict incremental parser of server-sent events (WHATWG HTML standard, section 9.2).
 
-The chunks in which bytes arrive never change the result. Everything that a standard parser ignores is a problem.
+The result does not depend on how bytes are split into chunks. Invalid lines, which receivers ignore, are problems.
 """
 
 import re
@@ -34,11 +34,11 @@ ProblemKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One dispatched event."""
+    """One complete event of a stream."""
 
     event: str  # event type, ``message`` by default
     data: str  # data lines, joined by line feeds
-    id: str = ""  # last event id of the stream
+    id: str = ""  # last id that the stream has set so far
     retry: int | None = None  # reconnection time in milliseconds
 
 
@@ -63,7 +63,7 @@ class ParsedStream:
 
 
 class EventStreamParser:
-    """Parses events as bytes arrive; lines and events are limited to *max_line_bytes*."""
+    """Parses events as bytes arrive. A line, and the data of an event, may have at most *max_line_bytes* bytes."""
 
     def __init__(self, max_line_bytes: int = MAX_LINE_BYTES) -> None:
         self._max_line_bytes = max_line_bytes
@@ -77,7 +77,7 @@ class EventStreamParser:
 
     @property
     def problems(self) -> tuple[FramingProblem, ...]:
-        """Problems so far, in order; after 100, a last one reports that further problems were not recorded."""
+        """Problems so far, in order; after 100, a last problem reports that further problems were not recorded."""
         return tuple(self._problems)
 
     def feed(self, data: bytes) -> list[Event]:
@@ -96,7 +96,7 @@ class EventStreamParser:
         return events
 
     def close(self) -> None:
-        """Ends the stream; an event without its blank line is dropped and reported."""
+        """Ends the stream. If the blank line after the last event is missing, the event is dropped and reported."""
         rest = self._text_bytes()
         begun = bool(rest) and not rest.startswith(b":")
         if begun or self._skipping_line or self._has_fields:
@@ -121,7 +121,7 @@ class EventStreamParser:
             self._report("line-too-long")
             self._line.clear()
             self._skipping_line = True
-            # An event with missing lines would look like an event that the server sent.
+            # The whole event is dropped: without this line, it would look like an event that the server never sent.
             self._spoiled = True
 
     def _end_line(self) -> Event | None:
@@ -139,7 +139,7 @@ class EventStreamParser:
         return event
 
     def _text_bytes(self) -> bytes:
-        # 9.2.5: one byte order mark at the very beginning is no part of the first line.
+        # Section 9.2.5: a byte order mark at the beginning of the stream does not belong to the first line.
         line = bytes(self._line)
         return line.removeprefix(_BOM) if self._line_number == 1 else line
 

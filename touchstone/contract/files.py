@@ -1,7 +1,7 @@
-"""Bundled files, and bounded reads of files that a user names.
+"""Finds the files that come with Touchstone, and reads files that a user names, up to a maximum size.
 
-Bundled files lie in `touchstone/_bundle/` in a wheel, and beside the package in a checkout. User files must be regular:
-reading a pipe could block forever.
+The files of Touchstone are in `touchstone/_bundle/` in a wheel, and beside the package in a checkout. Files of a user
+must be regular, because reading a pipe could block forever.
 """
 
 import errno
@@ -47,7 +47,7 @@ def _find(name: str, witness: str, beside: str = "") -> Path:
 
 
 _MIB = 1024 * 1024
-# Largest size of files that people write, and of recordings and run logs.
+# Maximum size of files that people write, and maximum size of recordings and run logs.
 WRITTEN_BYTES, RECORDED_BYTES = 16 * _MIB, 512 * _MIB
 
 
@@ -56,7 +56,7 @@ class UnfitFileError(OSError):
 
 
 def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
-    """Opens a regular file and returns its descriptor; raises OSError for another kind of file or on failure."""
+    """Opens a regular file and returns its descriptor; raises OSError if it is not regular or cannot be opened."""
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
@@ -69,7 +69,7 @@ def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
 
 
 def read_regular(path: Path, most_bytes: int = WRITTEN_BYTES) -> bytes:
-    """Reads a regular file of at most *most_bytes* bytes; raises OSError for another file or on failure."""
+    """Reads a regular file; raises OSError if it has more than *most_bytes* bytes, is not regular, or is unreadable."""
     with os.fdopen(open_regular(path), "rb") as file:
         is_long = os.fstat(file.fileno()).st_size > most_bytes
         data = b"" if is_long else file.read(most_bytes + 1)
@@ -79,7 +79,7 @@ def read_regular(path: Path, most_bytes: int = WRITTEN_BYTES) -> bytes:
 
 
 def read_toml(path: Path, name: str) -> dict[str, Any]:
-    """Reads a TOML file; messages call it *name*.
+    """Reads a TOML file. *name*: what messages call the file.
 
     Raises:
         OSError: the file cannot be read, is not regular, or is too large.

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """State of a version. CANCELLING is hidden: a read reports building."""
+    """State of a version. Clients cannot see CANCELLING: a read then reports building."""
 
     NOT_BUILT = "not_built"
     BUILDING = "building"
@@ -18,7 +18,7 @@ class State(StrEnum):
 
 
 class Cause(StrEnum):
-    """Cause of a transition."""
+    """Event that moves a version from one state to another."""
 
     START = "start"  # an accepted start that begins a build, or joins the running one
     CANCEL = "cancel"  # an accepted cancel
@@ -27,7 +27,7 @@ class Cause(StrEnum):
     SETTLE = "settle"  # a cancelled build has ended
 
 
-# Ambiguity 7.12: no cancelled state is documented, so a cancelled build settles in not_built or in failed.
+# Documented ambiguity 7.12: no state "cancelled" is documented, so a cancelled build ends in not_built or failed.
 TRANSITIONS: dict[State, dict[Cause, frozenset[State]]] = {
     State.NOT_BUILT: {Cause.START: frozenset({State.BUILDING})},
     State.BUILDING: {
@@ -55,16 +55,16 @@ AT_REST: frozenset[str] = FINISHED | {State.NOT_BUILT}
 
 
 def step(possible: Iterable[State], cause: Cause) -> frozenset[State]:
-    """States that are possible after *cause*; empty if no state in *possible* allows it."""
+    """Returns the states that are possible after *cause*; none if *cause* cannot occur in any state of *possible*."""
     after = (TRANSITIONS[state].get(cause, frozenset()) for state in possible)
     return frozenset().union(*after)
 
 
 def consistent(possible: Iterable[State], status: str) -> frozenset[State]:
-    """The possible states in which a read reports *status*."""
+    """Returns the states of *possible* in which a read reports *status*."""
     return frozenset(state for state in possible if status == READS_AS[state])
 
 
 def statuses(possible: Iterable[State]) -> frozenset[str]:
-    """Statuses that a read may report in the possible states."""
+    """Returns the statuses that a read may report if the version is in one of the states *possible*."""
     return frozenset(READS_AS[state] for state in possible)

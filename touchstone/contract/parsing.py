@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-# int() refuses longer numbers, because conversion takes quadratic time; JSON sets no limit.
+# JSON allows longer integers, which int() refuses, because the conversion takes quadratic time. They become floats.
 _MAX_INTEGER_DIGITS = 4000
 
 
@@ -16,7 +16,7 @@ def read_json(body: bytes) -> Any:
     """Parses a JSON body.
 
     Raises:
-        ValueError: not one JSON value in UTF-8; or a byte order mark, NaN, an infinity or duplicate names.
+        ValueError: the body is not one JSON value in UTF-8, or has a byte order mark, NaN, infinity or duplicate names.
     """
     text = body.decode("utf-8")
     if text.startswith("\ufeff"):
@@ -47,8 +47,8 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant,
 
 
 def json_line(event: dict[str, Any]) -> bytes:
-    """One line of a JSON lines file."""
-    # ASCII only: no byte of the target reaches the file raw, and a lone surrogate in a URL survives the round trip.
+    """Returns an event as one line of a JSON lines file."""
+    # ASCII only: the file contains no raw bytes of a target, and a lone surrogate in a URL can be read back.
     try:
         text = json.dumps(event, separators=(",", ":"), default=repr, allow_nan=False)
     except ValueError:
@@ -66,10 +66,10 @@ def _finite(value: Any) -> Any:
 
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
-# Nested aliases let a few lines expand to more values than memory holds, or to a recursive one.
+# With nested aliases, a few lines can expand to more values than memory holds, or to a value that contains itself.
 MAX_VALUES = 1_000_000
 
-# Python cannot print longer integers, though it parses longer ones in hexadecimal.
+# Python cannot print integers with more digits, although it can read them in hexadecimal.
 _MAX_DIGITS = 3_500
 _WHOLE = "tag:yaml.org,2002:int"
 
@@ -83,8 +83,8 @@ def read_yaml(text: str | bytes, loader: type[Loader] = Loader) -> Any:
     """Parses YAML.
 
     Raises:
-        yaml.YAMLError: not YAML; recursive, too deep, or more than MAX_VALUES values when expanded; an impossible date;
-            a number with thousands of digits.
+        yaml.YAMLError: the text is not YAML, is recursive or too deep, expands to more than MAX_VALUES values, or
+            contains an impossible date or a number with thousands of digits.
     """
     try:
         reader = loader(text)
@@ -104,7 +104,7 @@ def read_yaml(text: str | bytes, loader: type[Loader] = Loader) -> Any:
 
 
 def fault(error: yaml.YAMLError) -> str:
-    """Line and problem of a YAML error, in one line; quotes nothing from the text."""
+    """Returns the line number and the problem of a YAML error as one line, without quoting the parsed text."""
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     problem_text = _QUOTED.sub("…", str(problem).partition("\n")[0]).replace(": ", " ")
@@ -112,7 +112,7 @@ def fault(error: yaml.YAMLError) -> str:
 
 
 def _check_size(root: yaml.Node) -> None:
-    """Rejects a tree that is too large with its aliases expanded, or recursive."""
+    """Raises YAMLError if the tree contains itself, or has too many values once its aliases are expanded."""
     sizes: dict[int, int] = {}
     within: set[int] = set()
     waiting = [(root, False)]

@@ -1,4 +1,4 @@
-"""Quotes values in messages, without printing a key in the wrong place."""
+"""Quotes values in messages. Values that may contain a key are described instead."""
 
 import re
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from touchstone.errors import Unfit, UsageError
 
 T = TypeVar("T")
-# Parses a value, or raises Unfit.
+# A function that parses a value, or raises Unfit.
 Kind = Callable[[Any], T]
 
 _SHORT = Repr()
@@ -17,7 +17,7 @@ _LINE_CHARS = 60
 # A shorter value is likely to be part of ordinary words, so it is not treated as a secret.
 MIN_SECRET_LENGTH = 6
 
-# A key starts with sk, or is a run of random characters: long, with digits among letters, or a UUID.
+# What may be a key: sk_ or sk-, 20 letters or digits in a row, 12 if both are mixed, or the beginning of a UUID.
 _LIKE_KEY = re.compile(
     r"(?i)(?<![a-z0-9])sk[_-]"
     r"|[a-z0-9_+=]{20}"
@@ -27,7 +27,7 @@ _LIKE_KEY = re.compile(
 
 
 def quoted(value: object) -> str:
-    """Shortened repr of a value. Tables, lists and texts that may contain a key are only described."""
+    """Returns the shortened repr of a value. Tables, lists and texts that may contain a key are described instead."""
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list | tuple | set | frozenset):
@@ -41,7 +41,7 @@ def quoted(value: object) -> str:
 
 
 def checked(place: str, value: object, read: Kind[T]) -> T:
-    """Parses the value at *place* with *read*; raises UsageError for an invalid value."""
+    """Parses *value* with *read*; raises UsageError if it is invalid. *place*: the option or setting with the value."""
     try:
         return read(value)
     except Unfit as error:
@@ -49,7 +49,7 @@ def checked(place: str, value: object, read: Kind[T]) -> T:
 
 
 def quoted_line(line: bytes) -> str:
-    """Repr of a short line of a foreign file; only the length of a long line, which may contain part of a key."""
+    """Returns the repr of a line. For a long line, which may contain part of a key, returns only its length."""
     return quoted(line) if len(line) <= _LINE_CHARS else f"a line of {len(line)} bytes"
 
 
@@ -59,7 +59,7 @@ def may_be_key(text: str) -> bool:
 
 
 def described(value: object) -> str:
-    """Description of a value; longer texts and containers, which may contain a secret, are not printed."""
+    """Returns the repr of a number or short text. Other values may contain a secret, so they are only described."""
     if isinstance(value, str) and len(value) >= MIN_SECRET_LENGTH:
         return f"a string of {len(value)} characters"
     if value is None or isinstance(value, str | bool | int | float):

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 from touchstone.facts.exchange import Response
 
-FIRST_WAIT_S = 1.0  # api-intro: wait 1 s, double each time, at most 60 s.
+FIRST_WAIT_S = 1.0  # Documentation, page api-intro: wait 1 s, then twice as long each time, at most 60 s.
 LONGEST_WAIT_S = 60.0
 
 SHORTEST_POLL_S, LONGEST_POLL_S, POLL_SHARE = 0.01, 1.0, 0.12
 
-# RFC 9110 5.6.7: a date is in the first form; recipients must also accept the two obsolete ones.
+# RFC 9110, 5.6.7: servers send dates in the first form; clients must also accept the two obsolete forms.
 _DATE_FORMS = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
 
 
@@ -24,14 +24,14 @@ def back_off_s() -> Iterator[float]:
 
 
 def poll_s(waited_s: float) -> float:
-    """Seconds until the next poll: 12 % of the time waited so far, from 0.01 to 1."""
+    """Returns the seconds until the next poll: 12 % of the time waited so far, at least 0.01 and at most 1."""
     return min(max(waited_s * POLL_SHARE, SHORTEST_POLL_S), LONGEST_POLL_S)
 
 
 def retry_after_s(response: Response | None) -> float | None:
-    """Retry-After in seconds from the arrival of *response*; None if the header is missing or invalid.
+    """Returns Retry-After in seconds from the arrival of *response*; None if the header is missing or invalid.
 
-    A date counts from the Date header of the response: the two clocks need not agree. Source: RFC 9110, 10.2.3.
+    A date is compared with the Date header, because the clock of the server may be wrong. Source: RFC 9110, 10.2.3.
     """
     value = response.header("Retry-After") if response else None
     if response is None or value is None:

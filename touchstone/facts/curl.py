@@ -8,7 +8,7 @@ from dataclasses import asdict
 from touchstone.facts.exchange import Exchange, Request
 from touchstone.facts.key_sources import USUAL, KeySources, is_variable
 
-# Altered keys: as a shell expression for a key in a variable, and as a description for a key in a settings file.
+# Keys that a case has altered: a shell expression if the key is in a variable, or a description if it is in a file.
 _ALTERED = {
     "longer": ("${%s}x", "<%s>x"),
     "shorter": ("${%s%%?}", "<%s, without its last character>"),
@@ -20,12 +20,12 @@ _MOST_BODY_BYTES = 4096
 
 
 def curl(exchange: Exchange, sources: KeySources = USUAL) -> str:
-    """Shell command that sends the request again. Keys are variables, or places in the settings file."""
+    """Returns a shell command that repeats the request. For a key, it names a variable or a place in the settings."""
     return command(exchange.request, sources, stream=exchange.operation == "streamBuildEvents")
 
 
 def command(request: Request, sources: KeySources = USUAL, *, stream: bool = False) -> str:
-    """Shell command that sends *request*; with *stream*, curl prints each line as it arrives."""
+    """Returns a shell command that sends *request*. With *stream*, curl prints each line as it arrives."""
     parts = ["curl", "--silent", "--show-error", "--include", "--path-as-is"]
     if set("[]{}") & set(request.url):
         parts.append("--globoff")  # otherwise curl expands brackets as ranges
@@ -53,11 +53,11 @@ def _header_lines(request: Request, *, with_body: bool) -> Iterator[str]:
         if (name.lower(), value) != ("accept", "*/*"):
             yield f"{name}: {value}" if value else f"{name};"
     if with_body and "content-type" not in names:
-        yield "Content-Type:"  # otherwise curl sends the type of a form
+        yield "Content-Type:"  # otherwise curl sends the media type of a form
 
 
 def _quoted(text: str, sources: KeySources) -> str:
-    """Quotes *text* as one shell word, with variables in place of key placeholders."""
+    """Quotes *text* as one shell word. Variables replace the placeholders of keys."""
     if not _MARKER.search(text):
         return shlex.quote(text)
     return '"' + _MARKER.sub(lambda match: _key(match[1], sources), _escaped(text)) + '"'

@@ -1,4 +1,4 @@
-"""Events of a run log other than exchanges, findings and windows of samples, and the run log as a whole.
+"""The contents of a run log (`RunLog`), and its events. Other modules define exchanges, findings and samples.
 
 Names that end in `_at` are seconds since the start of the run, unless a comment gives another format.
 """
@@ -34,7 +34,7 @@ BuildEnd = Literal[
 
 @dataclass(frozen=True, slots=True)
 class LedgerClaim:
-    """One claim of the ledger at the start of the run."""
+    """One claim of openapi/claims.yaml, as it was at the start of the run."""
 
     id: str
     level: Level
@@ -74,25 +74,25 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """Cases that a run executes: those of its profile that concern a selected claim."""
+    """Cases that a run will execute: the cases of its profile that test a selected claim."""
 
     cases: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Numbers of held and indeterminate judgements of one claim by one check in one case."""
+    """How often one rule or test (*check*) judged one claim as held, and as indeterminate, during one case."""
 
     case: str
     check: str
     claim: str
     held: int = 0
     indeterminate: int = 0
-    reason: str = ""  # Why the first indeterminate judgement allowed no verdict; empty if there is none.
+    reason: str = ""  # Reason for the first indeterminate judgement; empty if there is none.
 
 
 def tallies(case: str, judgements: Iterable[Judgement]) -> tuple[Tally, ...]:
-    """Counts held and indeterminate judgements: one tally per check and claim."""
+    """Counts held and indeterminate judgements. Returns one tally for each pair of check and claim."""
     counts: dict[tuple[str, str], list[Any]] = {}
     for judgement in judgements:
         if judgement.outcome == "broken":
@@ -121,14 +121,14 @@ class Case:
     title: str
     outcome: CaseOutcome
     duration_s: float
-    claims: tuple[str, ...] = ()  # Claims that the case exercises.
+    claims: tuple[str, ...] = ()  # Claims that the case tests.
     message: str = ""  # Why the case failed, could not run or was skipped.
     began_at: str = ""  # ISO 8601 in UTC with microseconds; empty if unknown.
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Why a claim has no verdict. For ``not-applicable``, *reason* names the setting that would change that."""
+    """Why a claim was not judged. For ``not-applicable``, *reason* names the setting that would make it applicable."""
 
     claim: str
     verdict: NoticeVerdict
@@ -138,7 +138,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class TemplateAction:
-    """Publication or removal of a template, *at_s* seconds after the start of the run."""
+    """A template was published, deleted or left behind, *at_s* seconds after the start of the run."""
 
     ref: str
     purpose: str
@@ -149,14 +149,14 @@ class TemplateAction:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Note for readers of the reports; the event type is ``warning``."""
+    """Note for readers of the reports. In a run log, it has the event type ``warning``."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One threshold: the maximum of a statistic of an operation, or the minimum of a throughput."""
+    """One threshold of a load run: the maximum of a statistic, such as a latency, or the minimum of a throughput."""
 
     operation: str  # operationId, or ``*`` for all operations together.
     statistic: str  # Name as in load/thresholds.toml, such as ``p99_s``; it ends in the unit.
@@ -184,11 +184,11 @@ class Workload:
 class Attempt:
     """One request to start a build."""
 
-    want: int  # Number of the client that wants the build; retries keep it.
+    want: int  # Number of the client that wants the build; the same in all its retries.
     number: int  # Number of the attempt of that client, from 1.
     ref: str
     credential: Credential
-    phase: str  # Phase of the scenario, such as ``alone``; empty without phases.
+    phase: str  # Part of the scenario, such as ``alone`` (before a greedy client comes); empty without parts.
     fresh: bool | None  # Whether the version was not built yet, so that the start needs capacity; None if unknown.
     intended_at: float
     sent_at: float
@@ -212,7 +212,7 @@ class Attempt:
 
     @property
     def may_act(self) -> bool:
-        """Whether the start may have had an effect: any start without a 4xx response."""
+        """Whether the start may have had an effect: only a 4xx response rules this out."""
         return not 400 <= self.status < 500
 
 
@@ -224,10 +224,10 @@ class Build:
     ref: str
     credential: Credential
     accepted_at: float  # Arrival of the response to the start.
-    ended_at: float  # First read that reported the end; without one, the time at which the client gave up.
+    ended_at: float  # Time of the first read that reported the end, or at which the client gave up.
     end: BuildEnd
-    seen_building_at: float | None  # Last read with the status building; None without one.
-    seq: int  # ``seq`` of the exchange that reports the end; without one, of the start.
+    seen_building_at: float | None  # Time of the last read with the status building; None without such a read.
+    seq: int  # ``seq`` of the exchange that reports the end, or of the start if no exchange reports it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,16 +240,16 @@ class Worker:
     sent: int  # Scheduled arrivals that the worker has sent so far.
     unsent: int  # Scheduled arrivals that were due and could not be sent.
     assigned: int  # Scheduled arrivals of the worker's share.
-    late_p99_s: float = 0.0  # 99th percentile of the worker's lateness so far.
+    late_p99_s: float = 0.0  # 99th percentile of how late the worker sent its requests so far.
     behind_from_s: float | None = None  # Time since which the worker could not keep up with the schedule, or None.
-    behind_s: float = 0.0  # Maximum lateness of the worker.
-    cpu_share: float = 0.0  # CPU time over elapsed time since the previous event of the worker; 1 is a whole core.
+    behind_s: float = 0.0  # Longest time by which the worker sent a request late.
+    cpu_share: float = 0.0  # CPU time divided by elapsed time, since the worker's previous event; 1 is a whole core.
     rss_bytes: int = 0  # Resident memory.
-    clock_offset_s: float = 0.0  # Correction of the worker's clock to the clock of the master.
+    clock_offset_s: float = 0.0  # How far the worker's clock was ahead of the master's; all times are corrected.
     clock_error_s: float = 0.0  # Maximum error of that correction.
     note: str = ""  # Note for readers.
     unwatched: int = 0  # Scheduled watchers that sent nothing, because the start of their build was not accepted.
-    over_budget: int = 0  # Those of *unsent* that exceeded --max-requests.
+    over_budget: int = 0  # Part of *unsent*: arrivals beyond --max-requests.
     spent_at_s: float | None = None  # Time of the first request beyond --max-requests; None without one.
     undone: int = 0  # Clients that had more to send when the run or its budget ended.
 
@@ -260,7 +260,7 @@ class Footer:
 
     ended_at: str
     duration_s: float
-    exit_code: int  # 0 if the run reached its end, else 2, 3 or 130; the verdict may raise it.
+    exit_code: int  # 0 if the run reached its end, else 2, 3 or 130; a report raises it for broken claims.
     reason: str  # One sentence for *exit_code*.
     interrupted: bool = False
 
@@ -283,9 +283,9 @@ class RunLog:
     builds: tuple[Build, ...] = ()
     workers: tuple[Worker, ...] = ()
     probe: ProbeStory | None = None  # None outside a probe.
-    footer: Footer | None = None  # None if the run was interrupted.
-    cut_bytes: dict[tuple[int, str], int] = field(default_factory=dict)  # Full length of truncated bodies by seq, side.
-    torn_lines: int = 0  # Unfinished lines of killed writers; their content is lost.
+    footer: Footer | None = None  # None if the run was killed before it wrote the last line.
+    cut_bytes: dict[tuple[int, str], int] = field(default_factory=dict)  # Full length of each cut body by (seq, side).
+    torn_lines: int = 0  # Number of lines that a killed process left unfinished; their content is lost.
     selected: tuple[str, ...] = ()  # Ids of the cases to execute; empty if unknown.
 
     @property

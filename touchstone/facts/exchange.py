@@ -1,4 +1,4 @@
-"""Exchange: one request and its response as they crossed the wire, with placeholders for keys (see redact.py)."""
+"""One request and its response, as sent and received. touchstone/target/redact.py replaces keys by placeholders."""
 
 import base64
 import json
@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
 
-MAX_BODY_BYTES = 64 * 1024  # of a body in a run log
+MAX_BODY_BYTES = 64 * 1024  # a run log stores no more of a body
 
 Credential = Literal[
     "primary",  # the key of the account under test
@@ -51,7 +51,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response. *chunks* is empty unless the body was read as a stream; *body* is always complete."""
+    """A response. *body* is the whole body. *chunks* are its pieces if the body was read as a stream, else empty."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
@@ -67,7 +67,7 @@ class Response:
         return json.loads(self.body.decode("utf-8"))
 
     def json_object(self) -> dict[str, Any] | None:
-        """Parses the body as a JSON object; None if it is not one."""
+        """Returns the body as a JSON object; None if the body is anything else."""
         return (_short_object if len(self.body) <= _SHORT_BYTES else _long_object)(self.body)
 
 
@@ -90,7 +90,7 @@ class Exchange:
     """One request and its response, with times."""
 
     seq: int  # Number in the run, from 1, in the order of sending.
-    operation: str  # operationId of the contract, or ``""`` for a request outside it.
+    operation: str  # operationId; empty for a request that is no operation of the contract.
     ref: str | None  # ``namespace/name@version`` in the path, percent-decoded, or None.
     credential: Credential
     case: str  # Id of the case that sent the request.
@@ -100,8 +100,8 @@ class Exchange:
     request: Request
     response: Response | None = None
     error: str = ""  # Why the response is missing or incomplete, e.g. ``ReadTimeout: ...``; empty otherwise.
-    closed: Closed = ""  # Side that ended a stream; ``client`` if it was still open at its time limit.
-    note: dict[str, Any] = field(default_factory=dict)  # Other data about the exchange, such as ``surplus_bytes``.
+    closed: Closed = ""  # Who ended a stream: ``client`` if the stream was still open at its time limit.
+    note: dict[str, Any] = field(default_factory=dict)  # Other facts, such as ``surplus_bytes`` after the response.
 
     @property
     def status(self) -> int:
@@ -110,12 +110,12 @@ class Exchange:
 
     @property
     def body(self) -> dict[str, Any]:
-        """Response body as a JSON object; empty if it is not one."""
+        """Response body as a JSON object; an empty dict if the body is anything else."""
         return (self.response.json_object() or {}) if self.response else {}
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds from sending to the end."""
+        """Seconds from the start of the request to the end of the response."""
         return self.done_at - self.sent_at
 
     def overlaps(self, other: "Exchange") -> bool:
@@ -135,7 +135,7 @@ def encode(exchange: Exchange) -> dict[str, Any]:
 
 
 def plain(event: dict[str, Any]) -> dict[str, Any]:
-    """Restores bytes and chunks in the output of `encode`; ValueError names a body or chunks of another form."""
+    """Restores bytes and chunks in the output of `encode`; raises ValueError if a body or the chunks are malformed."""
     values = dict(event)
     for side in ("request", "response"):
         half = event.get(side)
@@ -149,7 +149,7 @@ def plain(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def cut_bytes(event: dict[str, Any]) -> dict[tuple[int, str], int]:
-    """Full length of each truncated body of a valid event, by ``(seq, "request" or "response")``."""
+    """Returns the full length of each body that `encode` truncated, by ``(seq, "request" or "response")``."""
     halves = ((side, event[side]) for side in ("request", "response") if event.get(side))
     return {(event["seq"], side): int(half["body"]["cut"]) for side, half in halves if "cut" in half.get("body", {})}
 
@@ -178,7 +178,7 @@ def _decode_body(stored: Any, place: str) -> bytes:
 
 
 def _encode_chunks(chunks: tuple[Chunk, ...], body: bytes) -> list[list[Any]]:
-    """Encodes chunks as pairs of time and length; of time and bytes if the chunks differ from the body."""
+    """Encodes chunks as pairs of time and length, or of time and bytes if the chunks do not add up to the body."""
     if b"".join(chunk.data for chunk in chunks) == body:
         return [[round(chunk.at_s, 6), len(chunk.data)] for chunk in chunks]
     return [[round(chunk.at_s, 6), _encode_bytes(chunk.data)] for chunk in chunks]

@@ -11,15 +11,15 @@ Outcome = Literal["held", "broken", "indeterminate"]
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Judgement of one claim on one occasion."""
+    """What one rule or test (*check*) says about one claim after one chance to break it."""
 
     claim: str  # Id of the claim.
     outcome: Outcome  # ``indeterminate`` if no verdict is possible.
     check: str  # Id of the rule or test.
     operation: str  # operationId of the judged exchange.
-    evidence: tuple[int, ...]  # ``seq`` of the exchanges that are the evidence, in order; the last one decides.
+    evidence: tuple[int, ...]  # ``seq`` of the exchanges that prove the outcome; the last exchange decides.
     expected: str = ""  # What the contract allows; only for ``broken``.
-    actual: str = ""  # Observed value, as repr if short; or the reason for ``indeterminate``.
+    actual: str = ""  # Observed value, or the reason for ``indeterminate``.
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,13 @@ class Finding:
     evidence: tuple[int, ...]
 
     def sentence(self) -> str:
-        """One line about the finding, the same in every report."""
+        """Returns the line that describes the finding in every report."""
         subject = f"{self.operation or 'request'} {self.level.upper()} {self.claim}"
         return f"{subject}: {self.where} → expected {self.expected}; actual {self.actual}"
 
 
 def finding_id(claim: str, operation: str, check: str, expected: str) -> str:
-    """Stable id of a finding: depends on the claim and the expectation, not on the run."""
+    """Returns the id of a finding. The same finding in another run has the same id."""
     text = "\x1f".join((claim, operation, check, expected))
     # surrogatepass: *expected* may contain a lone surrogate from the target
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]

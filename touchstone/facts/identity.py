@@ -10,25 +10,25 @@ Why = Literal["", "settled", "nothing left to learn", "budget", "interrupted"]
 class Interval:
     """An estimated number and its 95 % interval."""
 
-    value: float  # The median.
+    value: float  # Median of the estimate.
     low: float
     high: float
 
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """One limiter of those that a request must pass."""
+    """One of the limiters that a request must pass."""
 
     family: str  # Name as in `touchstone serve --rate`.
     text: str  # Family, parameters and options, in the form of `touchstone serve --rate`.
-    # limit (also of concurrency and builds), window_s, burst, rate_per_s, gap_s, block_s, delay
-    numbers: dict[str, Interval] = field(default_factory=dict)  # Parameters, such as ``limit`` and ``window_s``.
-    options: dict[str, str] = field(default_factory=dict)  # Variant of the family, such as ``{"opens": "clock"}``.
+    # Names: limit (of a rate, concurrent requests or builds), window_s, burst, rate_per_s, gap_s, block_s, delay.
+    numbers: dict[str, Interval] = field(default_factory=dict)  # Parameters by name.
+    options: dict[str, str] = field(default_factory=dict)  # Options of the family, such as ``{"opens": "clock"}``.
 
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """A candidate family and its probability."""
+    """A family of limiters that the target may use, and its probability."""
 
     family: str
     probability: float  # From 0 to 1.
@@ -54,13 +54,13 @@ class Identity:
     families: tuple[Runner, ...]  # All families that are still possible, the most likely first.
     cost: Cost
     alike: tuple[str, ...] = ()  # Other limiters that no request can distinguish from *tiers*, as text.
-    unlimited_to: int = 0  # Requests in sequence without a rejection, if no rate limit was found.
-    uncapped_to: int = 0  # Most concurrent requests without a rejection by a concurrency cap; 0 if none were sent.
-    holds_to: int = 0  # Most builds in flight without a rejection by a cap; 0 if none were held.
+    unlimited_to: int = 0  # Number of requests without a rejection, if no rate limit was found; else 0.
+    uncapped_to: int = 0  # Most concurrent requests that were all accepted; 0 if none were sent.
+    holds_to: int = 0  # Most builds in flight at once; 0 if the probe cancelled each build immediately.
     others_share: Interval = Interval(0.0, 0.0, 0.0)  # Share of the limit that other clients use.
     sure: bool = False  # Whether the result is certain: one family and its parameters stand out.
     why: Why = ""  # Why the probe stopped; empty while it runs.
-    findings: tuple[str, ...] = ()  # Contradictions between the text of responses and the limiter, as sentences.
+    findings: tuple[str, ...] = ()  # Where responses contradict the limiter, as sentences.
     notes: tuple[str, ...] = ()  # Other remarks, as sentences.
 
     @property
@@ -71,9 +71,9 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One stimulus, and the probabilities after it."""
+    """One stimulus (a group of requests), and the probabilities after its responses."""
 
     name: str  # Description of the stimulus.
-    at: float  # End, in seconds since the start of the run.
+    at: float  # End of the stimulus, in seconds since the start of the run.
     bits: float  # Expected information gain in bits.
     families: dict[str, float]  # Probability of each family after the stimulus.

@@ -1,4 +1,4 @@
-"""Sources of the keys of a run, for messages and reports. No key is ever part of a text."""
+"""Where the keys of a run come from, for messages and reports. No message contains a key."""
 
 import re
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ from typing import Any, Self
 from touchstone.errors import Unfit
 
 UNKNOWN_KEY = "sk_live_" + "0" * 24  # has the documented form and belongs to no account
-_MIN_CHARS, _MIN_DIFFERENT = 8, 4  # other texts would be mistaken for a shorter key
-# Words of the contract, of HTTP and of documents, and placeholders: other texts contain them, so they are not keys.
+_MIN_CHARS, _MIN_DIFFERENT = 8, 4  # ordinary text would contain a shorter or simpler key
+# Common words and placeholders. They are rejected as keys, because redaction would remove them from ordinary text.
 # fmt: off
 _COMMON = frozenset({
     "api-version", "api_version", "application", "authorization", "auto_build", "build_time_ms", "building",
@@ -35,14 +35,14 @@ class KeySources:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
-        """Sources from the settings in the header of a run log; the defaults for missing settings."""
+        """Reads the sources from *settings*, as in the header of a run log. A missing source gets its default."""
         target = settings.get("target")
         given = target.get("key_sources") if isinstance(target, dict) else None
         texts = {name: text for name, text in given.items() if isinstance(text, str)} if isinstance(given, dict) else {}
         return cls(**{name: texts.get(name, usual) for name, usual in asdict(USUAL).items()})
 
     def advice(self, role: str, whose: str) -> str:
-        """Advice for a claim that needs the key of *role*. *whose*: description of the key."""
+        """Returns advice on where to put the key of account *role*. *whose*: description of that key."""
         source, usual = getattr(self, role), getattr(USUAL, role)
         if source == usual:
             return f"set {role}_api_key_env, or {usual}, to {whose}"

@@ -1,4 +1,4 @@
-"""Search for credentials in a finished text: known keys and likely ones. A leak does not contain the credential."""
+"""Finds known keys, and anything that looks like a credential, in finished texts. Results do not quote them."""
 
 import binascii
 import re
@@ -17,10 +17,10 @@ _SHAPES = (
 )
 
 _AFTER_SCHEME = re.compile(r"(?i:(bearer|basic))[ \t]+([\w.~+/-]{6,}+=*+)(?![<%&])")
-# Harmless text after the name of a scheme: prose, a parameter of a challenge, a placeholder.
+# Harmless text after Bearer or Basic: ordinary words, a parameter of a challenge, a placeholder.
 _PROSE = re.compile(r"[A-Za-z]?[a-z]{0,18}(?:[./-]+[a-z]{0,19})*|[a-z_-]+=|[A-Z_.-]+")
 
-# The name of a credential contains one of these.
+# A field with a credential has one of these in its name.
 _NAME_PARTS = (
     *("api_key", "apikey", "api-key", "private_key", "token", "secret"),
     *("password", "passwd", "passphrase", "authorization", "cookie"),
@@ -32,13 +32,13 @@ _NAME = re.compile(
     r"|(?:[\w-]*[_-])?(?:access|auth|refresh|id|session|bearer|api)[_-]?token|token|" + _HEADER_NAME.pattern
 )
 _QUOTED = r"(?:\"((?:[^\"\\]|\\.)*)|'((?:[^'\\]|\\.)*))"
-# Forms of a value: a member of an object, a parameter, and a member "value" beside a member "name".
+# How a value follows its name: as a JSON member, after =, or as a member "value" after a member "name".
 _VALUES = (
     re.compile(r"[\"']\s*:\s*" + _QUOTED),
     re.compile(r"=(?!=)(?:([^\s&\"'#\\;]{1,400})|[\"']([\w.~+/=@$!%-]{1,400})[\"'])"),
     re.compile(r"[\"']\s*,\s*[\"']value[\"']\s*:\s*" + _QUOTED),
 )
-# More forms of a header value: the rest of the line, an item below the name, a list, and one of a pair.
+# For headers also: as the rest of the line, a YAML item below the name, a JSON list, or the second of a pair.
 _HEADER_VALUES = (
     re.compile(r"[ \t]*:(?:\s*-(?=\s))?[ \t]*[\"']?([^\s\"'\\\[{][^\r\n\"'\\]{0,400})"),
     re.compile(r"[\"']\s*:\s*\[\s*" + _QUOTED),
@@ -46,7 +46,7 @@ _HEADER_VALUES = (
 )
 
 _MARKER = re.compile(r"(?i)(?:<|&lt;|%3c|\\u003c|\\x3c)[^<>]*?(?:>|&gt;|%3e|\\u003e|\\x3e)")
-# Harmless values: none, a flag, asterisks, the example key of the documentation, or a shell variable.
+# Harmless values: empty, null, a boolean, asterisks, the example key of the documentation, a shell variable.
 _NOTHING = re.compile(
     r"(?:(?i:bearer|basic|digest|token|apikey)\b\s*)?"
     rf"(?:(?i:null|none|true|false|undefined|set)|\**|{UNKNOWN_KEY}|\$[A-Z_][A-Z0-9_]*|\$[{{(].*)",
@@ -63,7 +63,7 @@ class Leak:
 
 
 def leaks(text: str, known: Mapping[str, str]) -> tuple[Leak, ...]:
-    """Finds credentials in *text*, also encoded ones, ordered by line; *known* holds keys by name."""
+    """Returns the credentials in *text*, plain or encoded, in the order of lines. *known*: keys by name."""
     parts = parts_of({value: name for name, value in known.items()})
     whole, in_part, alike = (set[tuple[int, str]]() for _ in range(3))
     for layer in decodings(text):
@@ -82,7 +82,7 @@ def leaks(text: str, known: Mapping[str, str]) -> tuple[Leak, ...]:
 
 
 def _unknown(text: str) -> Iterator[tuple[int, str]]:
-    """Yields line and description of each likely credential; of overlapping ones, only the first."""
+    """Yields line and description of each likely credential. If two overlap, yields only the first."""
     breaks = [at for at, char in enumerate(text) if char == "\n"]
     found: list[tuple[int, int]] = []
     for what, start, end in (*_by_shape(text), *_by_scheme(text), *_by_name(text)):

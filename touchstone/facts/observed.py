@@ -1,10 +1,10 @@
-"""Observations of a probe: requests, their responses, and estimated times of the limiter's decisions."""
+"""Observations of a probe: requests, responses, and when the limiter probably accepted or refused each request."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-LEAST_BLUR_S = 0.0006  # Resolution of the limiter's clock, and delays between it and the socket.
-LEG_SHARE = 0.1  # Share of the one-way time by which a decision may be earlier or later.
+LEAST_BLUR_S = 0.0006  # Least uncertainty: resolution of the limiter's clock, and delays between limiter and socket.
+LEG_SHARE = 0.1  # The limiter may decide this share of the one-way network time earlier or later.
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +15,8 @@ class Answer:
     done_at: float  # Arrival of the response.
     accepted: bool  # Whether the limiter accepted the request.
     retry_after_s: float | None = None  # Wait that a rejection requests; None without one.
-    # limit, remaining, window_s, and cap and cap_remaining of concurrent requests
-    quota: Mapping[str, float] = field(default_factory=dict)  # Values of its RateLimit header fields, in any dialect.
+    # Names: limit, remaining and window_s; for a limit of concurrent requests, cap and cap_remaining.
+    quota: Mapping[str, float] = field(default_factory=dict)  # Values of the RateLimit header fields, by name.
     stream: int = 0  # Number among concurrent requests, from 0.
 
     @property
@@ -27,7 +27,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Estimated time of one decision of the limiter."""
+    """Estimated time at which the limiter accepted or refused one request."""
 
     at: float  # Middle of the possible range, in seconds.
     blur_s: float  # Half the width of that range.
@@ -36,11 +36,11 @@ class Moment:
 
 
 def moments(answers: Sequence[Answer], quickest_s: float, served_s: float = 0.0) -> list[Moment]:
-    """Estimates the time of each decision of the limiter, from the request and response times and the network delay.
+    """Estimates when the limiter accepted or refused each request, from the times of request and response.
 
     Args:
         quickest_s: Shortest response time on this connection.
-        served_s: Time to serve an accepted request, after the decision.
+        served_s: Time to serve a request after the limiter has accepted it.
     """
     leg_s = quickest_s / 2
     found = []

@@ -1,4 +1,4 @@
-"""Atomic writes of files, without known keys."""
+"""Writes files atomically, and removes known keys from their text."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ _ADVICE = "make room there, or write elsewhere with --report-dir"
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes *text* to *path* atomically, without known keys; raises UsageError or OutputError if that fails."""
+    """Writes *text* to *path* atomically and removes known keys; raises UsageError or OutputError on failure."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Events of a probe: its task, stimuli, responses, trials and results.
+"""Events of a probe: its task, stimuli (groups of requests), responses, trials and results.
 
 All points in time are seconds on the clock of the run, which starts at `Probing.origin_utc`.
 """
@@ -11,7 +11,7 @@ from touchstone.facts.identity import Identity, Interval, Step
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Stimulus
 
-MISS_SHARE = 0.01  # Share of reads that may miss the latency limit: the limit is for the 99th percentile.
+MISS_SHARE = 0.01  # Share of reads that may miss the latency limit, because the limit is for the 99th percentile.
 
 Stage = Literal["capacity", "bracket", "confirm"]
 Mark = Literal[
@@ -39,9 +39,9 @@ KneeWhy = Literal[
 
 @dataclass(frozen=True, slots=True)
 class KneeTerms:
-    """Latency limit and budget of a knee search."""
+    """Latency limit and budget of the search for the knee, the highest rate within that limit."""
 
-    slo_s: float  # Latency limit, from the time at which a read is due.
+    slo_s: float  # Latency limit, counted from the time at which a read is due.
     most_requests: int  # Maximum number of reads.
 
 
@@ -69,21 +69,21 @@ class Outcome:
     due: int  # Reads that were due before the trial ended.
     sent: int  # Reads that were sent.
     slow: int = 0  # Responses above the latency limit.
-    failed: int = 0  # Reads without a response in time, or with a server error.
+    failed: int = 0  # Reads without a response in time, or with an error other than 404, 409 and 429.
     refused: int = 0  # 429 responses.
     late: int = 0  # Reads that were sent later than a tenth of the latency limit.
-    late_p99_s: float = 0.0  # 99th percentile of that lateness.
+    late_p99_s: float = 0.0  # 99th percentile of how late reads were sent.
     p50_s: float = 0.0
     p90_s: float = 0.0
     p99_s: float = 0.0
     max_s: float = 0.0
-    due_per_s: float = 0.0  # Reads due per second, since the first responses.
-    done_per_s: float = 0.0  # Responses per second over the same time, without server errors.
+    due_per_s: float = 0.0  # Reads due per second, without the first third of the trial; 0 if it stopped.
+    done_per_s: float = 0.0  # Responses per second over the same time, without failed and refused reads.
     lasted_s: float = 0.0  # Seconds from the start to the last response.
-    blocks: tuple[tuple[int, int], ...] = ()  # By second: reads due, and slow or failed reads.
+    blocks: tuple[tuple[int, int], ...] = ()  # For each second: number of reads due, and of slow or failed reads.
     stopped: bool = False  # Whether the trial stopped before all reads were due.
     began_at: float = 0.0  # Start, in seconds since the start of the run.
-    barred: int = 0  # Status of a response that rejects the key; 0 without one.
+    barred: int = 0  # Status 401 or 403 of a response that rejects the key; else 0.
 
     @property
     def missed(self) -> int:
@@ -106,13 +106,13 @@ class Knee:
 
     slo_s: float
     why: KneeWhy = ""  # Why the search stopped; empty while it runs.
-    rate_per_s: Interval | None = None  # From the highest rate that passed to the lowest that failed; None if unknown.
+    rate_per_s: Interval | None = None  # Confirmed rate, and the range of the knee; None if unknown.
     capacity_per_s: float | None = None  # Responses per second under overload; None without an overload.
-    kept_per_s: float = 0.0  # Highest rate of a trial that passed, with *kept_p99_s*; 0 without one.
-    kept_p99_s: float = 0.0
+    kept_per_s: float = 0.0  # Highest rate of a trial that passed; 0 without such a trial.
+    kept_p99_s: float = 0.0  # 99th percentile of the latencies in that trial.
     last_per_s: float = 0.0  # Rate of the last trial.
     ceiling_per_s: float | None = None  # Highest rate that the identified limiter allows; None if it has no limit.
-    confirmed_by: int = 0  # Reads of the trial that confirmed the knee.
+    confirmed_by: int = 0  # Number of reads in the trial that confirmed the knee.
     missed: Interval | None = None  # Share of these reads that missed the limit.
     requests: int = 0  # Reads that were sent.
     seconds: float = 0.0  # Duration of all trials.
@@ -130,15 +130,15 @@ class Probing:
     operation: str  # operationId of the requests that count against the limit.
     seed: int
     terms: dict[str, Any]  # `touchstone.limiter.terms.Terms` as JSON values.
-    origin_utc: float  # Seconds since 1970 at run second 0; a resumed probe keeps it.
-    spent_s: float = 0.0  # Seconds before an interruption; 0 without one.
-    began_at: float = 0.0  # Run second at which the probe resumed; 0 without an interruption.
+    origin_utc: float  # Unix time at the start of the run; the same after a probe is resumed.
+    spent_s: float = 0.0  # Seconds that the probe had run when it was interrupted; 0 if it never was.
+    began_at: float = 0.0  # Time at which the probe was resumed; 0 if it never was.
     knee: KneeTerms | None = None  # None without a knee search.
 
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """One stimulus, before it is sent."""
+    """Announces one stimulus before its requests are sent."""
 
     number: int  # Number in the probe, from 1.
     stimulus: Stimulus
@@ -173,13 +173,13 @@ class StimulusEnd:
     at: float  # Time of the end.
     families: dict[str, float] = field(default_factory=dict)  # Probability of each family; empty if unknown.
     requests: int = 0  # Requests of the whole probe so far that count against the limit.
-    refused: int = 0  # Rejected ones of these requests.
+    refused: int = 0  # How many of these requests were rejected.
     builds: int = 0  # Builds that began or may have begun so far.
 
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """Result of a probe, even of an interrupted one."""
+    """Result of a probe, also of an interrupted probe."""
 
     identity: Identity
     steps: tuple[Step, ...] = ()  # One per stimulus.
@@ -193,9 +193,9 @@ class ProbeStory:
     sent: tuple[Sending, ...] = ()
     answers: tuple[Answered, ...] = ()
     ended: tuple[StimulusEnd, ...] = ()
-    identified: Identified | None = None  # The last result; None if the probe was killed before it.
+    identified: Identified | None = None  # The last result; None if the probe was killed before.
     tried: tuple[Tried, ...] = ()  # Finished trials of the knee search.
-    knee: Knee | None = None  # Result of the knee search; None without one, or if the probe was killed before it.
+    knee: Knee | None = None  # Result of the knee search; None without a search or a result.
 
     @property
     def finished(self) -> bool:
@@ -205,7 +205,7 @@ class ProbeStory:
         return self.probing.knee is None or (self.knee is not None and self.knee.why not in ("", "interrupted"))
 
     def answers_to(self, number: int) -> tuple[Answer, ...]:
-        """Responses to the stimulus with this number that are evidence about the limiter."""
+        """Returns the responses to stimulus *number* that are evidence about the limiter."""
         return in_order(answered for answered in self.answers if answered.stimulus == number)
 
     @property
@@ -217,13 +217,13 @@ class ProbeStory:
 
 
 def in_order(answers: Iterable[Answered]) -> tuple[Answer, ...]:
-    """Responses that are evidence about the limiter, in the order of their requests."""
+    """Returns the responses that are evidence about the limiter, in the order of their requests."""
     evidence = (answered.answer for answered in answers if answered.is_evidence)
     return tuple(sorted(evidence, key=lambda answer: (answer.sent_at, answer.stream)))
 
 
 def story(facts: Mapping[str, list[Any]]) -> ProbeStory | None:
-    """Collects the events of a probe from the facts of a run log by event type; returns None for another run."""
+    """Collects the events of a probe; returns None for a run of another kind. *facts*: events of the run by type."""
     if not facts["probe"]:
         return None
     return ProbeStory(

@@ -1,6 +1,6 @@
 """Redaction guard: removes and reports known keys that are left in a text before a run writes or prints it.
 
-The guard decodes the text, whereas redact.py encodes the keys. Each finds encodings that the other misses.
+The guard decodes the text, whereas target/redact.py encodes the keys. Each finds encodings that the other misses.
 """
 
 import binascii
@@ -19,8 +19,8 @@ _ROUNDS = 2  # rounds of decoding: base64 may contain escapes
 _BACKSLASH = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|(.))", re.DOTALL)
 _LAYOUT = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 _ONE_ALPHABET = str.maketrans("-_", "+/")
-# Characters of a word that may contain a key, in any encoding. JSON and HTML stay valid if a word of the first kind is
-# cut out, JSON also for the second kind. The third kind is for the rest, such as keys that contain a quote.
+# Patterns for the characters of a word that may contain a key. The guard tries one after the other: without words of
+# the first kind, JSON and HTML stay valid; of the second kind, only JSON. The third also finds keys with quotes.
 _CHARS = (r'(?<!\\)(?:[^\s"\\<>]|\\++[^\s"\\<>])', r'(?:[^\s"\\]|\\\S)', r"\S")
 
 _names: dict[str, str] = {}
@@ -43,12 +43,12 @@ def clear() -> None:
 
 
 def parts_of(names: Mapping[str, str]) -> dict[str, str]:
-    """Maps each lower-case part that identifies a key to the name of the key.
+    """Maps every part of a key (in lower case, PART_CHARS long or the whole shorter key) to the name of the key.
 
     Parts that keys share with each other or with the example key are left out.
 
     Args:
-        names: Names by key.
+        names: Name of each key, by key.
     """
     holders: dict[str, list[str]] = {}
     for value, name in names.items():
@@ -81,7 +81,7 @@ def cut(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 def redact(text: str, place: object) -> str:
-    """Removes registered keys from a text, with a warning on standard error for each."""
+    """Removes registered keys from a text. For each key, prints a warning that names *place* to standard error."""
     text, names = cut(text)
     for name in names:
         sys.stderr.write(f"warning: {place}: {warning(name)}\n")
@@ -89,12 +89,12 @@ def redact(text: str, place: object) -> str:
 
 
 def warning(name: str) -> str:
-    """Warning about a key that was found in a text."""
+    """Returns a warning that the key called *name* was found in a text."""
     return f"contained the {name} key or a part of it, which was removed; report this as a bug of touchstone"
 
 
 def decodings(text: str, least_chars: int = 12) -> Iterator[str]:
-    """Yields the text and its decoded forms: escapes, and base64 and hexadecimal of *least_chars* or more."""
+    """Yields the text, the text without escapes, and decoded base64 and hexadecimal of *least_chars* or more."""
     runs = functools.partial(_out_of_runs, least_chars=least_chars)
     newest = [text]
     yield text
@@ -131,7 +131,7 @@ def _meaning(escape: re.Match[str]) -> str:
 def _out_of_runs(line: str, least_chars: int) -> str:
     decoded: list[bytes] = []
     for run in re.findall(f"[A-Za-z0-9+/_-]{{{least_chars * 4 // 3},}}", line):
-        # Text directly before base64, such as a path, shifts it.
+        # Text directly before base64, such as a path, shifts its groups of four, so every shift is tried.
         for shift in range(4):
             shifted = run[shift : len(run) - ((len(run) - shift) % 4 == 1)]
             decoded.append(binascii.a2b_base64(shifted.translate(_ONE_ALPHABET) + "=="))

@@ -1,8 +1,8 @@
 """The run log on disk: a file of JSON lines. A run appends events to it, and all reports are made from it.
 
-Each line is one write to a file opened for appending, so a killed writer damages only its own line. An unfinished last
-line belongs to an interrupted run. The next writer marks an unfinished line in the middle with a warning. Any
-other line that is not an event makes the file invalid.
+A process appends each event as one line in one write, so a process that is killed leaves at most one unfinished line.
+If another process continues the file, it adds a warning after that line. Readers skip unfinished lines. Any other line
+that is not an event makes the file invalid.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ Event = (
     | probe_events.Identified | probe_events.Trial | probe_events.Tried | probe_events.Knee | events.Footer
 )  # fmt: skip
 
-# Classes by event type, in the order of `Event`: of any run, of a load run, of a probe.
+# Event types, in the order of `Event`. Lines: of any run; of a load run; of a probe, and the last event of any run.
 _NAMES = (
     *("header", "selected", "exchange", "tally", "finding", "case", "notice", "template", "warning"),
     *("workload", "window", "attempt", "build", "worker"),
@@ -40,7 +40,7 @@ _NAMES = (
 )
 KINDS: dict[str, type[Event]] = dict(zip(_NAMES, get_args(Event), strict=True))
 _TYPES = {kind: name for name, kind in KINDS.items()}
-_FLAT = ("finding", "stimulus", "answer", "identity")  # types whose field of the same name is merged into the event
+_FLAT = ("finding", "stimulus", "answer", "identity")  # the field with the type's name is merged into the JSON event
 
 _ADVICE = "make room there, or write elsewhere with --report-dir"
 _TORN = {"type": "warning", "text": "a line of the run log was cut short: its writer was killed", "torn": True}
@@ -79,7 +79,7 @@ class RunLogWriter:
                 self._fd = None
 
     def write(self, *items: Event | dict[str, Any]) -> None:
-        """Appends events, encoded or not; raises RunLogError for a closed log, an unknown type, or a failed write."""
+        """Appends events, encoded or not; raises RunLogError if the log is closed, a type unknown, or a write fails."""
         for event in items:
             values = event if isinstance(event, dict) else encode(event)
             if values.get("type") not in KINDS:
@@ -118,7 +118,7 @@ class RunLogWriter:
 
 
 def read(path: Path) -> events.RunLog:
-    """Reads the facts of a finished or interrupted run; raises RunLogError for an invalid, damaged or newer line."""
+    """Reads a run log, even if it is unfinished; raises RunLogError if it is invalid or of a newer Touchstone."""
     try:
         data = read_regular(path, RECORDED_BYTES)
     except OSError as error:
@@ -165,7 +165,7 @@ def read(path: Path) -> events.RunLog:
 
 
 def encode(event: Event) -> dict[str, Any]:
-    """Converts an event to JSON values; non-finite numbers stay numbers."""
+    """Converts an event to JSON values; NaN and infinity, which JSON does not have, stay numbers."""
     name = _TYPES[type(event)]
     if isinstance(event, exchange.Exchange):
         return {"type": name, **exchange.encode(event)}
@@ -222,7 +222,7 @@ def _event(line: bytes, number: int, path: Path) -> tuple[dict[str, Any], Event]
 
 
 def follow(path: Path) -> Iterator[tuple[dict[str, Any], ...]]:
-    """Yields the events written since the previous step, without end or waiting; damaged lines are skipped."""
+    """Yields the events that are new in the file since the last step. Never waits or ends; skips damaged lines."""
     start_bytes, rest = 0, b""
     while True:
         data = b""

@@ -7,14 +7,14 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, PlainSerializer, PlainValidator, TypeAdapter
 
-# The key of a cell is its lower edge in nanoseconds. With 2**10 cells per octave, adjacent edges differ by less than
-# 0.098 %, and the middle of a cell differs by less than 0.049 % from any value in it.
+# A cell is a bucket of a histogram. Its key is its lower edge in nanoseconds. With 2**10 cells for each doubling, edges
+# differ by less than 0.098 %, and the middle of a cell differs by less than 0.049 % from any value in it.
 _CELL_BITS = 11
 _NS = 1_000_000_000
 
 
 def cell(value_s: float) -> int:
-    """Lower edge, in nanoseconds, of the cell that contains *value_s*; 0 for a negative value."""
+    """Returns the lower edge, in nanoseconds, of the cell (bucket) that contains *value_s*; 0 for a negative value."""
     ns = int(value_s * _NS)
     if ns <= 0:
         return 0
@@ -23,14 +23,14 @@ def cell(value_s: float) -> int:
 
 
 def middle_s(edge: int) -> float:
-    """Middle in seconds of the cell with the lower edge *edge*."""
+    """Returns the middle, in seconds, of the cell whose lower edge is *edge* nanoseconds."""
     shift = edge.bit_length() - _CELL_BITS
     return (edge + (1 << shift) / 2) / _NS if shift > 0 else edge / _NS
 
 
 @dataclass(slots=True)
 class Histogram:
-    """Counts of durations by cell."""
+    """Histogram of durations: the number of durations in each cell (bucket)."""
 
     cells: dict[int, int] = field(default_factory=dict)  # Counts by lower edge in nanoseconds; see `cell`.
     sum_s: float = 0.0  # Exact sum of all durations.
@@ -38,7 +38,7 @@ class Histogram:
     max_s: float = 0.0  # Exact maximum.
 
     def add(self, value_s: float, count: int = 1) -> None:
-        """Counts a duration *count* times; a negative one counts as zero."""
+        """Counts a duration *count* times; a negative duration counts as zero."""
         value_s = max(value_s, 0.0)
         edge = cell(value_s)
         self.cells[edge] = self.cells.get(edge, 0) + count
@@ -56,7 +56,7 @@ class Histogram:
 
     @classmethod
     def merged(cls, parts: Iterable["Histogram"]) -> Self:
-        """Sum of several histograms."""
+        """Returns the sum of several histograms."""
         whole = cls()
         for part in parts:
             whole.merge(part)
@@ -73,11 +73,11 @@ class Histogram:
         return self.sum_s / self.count if self.cells else 0.0
 
     def quantile_s(self, share: float, never: int = 0) -> float:
-        """Smallest duration, within 0.05 %, that at least *share* of all do not exceed; 0 without durations.
+        """Returns the quantile *share* of the durations, within 0.05 %; 0 without durations.
 
         Args:
-            share: From 0 to 1.
-            never: Number of additional infinite durations.
+            share: From 0 to 1, such as 0.99 for the 99th percentile.
+            never: Number of infinite durations to count in addition, such as missing responses.
         """
         # Rounded, because rank / count * count can be slightly more than rank.
         rank = max(1, math.ceil(round(share * (self.count + never), 6)))
@@ -89,9 +89,9 @@ class Histogram:
         return math.inf if never else 0.0
 
     def share_above(self, limit_s: float) -> float:
-        """Share of durations longer than *limit_s*, within the width of a cell; 0 without durations."""
+        """Returns the share of durations longer than *limit_s*, to within 0.1 % of *limit_s*; 0 without durations."""
         if self.max_s <= limit_s:
-            return 0.0  # exact if the maximum is in the cell of the limit
+            return 0.0  # exact, even if the longest duration is in the same cell as the limit
         above = sum(count for edge, count in self.cells.items() if middle_s(edge) > limit_s)
         return above / self.count if self.cells else 0.0
 
@@ -121,7 +121,7 @@ _SUM = TypeAdapter(Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False
 _Stored = Annotated[Histogram, PlainSerializer(_encode), PlainValidator(_decode)]
 
 
-# Outcomes other than a status: no complete response, interrupted when the run stopped, and never sent.
+# Outcomes without a status: no complete response, interrupted by the end of the run, and never sent.
 NO_ANSWER = "no-answer"
 CUT_OFF = "cut-off"
 UNSENT = "unsent"
@@ -133,7 +133,7 @@ class Sample:
 
     operation: str  # operationId of the contract.
     outcome: str  # Status as text, such as ``202``, or NO_ANSWER or CUT_OFF.
-    intended_at: float  # Scheduled time of sending; in a closed model, the actual one.
+    intended_at: float  # Scheduled time of sending; in a closed model, the actual time of sending.
     sent_at: float  # Just before the first byte was written.
     done_at: float  # Arrival of the last byte of the response, or the end of waiting.
     body_bytes: int = 0  # Length of the response body.
@@ -150,24 +150,24 @@ class Sample:
 
     @property
     def late_s(self) -> float:
-        """Lateness of the load generator."""
+        """How many seconds after its scheduled time the load generator sent the request."""
         return self.sent_at - self.intended_at
 
 
 @dataclass(slots=True)
 class Window:
-    """Samples of one worker, second, operation and outcome, added up."""
+    """Sum of the samples of one worker that have the same second, operation and outcome."""
 
     worker: _Whole  # Number of the worker, from 0.
     at_s: _Whole  # Start of the second in which the samples were due.
     operation: str
-    outcome: str  # See `Sample`; UNSENT counts arrivals and has empty histograms.
-    count: _Whole = 0  # Number of samples, or of unsent arrivals.
+    outcome: str  # As in `Sample`, or UNSENT: then, the histograms are empty.
+    count: _Whole = 0  # Number of samples, or of requests that were due and not sent.
     response: _Stored = field(default_factory=Histogram)
     service: _Stored = field(default_factory=Histogram)
     late: _Stored = field(default_factory=Histogram)
     body_bytes: _Whole = 0
-    paced: Annotated[bool, Field(strict=True)] = True  # Whether a schedule set the times, not earlier responses.
+    paced: Annotated[bool, Field(strict=True)] = True  # Whether a schedule set the times of sending.
     done_at: _Seconds = 0.0  # End of the last sample; 0 if unknown.
 
     def add(self, sample: Sample) -> None:

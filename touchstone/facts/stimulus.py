@@ -1,4 +1,4 @@
-"""Stimuli of a probe: a few requests at planned times, with conditions to stop early."""
+"""Stimulus: a group of requests that a probe sends at planned times, with conditions to stop early."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,25 +6,25 @@ from typing import Literal
 
 Until = Literal["", "refused", "accepted"]
 
-_ALIKE, _BLUR_S = 0.1, 0.002  # Queued responses have equal durations, within this share and this network delay.
-# Responses are queued if the last few are much slower than the fastest one, or the last many slightly slower.
+_ALIKE, _BLUR_S = 0.1, 0.002  # Queued responses take equally long, give or take this share and this network delay.
+# Responses are queued if the last 4 are much slower than the fastest response, or the last 10 slightly slower.
 _FEW, _SLOW_S, _SLOW_TIMES = 4, 0.03, 4.0
 _MANY, _SLOWER_S = 10, 0.006
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Requests in sequence, or all at once."""
+    """Part of a stimulus: requests in sequence, or all at once."""
 
-    at: tuple[float, ...]  # Earliest time of each request, in run seconds.
+    at: tuple[float, ...]  # Earliest time of each request, in seconds since the start of the run.
     until: Until = ""  # Response that ends the segment early.
-    together: bool = False  # Whether the requests are concurrent, or each waits for the previous response.
-    holds: bool = False  # Whether accepted builds stay in flight, instead of being cancelled at once.
+    together: bool = False  # Whether requests are concurrent; otherwise, each waits for the previous response.
+    holds: bool = False  # Whether accepted builds keep running; otherwise, the probe cancels them at once.
     alone: bool = False  # Whether a request waits until the builds of earlier requests have ended.
-    quick_s: float = 0.0  # Response time at rest: the segment ends once responses are queued; 0 for no such end.
+    quick_s: float = 0.0  # Response time of an idle target: the segment ends once responses are queued. 0: no such end.
 
     def ends_with(self, *, accepted: bool, took_s: Sequence[float]) -> bool:
-        """Whether the segment ends after a response; *took_s*: durations of the accepted responses so far."""
+        """Whether the segment ends after a response. *took_s*: response times of all accepted requests so far."""
         if self.until == ("accepted" if accepted else "refused"):
             return True
         return self.quick_s > 0 and waits((self.quick_s, *took_s))
@@ -32,13 +32,13 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Stimulus:
-    """Segments, one after the other."""
+    """A group of requests of a probe: segments, one after the other."""
 
     name: str  # Description.
     segments: tuple[Segment, ...]
-    frees: int = 0  # Number of held builds to cancel first; the stimulus waits for their end.
+    frees: int = 0  # Number of builds in flight to cancel first; the stimulus waits for their end.
     bits: float = 0.0  # Expected information gain in bits.
-    stage: str = "rate"  # Part of the probe that requested it and receives the responses.
+    stage: str = "rate"  # Part of the probe that requested this stimulus and receives the responses.
     anew: bool = False  # Whether the stimulus is the first after an interruption: no earlier build is in flight.
 
     @property
@@ -60,7 +60,7 @@ class Stimulus:
 
 
 def waits(took_s: Sequence[float]) -> bool:
-    """Whether responses are queued: the last ones have equal durations, which exceed the shortest by far."""
+    """Whether responses are queued: the last responses took equally long, and much longer than the fastest response."""
     quick_s = min(took_s)
     few, many = took_s[-_FEW:], took_s[-_MANY:]
     slow = len(few) == _FEW and min(few) > quick_s + max(_SLOW_S, _SLOW_TIMES * quick_s)
@@ -73,22 +73,22 @@ def _alike(took_s: Sequence[float]) -> bool:
 
 
 def drain(at: float, most: int) -> Segment:
-    """Requests in sequence without pauses, until one is rejected. *most*: maximum number."""
+    """Returns a segment of at most *most* requests in sequence without pauses, until one is rejected."""
     return Segment((at,) * most, "refused")
 
 
 def stream(at: float, most: int, gap_s: float) -> Segment:
-    """Requests every *gap_s* seconds, without waiting for responses, until one is rejected. *most*: maximum number."""
+    """Returns a segment of at most *most* requests every *gap_s* seconds, without waiting, until one is rejected."""
     return Segment(tuple(at + gap_s * number for number in range(most)), "refused", together=True)
 
 
 def volley(at: float, count: int, *, holds: bool = False) -> Segment:
-    """Concurrent requests; *count* is their number."""
+    """Returns a segment of *count* concurrent requests."""
     return Segment((at,) * count, together=True, holds=holds)
 
 
 def spread(from_at: float, to_at: float, count: int) -> Segment:
-    """Requests at equal intervals between two times; *count* is their number."""
+    """Returns a segment of *count* requests at equal intervals between two times."""
     if count == 1:
         return Segment(((from_at + to_at) / 2,))
     step_s = (to_at - from_at) / (count - 1)

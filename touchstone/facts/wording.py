@@ -1,11 +1,11 @@
-"""Formats of numbers, counts, durations and foreign text in messages and reports."""
+"""Formats numbers, counts, durations, and text from a target, for messages and reports."""
 
 import math
 import re
 
 _MOST_DECIMALS = 6
 
-# C0 but tab and line feed, DEL and C1 (terminal commands), soft hyphen and zero-width characters (hide), bidirectional
+# C0 except tab and line feed, DEL, C1 (terminal commands), soft hyphen and zero-width characters (hide), bidirectional
 # controls (reorder), line and paragraph separators, interlinear marks, lone surrogates (no UTF-8), tags (invisible).
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
@@ -62,7 +62,7 @@ def plural(number: int, noun: str) -> str:
 
 
 def was(number: int) -> str:
-    """``was`` or ``were``, by count."""
+    """Returns ``was`` for the number 1, otherwise ``were``."""
     return "was" if number == 1 else "were"
 
 
@@ -72,10 +72,10 @@ def visible(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Escapes hidden characters of a text, line feeds and tabs."""
+    """Escapes hidden characters, line feeds and tabs, so that the text is one line."""
     return visible(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def clipped(text: str, most: int) -> str:
-    """Truncates a text and ends it with an ellipsis. *most*: maximum number of characters."""
+    """Shortens a text to at most *most* characters. A shortened text ends with an ellipsis."""
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,1 +1,1 @@
-"""Rate limiter identification by Bayesian inference. Only the package `probe` uses a clock and I/O."""
+"""Identifies a rate limiter from its responses, by Bayesian inference. Only the package `probe` uses a clock or I/O."""

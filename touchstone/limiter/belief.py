@@ -1,4 +1,4 @@
-"""Posterior over all kinds of limiters, with estimates and sentences derived from it; no I/O."""
+"""Posterior (probabilities given the responses) of all possible limiters, and estimates from it; no I/O."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,23 +12,23 @@ from touchstone.limiter.cells import Cells, grid
 from touchstone.limiter.interference import Known
 from touchstone.limiter.kinds import KINDS, Array, State, Tiered
 
-_WINDOW_S, _TOKEN_S = (0.02, 10_000.0), (0.001, 5_000.0)  # range of the prior, in seconds
-_FINE, _COARSE = 160, 96  # grid cells per time: for kinds with one unknown time or phase, and for kinds with more
+_WINDOW_S, _TOKEN_S = (0.02, 10_000.0), (0.001, 5_000.0)  # times considered, in seconds: of a window, of a token
+_FINE, _COARSE = 160, 96  # cells along each time: for kinds with one unknown time or phase, and for kinds with more
 # Kinds of a second limiter behind the first one, with their prior probabilities.
 _BEHIND: Mapping[str, float] = {"fixed-window": 0.03, "sliding-log": 0.03, "token-bucket": 0.03}
 _MOST_BEHIND, _BEHIND_STEPS, _SLOWER = 150, 60, 1.3
 _LOW, _HIGH = 0.025, 0.975
-_POINTS = 9  # evenly spaced points per cell, for quantiles
-_Z = 1.959964  # 95 % of a normal distribution
-_HINT_S = 1.1  # tolerance of a Retry-After in whole seconds, and of the network
-_LEAST_OFF, _OFF_SHARE = 2, 0.2  # wrong hints that chance does not explain: least number, and least share
+_POINTS = 9  # points per cell at equal distances, for quantiles
+_Z = 1.959964  # quantile of the normal distribution, for intervals of 95 %
+_HINT_S = 1.1  # seconds by which a Retry-After may be too long, due to rounding and network delay
+_LEAST_OFF, _OFF_SHARE = 2, 0.2  # wrong Retry-After values are reported from this number and share of refusals on
 
 
 def behind(first: Cells, loose: float, accepted: int, longest_s: float, log_prior: float = 0.0) -> list[Cells]:
-    """Cells of all candidates for a second limiter behind *first*: it gets only requests that *first* accepts.
+    """Candidates, as cells, for a second limiter that gets only the requests which *first* accepts.
 
     Args:
-        loose: Relative error of the times of *first*, a single cell.
+        loose: Relative error of the times of *first*, which is a single cell.
         log_prior: Logarithm of the prior of *first*.
     """
     params = first.params()
@@ -54,10 +54,10 @@ def _by_share(shares: Iterable[tuple[str, float]]) -> dict[str, float]:
 
 @dataclass
 class Belief:
-    """Posterior over the cells of all kinds."""
+    """Posterior of all kinds: the probability of each cell, which is a small range of parameters."""
 
-    accepted: int  # requests before the first refusal
-    wide: bool = False  # whether other clients may have used a part of a higher limit
+    accepted: int  # accepted requests before the first refusal
+    wide: bool = False  # whether the limit may be higher, because other clients used a part of it
     cells: list[Cells] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -69,15 +69,15 @@ class Belief:
                 self.cells.append(grid(kind, limits, ranges_s, steps, kind.prior))
 
     def update(self, story: Sequence[Moment]) -> None:
-        """Updates the posterior with the new decisions in *story*."""
+        """Updates the posterior with those decisions in *story* that it does not include yet."""
         for cells in self.cells:
             cells.update(story)
         top = max(cells.masses().max() for cells in self.cells)
         refined = [each for cells in self.cells if len(each := cells.refined(story, top))]
-        self.cells = refined or self.cells  # every refined cell may be less likely than *top*
+        self.cells = refined or self.cells  # all refined cells may turn out to be negligible
 
     def take(self, other: "Belief") -> None:
-        """Replaces cells by those of *other* with the same kind and limit; both beliefs have the same observations."""
+        """Replaces cells by those of *other* with the same kind and limit. Both include the same decisions."""
         theirs = {cells.kind.text: cells for cells in other.cells}
         for number, cells in enumerate(self.cells):
             if cells.kind.text in theirs:
@@ -85,7 +85,7 @@ class Belief:
         self.cells += theirs.values()
 
     def evidence(self) -> float:
-        """Log evidence: the logarithm of the probability of all observations."""
+        """Log evidence: the logarithm of the probability of all decisions so far."""
         return float(np.logaddexp.reduce(np.concatenate([cells.masses() for cells in self.cells])))
 
     def kinds(self) -> dict[str, float]:
@@ -101,7 +101,7 @@ class Belief:
         return [(cells, float(np.exp(cells.masses() - total).sum())) for cells in self.cells]
 
     def alone(self, family: str) -> float:
-        """Probability of a family, given that there are no other clients."""
+        """Probability of *family* if no other clients use the key."""
         masses = [(cells.kind.family, float(np.logaddexp.reduce(cells.alone()))) for cells in self.cells]
         total = np.logaddexp.reduce([mass for _, mass in masses])
         return _by_share((name, float(np.exp(mass - total))) for name, mass in masses)[family]
@@ -119,7 +119,7 @@ class Belief:
 
 
 def tier(cells: Cells) -> Tier:
-    """The likeliest limiter of one kind, with the intervals of its numbers."""
+    """The likeliest limiter in *cells*, with the intervals of its parameters."""
     limit, share = best_limit(cells)
     mine = cells.limits == limit
     kind = cells.kind.second if isinstance(cells.kind, Tiered) else cells.kind
@@ -144,7 +144,7 @@ def tier(cells: Cells) -> Tier:
 
 
 def _bucket(limit: float, window: Interval, rate: Interval, options: dict[str, str]) -> str:
-    """Text of a bucket with the time that fills it, or with a whole rate if that text is shorter."""
+    """Notation of a bucket: with the time that fills the bucket, or with a whole-number rate if that is shorter."""
     best = f"{limit:g}/{plain(window)}"
     for unit_s in (1, 60, 3600):
         number = plain(Interval(rate.value * unit_s, rate.low * unit_s, rate.high * unit_s))
@@ -160,7 +160,7 @@ def _text(family: str, numbers: str, options: dict[str, str]) -> str:
 
 
 def best_limit(cells: Cells) -> tuple[float, float]:
-    """The likeliest limit and its probability."""
+    """The likeliest limit in *cells*, and its probability."""
     weights = _weights(cells)
     limits, index = np.unique(cells.limits, return_inverse=True)
     sums = np.bincount(index, weights=weights)
@@ -184,7 +184,7 @@ def _interval(cells: Cells, row: int, mine: Array) -> Interval:
 
 
 def quantiles(values: Array, weights: Array, shares: Sequence[float]) -> list[float]:
-    """Weighted quantiles: for each share, the value below which that share of the weight lies."""
+    """Weighted quantiles: for each of *shares*, the value below which this share of the weight lies."""
     order = np.argsort(values, kind="stable")
     sums = np.cumsum(weights[order])
     places = np.minimum(np.searchsorted(sums, np.asarray(shares) * sums[-1]), len(order) - 1)
@@ -192,7 +192,7 @@ def quantiles(values: Array, weights: Array, shares: Sequence[float]) -> list[fl
 
 
 def plain(number: Interval) -> str:
-    """Shortest decimal near the value: within a quarter of the interval's width, or half of it for one digit."""
+    """Shortest decimal near a value: off by at most 1/4 of the interval's width, or 1/2 if it has one digit."""
     shortest, width = number.value, number.high - number.low
     for digits in range(1, 10):
         value, near = float(f"{number.value:.{digits}g}"), width / 2 if digits == 1 else width / 4
@@ -203,13 +203,13 @@ def plain(number: Interval) -> str:
 
 
 def loose(found: Tier) -> float:
-    """Relative error of the times of a limiter: half the width of the widest interval."""
+    """Relative error of the times of a limiter: half the relative width of the widest interval."""
     shares = [number.high / number.low - 1 for name, number in found.numbers.items() if name.endswith("_s")]
     return max(shares, default=0.0) / 2
 
 
 def uncertain(found: Tier, blur_s: float, share: float) -> Tier:
-    """Widens the intervals: the times of a window by *blur_s*, then all numbers by the factor 1 + *share*."""
+    """Widens intervals: those of a window's times by *blur_s* seconds, then all intervals by the factor 1 + *share*."""
     numbers, window = {}, "rate_per_s" not in found.numbers
     for name, one in found.numbers.items():
         low, high = one.low, one.high
@@ -221,7 +221,7 @@ def uncertain(found: Tier, blur_s: float, share: float) -> Tier:
 
 
 def overlap(one: Tier, other: Tier, *, times_only: bool = False) -> bool:
-    """Whether two limiters have the same family and their intervals overlap."""
+    """Whether two limiters have the same family, and intervals that overlap (with *times_only*, those of the times)."""
     return one.family == other.family and all(
         name in one.numbers and one.numbers[name].low <= number.high and number.low <= one.numbers[name].high
         for name, number in other.numbers.items()
@@ -230,7 +230,7 @@ def overlap(one: Tier, other: Tier, *, times_only: bool = False) -> bool:
 
 
 def _walk(cells: Cells, story: Sequence[Moment]) -> Iterator[tuple[Moment, State, State]]:
-    """Each decision that counts for the limiter of a single cell, with the limiter's state before and after."""
+    """Yields each usable decision, with the state of the limiter (a single cell) before and after it."""
     kind, params = cells.kind, cells.params()
     moments = story[kind.begins(story) :]
     state = kind.start(params, moments[0].at) if moments else {}
@@ -240,7 +240,7 @@ def _walk(cells: Cells, story: Sequence[Moment]) -> Iterator[tuple[Moment, State
 
 
 def disagreements(cells: Cells, story: Sequence[Moment], share: float = 0.0) -> list[tuple[Moment, float]]:
-    """Decisions that contradict a single cell, each with its error in seconds; *share*: error of the cell's times."""
+    """Decisions that contradict a limiter, each with the seconds it is too early or late; *share*: error of times."""
     kind, params, wide, found = cells.kind, cells.params(), np.array([share]), []
     for moment, before, _ in _walk(cells, story):
         ahead_s = float(kind.free_at(params, before)[0]) - moment.at
@@ -252,7 +252,7 @@ def disagreements(cells: Cells, story: Sequence[Moment], share: float = 0.0) -> 
 
 
 def against(cells: Cells, story: Sequence[Moment]) -> str:
-    """Sentence about the decision that contradicts the limiter most; empty if none does."""
+    """Sentence about the decision that contradicts the limiter most; empty if no decision contradicts it."""
     clear, _ = max(disagreements(cells, story), key=lambda one: one[1], default=(None, 0.0))
     if clear is None:
         return ""

@@ -1,4 +1,4 @@
-"""Caps on requests and builds in flight: search after the rate limit is known; no I/O."""
+"""Search for caps on concurrent requests and on builds in flight, after the rate limit is known; no I/O."""
 
 import math
 import statistics
@@ -12,35 +12,35 @@ from touchstone.limiter.belief import plain
 from touchstone.limiter.rate_inference import AFTER_S
 from touchstone.limiter.story import in_turn_s
 
-# Returns how many requests the rate limit accepts at a time, and when it accepts the most.
+# Function of a time: how many requests the rate limit accepts then, and when it has recovered completely.
 Room = Callable[[float], tuple[int, float]]
 
 _FAR_LESS = 0.5
 _TESTS, _MORE_TESTS, _FEW = 2, 3, 8  # tests of a cap; more tests if the rate limit accepts few starts
-# Pause in seconds before a start that a cap must refuse; if _EXTRA of these are accepted, there is no cap.
+# Pause in seconds before a start that a cap must refuse; if _EXTRA such starts are accepted, there is no cap.
 _STILL_S, _EXTRA = 0.3, 2
 _MOST_WAITS = 2  # most waits until the rate limit accepts a start
 
 
 @dataclass
 class Held:
-    """Search for a build cap: begins builds until a start is refused, then tests that a cancel frees one place."""
+    """Search for a build cap: starts builds until one is refused; then a cancelled build must let in just one start."""
 
     room: Room
     most: int
-    lasts_s: float = 0.0  # least duration of a build; 0 if unknown
+    lasts_s: float = 0.0  # least duration of a build in seconds; 0 if unknown
     cap: int = 0  # builds in flight at a refusal that the rate limit does not explain
     holds_to: int = 0  # most builds in flight so far
-    edges: list[bool] = field(default_factory=list)  # per test: whether one cancelled build frees just one place
+    edges: list[bool] = field(default_factory=list)  # per test: whether a cancelled build let in just one start
     over: bool = False
-    disproved: bool = False  # the refusals have another cause than a cap
+    disproved: bool = False  # whether the refusals have another cause than a cap
     _held: int = 0
     _first_at: float = math.inf
     _frees: bool = False
     _tests: bool = False
-    _extra: int = 0  # starts accepted although no build was cancelled
+    _extra: int = 0  # accepted starts before which no build was cancelled
     _last_at: float = 0.0
-    _short: bool = False  # the rate limit accepts fewer starts than are needed
+    _short: bool = False  # whether the rate limit accepts fewer starts than are needed
     _stuck: int = 0
 
     def begin_anew(self) -> None:
@@ -50,7 +50,7 @@ class Held:
             self.edges.clear()
 
     def propose(self, now_at: float, left: int) -> Stimulus | None:
-        """Next stimulus; None at the end of the search, with or without a cap."""
+        """Next stimulus; None at the end of the search, whether a cap was found or not."""
         if self.over or left < 2:
             return None
         want = 1 if self.cap else self.most - self._held
@@ -66,7 +66,7 @@ class Held:
         return Stimulus(name, (part,), frees=int(self._frees), stage="builds")
 
     def observe(self, answers: Sequence[Answer]) -> None:
-        """Updates the search with the responses to its stimulus."""
+        """Updates the search with the responses to the stimulus that it proposed."""
         if not answers:
             self._stuck += 1
             self.over = self._stuck > _MOST_WAITS
@@ -82,7 +82,7 @@ class Held:
         elif self._frees:
             self._frees, self._tests, self.disproved = False, True, not accepted
         elif accepted:
-            # A rate limit recovers with time, a cap does not.
+            # A rate limit accepts requests again after some time; a cap does not until a build ends.
             self._extra += 1
             self.disproved = self._extra >= _EXTRA
         else:
@@ -95,7 +95,7 @@ class Held:
             self.over, self.cap = True, 0
 
     def hidden(self, *, spent: bool) -> str:
-        """Sentence that the rate limit prevented the search for a higher cap; empty if it did not."""
+        """Sentence that the rate limit prevented the search for a cap above *holds_to*; empty if it did not."""
         if self.cap or self.disproved or not self._short or not self.holds_to:
             return ""
         why = "within the budget" if spent else f"within the {self.lasts_s:g} s of a build"
@@ -116,12 +116,12 @@ class Held:
 
     @property
     def sure(self) -> bool:
-        """Whether there is no cap, or the last tests confirm the cap."""
+        """Whether the result is certain: there is no cap, or the last tests confirm the cap."""
         return not self.cap or (bool(self.edges) and all(self.edges[-_TESTS:]))
 
 
 def room_for(count: int, room: Room, at: float) -> tuple[int, float]:
-    """Number of requests that the rate limit accepts, and when: now if at least *count*, else after a refill."""
+    """Number of requests that the rate limit accepts, and when: at *at* if *count* or more, else after a refill."""
     now, full_at = room(at)
     if now >= count or full_at <= at:
         return now, at
@@ -129,7 +129,7 @@ def room_for(count: int, room: Room, at: float) -> tuple[int, float]:
 
 
 def perhaps_by_builds(answers: Sequence[Answer], cap: int) -> set[int]:
-    """Indices of refusals that a build cap may explain: the last *cap* builds began too recently to have ended."""
+    """Indices of refusals that a build cap may explain: the *cap* builds before them were probably still running."""
     began: list[float] = []
     least_s, refused = math.inf, dict[int, float]()
     for number, answer in enumerate(answers):
@@ -143,22 +143,22 @@ def perhaps_by_builds(answers: Sequence[Answer], cap: int) -> set[int]:
 
 
 _SIZES = (4, 16)
-_AGREE, _MOST_REFUSED = 3, 9  # volleys that must show the same cap, and most volleys with refusals
+_AGREE, _MOST_REFUSED = 3, 9  # volleys that must show the same cap; maximum number of volleys with refusals
 _REST_S, _REST_TIMES = 0.2, 2.0
-_LEAST_S = 0.002  # least error of response times
+_LEAST_S = 0.002  # least error of response times, in seconds
 _LEAST_PACE_S = 0.005  # a shorter interval between responses may be due to the machine alone
 
 
 @dataclass
 class InFlight:
-    """Search for a concurrency cap: sends volleys of growing size."""
+    """Search for a concurrency cap: sends volleys (concurrent requests) of growing size."""
 
     room: Room
     uncapped_to: int = 0  # largest volley without a refusal
     volley_caps: list[int] = field(default_factory=list)  # accepted requests of each volley with refusals
     over: bool = False
-    disproved: bool = False  # the refusals have another cause than a cap
-    taken_back: bool = False  # the last volley disproved an earlier cap
+    disproved: bool = False  # whether the refusals have another cause than a cap
+    taken_back: bool = False  # whether the last volley disproved an earlier cap
     _checks: bool = False
     _size: int = 0
     _free_at: float = 0.0
@@ -167,7 +167,7 @@ class InFlight:
     _refused_s: list[float] = field(default_factory=list)
 
     def propose(self, now_at: float, left: int) -> Stimulus | None:
-        """Next stimulus; None at the end of the search, with or without a cap."""
+        """Next stimulus; None at the end of the search, whether a cap was found or not."""
         if self.over:
             return None
         most = max(self.volley_caps, default=0)
@@ -182,7 +182,7 @@ class InFlight:
         return Stimulus(f"{count} at once", (volley(at, count),), stage="in flight")
 
     def observe(self, answers: Sequence[Answer]) -> None:
-        """Updates the search with the responses to its stimulus."""
+        """Updates the search with the responses to the stimulus that it proposed."""
         if not answers:
             return
         accepted = sum(answer.accepted for answer in answers)
@@ -225,7 +225,7 @@ class InFlight:
         if not self.volley_caps or self.disproved or not self.sure:
             return None
         value = self.volley_caps[0]
-        # A request counts against the cap for as long as an accepted response takes longer than a refused one.
+        # A request counts against the cap for the time by which accepted responses take longer than refused ones.
         takes_s = statistics.median(self._served_s) - statistics.median(self._refused_s)
         half_s = max(_LEAST_S, (max(self._served_s) - min(self._served_s)) / 2)
         options = {"takes": plain(Interval(takes_s, takes_s - half_s, takes_s + half_s))} if takes_s > half_s else {}
@@ -234,7 +234,7 @@ class InFlight:
 
     @property
     def sure(self) -> bool:
-        """Whether there is no cap, or enough volleys agree on the cap."""
+        """Whether the result is certain: there is no cap, or enough volleys agree on the cap."""
         return self.disproved or not self.volley_caps or (self._agree and not self._is_queue)
 
     @property

@@ -1,4 +1,4 @@
-"""Parameter grid of one kind of limiter: cells with probabilities, refined around the likely ones; no I/O."""
+"""Grid of cells (small ranges) over the parameters of one kind of limiter, finer where it is likely; no I/O."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,17 +13,17 @@ from touchstone.limiter import interference
 from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, Params, State, is_shared, mapped
 
 LEAST_LIKELIHOOD = 1e-4  # likelihood of a decision that contradicts the limiter
-_MISLED, _MOST_MISLED = 3.0, 4.5  # log weight of one Retry-After that contradicts a limiter, and most of all these
+_MISLED, _MOST_MISLED = 3.0, 4.5  # log penalty for a wrong Retry-After; highest for all together
 _NEGLIGIBLE = -18.0
 _MOST_CELLS, _LEAST_CUT = 5000, 200
 _FINEST = 2e-4
-_ONE_TICK = 0.5  # an edge (change of decision) with less slack than this share of a tick belongs to one tick
+_ONE_TICK = 0.5  # an edge (time of a change of decision) known within this share of a tick belongs to one tick
 
 _Value = TypeVar("_Value")
 
 
 def picked(value: _Value, mask: Mask | NDArray[np.int64]) -> _Value:
-    """The part of *value* that belongs to the cells in *mask*."""
+    """Returns the part of *value* (an array, a state or cells) that belongs to the cells in *mask*."""
     found: Any = value
     if isinstance(value, np.ndarray):
         found = value[..., mask]
@@ -55,23 +55,23 @@ def _parts(value: Any) -> dict[str, Any]:
 
 @dataclass
 class Cells:
-    """Cells of one kind; *prior*, *likely* and *run* are logarithms."""
+    """Cells of one kind: small ranges of parameters. *prior*, *likely* and *run* are logarithms."""
 
     kind: Kind
     limits: Array
-    logs: Array  # natural logarithm of each time; one row per time
-    phases: Array  # share of the first time; zeros if the kind has no phase
-    wide: Array  # half the width of a cell in each logarithm
-    wide_phase: Array  # half the width of a cell in the phase
+    logs: Array  # natural logarithms of the times; one row per time parameter
+    phases: Array  # share of a window or tick that had passed at the first request; 0 without a clock
+    wide: Array  # half the width of a cell in each row of *logs*
+    wide_phase: Array  # half the width of a cell in *phases*
     prior: Array
-    likely: Array  # likelihood of all decisions except *run*; one row for each share of other clients
-    run: Array  # likelihood of the last equal decisions near one edge
-    vague: Array  # error of an edge near a decision, relative to the decision's time error; 0 without an edge
-    misled: Array  # number of Retry-After values that contradict each cell
+    likely: Array  # likelihood of all decisions except those in *run*; one row for each of `interference.SHARES`
+    run: Array  # likelihood of the latest equal decisions near one edge, a time of a change of decision
+    vague: Array  # error of an edge near a decision, in time errors of the decision; 0 if no edge was near
+    misled: Array  # number of wrong Retry-After values, if the limiter is in the cell
     known: interference.Known
     run_accepted: bool = True  # whether the decisions in *run* are acceptances
     state: State = field(default_factory=dict)
-    observed: int = 0  # number of included decisions
+    observed: int = 0  # number of decisions so far
     _weight: Array | None = field(default=None, init=False, repr=False)
 
     @classmethod
@@ -99,17 +99,17 @@ class Cells:
         return {"limit": self.limits, "phase": self.phases, "wide_phase": self.wide_phase, **times}
 
     def masses(self) -> Array:
-        """Log posterior weight of each cell."""
+        """Logarithm of the posterior weight of each cell."""
         if self._weight is None:
             self._weight = self._masses(slice(None))
         return self._weight
 
     def alone(self) -> Array:
-        """Log posterior weight of each cell without other clients."""
+        """Logarithm of the posterior weight of each cell if no other clients use the key."""
         return self._masses(slice(1))
 
     def shared(self) -> Array:
-        """Log posterior weight of each cell with other clients."""
+        """Logarithm of the posterior weight of each cell if other clients use the key."""
         return self._masses(slice(1, None))
 
     def _masses(self, which: slice) -> Array:
@@ -123,13 +123,13 @@ class Cells:
         return picked(self, np.arange(len(self)) == np.argmax(self.masses()))
 
     def log_prior(self) -> float:
-        """Logarithm of a quotient: prior of the likeliest cell by that cell's share of the kind's posterior."""
+        """Logarithm of this quotient: prior of the likeliest cell / share of that cell in the posterior of its kind."""
         masses = self.masses()
         best = int(np.argmax(masses))
         return float(np.logaddexp.reduce(masses) - masses[best] + self.prior[best])
 
     def update(self, story: Sequence[Moment]) -> None:
-        """Updates the posterior with the new decisions in *story*."""
+        """Updates the posterior with those decisions in *story* that it does not include yet."""
         first = max(self.observed, self.kind.begins(story))
         self.observed = len(story)
         if not len(self) or first >= len(story):
@@ -150,7 +150,7 @@ class Cells:
             self._go_on(params, moment, left, slack)
 
     def _weigh(self, params: Params, moment: Moment, left: Array, slack: Array, wide_s: float, let_in: Array) -> None:
-        """Adds the likelihood of one decision; *slack* and *wide_s*: errors of the edge and the clocks, in seconds."""
+        """Adds the likelihood of one decision; *slack* and *wide_s*: time errors of edge and decision, in seconds."""
         kind, known, at = self.kind, self.known, moment.at
         ahead = at - kind.free_at(params, self.state)
         near = (slack > 0.3 * moment.blur_s) & (np.abs(ahead) < slack + wide_s)
@@ -175,7 +175,7 @@ class Cells:
             lost = slack > 0.5 * params[kind.scales[0]]
             likely, near = np.where(lost, self._lost(let_in, moment, params), likely), near | lost
         self.vague = np.maximum(self.vague, np.where(near, slack / moment.blur_s, 0.0))
-        # Equal decisions near one edge are one observation: the strongest contradiction counts once.
+        # Equal decisions near one edge count as one observation: the one that contradicts the cell most.
         if moment.accepted != self.run_accepted:
             self.likely, self.run, self.run_accepted = self.likely + self.run, np.zeros_like(self.run), moment.accepted
         hold_s = math.inf if self._clocked or len(self.logs) > 1 else 0.0
@@ -184,7 +184,7 @@ class Cells:
         self.likely = self.likely + np.where(one_edge, 0.0, likely)
 
     def _go_on(self, params: Params, moment: Moment, left: Array, slack: Array) -> None:
-        """Updates the state of each limiter with one decision, and compares Retry-After with that state."""
+        """Updates the state of each limiter with one decision, and compares Retry-After with the new state."""
         self.state = self.kind.update(params, self.state, moment.at, moment.accepted)
         if moment.accepted:
             self.known = replace(self.known, below=left)
@@ -194,7 +194,7 @@ class Cells:
         if moment.hint_s is not None:
             wait_s = self.kind.free_at(params, self.state) - moment.at
             off = np.clip(np.abs(moment.hint_s - 0.5 - wait_s) - 0.5 - slack - moment.blur_s, 0.0, 1.0)
-            # After use of the rest by other clients, the wait is at most the time for which requests count.
+            # If other clients used up the limit, the wait is at most the time for which requests count.
             longer = np.clip(moment.hint_s - 1.0 - self.kind.lasts_s(params), 0.0, 1.0)
             self.misled = self.misled + np.where(wait_s > -moment.blur_s - slack, off, longer)
 
@@ -203,7 +203,7 @@ class Cells:
         return self.kind.phase and self.kind.family == "fixed-window"
 
     def _lost(self, let_in: Array, moment: Moment, params: Params) -> Array:
-        """Log likelihood of a decision in a cell with unknown phase: one half if the decision is possible."""
+        """Log likelihood of a decision if the phase is unknown: the log of 1/2 if the decision is possible at all."""
         length, limit = params[self.kind.scales[0]], params["limit"].astype(np.int64)
         place = len(let_in) - (2 * limit if moment.accepted else limit)
         last = np.where(place >= 0, let_in[np.maximum(place, 0)] if len(let_in) else LONG_AGO, LONG_AGO)
@@ -214,7 +214,7 @@ class Cells:
         return np.where(never, np.log(np.maximum(taken, LEAST_LIKELIHOOD)), np.log(0.5))
 
     def refined(self, story: Sequence[Moment], top: float) -> "Cells":
-        """Refined cells: without cells negligible beside *top*; likely and vague cells are cut into smaller ones."""
+        """Drops cells negligible beside the log weight *top*; cuts likely cells and *vague* ones into smaller cells."""
         cells = self
         for _ in range(6):
             if not len(cells):
@@ -239,7 +239,7 @@ class Cells:
         return cells
 
     def taking(self, other: "Cells") -> "Cells":
-        """Cells of *other*, and these cells for limits that *other* lacks; both have the same observations."""
+        """Returns cells of *other*, and own cells with limits that *other* lacks; both include the same decisions."""
         return _joined(picked(self, ~np.isin(self.limits, np.unique(other.limits))), other)
 
 
@@ -266,7 +266,7 @@ def _cut(cells: Cells, story: Sequence[Moment]) -> Cells:
 
 
 def grid(kind: Kind, limits: Sequence[int], ranges_s: Sequence[tuple[float, float]], steps: int, prior: float) -> Cells:
-    """Cells over all parameters of a kind, with times within *ranges_s* in seconds; the prior of a limit is 1/limit."""
+    """Cells over all parameters of a kind. *ranges_s*: range of each time in seconds. A limit has the prior 1/limit."""
     edges = [np.linspace(math.log(low), math.log(high), steps + 1) for low, high in ranges_s]
     axes = [(line[1:] + line[:-1]) / 2 for line in edges]
     half = max((line[1] - line[0]) / 2 for line in edges)

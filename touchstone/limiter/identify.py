@@ -1,4 +1,4 @@
-"""Identification of a limiter from the first request to the last: stages, next stimulus, result; no I/O."""
+"""Identifies a limiter: goes through the stages of a probe, proposes each stimulus, and gives the result; no I/O."""
 
 import math
 import operator
@@ -17,28 +17,28 @@ from touchstone.limiter.rate_inference import AFTER_S, EarlierResult, Rates
 from touchstone.limiter.story import Story
 from touchstone.limiter.terms import Terms
 
-# A limit with a period up to _MOMENT_S may hide a longer one. So the probe uses up such a limit _MOMENTS times.
+# A limit with a period up to _MOMENT_S may hide a second, longer one. So the probe uses up the first _MOMENTS times.
 _MOMENT_S, _LEAST_LONG_S, _MOMENTS, _MOST_MOMENTS = 2.0, 5.0, 5.0, 61
 _SLOWER = 1.1  # interval between two bursts up to the limit, in refill times
 _PLENTY = 10_000
-# A rest lasts _REST_TIMES the refill time or the probe so far, but at most _MOST_REST_S.
+# A rest lasts _REST_TIMES times the refill time, or the probe so far if that is longer, but at most _MOST_REST_S.
 _ALONE, _RESTED, _REST_TIMES, _MOST_REST_S = "alone", "rest, once more", 1.5, 60.0
-_MOST_RESULTS = 2  # earlier results that surprises ended; after more of these, the limiter is not constant
-_SLOW_S = 0.01  # sequential requests further apart may be too slow to reach a rate limit
-_MOST_CROWDED = 40  # requests in volleys as large as the cap that must be accepted
+_MOST_RESULTS = 2  # most searches: a surprise (responses that contradict the result) starts a new search
+_SLOW_S = 0.01  # sequential requests that are further apart may be too slow to reach a rate limit
+_MOST_CROWDED = 40  # if this many requests, concurrent as far as a cap allows, are not refused: no rate limit
 _HIDDEN_RATE = (
     "a volley as large as the cap was refused in part: there is a rate limit that sequential requests never reach",
     "a volley was refused in part: there is a rate limit that sequential requests never reach, or a higher cap",
 )
-_SOAKS = ("soak", "builds", "in flight")  # stages whose accepted requests count for the option *soak*, over any time
-_LEAST_SHARE = 1e-4  # a family with a lower probability is not reported
+_SOAKS = ("soak", "builds", "in flight")  # stages whose acceptances count for `short_period_test` over any time
+_LEAST_SHARE = 1e-4  # families with a lower probability are not reported
 _NO_FIT = "other clients may use the key, or the limiter drifted, was changed, or is of an unknown family"
 _LESS = "it explains the responses less well"
-_WINDOW_S, _RATE_OFF = 1.0, 0.02  # larger errors of a header field are reported; windows are in whole seconds
+_WINDOW_S, _RATE_OFF = 1.0, 0.02  # larger errors in RateLimit fields are reported: of the window, of the rate
 
 
 def short_period_test(tiers: Sequence[Tier], refill_s: float) -> tuple[int, float]:
-    """Accepted requests, and seconds, that reveal a longer limit; 0 unless one limiter with a short period is known."""
+    """Accepted requests and seconds that reveal a longer limit behind a single short one; zeros in other cases."""
     numbers = tiers[0].numbers
     longest_s = max(refill_s, numbers["window_s"].value if "window_s" in numbers else 0.0)
     if len(tiers) != 1 or longest_s > _MOMENT_S:
@@ -54,9 +54,9 @@ def most_within(answers: Sequence[Answer], span_s: float) -> int:
 
 
 class Probe:
-    """One identification: the same terms and responses lead to the same stimuli and the same result.
+    """Identification of one limiter: the same terms and responses always lead to the same stimuli and the same result.
 
-    Times are run seconds; the clock continues while a probe is interrupted.
+    Times are run seconds: seconds since the start of the run, including interruptions.
     """
 
     def __init__(self, terms: Terms) -> None:
@@ -86,7 +86,7 @@ class Probe:
         self._rested = False
 
     def propose(self, now_at: float) -> Stimulus | None:
-        """Next stimulus, not before *now_at*; None at the end of the probe."""
+        """Next stimulus, with no request due before *now_at*; None at the end of the probe."""
         if self._why:
             return None
         accepted = sum(answer.accepted for answer in self._answers)
@@ -109,7 +109,7 @@ class Probe:
         if self._opening.queued:
             return self._queue.propose(now_at, left)
         if rates and rates.nearly:
-            if not self._rested and not self.story.answers[0].accepted:  # the limiter may never have been full
+            if not self._rested and not self.story.answers[0].accepted:  # the whole limit may never have been available
                 fills = drain(self._rested_at(rates, now_at), round(rates.limit) + 2)
                 return Stimulus(_RESTED, (replace(fills, alone=self._opening.capped),), stage=_RESTED)
             if stimulus := self._besides(rates.begins_at(now_at), left):
@@ -118,7 +118,7 @@ class Probe:
             parts = tuple(replace(part, alone=self._opening.capped) for part in stimulus.segments)
             return replace(stimulus, segments=parts)
         if rates and not rates.settled:
-            # A build cap may be the reason that no rate fits: start again with one build at a time.
+            # A build cap may be the reason that no rate limit fits: start again with one build at a time.
             if not (self.terms.starts and self.terms.caps and self._refilled) or self._alone:
                 return None
             part = Segment((self._rested_at(rates, now_at),), alone=True)
@@ -146,7 +146,7 @@ class Probe:
         return self._propose_volley(now_at, left)
 
     def _propose_volley(self, now_at: float, left: int) -> Stimulus | None:
-        """A volley as large as the cap or the budget allows, if slow sequential requests reached no rate limit."""
+        """As many requests at once as a cap or the budget allows, if sequential ones were too slow to reach a limit."""
         under_way, held = self._in_flight.tier(), self._held.tier()
         self._capless = not under_way and not held
         cap = self._in_flight.volley_caps[0] if under_way else self._held.cap if held else self.terms.most_held
@@ -169,7 +169,7 @@ class Probe:
         return self._rates.room(at) if self._rates else (_PLENTY, at)
 
     def observe(self, stimulus: Stimulus, answers: Sequence[Answer]) -> None:
-        """Updates the probe with the responses to a stimulus, in order of sending; a cut-off stimulus has fewer."""
+        """Updates the probe with the responses to a stimulus, in order of sending; the last ones may be missing."""
         if stimulus.anew:
             self.resume()
         if stimulus.stage == _ALONE and answers:
@@ -220,12 +220,12 @@ class Probe:
             self._rested = self._rested or bool(answers)
 
     def resume(self) -> None:
-        """Continues after an interruption, in which every build was cancelled."""
+        """Continues after an interruption, which has cancelled all builds."""
         self._anew, self._frees = True, 0
         self._held.begin_anew()
 
     def _leave_out(self, answers: Sequence[Answer], stage: str, *, disproved: bool) -> None:
-        """Excludes refusals by a cap from the rate inference; includes these again if the cap is disproved."""
+        """Excludes refusals by a cap from the search for the rate limit; with *disproved*, includes them again."""
         first = len(self.story.answers) - len(answers)
         refused = {first + number for number, answer in enumerate(answers) if not answer.accepted}
         refused |= self._by_cap.pop(stage, set())
@@ -238,7 +238,7 @@ class Probe:
             self._by_cap[stage] = refused
 
     def _doubt_refusals(self) -> None:
-        """Restarts the search for the rate limit if a build cap may explain the refusals, or was disproved."""
+        """Restarts the search for the rate limit if a build cap may explain refusals, or if this cap was disproved."""
         held, opening = self._held, self._opening
         if self._rates and not opening.capped and held.over and held.tier():
             doubtful = perhaps_by_builds(self.story.answers, held.cap) - self.story.left_out
@@ -263,11 +263,11 @@ class Probe:
         self._rates = Rates(self.story, self.terms.seed, max(sum(first), 1))
 
     def stop(self, why: Why) -> None:
-        """Ends the probe."""
+        """Ends the probe; *why* is the reason that the result gives."""
         self._why = why
 
     def known(self) -> Identity:
-        """Current result."""
+        """The result so far."""
         (tiers, sure), rates, moments = self._tiers(), self._rates, self.story.moments()
         rest = "".join(f"+{one.text}" for one in tiers[1:])
         doubtful = rates is not None and rates.doubtful and bool(moments)
@@ -324,14 +324,14 @@ class Probe:
 
 
 def cost(answers: Sequence[Answer], *, starts: bool) -> Cost:
-    """Cost of *answers*, in order of sending. With *starts*, each accepted request began a build."""
+    """Cost of the requests with these *answers* (in order of sending). With *starts*, accepted ones began builds."""
     accepted = sum(answer.accepted for answer in answers)
     seconds = max(answer.done_at for answer in answers) - answers[0].sent_at if answers else 0.0
     return Cost(len(answers), len(answers) - accepted, accepted if starts else 0, round(seconds, 3))
 
 
 def runners(rates: Rates, moments: Sequence[Moment]) -> tuple[Runner, ...]:
-    """Families in order of probability, each with the evidence against it; at least two if two were ever likely."""
+    """Families, the likeliest first, each with the evidence against it; at least two if two were ever likely."""
     found, families = [], rates.families()
     for number, (family, share) in enumerate(families.items()):
         if number == 0 or share >= _LEAST_SHARE or (number == 1 and not rates.remembered.keys() - families.keys()):
@@ -345,7 +345,7 @@ def runners(rates: Rates, moments: Sequence[Moment]) -> tuple[Runner, ...]:
 
 
 def alike(found: Tier) -> tuple[str, ...]:
-    """Other limiters that no request can distinguish from this one."""
+    """Notations of other limiters that no request can distinguish from *found*."""
     if found.family == "minimum-gap":
         gap = plain(found.numbers["gap_s"])
         return tuple(f"{family}:1/{gap}" for family in ("fixed-window", "sliding-log", "token-bucket", "leaky-bucket"))
@@ -370,7 +370,7 @@ def _misquoted(found: Tier, limit: float | None, window_s: float | None) -> Iter
     most = (numbers.get("limit") or numbers.get("burst") or Interval(1.0, 1.0, 1.0)).value
     per_s = limit / window_s if limit and window_s and found.family in ("token-bucket", "minimum-gap") else 0.0
     if abs(per_s * window.value / most - 1) <= _RATE_OFF:
-        return  # any window with the right ratio describes a steady rate
+        return  # for a steady rate, any window with the right ratio to the limit is correct
     if limit is not None and limit != most:
         yield f"the RateLimit fields report a limit of {limit:g}, but the limiter accepts {most:g} requests"
     if window_s is not None and abs(window_s - window.value) >= _WINDOW_S:

@@ -1,7 +1,8 @@
-"""Kinds of rate limiters, each simulated for many parameters at once; no I/O.
+"""Kinds of rate limiters: families with their options. Each kind simulates many limiters at once; no I/O.
 
-Parameters and states are arrays of one common shape; times are seconds on one clock. Every kind is monotone: without
-new requests, it accepts a request at every time after a certain one.
+Parameters and states are arrays with one entry for each simulated limiter. Times are seconds on one clock. The phase is
+the share of a window or tick that had passed at the first request. Every kind is monotone: a limiter that would accept
+a request now would also accept it later, unless other requests come first.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,27 +16,27 @@ from touchstone.facts.observed import LEAST_BLUR_S, Moment
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Params = Mapping[str, Array]
-State = dict[str, Any]  # arrays of the shape of the parameters; logs and scalars are shared by all limiters
+State = dict[str, Any]  # arrays with one entry per limiter; all limiters share the logs and scalars
 
 LONG_AGO, NEVER = -1e12, 1e12  # finite stand-ins for infinity, so that differences are defined
-_MOST_EMPTY = 64  # tokens of a bucket that starts empty
-# Lateness of a token, as a share of its time, and of a tick in seconds.
+_MOST_EMPTY = 64  # highest limit to try for a bucket that starts empty; more after many accepted requests
+# A refusal may mean lateness: of a token by this share of its time, of a tick by these seconds.
 _SOON, _SOON_TICK_S = 0.25, 0.001
-_SOON_FIRST_S = 2 * LEAST_BLUR_S  # the first of two limiters may refuse this long after its computed change
+_SOON_FIRST_S = 2 * LEAST_BLUR_S  # the first of two limiters may still refuse this long after `free_at`
 
 
 def is_shared(name: str, value: Any) -> bool:
-    """Whether all limiters share this part of a state."""
+    """Whether all limiters share the part *name* of a state."""
     return name.endswith("log") or np.ndim(value) == 0
 
 
 def mapped(state: State, change: Callable[[Any], Any]) -> State:
-    """State with *change* applied to each part that is not shared."""
+    """Returns a copy of *state*, with *change* applied to each part that limiters do not share."""
     return {name: value if is_shared(name, value) else change(value) for name, value in state.items()}
 
 
 def chosen(mask: Array | Mask, later: State, before: State) -> State:
-    """Merges two states: *later* if *mask* is true, else *before*; logs are always those of *later*."""
+    """Returns the state *later* for each limiter with a true *mask*, else *before*; logs always come from *later*."""
     return {
         name: value
         if name.endswith("log") or (np.ndim(value) == 0 and np.ndim(before[name]) == 0)
@@ -45,11 +46,11 @@ def chosen(mask: Array | Mask, later: State, before: State) -> State:
 
 
 class Kind:
-    """Kind of limiter; *text* is its notation in `serve --rate` without numbers; *phase*: whether it has a clock."""
+    """Kind of limiter. *text*: its notation in `serve --rate`, without numbers; *phase*: whether it follows a clock."""
 
-    scales: tuple[str, ...] = ("window_s",)  # names of the times; the first is the window, or the time of one token
-    levels = True  # whether a refusal empties the state, which then includes other clients' requests
-    closes = False  # whether it accepts nothing from a refusal to the end of the window
+    scales: tuple[str, ...] = ("window_s",)  # time parameters; the first is the window, or the time of one token
+    levels = True  # whether a refusal sets the state to "limit reached", which includes requests of other clients
+    closes = False  # whether it refuses everything from a refusal to the end of the window
     least = 2  # smallest limit
 
     def __init__(self, text: str, prior: float = 0.0, *, phase: bool = False) -> None:
@@ -61,7 +62,7 @@ class Kind:
         self.fills = self.scales[0] == "token_s"  # whether it refills token by token
 
     def limits(self, accepted: int, most: int) -> Sequence[int]:
-        """Possible limits, up to *most*, after a burst with *accepted* requests before the first refusal."""
+        """Possible limits, up to *most*, if *accepted* requests were accepted before the first refusal."""
         return range(max(self.least, accepted - 1 if most == accepted else accepted // 2), most + 1)
 
     def start(self, params: Params, at: float) -> State:
@@ -69,11 +70,11 @@ class Kind:
         raise NotImplementedError
 
     def free_at(self, params: Params, state: State) -> Array:
-        """Time from which the limiter accepts a request, if none is sent before."""
+        """Time from which on the limiter accepts a request, if no other request comes first."""
         raise NotImplementedError
 
     def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
-        """State after a request at *at*; *accepted* is the actual decision, even if it contradicts the limiter."""
+        """State after a request at *at*; *accepted* is what the target decided, even if this limiter would not."""
         raise NotImplementedError
 
     def room(self, params: Params, state: State, at: Array | float) -> Array:
@@ -81,33 +82,33 @@ class Kind:
         raise NotImplementedError
 
     def turn_at(self, params: Params, state: State) -> Array:
-        """Time at which the counts expire or the next window begins, whether the limiter is full or not."""
+        """Time at which the counted requests expire or the next window begins, even if the limit is not reached."""
         return np.asarray(state["opened"] + params["window_s"])
 
     def shut_until(self, params: Params, state: State, at: float) -> Array:
-        """Time until which the limiter accepts nothing after a refusal at *at*, without requests of other clients."""
+        """Time until which the limiter refuses all requests after a refusal at *at*, unless other clients send any."""
         return self.turn_at(params, state) if self.closes else np.full_like(params["limit"], at)
 
     def open_since(self, params: Params, state: State, at: float) -> Array:
-        """Time since which other clients may have used the requests left at *at*."""
+        """Earliest time at which another client may have sent a request that still counts at *at*."""
         return np.full_like(params["limit"], LONG_AGO)
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
-        """Shift of the next change in seconds, if all times change by the share *share* and the phase by *phase*."""
+        """Error of `free_at` in seconds, if times have the relative error *share* and the phase the error *phase*."""
         return np.asarray(share * params[self.scales[0]])
 
     def refill_s(self, params: Params) -> Array:
-        """Seconds in which the limiter refills its whole limit."""
+        """Seconds after which the whole limit is available again."""
         time_s = params[self.scales[-1]]
         return np.asarray(time_s * params["limit"] if self.fills else time_s)
 
     def lasts_s(self, params: Params) -> Array:
-        """Most seconds for which a request of another client counts; for a bucket, the time of one token."""
+        """Longest time in seconds for which a request counts; for a bucket, the time of one token."""
         return params["token_s"] if self.fills else self.refill_s(params)
 
     def begins(self, moments: Sequence[Moment]) -> int:
-        """Index of the first decision that counts: other clients caused all refusals before the first acceptance."""
-        if self.empty:
+        """Index of the first usable decision: the first acceptance; 0 if the limiter starts empty."""
+        if self.empty:  # in other cases, earlier requests caused refusals before the first acceptance
             return 0
         return next((number for number, moment in enumerate(moments) if moment.accepted), len(moments))
 
@@ -118,12 +119,12 @@ def _clock_slack_s(params: Params, state: State, at: Array | float, share: Array
 
 
 def _steps(params: Params, state: State, at: Array | float) -> Array:
-    """Number of windows that have closed since the window in *state* opened."""
+    """Number of windows that have ended by *at*; the window in *state* is the first of them."""
     return np.asarray(np.maximum(0.0, np.floor((at - state["opened"]) / params["window_s"])))
 
 
 class _FixedWindow(Kind):
-    """*limit* requests per window, which a request opens; with ``refused=restart``, a refusal restarts the window."""
+    """Accepts *limit* requests per window, which a request opens; with ``refused=restart``, a refusal restarts it."""
 
     closes = True
 
@@ -162,7 +163,7 @@ class _FixedWindow(Kind):
 
 
 class _ClockWindow(_FixedWindow):
-    """*limit* requests per window; the windows follow a clock."""
+    """Accepts *limit* requests per window; a clock determines when windows begin."""
 
     least = 1
 
@@ -189,7 +190,7 @@ class _ClockWindow(_FixedWindow):
 
 
 class _BlockingWindow(Kind):
-    """Fixed window whose first refusal blocks for *block_s*; a fresh window follows."""
+    """Fixed window: the first refusal blocks all requests for *block_s* seconds, then a new window begins."""
 
     scales = ("window_s", "block_s")
     closes = True
@@ -206,7 +207,7 @@ class _BlockingWindow(Kind):
         fresh = (at >= state["opened"] + params["window_s"]) | (accepted & (state["count"] >= params["limit"]))
         opened = np.where(accepted, np.where(fresh, at, state["opened"]), LONG_AGO)
         count = np.where(accepted, np.where(fresh, 1.0, state["count"] + 1.0), 0.0)
-        # The block goes on if no request was accepted since it began.
+        # Without an accepted request since the last block began, a refusal belongs to that block.
         begun = (state["count"] > 0) | (state["until"] <= LONG_AGO)
         shuts = np.logical_not(accepted) & (at >= state["until"]) & begun
         return {"opened": opened, "count": count, "until": np.where(shuts, at + params["block_s"], state["until"])}
@@ -224,10 +225,11 @@ class _BlockingWindow(Kind):
 
 
 class _SlidingCounter(Kind):
-    """Count of the current window, plus the previous count weighted by the overlap with the last *window_s* seconds.
+    """Limits the count of the current window plus a share of the previous window's count.
 
-    ``opens=first``: a window opens with the first request after two idle windows. ``refused=count``: refused requests
-    count as well. ``rule=below``: the sum without the new request must be below the limit.
+    The share is the part of the previous window that lies in the last *window_s* seconds. ``opens=first``: the first
+    request after two idle windows opens a window. ``refused=count``: refused requests count as well. ``rule=below``:
+    the sum without the new request must be below the limit.
     """
 
     levels = False
@@ -249,7 +251,7 @@ class _SlidingCounter(Kind):
         return np.where(here < opened + length, here, after)
 
     def _counts(self, state: State, steps: Array) -> tuple[Array, Array]:
-        """Counts of the last and of the current window, *steps* windows later."""
+        """Counts of the previous and the current window, *steps* windows later."""
         last = np.where(steps == 0, state["last"], np.where(steps == 1, state["count"], 0.0))
         return last, np.where(steps == 0, state["count"], 0.0)
 
@@ -260,7 +262,7 @@ class _SlidingCounter(Kind):
         counted = True if "refused" in self.options else accepted
         found = {"opened": opened, "count": np.where(counted, count + 1.0, count), "last": last}
         if not self.phase:
-            # Only counted requests advance the windows: a pause is a time without one.
+            # Only counted requests open windows, so a pause lasts from one counted request to the next.
             found["opened"] = np.where(steps >= 2, at, opened)
             found = {name: np.where(counted, value, state[name]) for name, value in found.items()}
         return found | {"origin": state["origin"]}
@@ -279,9 +281,9 @@ class _SlidingCounter(Kind):
 
 
 class _SlidingLog(Kind):
-    """*limit* requests in any *window_s* seconds; with ``refused=count``, refused requests count as well.
+    """Accepts *limit* requests in any *window_s* seconds; with ``refused=count``, refused requests count as well.
 
-    All parameters share one log until their simulations decide differently; then each has a log, along the last axis.
+    All simulated limiters share one log until they decide differently. Then each has a log, along the last axis.
     """
 
     levels = False
@@ -311,7 +313,7 @@ class _SlidingLog(Kind):
             log = np.concatenate([log, np.full((*shape, max(16, log.shape[-1] // 2)), LONG_AGO)], axis=-1)
         elif not log.flags.writeable:
             log = log.copy()
-        # An entry that does not count lies beyond the size of the log, and is never read.
+        # An entry that does not count lies behind the end of the log, and is never read.
         log.reshape(-1)[_places(log, np.asarray(size))] = at
         return {"log": log, "size": size + np.asarray(counted, dtype=np.int64)}
 
@@ -338,12 +340,12 @@ class _SlidingLog(Kind):
 
 
 def _places(log: Array, index: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Flat indices of one entry in each of many logs."""
+    """For each of many logs, the index of one entry in the flattened array of all logs."""
     return np.asarray(np.arange(index.size).reshape(index.shape) * log.shape[-1] + index)
 
 
 class _MinimumGap(Kind):
-    """One request per gap; every family with a limit of 1 behaves like this."""
+    """Accepts a request *gap_s* seconds or more after the last accepted one, as most families with a limit of 1 do."""
 
     scales = ("gap_s",)
     levels = False
@@ -368,10 +370,9 @@ class _MinimumGap(Kind):
 
 
 class _TokenBucket(Kind):
-    """Bucket of *limit* tokens that gains one token every *token_s* seconds; its state is the time at which it is full.
+    """Bucket of *limit* tokens that gains a token every *token_s* seconds; its state is when it will be full.
 
-    ``early``: part of a token that may be missing when a request is accepted. ``tick``: seconds between the refills on
-    a clock.
+    ``early``: part of a token that an accepted request may lack. ``tick``: seconds between two refills by a clock.
     """
 
     scales = ("token_s",)
@@ -389,7 +390,7 @@ class _TokenBucket(Kind):
         return {"full": full, "since": since, "tick": tick, "refused": LONG_AGO, "let_in": LONG_AGO}
 
     def _most_s(self, params: Params) -> Array:
-        """Most seconds before the time *full* at which the bucket accepts a request."""
+        """Longest time before *full*, in seconds, at which the bucket accepts a request."""
         return np.asarray((params["limit"] - 1.0 + self.early) * params["token_s"])
 
     def _taken_at(self, state: State, at: Array | float) -> Array:
@@ -401,7 +402,7 @@ class _TokenBucket(Kind):
         return self._ticked(state, np.asarray(state["full"] - self._most_s(params)))
 
     def _ticked(self, state: State, at: Array) -> Array:
-        """First tick at or after *at*."""
+        """First tick of the clock at or after *at*; without a clock, *at*."""
         if not self.tick_s:
             return at
         ticks = np.ceil((at - state["tick"]) / self.tick_s - 1e-9)
@@ -420,7 +421,7 @@ class _TokenBucket(Kind):
         }
 
     def _emptied(self, params: Params, state: State, now: Array, at: Array | float) -> Array:
-        """Time at which a bucket is full after a refusal, caused by other clients, a late token or a late tick."""
+        """Time at which a bucket will be full after a refusal, caused by other clients, a late token or a late tick."""
         token_s, full = params["token_s"], state["full"]
         late_s = _SOON_TICK_S + params.get("wide_phase", np.zeros(1)) * self.tick_s
         soon = (at - now < late_s) & (state["let_in"] < now) if self.tick_s else False
@@ -440,7 +441,7 @@ class _TokenBucket(Kind):
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         if not self.tick_s:
             return np.asarray(share * np.maximum(np.abs(at - state["since"]), params["token_s"]))
-        # A token that is a little late may miss its tick, and comes with the next one.
+        # A token that is a little late may miss its tick, and comes with the next tick.
         free = state["full"] - self._most_s(params)
         moved, free = share * np.abs(free - state["since"]), free - state["tick"]
         ticks = np.ceil((free + moved) / self.tick_s) - np.ceil((free - moved) / self.tick_s)
@@ -448,10 +449,10 @@ class _TokenBucket(Kind):
 
 
 class _DecayingCounter(Kind):
-    """Count that decays exponentially, to 1/e in *window_s* seconds."""
+    """Limits a count of requests that decays exponentially, to 1/e in *window_s* seconds."""
 
     def limits(self, accepted: int, most: int) -> Sequence[int]:
-        return range(max(2, 3 * accepted // 4), most + 1)  # it decays during a burst
+        return range(max(2, 3 * accepted // 4), most + 1)  # the count decays during a burst
 
     def start(self, params: Params, at: float) -> State:
         length = params["window_s"]
@@ -486,7 +487,7 @@ _FIRST = "first."
 
 
 class Tiered(Kind):
-    """First limiter with *known* parameters, and an unknown second one; *loose*: relative error of known times."""
+    """First limiter with *known* parameters, and an unknown second one. *loose*: relative error of the known times."""
 
     def __init__(self, first: Kind, known: Mapping[str, float], second: Kind, loose: float) -> None:
         super().__init__(second.text, phase=second.phase)
@@ -506,17 +507,17 @@ class Tiered(Kind):
         return self.first.slack_s(known, first, at, loose, loose)
 
     def start(self, params: Params, at: float) -> State:
-        """States of both limiters."""
+        """States of both limiters before the first request."""
         first = self.first.start(self._split(params, {})[0], at)
         return {_FIRST + name: value for name, value in first.items()} | self.second.start(params, at)
 
     def free_at(self, params: Params, state: State) -> Array:
-        """The later of the two limiters' times."""
+        """Time from which on both limiters accept a request."""
         known, first, second = self._split(params, state)
         return np.maximum(self.first.free_at(known, first), self.second.free_at(params, second))
 
     def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
-        """Updates both limiters; a refusal counts for the first one if that explains it, else for the second one."""
+        """States after a request; a refusal counts for the second limiter only if the first cannot explain it."""
         known, first, second = self._split(params, state)
         until = self.first.free_at(known, first) + self._first_slack_s(known, first, at) + _SOON_FIRST_S
         by_first = np.logical_not(accepted) & (at < until)
@@ -526,16 +527,16 @@ class Tiered(Kind):
         return {_FIRST + name: value for name, value in first.items()} | second
 
     def turn_at(self, params: Params, state: State) -> Array:
-        """Time at which the counts of the second limiter expire."""
+        """Time at which the requests that the second limiter counts expire."""
         return self.second.turn_at(params, self._split(params, state)[2])
 
     def room(self, params: Params, state: State, at: Array | float) -> Array:
-        """The smaller room of the two limiters."""
+        """Number of requests that both limiters accept at *at*, one right after the other."""
         known, first, second = self._split(params, state)
         return np.minimum(self.first.room(known, first, at), self.second.room(params, second, at))
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
-        """Shift of the next change of the limiter that accepts later."""
+        """Error of `free_at` in seconds: that of the limiter that accepts a request later."""
         known, first, second = self._split(params, state)
         decides = self.first.free_at(known, first) >= self.second.free_at(params, second)
         behind_s = self.second.slack_s(params, second, at, share, phase)

@@ -1,6 +1,6 @@
-"""Latency knee of reads: the highest rate at which 99 % are answered in time; no clock, no I/O.
+"""Latency knee: the highest rate at which 99 % of reads are answered in time; no clock, no I/O.
 
-The search doubles the rate of open-loop trials until responses do not keep up, bisects with early stop, and confirms.
+The search doubles the rate of open-loop trials until responses do not keep up. Then it bisects, and confirms the knee.
 RFC 2544 and MLPerf's LoadGen bisect as well; LoadGen also counts latency from the due time in a Poisson process.
 """
 
@@ -17,22 +17,22 @@ from touchstone.facts.wording import brief, figure
 # Ratio of the two rates that enclose the knee at the end.
 CLOSE = 1.05
 _BRACKET, _CONFIRM = 800, 2_500
-# Length of a long trial, in latency limits: one step above capacity, half of the responses are late.
+# Length of a long trial, in latency limits: at a rate one step above the capacity, half of its responses are late.
 _BUILDS_UP = 2 / (CLOSE - 1)
 _CAPACITY_S, _CAPACITY_LEAST = 1.5, 60
-# Late trials in a row that end the search: the generator was too slow.
+# The search ends after this many late trials in a row, because the generator is too slow.
 MOST_LATE = 4
 _FLOOR = 1 / 16
-# A bracketing trial that takes longer because of the rate limit is skipped.
+# If the rate limit makes a trial of the bisection longer than this, the search ends without it.
 _LONG_S = 60.0
 
-# Lateness of the generator that may explain a failure, as a share of the limit at the same percentile.
+# If the generator sends reads later than this share of the latency limit (99th percentile), a failure may be its own.
 LATE_SHARE = 0.1
-# Reads that one late read delays on a nearly busy target.
+# Number of reads that one late read delays if the target is nearly busy.
 _DRAGS = 5
-# Misses beyond chance, in standard deviations; misses come in bunches of four, which doubles the deviation.
+# Standard deviations that chance explains; misses (late responses) come in bunches of 4, which doubles a deviation.
 _SIGMAS, _BUNCH = 3.0, 4
-_Z = 1.959964  # 95 % of a normal distribution
+_Z = 1.959964  # quantile of the normal distribution, for intervals of 95 %
 
 _Steps = Generator[tuple[Stage, float], Outcome, KneeWhy]
 
@@ -43,17 +43,17 @@ def due_times(trial: Trial) -> NDArray[np.float64]:
 
 
 class Search:
-    """One search: the same terms and outcomes lead to the same trials and the same knee.
+    """Search for the knee: the same terms and outcomes always lead to the same trials and the same knee.
 
     Args:
         rest_s: Median response time without load.
-        ceiling_per_s: Highest rate without a refused read; infinite without a rate limit.
+        ceiling_per_s: Highest rate at which the rate limit refuses no read; infinite without a rate limit.
     """
 
     def __init__(self, terms: KneeTerms, rest_s: float, ceiling_per_s: float, seed: int) -> None:
         self.tried: list[Tried] = []
         self._terms, self._ceiling, self._seed = terms, ceiling_per_s, seed
-        half_busy = 0.5 / rest_s if rest_s > 0 else 1.0  # for a server that handles one request at a time
+        half_busy = 0.5 / rest_s if rest_s > 0 else 1.0  # half the capacity if one request is handled at a time
         self._first = min(max(half_busy, 1.0), 50.0, ceiling_per_s)
         self._capacity: float | None = None
         self._high = math.inf
@@ -68,7 +68,7 @@ class Search:
         return self._terms.most_requests - sum(tried.outcome.sent for tried in self.tried)
 
     def propose(self, left_s: float) -> Trial | None:
-        """Next trial, with *left_s* seconds left; None at the end of the search."""
+        """Next trial, if it fits into *left_s* seconds; None at the end of the search."""
         if self._why:
             return None
         stage, rate = self._next
@@ -77,7 +77,7 @@ class Search:
         trial = Trial(number, stage, rate, arrivals, self._seed * 1_000 + number, most)
         needed = arrivals
         if stage == "capacity" and rate > self._first:
-            # Half of the following trials stop early.
+            # The budget must also suffice for the later trials, of which half stop early.
             needed += 2 * self._arrivals("bracket", rate / 2) + self._arrivals("confirm", rate / 2)
         if needed > self._left:
             self.stop("out of reach" if stage == "capacity" else "requests")
@@ -113,7 +113,7 @@ class Search:
         return tried
 
     def _staircase(self) -> _Steps:
-        """Doubles the rate until responses do not keep up; then bisects."""
+        """Doubles the rate until responses do not keep up; then bisects, and confirms the knee."""
         rate = self._first
         while True:
             outcome = yield "capacity", rate
@@ -131,7 +131,7 @@ class Search:
         return (yield from self._bisected(self._high / 2))
 
     def _bisected(self, low: float) -> _Steps:
-        """Bisects down to one step, tries both ends, and confirms the knee."""
+        """Bisects until the two rates are one step (CLOSE) apart, tries both, and confirms the lower one."""
         results: dict[float, bool] = {}
         while True:
             ends = [end for end in (self._high, low) if end not in results]
@@ -153,11 +153,11 @@ class Search:
                 return "rate-limited"
             else:
                 low = rate
-            if low >= self._high:  # the target can do more than it did under overload
+            if low >= self._high:  # the target can do more than its capacity under overload
                 self._high, self._capacity = min(1.5 * rate, self._ceiling), None
 
     def _holds(self, rate: float) -> Generator[tuple[Stage, float], Outcome, bool]:
-        """Whether the latency limit holds at a rate; if chance may have decided, a second trial is run as well."""
+        """Whether the latency limit holds at a rate; runs a second trial if chance may have decided the first one."""
         outcomes = [(yield "bracket", rate)]
         if not is_sure(outcomes[0]):
             outcomes.append((yield "bracket", rate))
@@ -165,7 +165,7 @@ class Search:
         return sum(each.missed for each in outcomes) <= most and not any(each.stopped for each in outcomes)
 
     def _confirm(self, rate: float) -> _Steps:
-        """Steps down until the limit holds in a long trial; steps up while misses are below half of MISS_SHARE."""
+        """Lowers the rate until the limit holds in a long trial; raises it while misses are below MISS_SHARE / 2."""
         for steps_down in range(6):
             outcome = yield "confirm", rate
             while _limit_holds(outcome):
@@ -186,7 +186,7 @@ class Search:
         self._why = self._why or ("confirmed" if self._confirmed else why)
 
     def known(self) -> Knee:
-        """Current result."""
+        """The result so far."""
         rate, confirmed = self._confirmed or (0.0, None)
         failed = [each.trial.rate_per_s for each in self.tried if each.mark == "failed"]
         lowest = min((each for each in failed if each > rate), default=math.inf)
@@ -209,20 +209,20 @@ class Search:
         )
 
     def _interval(self, rate: float) -> Interval:
-        """Interval from one step below the confirmed rate to the lowest rate above it that surely failed."""
+        """Interval of the knee: from one step below the confirmed rate to the lowest higher rate that failed surely."""
         above = [each for each in self.tried if each.mark == "failed" and each.trial.stage != "capacity"]
         sure = [each.trial.rate_per_s for each in above if each.trial.rate_per_s > rate and is_sure(each.outcome)]
         return Interval(rate, rate / CLOSE, max(rate, min([*sure, self._capacity or self._high])))
 
 
 def most_missed(arrivals: int) -> int:
-    """Most misses that chance explains if the limit holds."""
+    """Highest number of reads that may miss the latency limit by chance although the limit holds."""
     spread = math.sqrt(_BUNCH * arrivals * MISS_SHARE * (1 - MISS_SHARE))
     return math.floor(arrivals * MISS_SHARE + _SIGMAS * spread)
 
 
 def marked(trial: Trial, outcome: Outcome, slo_s: float) -> Mark:
-    """Mark of a trial: a failure counts only if it remains without late reads and reads delayed by these."""
+    """Mark of a trial: "failed" only if it fails even without reads that were sent late and reads delayed by them."""
     is_late, allowed = outcome.late_p99_s > LATE_SHARE * slo_s, trial.arrivals * MISS_SHARE
     if outcome.refused:
         return "refused"
@@ -234,7 +234,7 @@ def marked(trial: Trial, outcome: Outcome, slo_s: float) -> Mark:
         return "failed" if _is_overloaded(outcome) else "passed"
     if not outcome.stopped and outcome.due and outcome.missed <= allowed:
         return "passed"
-    # A stopped trial with too few misses for that was cut short from outside.
+    # If a trial stopped with too few misses to stop for, something else cut it short.
     if outcome.stopped and outcome.missed <= (allowed if trial.most_missed is None else trial.most_missed):
         return "cut"
     return "late" if is_late or outcome.missed - _DRAGS * outcome.late <= allowed else "failed"
@@ -249,13 +249,13 @@ def _limit_holds(outcome: Outcome) -> bool:
 
 
 def is_sure(outcome: Outcome) -> bool:
-    """Whether the result of a trial is certain: chance does not explain it."""
+    """Whether chance cannot explain the result of a trial."""
     missed = miss_share(outcome)
     return outcome.stopped or not missed.low <= MISS_SHARE <= missed.high
 
 
 def miss_share(outcome: Outcome) -> Interval:
-    """Share of reads that missed the limit; its interval (E. B. Wilson, 1927) is wider for bunches of misses."""
+    """Share of reads that missed the limit; its interval (E. B. Wilson, 1927) is wider if misses come in bunches."""
     share = outcome.missed / outcome.due if outcome.due else 0.0
     count = max(outcome.due / _bunching(outcome, share), 1.0)
     squared = _Z * _Z / count
@@ -265,7 +265,7 @@ def miss_share(outcome: Outcome) -> Interval:
 
 
 def _bunching(outcome: Outcome, share: float) -> float:
-    """Variance of misses from second to second, relative to chance; at least 1."""
+    """Ratio of the variance of misses from second to second to the variance by chance; at least 1."""
     blocks = [block for block in outcome.blocks if block[0]]
     if len(blocks) < 4 or not 0 < share < 1:
         return 1.0

@@ -9,31 +9,31 @@ from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Segment, Stimulus, drain, waits
 from touchstone.limiter.story import Story, in_turn_s
 
-CANARY_S = 0.5  # from the first request to the burst: distinguishes a window from a log
-# Sequential requests without a refusal that end the search for a rate; fewer if they take long.
+CANARY_S = 0.5  # seconds from the first request to the burst: this gap distinguishes a window from a log
+# The search for a rate limit ends after this many sequential requests without a refusal; earlier if they take long.
 MOST_UNREFUSED, _LONG_S, _FEWER_UNREFUSED = 200, 30.0, 60
 _FIRST = 24
-_SOON_S, _LATER, _WAITS = 0.1, 1.5, 24  # back-off if the first request is refused: first wait, factor, number of waits
+_SOON_S, _LATER, _WAITS = 0.1, 1.5, 24  # back-off after a refused first request: first wait, factor, number of waits
 _REST_S = 1.0  # pause before the second test with one build at a time
-_DELAYED_S, _DELAYED_TIMES = 0.03, 4.0  # a delayed response exceeds the quickest one by this time and this factor
-_LAST_DELAYED, _ALIKE = 6, 0.5  # a queue shows as this many delayed responses in a row, equal within this share
-# Least interval of delayed responses to a volley: in seconds, in single response times, in spreads of these times.
+_DELAYED_S, _DELAYED_TIMES = 0.03, 4.0  # a delayed response exceeds the quickest one by these seconds and this factor
+_LAST_DELAYED, _ALIKE = 6, 0.5  # a queue delays this many responses in a row equally, within this share
+# A volley shows a queue if responses are this far apart (seconds; response times) and the last is this late (spreads).
 _LEAST_PACE_S, _PACE_TIMES, _SPREAD_TIMES = 0.005, 1.5, 3.0
 
 
 @dataclass
 class Opening:
-    """Opening stage: ends with the first refusal after an acceptance, or after enough requests without a refusal."""
+    """Opening stage: it ends with the first refusal after an acceptance, or after enough requests without a refusal."""
 
     story: Story
     starts: bool
     most: int
     over: bool = False
-    queued: bool = False  # a queue delays responses
-    capped: bool = False  # a build cap caused the refusals
-    unqueued: bool = False  # the supposed queue was disproved
-    refilled: bool = False  # a start was accepted right after a refused one
-    _kept: int = 0  # accepted starts before the refusal that is tested
+    queued: bool = False  # whether a queue delays responses
+    capped: bool = False  # whether a build cap caused the refusals
+    unqueued: bool = False  # whether the supposed queue was disproved
+    refilled: bool = False  # whether a start was accepted right after a refused one
+    _kept: int = 0  # accepted starts before the refusal whose cause is tested
     _rested: bool = False
     _steps_s: list[float] = field(default_factory=list)
 
@@ -44,7 +44,7 @@ class Opening:
 
     @property
     def unrefused(self) -> bool:
-        """Whether enough requests were accepted to end the search for a rate."""
+        """Whether enough requests were accepted to end the search for a rate limit."""
         count = len(self.story.answers)
         return count >= MOST_UNREFUSED or (self.story.seconds > _LONG_S and count >= _FEWER_UNREFUSED)
 
@@ -74,7 +74,7 @@ class Opening:
         return Stimulus("burst", (part,), stage="opening")
 
     def observe(self, answers: Sequence[Answer]) -> None:
-        """Updates the stage with the responses to its stimulus."""
+        """Updates the stage with the responses to the stimulus that it proposed."""
         everything = self.story.answers
         self._steps_s = [b.sent_at - a.sent_at for a, b in pairwise(answers)] or self._steps_s
         if not answers or not any(answer.accepted for answer in everything):
@@ -84,7 +84,7 @@ class Opening:
         elif self._is_delayed():
             self.queued = self.over = True
         elif not answers[-1].accepted and len(everything) > 1:
-            # A rate limit refused the start, or a cap on builds that have not ended.
+            # Either a rate limit refused the start, or a build cap, because earlier builds have not ended.
             checks = self.starts and not self.capped
             self._kept = sum(answer.accepted for answer in everything) if checks else 0
             self.over = not checks
@@ -92,7 +92,7 @@ class Opening:
             self.over = self.unrefused or len(everything) >= self.most
 
     def _check(self, answers: Sequence[Answer]) -> None:
-        """Distinguishes a rate limit from a build cap: a cap accepts more starts with one build at a time."""
+        """Tells a rate limit from a build cap: with one build at a time, only a cap accepts more starts than before."""
         accepted, whole = sum(answer.accepted for answer in answers), not answers[-1].accepted
         if not self.refilled:
             self.refilled = answers[-1].accepted
@@ -105,15 +105,15 @@ class Opening:
         elif whole and (self._rested or accepted < self._kept // 2):
             self.over = True
         elif whole:
-            self._rested = True  # a rate limit may have caused the last refusal; after a pause it accepts more
+            self._rested = True  # the last refusal may be by a rate limit, which accepts more after a pause
 
     def go_on_alone(self) -> None:
-        """Starts one build at a time from now on; goes on with the burst if the rate limit refused nothing."""
+        """Starts one build at a time from now on; continues the burst if a rate limit has refused nothing so far."""
         self.capped, self.over, self._kept = True, self.limited, 0
         self.story.alone_from = len(self.story.answers)
 
     def shows_queue(self, answers: Sequence[Answer]) -> bool:
-        """Whether a volley shows a queue: responses at a steady pace, the last one much later than usual."""
+        """Whether concurrent requests show a queue: steadily paced responses, the last one much later than usual."""
         pace_s = in_turn_s(answers)
         if self.unqueued or pace_s < max(_LEAST_PACE_S, _PACE_TIMES * self.story.served_s):
             return False
@@ -122,13 +122,13 @@ class Opening:
         return max(answer.took_s for answer in answers) > _SPREAD_TIMES * usual_s
 
     def resume(self, answers: Sequence[Answer]) -> None:
-        """Continues as if there were no queue."""
+        """Continues after the supposed queue was disproved."""
         self.queued = self.over = False
         self.unqueued = True
         self.observe(answers)
 
     def _is_delayed(self) -> bool:
-        """Whether the last responses took equally long, and longer than the quickest one."""
+        """Whether the last responses took equally long, and much longer than the quickest one."""
         served, served_s = [each.took_s for each in self.story.answers if each.accepted], self.story.served_s
         last = served[-_LAST_DELAYED:]
         if self.unqueued or waits(served):

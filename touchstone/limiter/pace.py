@@ -1,4 +1,4 @@
-"""Pace of a client: how fast a client may send without a refusal by the identified limiter; no I/O."""
+"""Pace of a client: how fast it may send requests so that the identified limiter refuses none; no I/O."""
 
 import math
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from typing import Any
 
 from touchstone.facts.identity import Identity, Tier
 
-# Distance from the measured edge: travel times differ from request to request.
+# Safety factor for all times, because travel times differ from request to request.
 _MARGIN = 1.02
 # For requests at random times: usable share of the rate, and standard deviations below the limit.
 _USED, _UNLIKELY = 0.95, 4.0
@@ -18,17 +18,17 @@ _MOST_OTHERS = 0.95
 class Pace:
     """Pace at which a client is never refused; None stands for any number of requests or builds."""
 
-    spacing_s: float = 0.0  # from one request to the next; 0 if the limiter does not count over time
+    spacing_s: float = 0.0  # from one request to the next; 0 if only concurrent requests or builds are limited
     burst: int | None = None  # requests at once after a rest
     rest_s: float = 0.0  # pause before a burst
     after_s: float = 0.0  # from a burst to the next request
-    free_s: float | None = None  # wait after a refusal; None if a refusal ends with a response or a build
+    free_s: float | None = None  # wait after a refusal; None if refusals end as soon as a request or a build ends
     harmful: bool = False  # whether a refused request extends the wait
-    at_once: int | None = None  # requests in flight
-    in_flight: int | None = None  # builds in flight
+    at_once: int | None = None  # most requests in flight
+    in_flight: int | None = None  # most builds in flight
 
     def beside(self, others_share: float) -> "Pace":
-        """Pace beside other clients that use this share of the limit."""
+        """Pace for a client if other clients use the share *others_share* of the limit."""
         left = 1 - min(max(others_share, 0.0), _MOST_OTHERS)
         burst = None if self.burst is None else max(math.floor(self.burst * left + 1e-9), 1)
         spacing_s, rest_s, after_s = (each / left for each in (self.spacing_s, self.rest_s, self.after_s))
@@ -36,7 +36,7 @@ class Pace:
 
 
 def pace(tiers: Iterable[Tier]) -> Pace:
-    """Pace that all of *tiers* accept, even at the unfavourable ends of their intervals."""
+    """Pace at which no limiter in *tiers* refuses a request, even if parameters lie at the worse ends of intervals."""
     paces = [Pace(), *map(_pace, tiers)]
 
     def known(name: str) -> list[Any]:
@@ -66,7 +66,7 @@ def _pace(tier: Tier) -> Pace:
         spacing_s = -window_s * math.log(1 - 1 / count)
         return _spaced(count - 1, spacing_s, window_s * math.log(count), spacing_s, spacing_s)
     if tier.family == "sliding-counter":
-        # After limit - 1 requests in a window, one more is always accepted; with a limit of 1, after an empty window.
+        # Limit - 1 requests in each window are always accepted; with a limit of 1, a request after an empty window.
         steady = count if tier.options.get("rule") == "below" else count - 1
         free_s = 2 * window_s if harmful or count == 1 else window_s * (1 + 1 / count)
         spacing_s = window_s / steady if steady else 2 * window_s
@@ -77,7 +77,7 @@ def _pace(tier: Tier) -> Pace:
 
 def _bucket(tier: Tier) -> Pace:
     rate, burst = tier.numbers["rate_per_s"], tier.numbers["burst"].low
-    token_s = spacing_s = 1 / max(rate.low, rate.value / 50)  # the interval of the rate may be very wide
+    token_s = spacing_s = 1 / max(rate.low, rate.value / 50)  # the lower end of a very wide interval is far too slow
     if tier.family == "leaky-bucket":
         places = round(burst) + 1
         return _spaced(places, token_s, places * token_s, token_s, token_s)
@@ -97,16 +97,16 @@ def _whole(number: float) -> int:
 def _spaced(
     burst: int, spacing_s: float, rest_s: float, after_s: float, free_s: float, *, harmful: bool = False
 ) -> Pace:
-    """Adds the margins: 2 % of each time; for a burst of one, up to 10 ms or a tenth of the spacing for jitter."""
+    """Adds margins: 2 % to each time; with a burst of 1, at least the lesser of 10 ms and 10 % to the spacing."""
     jitter_s = max(min(0.01, 0.1 * spacing_s), (_MARGIN - 1) * spacing_s)
     spacing_s = spacing_s * _MARGIN if burst > 1 else spacing_s + jitter_s
     return Pace(spacing_s, burst, rest_s * _MARGIN, max(after_s * _MARGIN, spacing_s), free_s * _MARGIN, harmful)
 
 
 def ceiling(identity: Identity) -> tuple[float, float]:
-    """Highest mean rate per second of reads at random times, and the seconds until the limit is full again.
+    """Highest mean rate per second of reads at random times, and the seconds until the whole limit is available again.
 
-    The rate is 0 if any read may be refused, and infinite without a limiter.
+    The rate is 0 if reads may be refused at any rate, and infinite without a limiter.
     """
     left = _USED * (1 - min(identity.others_share.high, _MOST_OTHERS))
     rates = [_by_chance(tier, left) for tier in identity.tiers]
@@ -114,7 +114,7 @@ def ceiling(identity: Identity) -> tuple[float, float]:
 
 
 def _by_chance(tier: Tier, left: float) -> float:
-    """Highest mean rate of a Poisson process that stays ``_UNLIKELY`` standard deviations below the limit.
+    """Highest mean rate per second of a Poisson process that stays ``_UNLIKELY`` standard deviations below the limit.
 
     Source: for a bucket, the heavy-traffic limit of M/D/1 (J. F. C. Kingman, 1962). If a share of the rate is used, the
     bucket is empty with probability exp(-2 count (1 - share)).

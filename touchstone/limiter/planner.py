@@ -1,4 +1,4 @@
-"""Choice of the next stimulus: the most expected information for its cost; no I/O."""
+"""Choice of the next stimulus: the one with the most expected information for its cost; no I/O."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -12,28 +12,28 @@ from touchstone.limiter.belief import Belief, quantiles
 from touchstone.limiter.cells import picked
 from touchstone.limiter.kinds import LONG_AGO, NEVER, Array, Kind, State, Tiered, chosen, mapped
 
-ALONE = 0.1  # probability of other clients below which they are ignored
-_SAMPLE = 140  # posterior draws that predict each stimulus
+ALONE = 0.1  # other clients with a lower probability are ignored
+_SAMPLE = 140  # limiters drawn from the posterior, whose responses to each stimulus are predicted
 _UNTIL = {"": -1, "refused": 0, "accepted": 1}  # the decision that ends a segment
-_NARROW_WORTH = 0.02  # value of a bit about times that are exact enough
+_NARROW_WORTH = 0.02  # value of one bit of information about times, if these are exact enough
 _MANY = 1_000_000  # more than any limit
-# Times within _SAME count as equal; beside a time known within _KNOWN, the unknown one is cut into _FEW_STEPS steps.
+# Times within _SAME count as equal. If only one time is not yet known within _KNOWN, it is cut into _FEW_STEPS steps.
 _SAME, _KNOWN, _FEW_STEPS = 0.005, 0.02, 12
-_WORTH_TRYING = 0.1  # least probability of an acceptance for a burst without a pause
-_LEAST_BITS = 0.003  # information of a stimulus that is worth sending
-# Prices, relative to a whole limit: of a stimulus, a refused request, a refill; and of gained room, in requests.
+_WORTH_TRYING = 0.1  # least probability of an acceptance now for a burst that begins at once
+_LEAST_BITS = 0.003  # least information of a stimulus that is worth sending
+# Prices, if a whole limit costs about 1: of a stimulus, a refused request, a refill; in requests: of regained room.
 _LEAST_PRICE, _REFUSED_PRICE, _REFILL_PRICE, _GAINED = 0.03, 0.03, 0.2, 0.5
-_BESIDE, _KINDS = 3.0, 4  # distance from an edge (change), in time errors, of a certain response; number of kinds
-_FIRST_POLL, _POLLS = 7, ("poll", "poll, one more")  # least requests of the first poll, which finds the first edge
-_LATE = 0.85  # a burst so late in a window distinguishes a fixed window from a log
-_GENTLY = 1.05  # interval between requests that the first limiter must accept, relative to its own
-# Quantiles of the future changes at which stimuli are tried: without and with a preceding stimulus.
+_BESIDE, _KINDS = 3.0, 4  # distance from a change, in time errors, at which a response is certain; number of kinds
+_FIRST_POLL, _POLLS = 7, ("poll", "poll, one more")  # a poll sends requests until one is accepted; least size at first
+_LATE = 0.85  # a burst this late in a window distinguishes a fixed window from a log
+_GENTLY = 1.05  # interval between requests that the first limiter accepts, in refill times of one request
+# Stimuli are tried at these quantiles of the times of future changes: alone, and after another stimulus.
 _SHARES, _FEW_SHARES = (0.1, 0.3, 0.5, 0.7, 0.9, 0.98), (0.25, 0.5, 0.75)
 
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """Weighted draws from the posterior of one kind; the weights of all kinds sum to 1."""
+    """Limiters of one kind, drawn from the posterior, with weights; the weights of all kinds sum to 1."""
 
     kind: Kind
     params: dict[str, Array]
@@ -45,7 +45,7 @@ class Draws:
 
 
 def sample_posterior(belief: Belief, size: int, rng: np.random.Generator, *, aside: bool = True) -> list[Draws]:
-    """Draws about *size* limiters from the posterior. With *aside*, unlikely other clients are ignored."""
+    """Draws about *size* limiters from the posterior. With *aside*, other clients are ignored if they are unlikely."""
     aside = aside and belief.others() < ALONE
     masses = [cells.alone() if aside else cells.masses() for cells in belief.cells]
     total = np.logaddexp.reduce(np.concatenate(masses))
@@ -64,10 +64,10 @@ def sample_posterior(belief: Belief, size: int, rng: np.random.Generator, *, asi
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Predicted responses of the drawn limiters of one kind: one row per stimulus, one column per draw."""
+    """Predicted responses of the drawn limiters of one kind: one row per stimulus, one column per limiter."""
 
-    mark: NDArray[np.int64]  # equal for draws with equal responses
-    noise_bits: Array  # entropy of unpredictable decisions: those too close to an edge
+    mark: NDArray[np.int64]  # equal for limiters with equal responses
+    noise_bits: Array  # entropy of unpredictable decisions: those too close to a change of decision
     sent: Array  # number of requests
     refused: Array  # number of refused requests
     end_at: Array  # time of the last response
@@ -75,7 +75,7 @@ class Prediction:
 
 
 def _steps(stimuli: Sequence[Stimulus]) -> Array:
-    """Due time, segment number (from 1), and decision that ends the segment, for each request of each stimulus."""
+    """For each request of each stimulus: due time, number of its segment (from 1), decision that ends the segment."""
     steps = [
         [(at, n, _UNTIL[part.until]) for n, part in enumerate(each.segments, 1) for at in part.at] for each in stimuli
     ]
@@ -83,7 +83,7 @@ def _steps(stimuli: Sequence[Stimulus]) -> Array:
 
 
 def predict(draws: Draws, stimuli: Sequence[Stimulus], pace_s: float, blur_s: float) -> Prediction:
-    """Simulates the response of each draw to each stimulus."""
+    """Simulates how each drawn limiter responds to each stimulus."""
     shape, rng = (len(stimuli), len(draws)), np.random.default_rng(1)
     params = {name: np.broadcast_to(value, shape) for name, value in draws.params.items()}
     state = mapped(draws.state, lambda value: np.broadcast_to(np.asarray(value), shape))
@@ -112,24 +112,24 @@ def predict(draws: Draws, stimuli: Sequence[Stimulus], pace_s: float, blur_s: fl
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Times at which the drawn limiters change their decision, with weights."""
+    """Weighted times, one for each drawn limiter, such as the time of its next change of decision."""
 
     at: Array
     weights: Array
 
     def by(self, share: float) -> float:
-        """Quantile of the times."""
+        """Quantile *share* of the times."""
         return quantiles(self.at, self.weights, [share])[0]
 
     def ahead(self, now: float, shares: Sequence[float] = _SHARES) -> list[float]:
-        """Quantiles of the times after *now*, in order."""
+        """Quantiles *shares* of those times that are after *now*, in order."""
         later = self.at > now + 1e-6
         some = Moments(self.at[later], self.weights[later])
         return sorted({some.by(share) for share in shares}) if later.any() else []
 
 
 def refills(found: Sequence[Draws]) -> Moments:
-    """Refill time of each draw, in seconds."""
+    """Refill time of each drawn limiter, in seconds."""
     return _moments(found, [draws.kind.refill_s(draws.params) for draws in found])
 
 
@@ -154,7 +154,7 @@ def choose(
     Args:
         now: Earliest time of a request, in run seconds.
         first: Whether nothing was sent since the first refusal.
-        narrow: Whether the times are known, and only the kind and the limit are not.
+        narrow: Whether the times are exact enough, so that kind and limit matter most.
         aside: Whether to ignore other clients if these are unlikely.
     """
     found = sample_posterior(belief, _SAMPLE, rng, aside=aside)
@@ -182,7 +182,7 @@ def _worth(found: Sequence[Draws], predictions: Sequence[Prediction]) -> tuple[A
     names = np.concatenate([_MANY * number + draws.params["limit"] for number, draws in enumerate(found)])
     _, kind = np.unique(names, return_inverse=True)
     _, place = np.unique(np.concatenate([_places(draws) for draws in found]) + _MANY * kind, return_inverse=True)
-    # Certainty of one kind requires evidence against all others: unlikely kinds get more than their weight.
+    # One kind is certain only with evidence against all others, so unlikely kinds get more than their weight.
     evened = np.concatenate([draws.weights / np.sqrt(draws.weights.sum()) for draws in found])
     evened /= evened.sum()
     whole = _entropies(mark, weights) - _left(mark, place, weights) - noise_bits @ weights
@@ -190,16 +190,16 @@ def _worth(found: Sequence[Draws], predictions: Sequence[Prediction]) -> tuple[A
 
 
 def _left(mark: NDArray[np.int64], names: NDArray[np.int64], weights: Array) -> Array:
-    """Conditional entropy of the responses in bits, given *names*."""
+    """Entropy of the responses that remains if *names* are known, in bits."""
     return _entropies(mark * _MANY + names, weights) - _entropies(names[None, :], weights)
 
 
 def _places(draws: Draws) -> NDArray[np.int64]:
-    """A number for each draw of one kind; equal for draws with practically equal times and phase."""
+    """Numbers for the drawn limiters of one kind; equal for practically equal times and phases."""
     logs = [np.log(draws.params[name]) for name in draws.kind.scales]
     unknown = [log for log in logs if np.ptp(log) > _KNOWN]
     steps = [np.rint(log / _SAME) for log in logs]
-    if len(logs) > len(unknown) == 1:  # else information about the known time would count as well
+    if len(logs) > len(unknown) == 1:  # otherwise, information about the known time would count as well
         steps = [np.floor(np.argsort(np.argsort(unknown[0])) * (_FEW_STEPS / len(draws)))]
     _, place = np.unique(np.array([*steps, np.rint(draws.params["phase"] / _SAME)]), axis=1, return_inverse=True)
     return np.asarray(place.ravel())
@@ -218,7 +218,7 @@ def _entropies(mark: NDArray[np.int64], weights: Array) -> Array:
 def _cost(
     found: Sequence[Draws], predictions: Sequence[Prediction], now: float, prices: tuple[float, float, float]
 ) -> Array:
-    """Cost of each stimulus; *prices* are those of one request, one second, and room for one more request."""
+    """Cost of each stimulus; *prices*: of a request, of a second, and, in requests, of regaining room for one."""
     request, second, gained = prices
     total = np.full(len(predictions[0].mark), _LEAST_PRICE)
     for draws, one in zip(found, predictions, strict=True):
@@ -231,7 +231,7 @@ def _cost(
 
 
 def candidates(found: Sequence[Draws], now: float, pace_s: float, blur_s: float, limit: int) -> Iterator[Stimulus]:
-    """Stimuli around the times at which the draws change their decisions."""
+    """Yields stimuli around the times at which the drawn limiters change their decisions."""
     most = int(max(draws.params["limit"].max() for draws in found)) + 2
     free, turn = _changes(found, [draws.state for draws in found], now)
     rest_s, kind = refills(found).by(0.9), found[0].kind
@@ -258,7 +258,7 @@ def candidates(found: Sequence[Draws], now: float, pace_s: float, blur_s: float,
 def _prefixes(
     found: Sequence[Draws], now: float, changes: tuple[Moments, Moments], limit: int, most: int
 ) -> Iterator[Stimulus]:
-    """Stimuli that may precede another one."""
+    """Yields stimuli that may precede another stimulus."""
     free, turn = changes
     starts = sorted({at for at in (free.by(0.5), free.by(0.95), turn.by(0.95)) if at > now})
     if float((free.at <= now + 1e-6) @ free.weights) > _WORTH_TRYING:
@@ -280,7 +280,7 @@ def _once(moments: Sequence[float], before: tuple[Segment, ...], name: str, most
 
 
 def _polls(moments: Moments, now: float, before: tuple[Segment, ...], name: str, most: int) -> Iterator[Stimulus]:
-    """Requests until one is accepted; each has the same probability of being the accepted one."""
+    """Yields requests until one is accepted; each has the same probability of being the accepted one."""
     for count in (4, 10):
         at = tuple(moments.ahead(now, [(number + 0.5) / count for number in range(count)]))
         if len(at) > 1:
@@ -293,7 +293,7 @@ def _polls(moments: Moments, now: float, before: tuple[Segment, ...], name: str,
 def _spaced(
     moments: Moments, now: float, before: tuple[Segment, ...], name: str, limit: int, most: int
 ) -> Iterator[Stimulus]:
-    """Requests that are spread evenly over all possible times."""
+    """Yields requests that are spread evenly over the possible times of a change of decision."""
     low, high = max(now, moments.by(0.03)), moments.by(0.97)
     for count in sorted({3, max(2, limit // 2), max(2, limit - 1)} if high > max(low, now + 1e-6) else ()):
         part = spread(low, high, count)
@@ -302,14 +302,14 @@ def _spaced(
 
 
 def _changes(found: Sequence[Draws], states: Sequence[State], now: float) -> tuple[Moments, Moments]:
-    """Times at which each drawn limiter accepts a request, and at which its counts expire or its window ends."""
+    """Times at which each drawn limiter next accepts a request, and at which its counts expire or its window ends."""
     each = [(draws.kind, (draws.params, state)) for draws, state in zip(found, states, strict=True)]
     free = _moments(found, [np.maximum(kind.free_at(*known), now) for kind, known in each])
     return free, _moments(found, [np.maximum(kind.turn_at(*known), now) for kind, known in each])
 
 
 def _beside(found: Sequence[Draws], now: float, blur_s: float) -> list[float]:
-    """Times just before and just after the changes of each of the likeliest kinds."""
+    """Times just before the first and just after the last possible change of each of the likeliest kinds."""
     moments = []
     for draws in sorted(found, key=lambda one: -one.weights.sum())[:_KINDS]:
         kind, known = draws.kind, (draws.params, draws.state)
@@ -320,7 +320,7 @@ def _beside(found: Sequence[Draws], now: float, blur_s: float) -> list[float]:
 
 
 def steady(kind: Tiered, now_at: float, count: int) -> Segment:
-    """Requests at a pace that the first of two limiters accepts, until the second one refuses."""
+    """Requests at a pace that the first of two limiters accepts, until the second limiter refuses a request."""
     known = {name: np.asarray(value) for name, value in kind.known.items()}
     step_s = _GENTLY * float(kind.first.refill_s(known)) / kind.known["limit"]
     return Segment(tuple(now_at + number * step_s for number in range(count)), "refused")

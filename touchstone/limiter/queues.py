@@ -1,4 +1,4 @@
-"""Queue in front of the target: responses at a steady pace, and refusals if the queue is full; no I/O."""
+"""Search for a queue in front of the target: it responds at a steady pace, and refuses when it is full; no I/O."""
 
 import math
 import statistics
@@ -15,34 +15,34 @@ from touchstone.limiter.belief import plain
 from touchstone.limiter.kinds import Array, Mask
 from touchstone.limiter.story import Story
 
-_DELAYED_SHARE = 0.25  # least delay by the queue, in paces; a shorter one may be due to the network
+_DELAYED_SHARE = 0.25  # least delay by the queue, in paces (seconds per request); the network may cause shorter ones
 _ROUNDS = 4  # iterations of the fit: pace and places depend on each other
-_LEAST_S = 0.0001  # resolution of clocks and sleeps
-_BLURS, _LEAST_GRAIN, _MOST_GRAIN = 4.0, 0.02, 0.25  # error of the time of a free place: in blurs; bounds in paces
-_FAR, _OF_NORMAL = 5.0, 1.4826  # standard deviations of an outlier; standard deviation relative to the median deviation
+_LEAST_S = 0.0001  # resolution of clocks and sleeps, in seconds
+_BLURS, _LEAST_GRAIN, _MOST_GRAIN = 4.0, 0.02, 0.25  # error of when a place becomes free: in blurs; bounds in paces
+_FAR, _OF_NORMAL = 5.0, 1.4826  # outliers: standard deviations; standard deviation / median deviation
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
     """Fitted queue, and its state at each request."""
 
-    pace: Interval  # seconds per request
+    pace: Interval  # seconds that the queue takes for each request
     blur: float  # distance of delayed responses from their expected times, in paces
-    delay: int  # requests beyond the pace that are passed on without a wait
-    empty_at: float  # time at which all accepted requests are served
+    delay: int  # requests in excess of the pace that pass without a wait
+    empty_at: float  # time at which the queue has served all accepted requests
     accepted: Mask
     paces: Array  # time until the queue is empty, in paces
-    place: Array  # requests accepted before this one since the queue was empty
-    waited: Array  # additional response time, in paces
+    place: Array  # accepted requests before this request since the queue was empty
+    waited: Array  # response time in excess of that without a wait, in paces
 
     def off(self, first: int) -> float:
-        """Median error in paces of delayed responses from *first* on, without the delay that all of these have."""
+        """Median error of delayed responses from index *first* on, in paces, after subtraction of the common delay."""
         expected = self.paces[first:] - self.delay
         late = (self.waited[first:] - expected)[self.accepted[first:] & (expected > 2 * _DELAYED_SHARE)]
         return float(np.median(np.abs(late - max(0.0, np.median(late))))) if len(late) else 0.0
 
     def places(self, first: int, count: int) -> tuple[int, float]:
-        """Fewest and most places of a queue that fits the responses; the most is infinite without a refusal."""
+        """Fewest and most places that fit *count* responses from *first* on; the most is infinite without a refusal."""
         grain = min(max(_LEAST_GRAIN, _BLURS * self.blur), _MOST_GRAIN)
         part = slice(first, first + count)
         accepted, paces = self.accepted[part], self.paces[part]
@@ -53,10 +53,10 @@ class Fit:
 
 
 def fit(answers: Sequence[Answer], rough_s: float, afresh: Collection[int] = ()) -> Fit:
-    """Fits pace and delay to all responses; the queue was empty before each index in *afresh*."""
+    """Fits pace and delay to all responses; before each response with an index in *afresh*, the queue was empty."""
     took_s, done_at = (np.array(values) for values in zip(*((a.took_s, a.done_at) for a in answers), strict=True))
     accepted, pace = np.array([answer.accepted for answer in answers]), Interval(rough_s, rough_s, rough_s)
-    # One-way time from the client to the queue.
+    # One-way time from the client to the queue, in seconds.
     leg_s = float(took_s.min() if accepted.all() else np.median(took_s[~accepted])) / 2
     for number in range(_ROUNDS + 1):
         paces, busy, place, empty_at = _turns(answers, pace.value, leg_s, afresh)
@@ -79,7 +79,7 @@ def _middle(values: Array) -> float:
 def _turns(
     answers: Sequence[Answer], pace_s: float, leg_s: float, afresh: Collection[int]
 ) -> tuple[Array, Array, Array, float]:
-    """Simulates the queue: wait in paces, busy period and place of each request; and when the queue is empty."""
+    """Simulates the queue; returns each request's wait in paces, busy period and place, and when the queue is empty."""
     empty_at, busy, place, found = -math.inf, -1, 0, []
     for number, answer in enumerate(answers):
         at = answer.sent_at + leg_s
@@ -94,7 +94,7 @@ def _turns(
 
 
 def _pace(lines: Sequence[Array], rough_s: float) -> Interval:
-    """Common slope of all lines of places and times, with its 95 % interval."""
+    """Pace with its 95 % interval: the common slope of all *lines*, which have places and times of responses."""
     lines = [line - line.mean(axis=0) for line in lines if len(line) > 1]
     points = np.concatenate([np.zeros((0, 2)), *lines])
     below = float(points[:, 0] @ points[:, 0])
@@ -111,7 +111,7 @@ def _pace(lines: Sequence[Array], rough_s: float) -> Interval:
 
 
 def _line(places: Array, done: Array) -> Array:
-    """Places and times of responses on one line, without outliers."""
+    """Places and times of the responses that lie on one line; leaves out outliers."""
     places, done = np.sort(places), np.sort(done)
     later = np.triu(np.ones((len(done), len(done)), dtype=bool), 1)
     slope = np.median((np.subtract.outer(done, done) / np.subtract.outer(places, places).clip(max=-1))[later])
@@ -121,15 +121,15 @@ def _line(places: Array, done: Array) -> Array:
     return np.asarray(np.column_stack([places, done])[near])
 
 
-_SIZES = (48, 120)  # requests of a fill burst until one is refused
-_AGREE, _MOST_FILLINGS = 2, 6  # fill bursts that must agree, and most fill bursts
+_SIZES = (48, 120)  # requests of a burst that fills the queue, while no burst had a refusal
+_AGREE, _MOST_FILLINGS = 2, 6  # number of fill bursts that must agree; maximum number of fill bursts
 _NARROW, _NARROW_ENOUGH = 0.019, 0.05  # largest relative width of the pace's interval; the same after the last burst
-_MOST_BLUR = 0.3  # in paces; beyond this blur, places cannot be distinguished
-# Gap between requests of a fill burst: in seconds, in response times, between two shares of a pace; longer each time.
+_MOST_BLUR = 0.3  # in paces; with a larger blur, places cannot be distinguished
+# Gap in a fill burst: at least these seconds, response times and share of a pace; at most a share; grows each time.
 _LEAST_GAP_S, _GAP_ANSWERS, _LEAST_SHARE, _MOST_SHARE, _OTHER_SHARE = 0.002, 2.0, 0.0125, 0.125, 0.15
-_SPARE = 4  # extra requests of a fill burst
-_ENDLESS = 10_000.0  # places of a queue that refused nothing
-_LAST = 4  # responses of the burst that give a rough pace
+_SPARE = 4  # requests of a fill burst in excess of the places
+_ENDLESS = 10_000.0  # upper bound on the places of a queue that refused nothing
+_LAST = 4  # responses at the end of the opening that give a rough pace
 _MOST_OFF = 0.5  # responses further from their expected times, in paces, are not from a queue
 
 
@@ -139,7 +139,7 @@ class Queues:
 
     story: Story
     fillings: list[range] = field(default_factory=list)  # indices of the responses to each fill burst
-    disproved: bool = False  # responses did not wait for each other
+    disproved: bool = False  # whether responses turned out not to wait for each other
 
     def propose(self, now_at: float, left: int) -> Stimulus | None:
         """Next stimulus; None once the queue is known or cannot be identified."""
@@ -152,7 +152,7 @@ class Queues:
         # The first fill burst follows the opening directly; all others start one pace after the queue is empty.
         at = max(now_at, known.empty_at + pace_s) if self.fillings else now_at
         gap_s = max(_GAP_ANSWERS * self.story.quickest_s, _LEAST_GAP_S, _LEAST_SHARE * pace_s)
-        # Gaps differ, or the last request might always come just when a place becomes free.
+        # Each burst has another gap; otherwise the last request might always come just when a place becomes free.
         gap_s = min(gap_s, _MOST_SHARE * pace_s) * (1 + _OTHER_SHARE * len(self.fillings))
         count = _SIZES[size]
         if full:
@@ -160,7 +160,7 @@ class Queues:
         return Stimulus("fill the queue", (stream(at, min(count, left), gap_s),), stage="queue")
 
     def observe(self, answers: Sequence[Answer]) -> None:
-        """Updates the search with the responses to its stimulus."""
+        """Updates the search with the responses to the stimulus that it proposed."""
         if not answers:
             return
         first = len(self.story.answers) - len(answers)
@@ -178,7 +178,7 @@ class Queues:
 
     @property
     def settled(self) -> bool:
-        """Whether enough bursts agree on the places, and pace and places are exact enough."""
+        """Whether enough bursts agree on the number of places, and the pace is exact enough."""
         if self.disproved or len(self._full()) < _AGREE:
             return False
         places, known = self._places(), self._known()
@@ -187,7 +187,7 @@ class Queues:
         return narrow and places.low == places.high
 
     def tier(self) -> Tier | None:
-        """The queue with its current numbers; None before the first burst that fills the queue."""
+        """The queue with its parameters so far; None before the first burst that fills it, or if it was disproved."""
         if not self.fillings or self.disproved:
             return None
         known, places = self._known(), self._places()
@@ -202,7 +202,7 @@ class Queues:
         return Tier("leaky-bucket", text, numbers, options)
 
     def _places(self) -> Interval:
-        """Number of places of the queue, from the last bursts with a refusal, or else from all bursts."""
+        """Number of places of the queue, from the last bursts with a refusal; from all bursts if none had one."""
         known, full = self._known(), self._full()
         bounds = [known.places(one.start, len(one)) for one in full[-_AGREE:] or self.fillings]
         if not full:

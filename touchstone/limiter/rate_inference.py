@@ -1,4 +1,4 @@
-"""Inference of the rate limit, from the first refusal on; no I/O."""
+"""Search for the rate limit, from the first refusal on; no I/O."""
 
 import math
 from collections.abc import Sequence
@@ -16,52 +16,52 @@ from touchstone.limiter.planner import ALONE, choose, steady
 from touchstone.limiter.story import Story
 
 NEARLY = 0.97  # a kind above this probability is nearly certain
-# Thresholds of certainty: probabilities, and widths of intervals; the last one if stimuli change nothing any more.
+# Thresholds of certainty: probabilities, then widths of intervals. _NARROW_ENOUGH: if stimuli change nothing more.
 _SURE, _SURE_KIND, _LIKELY_KIND, _SURE_LIMIT, _NARROW, _NARROW_ENOUGH = 0.993, 0.998, 0.93, 0.998, 0.019, 0.05
-_MOST_STUCK, _STILL, _STILL_WIDE = 5, 0.003, 0.98  # the search stops after this many stimuli that change less than this
-# Each refusal that changes the probability by less than _MOVED delays the next stimulus by _PATIENCE refill times.
+_MOST_STUCK, _STILL, _STILL_WIDE = 5, 0.003, 0.98  # the search stops after this many stimuli with less effect
+# Each refused stimulus that changes the probability by less than _MOVED delays the next by _PATIENCE refill times.
 _MOVED, _PATIENCE = 0.1, 0.05
 _MISFIT = 0.5  # above this probability of other clients, no limiter alone explains the responses
-_UNSHARED, _NOBODY = 0.09, 0.002  # most probability of other clients: for certainty; for certainty after one burst
-_CONTRADICTED = 0.02  # a larger share of contradicting responses means another limiter
-_MOST_WIDENED = 3  # times that other clients, or a second limiter, are added to the hypotheses
-_MOST_AGAIN = 4  # stimuli to reach a limit again once all else is known
-_HIDDEN = 0.9  # a limit above this probability was reached; only other clients may hide a higher one
-_LEAST_VAGUE = 0.05  # least relative error of numbers if no limiter explains everything
-_AT_MOST, _UNSETTLED = 0.9, 0.99  # probability of all families if none explains everything; if none is certain
-_UNLIKELY = 4.5  # limiters less likely than the likeliest by this logarithm are ignored
-_MOST = 0.9  # quantile of the blur
-_REMEMBERED = 0.02  # a family that never reached this probability is left out
-# Log probabilities of a surprise: for any stimulus, for a predictable one, for responses that are all equal.
+_UNSHARED, _NOBODY = 0.09, 0.002  # highest probability of other clients for a certain result, and after one burst only
+_CONTRADICTED = 0.02  # if a larger share of responses contradicts a limiter, it is another one
+_MOST_WIDENED = 3  # limits how often other clients or a second limiter are added to the hypotheses
+_MOST_AGAIN = 4  # limits the stimuli to reach a limit again once all else is known
+_HIDDEN = 0.9  # a limit with a higher probability was reached; only other clients may hide a higher limit
+_LEAST_VAGUE = 0.05  # least relative error of parameters if no limiter explains everything
+_AT_MOST, _UNSETTLED = 0.9, 0.99  # sum of reported probabilities if no family explains everything; if none is certain
+_UNLIKELY = 4.5  # limiters are ignored if their log probability is this much below the highest
+_MOST = 0.9  # quantile of the time errors by which intervals are widened
+_REMEMBERED = 0.02  # a family that never reached this probability is not mentioned
+# Log improbability of a surprise: of responses to any stimulus, to a predictable one, and of all equal responses.
 _SURPRISE, _PREDICTED, _ONE_SIDED = 5.0, 2.0, 2.0
-_CHANCES, _MOST_CHANCES, _HOPE = 3, 8, 0.02  # stimuli to explain a surprise; more if second limiters are this likely
-# Search for a second limiter: least probability of the first, most of other clients, most first limiters.
+_CHANCES, _MOST_CHANCES, _HOPE = 3, 8, 0.02  # stimuli to explain a surprise; more if a second limiter is this likely
+# Search for a second limiter: least probability of the first, highest of other clients, number of first candidates.
 _LIKELY_FIRST, _CLEAR, _MOST_FIRSTS = 0.1, 0.3, 3
-# Most relative error of a first limiter's times: to search for a second, for certainty; least probability then.
+# First of two limiters: largest error of its times for a search, and for certainty; least probability for certainty.
 _KNOWN_FIRST, _LOOSE_FIRST, _SURE_FIRST = 0.3, 0.05, 0.9
 _APART = 0.5  # refusals further apart than this share of a window belong to two bursts
-# Extra wait after a refill: in seconds; for _AT_A_TIME in time errors, and as a share of the refill.
+# Extra wait after a refill: AFTER_S; for families in _AT_A_TIME, these time errors plus this share of the refill time.
 AFTER_S, _SOON_TIMES, _SOON_SHARE, _AT_A_TIME = 0.05, 4.0, 0.005, ("fixed-window", "sliding-log")
-_WATCHES, _WATCH_LEAST = 5, 0.5  # number of requests while a log stays full for this share of its window
-# Families that count for longer than a window; windows between two of their bursts; limits that are cheap to fill.
+_WATCHES, _WATCH_LEAST = 5, 0.5  # requests while a sliding log is full, if it stays so for this share of a window
+# Families whose counts outlast a window; windows between two bursts for these; highest limit that is cheap to reach.
 _LONG_MEMORY, _FILLING_WINDOWS, _CHEAP = ("sliding-counter", "decaying-counter"), 2.0, 12
-_LEAST_FILLINGS, _MOST_OF_IT = 2, 0.8  # bursts before a limit is certain, each with this share of the limit accepted
+_LEAST_FILLINGS, _MOST_OF_IT = 2, 0.8  # bursts before a limit is certain; share of the limit that each must reach
 _ROOMY = 0.5  # a limiter with room for this share of its limit need not recover further
-_MOST_GAINED = 0.9  # most tokens that a bucket may gain between two requests; with more it is never empty
-_CLOSE = 1.5  # numbers closer than this factor may belong to one limiter with other clients
-# An earlier limiter with times this exact may explain later responses that are less likely by this logarithm.
+_MOST_GAINED = 0.9  # largest part of a token that a bucket may gain between two requests; with more it is never empty
+_CLOSE = 1.5  # parameters that differ by a smaller factor may belong to one limiter with other clients
+# An earlier limiter may explain later responses if its times are this exact, and its log evidence is lower by less.
 _KNOWN_BEFORE, _LESS_LIKELY = 0.05, 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class EarlierResult:
-    """Likeliest result before a surprise; times in run seconds."""
+    """Likeliest result before a surprise (responses that contradicted it). Times are run seconds."""
 
     tiers: tuple[Tier, ...]
     probability: float  # probability of the family
-    last_at: float  # time of the last request that it explains
+    last_at: float  # time of the last request before the surprise
     surprised_at: float  # time of the first request of the surprising stimulus
-    cell: Cells | None = field(default=None, compare=False)  # its parameters; None if they are too uncertain
+    cell: Cells | None = field(default=None, compare=False)  # the limiter; None if its parameters are too uncertain
 
     def is_same(self, tiers: Sequence[Tier]) -> bool:
         """Whether all limiters of this result agree with *tiers*."""
@@ -69,7 +69,7 @@ class EarlierResult:
         return len(self.tiers) == len(tiers) and all(overlap(before, after) for before, after in pairs)
 
     def is_close(self, tiers: Sequence[Tier]) -> bool:
-        """Whether this result has the same families as *tiers*, and different but close numbers."""
+        """Whether this result has the same families as *tiers*, and different but close parameters."""
         pairs = list(zip(self.tiers, tiers, strict=False))
         if self.is_same(tiers) or [one.family for one in self.tiers] != [one.family for one in tiers]:
             return False
@@ -80,7 +80,7 @@ class EarlierResult:
         )
 
     def explains(self, moments: Sequence[Moment], evidence: float) -> bool:
-        """Whether this limiter, with other clients, explains later decisions about as well as all current hypotheses.
+        """Whether this limiter, with other clients, explains *moments* about as well as all current hypotheses do.
 
         Args:
             evidence: Log evidence of these decisions under the current hypotheses.
@@ -92,7 +92,7 @@ class EarlierResult:
         return float((cell.likely + cell.run).max()) > evidence - _LESS_LIKELY
 
     def describe(self, tiers: Sequence[Tier], first_at: float, *, builds: bool, doubted: bool) -> str:
-        """Sentence about this result. With *builds*, a build cap may be the cause; with *doubted*, it may be right."""
+        """Sentence about this result. *builds*: builds in flight may be the cause; *doubted*: it may still be right."""
         last_s, surprised_s = self.last_at - first_at, self.surprised_at - first_at
         why = "builds in flight may be the cause, or " if builds else ""
         if self.is_same(tiers):
@@ -116,7 +116,7 @@ class _First:
 
     @classmethod
     def of(cls, cells: Cells) -> "_First":
-        """The likeliest limiter of *cells*, as a first limiter."""
+        """The likeliest limiter in *cells*, as the first of two limiters."""
         found, logs = tier(cells), []
         for name in cells.kind.scales:
             number = found.numbers["rate_per_s" if name == "token_s" else name]
@@ -125,7 +125,7 @@ class _First:
 
 
 def _fillings(moments: Sequence[Moment], least: float) -> int:
-    """Number of refusals that follow at least *least* accepted requests."""
+    """Number of refusals that come directly after *least* or more accepted requests in a row."""
     count = found = 0
     for moment in moments:
         found += not moment.accepted and count >= least
@@ -134,25 +134,25 @@ def _fillings(moments: Sequence[Moment], least: float) -> int:
 
 
 class Rates:
-    """Search for the rate limit; *accepted* requests were accepted before the first refusal."""
+    """Search for the rate limit; *accepted* is the number of accepted requests before the first refusal."""
 
     def __init__(self, story: Story, seed: int, accepted: int) -> None:
         self._story, self._seed = story, seed
-        self.wide = self.doubted = False  # doubted: an earlier limiter may explain all responses as well
+        self.wide = self.doubted = False  # *doubted*: whether an earlier limiter may explain all responses as well
         self.surprise: EarlierResult | None = None
         self.belief = Belief(accepted)
         self.belief.update(story.moments())
-        # Likeliest limiter of each family that was likely at any time, and its text.
+        # By family: the likeliest limiter and its notation, for families that were likely at any time.
         self.remembered: dict[str, tuple[Cells, str]] = {}
-        # Candidates for the first of two limiters; highest probability of each kind.
+        # By kind: the candidate for the first of two limiters, and the highest probability so far.
         self._firsts: dict[str, _First] = {}
         self._likeliest: dict[str, float] = {}
-        # The result before a surprise that newer hypotheses may still explain, and the stimuli since then.
+        # The result before a surprise that new hypotheses may still explain, and the number of stimuli since then.
         self._open: EarlierResult | None = None
         self._since = 0
-        # Consecutive stimuli that changed nothing; that were refused without information; that reached the limit again.
+        # Number of stimuli: in a row without a change, in a row refused without information, to reach the limit again.
         self._stuck = self._idle = self._again = 0
-        # Log improbability of the last responses if they were all equal, and their decision.
+        # Log improbability of the latest responses while all were accepted or all refused, and which of the two.
         self._unlikely, self._alike = 0.0, set[bool]()
         self._has_observed = self._contradicted = False
         self._rethought: float | None = None
@@ -193,7 +193,7 @@ class Rates:
         return stimulus or choose(*terms, narrow=self._narrow) or choose(*terms, narrow=self._narrow, aside=False)
 
     def _once_more(self, now_at: float) -> Stimulus:
-        """Requests from a full limiter until one is refused; requests that were accepted just before count as well."""
+        """Proposes to use up the whole limit until a request is refused. Recently accepted requests count as well."""
         kind, limit, refill_s, full_at = self._filled(now_at)
         if isinstance(kind, Tiered):
             return Stimulus("once more", (steady(kind, max(now_at, full_at) + AFTER_S, 2 * round(limit) + 2),))
@@ -209,18 +209,18 @@ class Rates:
         return Stimulus("once more", (*self._watch(now_at, full_at), drain(at, most)))
 
     def _filled(self, now_at: float) -> tuple[Kind, float, float, float]:
-        """The likeliest kind, its limit, its refill time, and the time at which the limiter has recovered."""
+        """The likeliest kind, its limit, its refill time, and the time at which the whole limit is available again."""
         return self.belief.likeliest().kind, self.limit, self.refill_s, self.room(now_at)[1]
 
     def _watch(self, now_at: float, until_at: float) -> tuple[Segment, ...]:
-        """A few requests while a log is full: one is accepted if a request of another client expires."""
+        """A few requests while a sliding log is full: one is accepted if a request of another client expires."""
         if self.belief.likeliest().kind.text != "sliding-log" or until_at - now_at < _WATCH_LEAST * self.refill_s:
             return ()
         step_s = (until_at - now_at) / _WATCHES
         return (Segment(tuple(now_at + step_s * (number + 0.9) for number in range(_WATCHES)), "accepted"),)
 
     def begins_at(self, now_at: float) -> float:
-        """Time from which the stimuli of another stage also count as a burst up to the limit."""
+        """Earliest time at which stimuli of other stages can also serve as a second burst up to the limit."""
         kind, limit, refill_s, full_at = self._filled(now_at)
         if self.settled or isinstance(kind, Tiered):
             return now_at
@@ -236,8 +236,8 @@ class Rates:
 
         Args:
             for_rate: Whether this search proposed the stimulus.
-            bits: Expected information of the stimulus.
-            rested: Whether the limiter was full for the first time; after a surprise, earlier responses do not count.
+            bits: Expected information of the stimulus, in bits.
+            rested: Whether a rest made the whole limit available for the first time; a surprise then ends the search.
         """
         moments, before = self._story.moments(), self._leader()
         evidence = self.belief.evidence() if self._rethought is None else self._rethought
@@ -247,7 +247,7 @@ class Rates:
         self._has_observed = self._has_observed or for_rate
         may_widen = not self.wide
         if self.wide and self._widened < _MOST_WIDENED and self.nearly:
-            self._record_firsts()  # the limiter is clear again, and may be the first of two
+            self._record_firsts()  # one limiter stands out again, and may be the first of two
             may_widen = True
         self.belief.update(moments)
         after = self._leader()
@@ -282,7 +282,7 @@ class Rates:
         self._idle = self._idle + 1 if for_rate and alike and moved < _MOVED and not accepted else 0
 
     def _track_surprise(self, surprise: EarlierResult | None, *, widens: bool) -> None:
-        """Records a surprise that no hypothesis explains; new hypotheses get a few stimuli first."""
+        """Records a surprise, unless new hypotheses explain it within a few stimuli."""
         if surprise and widens:
             self._open, self._since = surprise, 0
             return
@@ -305,7 +305,7 @@ class Rates:
         return EarlierResult(tuple(self.tiers()), share, last_at, answers[0].sent_at, cell)
 
     def _widen(self) -> None:
-        """Adds hypotheses: other clients that use a part of a higher limit, and a second limiter."""
+        """Adds two hypotheses: other clients use a part of a higher limit, or there is a second limiter."""
         self.wide, self._widened = True, self._widened + 1
         before = self.belief
         self._begin_anew()
@@ -320,12 +320,12 @@ class Rates:
         self.belief.update(moments)
 
     def rethink(self) -> None:
-        """Computes the posterior again, after excluded responses were included."""
+        """Computes the posterior again, because responses that were left out count now."""
         self._stuck, self._rethought = 0, self.belief.evidence()
         self._begin_anew()
 
     def odd(self) -> list[Moment]:
-        """Decisions that contradict the likeliest limiter beyond the error of its numbers."""
+        """Decisions that contradict the likeliest limiter by more than the error of its parameters."""
         cells = self.belief.likeliest()
         return [moment for moment, _ in disagreements(cells.best(), self._story.moments(), loose(tier(cells)))]
 
@@ -341,13 +341,13 @@ class Rates:
 
     @property
     def settled(self) -> bool:
-        """Whether one family and its numbers are certain, also after a second burst up to the limit."""
+        """Whether one family and its parameters are certain, if necessary by a second burst up to the limit."""
         both_ways = self._unlikely < _ONE_SIDED and not self._filled_once
         return self._known and both_ways and self.belief.others() < _UNSHARED
 
     @property
     def _filled_once(self) -> bool:
-        """Whether the limit was reached only once: other clients may have used a part of the limit."""
+        """Whether the limit was reached only once, so that other clients may have used a part of it."""
         cells, moments = self.belief.likeliest(), self._story.moments()
         kind, refill_s, limit = cells.kind, self.refill_s, self.limit
         if isinstance(kind, Tiered):
@@ -388,7 +388,7 @@ class Rates:
         return share >= _SURE or (self.belief.others() < ALONE and self.belief.alone(family) >= _SURE)
 
     def _agreed(self, cells: Cells) -> bool:
-        """Whether the kind of *cells* is by far the likeliest of its family, and likely kinds have equal numbers."""
+        """Whether the kind of *cells* is certain in its family, or likely while other kinds have equal parameters."""
         family = self.belief.families()[cells.kind.family]
         kinds = {name: share / family for name, share in self.belief.kinds().items()}
         if kinds[cells.kind.text] >= _SURE_KIND:
@@ -429,7 +429,7 @@ class Rates:
         return float(best.kind.refill_s(best.params())[0])
 
     def room(self, at: float) -> tuple[int, float]:
-        """Requests that all likely limiters accept at *at*, and the time at which all have recovered."""
+        """Number of requests that all likely limiters accept at *at*, and the time at which all have recovered."""
         cells = self.belief.likeliest()
         params, keep = cells.params(), cells.masses() > cells.masses().max() - _UNLIKELY
         rooms = cells.kind.room(params, cells.state, np.full(len(cells), at))[keep]

@@ -1,4 +1,4 @@
-"""All responses to a probe so far, and the network properties derived from them; no I/O."""
+"""All responses to a probe so far, and the network delays derived from them; no I/O."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,16 +9,16 @@ import numpy as np
 from touchstone.facts.observed import Answer, Moment, moments
 
 _PACE_S = 0.001
-_FEWEST, _STEADY, _SPREAD = 4, 0.97, 0.5  # responses to a volley; least R² and spread of their times
+_FEWEST, _STEADY, _SPREAD = 4, 0.97, 0.5  # signs of a steady pace: number of responses, R² of a line, spread
 
 
 @dataclass
 class Story:
-    """Responses in the order of their requests."""
+    """The story of a probe: all responses so far, in the order of their requests."""
 
     answers: list[Answer] = field(default_factory=list)
-    left_out: set[int] = field(default_factory=set)  # indices of refusals that the rate limit did not cause
-    alone_from: int = 0  # index of the first response from which on builds are started one at a time
+    left_out: set[int] = field(default_factory=set)  # indices of refusals with another cause than the rate limit
+    alone_from: int = 0  # builds run one at a time from the response with this index on
 
     @property
     def quickest_s(self) -> float:
@@ -36,28 +36,28 @@ class Story:
         return max(a.done_at for a in self.answers) - self.answers[0].sent_at if self.answers else 0.0
 
     def moments(self) -> list[Moment]:
-        """Decisions of the rate limiter: all responses except *left_out*."""
+        """Estimates when the rate limiter decided about each request, except those in *left_out*."""
         heeded = [answer for number, answer in enumerate(self.answers) if number not in self.left_out]
         return moments(heeded, self.quickest_s, self.served_s - self.quickest_s) if heeded else []
 
     def blur_s(self, share: float = 0.5) -> float:
-        """Quantile of the time error of all decisions, in seconds; the median by default."""
+        """Quantile *share* of the errors, in seconds, with which the times of decisions are known."""
         return float(np.quantile([moment.blur_s for moment in self.moments()], share))
 
     def pace_s(self) -> float:
-        """Shortest interval between sequential requests, in seconds."""
+        """Shortest interval so far between two sequential requests, in seconds."""
         answers = self.answers[self.alone_from :]
         gaps = [b.sent_at - a.sent_at for a, b in pairwise(answers) if not b.stream]
         return max(min(gaps, default=_PACE_S), self.quickest_s)
 
     def reported(self, name: str) -> float | None:
-        """Value of a RateLimit field if all responses that have it agree; else None."""
+        """Number *name* from the RateLimit header fields; None if no response has it, or if responses disagree."""
         values = {answer.quota[name] for answer in self.answers if name in answer.quota}
         return values.pop() if len(values) == 1 else None
 
 
 def in_turn_s(answers: Sequence[Answer]) -> float:
-    """Interval between the responses to concurrent requests if these arrived at a steady pace; else 0."""
+    """Seconds between the responses to concurrent requests; 0 unless the responses arrived at a steady pace."""
     took_s = np.sort([answer.took_s for answer in answers if answer.accepted])
     if len(took_s) < _FEWEST or took_s[-1] - took_s[0] < _SPREAD * took_s[-1]:
         return 0.0

@@ -1,6 +1,6 @@
-"""Locust user behind all scenarios, and the actions of its clients: start, back off, poll, cancel, follow.
+"""Base class of all load scenarios, and the clients that send the requests: start, retry, poll, follow a log.
 
-Due times come from the schedule and never move. So the response time of a late request includes the delay.
+A response time counts from the scheduled time of the request, even if the load generator sends the request late.
 """
 
 import itertools
@@ -26,13 +26,13 @@ from touchstone.target.call import Call
 # After this many consecutive reads with the status not_built, a build counts as vanished.
 _VANISHED_READS = 4
 
-# Maximum jitter of a wait, so that refused clients do not retry in step.
+# Maximum random addition to a wait, so that refused clients do not all retry at once.
 _JITTER_S = 0.25
 
 
 @dataclass
 class Flow:
-    """One client of the load, number *want* in the whole run; *paced*: whether the first request is still unsent."""
+    """One client of the load. *want*: its number in the whole run; *paced*: whether its next request is the first."""
 
     run: LoadRun
     want: int
@@ -44,7 +44,7 @@ class Flow:
     tries: int = 0
 
     def send(self, operation: str, ref: str, **more: Any) -> Reply:
-        """Sends a request; the response time counts from now, or for the first request from the due time."""
+        """Sends a request. Its response time counts from the due time if it is the first request, else from now."""
         intended_at, paced, self.paced = self._intended_at(), self.paced, False
         return self.run.send(Call(operation, ref, self.credential, **more), intended_at, paced=paced, keep=self.keep)
 
@@ -52,12 +52,13 @@ class Flow:
         return self.due_at if self.paced else self.run.now()
 
     def start(self, ref: str, *, fresh: bool | None, patient: bool = True) -> Reply:
-        """Starts a build; if it is refused, waits for Retry-After or the documented back-off, and retries.
+        """Starts a build and returns the last response. After a 429, waits and retries, for patience_s at most.
 
-        A read before and after each wait shows whether the refused start began a build.
+        A wait takes as long as Retry-After, or without that header as long as the documented back-off. If *fresh*, a
+        read before and after each wait shows whether the refused start began a build.
 
         Args:
-            fresh: Whether the version is not built yet; None if other clients start and cancel this version as well.
+            fresh: Whether the version is not built yet; None if other clients start and cancel the same version.
             patient: Whether to retry after a refusal.
         """
         refused_at: float | None = None
@@ -104,7 +105,7 @@ class Flow:
         )
 
     def await_end(self, ref: str, started: Reply, *, cancelled: bool = False) -> None:
-        """Polls a build to its end and reports the outcome; *cancelled*: whether a client may have cancelled it."""
+        """Polls a build until it ends or times out, and logs its end. *cancelled*: whether a client may cancel it."""
         accepted_at = started.answer.done_at
         limit_at = accepted_at + self.run.target.build_timeout_s
         seq, building_at, idle = started.seq, None, 0
@@ -145,7 +146,7 @@ class Flow:
         )
 
     def until_building(self, ref: str) -> bool:
-        """Polls until a build runs; returns False if the build is over before that."""
+        """Polls until a read reports ``building``; returns False if the build ends first or the wait times out."""
         limit_at = self.run.now() + self.run.target.build_timeout_s
         while self.run.now() < limit_at:
             status = self.send("getBuild", ref).body.get("status")
@@ -157,23 +158,23 @@ class Flow:
         return False
 
     def follow(self, ref: str) -> Reply:
-        """Follows the log of a build to its end, or for as long as a build may take."""
+        """Streams the log of a build to its end, at most for the time limits of a build and a cancel together."""
         target = self.run.target
         return self.send("streamBuildEvents", ref, stream_s=target.build_timeout_s + target.cancel_timeout_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One arrival of the schedule, due at a run second; *nth_build* is -1 if it begins no build of its own."""
+    """Scheduled action of one client."""
 
     number: int
     action: str
-    due_at: float
-    nth_build: int
+    due_at: float  # run second
+    nth_build: int  # number among the arrivals that build a version of their own, from 0; -1 for other arrivals
 
 
 class ArrivalUser(User):
-    """One worker's share of the arrivals. A scenario has a method ``do_ACTION`` for each action."""
+    """Base class of all scenarios. For each arrival of this worker it calls ``do_ACTION``, a method of the scenario."""
 
     abstract = True
     scenario: ClassVar[str] = ""
@@ -182,7 +183,7 @@ class ArrivalUser(User):
 
     @task
     def arrivals(self) -> None:
-        """Sends this worker's share of the arrivals, even after Locust stops this user to redistribute its users."""
+        """Task for Locust: sends this worker's arrivals, and goes on if Locust stops this user to move it."""
         gevent.spawn(worker_of(self.environment).work, self.send_all, self.after).join()
         raise StopUser
 
@@ -197,10 +198,10 @@ class ArrivalUser(User):
             self._send_when_due(due)
 
     def after(self) -> None:
-        """Closing steps of one worker, after all arrivals of all workers."""
+        """Closing steps of a scenario, run by one worker after all arrivals of all workers; by default none."""
 
     def flow(self, arrival: Arrival, *, keep: bool, credential: Credential = "primary") -> Flow:
-        """Client of an arrival."""
+        """Returns the client for an arrival; *keep*: whether the run log keeps its exchanges."""
         options, phase = self.run_.go.options, ""
         if options.scenario.name == "fairness":
             is_alone = arrival.due_at - self.run_.began_at < options.duration_s / 2
@@ -208,7 +209,7 @@ class ArrivalUser(User):
         return Flow(self.run_, arrival.number, arrival.due_at, keep, credential, phase)
 
     def build(self, arrival: Arrival) -> tuple[str, Flow, Reply]:
-        """Starts the version of this arrival; returns the version, its client, and the last response."""
+        """Starts a build of the version for *arrival*; returns the version, the client, and its last response."""
         refs = self.run_.go.stage.refs("own")
         ref = refs[arrival.nth_build % len(refs)]
         flow = self.flow(arrival, keep=self.run_.keeps(arrival.nth_build))
@@ -228,7 +229,7 @@ class ArrivalUser(User):
                 run.collector.skip(ACTIONS[arrival.action].operation, arrival.due_at, over_budget=run.is_over_budget)
 
     def _send_in_turn(self, due: Iterator[Arrival]) -> None:
-        """Runs clients that each take the next arrival as soon as the last one is done."""
+        """Closed model: runs clients, each of which takes the next arrival as soon as its previous one is done."""
         run = self.run_
         began_at, options = run.began_at, run.go.options
         run.rest(began_at - run.now())
@@ -248,7 +249,7 @@ class ArrivalUser(User):
             self._do(replace(arrival, due_at=run.now()))
 
     def _again(self, arrivals: Iterator[Arrival], until_at: float) -> Iterator[Arrival]:
-        """Arrivals in order, then repeatedly those that begin no build, with a remark about the change."""
+        """Yields all arrivals once, then repeats those that begin no build. A remark in the run log says from when."""
         run, first = self.run_, list(arrivals)
         yield from first
         repeated = [arrival for arrival in first if not ACTIONS[arrival.action].builds]

@@ -1,6 +1,6 @@
-"""Arrival times: parses ``--arrivals``, and computes when each arrival is due.
+"""Arrivals, the scheduled first requests of clients: parses ``--arrivals``, and computes when each arrival is due.
 
-The integral of a rate curve is inverted exactly, so that no error grows with the length of a run.
+Each due time is computed from the integral of the rate, not from the arrival before, so that errors do not add up.
 """
 
 import csv
@@ -21,7 +21,7 @@ from touchstone.errors import Unfit, UsageError, nearest
 
 Times = NDArray[np.float64]
 
-MAX_ARRIVALS = 50_000_000  # 18 bytes each, which fit into 1 GB
+MAX_ARRIVALS = 50_000_000  # at 18 bytes each, these fit into 1 GB
 PLACE = "--arrivals"
 
 HELP = (
@@ -35,7 +35,7 @@ _TRACE_FORM = (
 
 
 class Piece(NamedTuple):
-    """Section of a curve, from *from_s* to the next section, with the rate at its beginning."""
+    """Section of a rate curve, from second *from_s* to the next section; *rate_per_s* is the rate at *from_s*."""
 
     from_s: float
     rate_per_s: float
@@ -47,8 +47,8 @@ class Curve:
     """Rate of arrivals over time.
 
     Attributes:
-        pieces: In order; the first one begins at 0, the last one has no end.
-        is_poisson: Whether arrivals are independent with this mean rate; otherwise they follow the rate exactly.
+        pieces: Sections in order. The first section begins at 0, the last section has no end.
+        is_poisson: Whether arrivals are random and the curve is their mean rate; if not, they follow it exactly.
     """
 
     text: str
@@ -65,21 +65,21 @@ class Curve:
         return float(np.sum((rate + slope * length_s / 2) * length_s))
 
     def times(self, counts: Times) -> Times:
-        """Times at which the integral reaches each of *counts*, all above 0: the inverse of `count`."""
+        """Inverse of `count`: for each of *counts*, all above 0, the time at which that many arrivals are expected."""
         starts = np.array([self.count(piece.from_s) for piece in self.pieces])
-        # A count at an edge belongs to the earlier piece, since the later piece may be a pause.
+        # A count that is reached just where two pieces meet belongs to the earlier piece: the later may have rate 0.
         number = np.maximum(np.searchsorted(starts, counts, side="left") - 1, 0)
         from_s, rate, slope = np.array(self.pieces).T[:, number]
         rest = counts - starts[number]
-        # The root of `rate * x + slope / 2 * x**2 = rest`; its form without a difference loses no digits.
+        # Solves `rate * x + slope / 2 * x**2 = rest`, in a form without the subtraction that would lose digits.
         found: Times = from_s + 2 * rest / (rate + np.sqrt(np.maximum(rate * rate + 2 * slope * rest, 0)))
         return found
 
     def due(self, duration_s: float, seed: int) -> Times:
         """Due times of the arrivals before *duration_s*.
 
-        An exact rate: arrival n, from 0, is due when the integral is n + 0.5. A Poisson process: the gaps are drawn in
-        expected arrivals, with a mean of 1; the integral converts these to seconds.
+        Without Poisson, arrival n, counted from 0, is due when the integral of the rate reaches n + 0.5. With Poisson,
+        it is due when the integral reaches the sum of n + 1 random gaps, which have a mean of 1.
 
         Source: Çinlar's method, which is exact for any rate.
         """
@@ -93,10 +93,10 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Arrivals at given times, in seconds since the run began, with line numbers, and actions if the file has any."""
+    """Arrival times from a file, with the line number of each; *actions* is empty if the file has no actions."""
 
     path: str
-    at_s: tuple[float, ...]
+    at_s: tuple[float, ...]  # seconds since the schedule began
     actions: tuple[str, ...] = ()
     lines: tuple[int, ...] = field(default=(), repr=False)
 
@@ -118,7 +118,7 @@ Arrivals = Curve | Trace
 
 
 def parse(text: str, duration_s: float) -> Arrivals:
-    """Parses a text of ``--arrivals``; a curve covers *duration_s* by default. An invalid text raises `UsageError`."""
+    """Parses the value of ``--arrivals``; raises `UsageError` if it is invalid. *duration_s*: length of the run."""
     kind, _, rest = text.partition(":")
     if kind == "trace":
         if not rest:
@@ -131,12 +131,12 @@ def parse(text: str, duration_s: float) -> Arrivals:
 
 
 def due_times(arrivals: Arrivals, duration_s: float, seed: int) -> Times:
-    """Due times of all arrivals, in order, before *duration_s*; raises `UsageError` if there are none or too many."""
+    """Due times of all arrivals before *duration_s*, in order; raises `UsageError` if there are none or too many."""
     expected = arrivals.count(duration_s)
     if expected > MAX_ARRIVALS:
         advice = f"expected at most {MAX_ARRIVALS:,}; lower the rate or shorten the run"
         raise UsageError(f"{PLACE}: {arrivals} makes {expected:,.0f} arrivals in {duration_s:g} s; {advice}")
-    # Rounding errors of the roots must not reorder arrivals, nor move one past the end.
+    # Rounding errors must neither reorder arrivals nor move an arrival past the end.
     found: Times = np.minimum(np.maximum.accumulate(arrivals.due(duration_s, seed)), np.nextafter(duration_s, 0))
     if not len(found):
         raise UsageError(f"{PLACE}: {arrivals} makes no arrival in {duration_s:g} s; raise the rate or run for longer")
@@ -187,7 +187,7 @@ def _spike(numbers: Sequence[float], duration_s: float) -> tuple[Piece, ...]:
     return (*before, Piece(from_s, peak), Piece(from_s + length_s, rate))
 
 
-# By kind of curve: pattern of the parameters, an example, and the function that returns the pieces.
+# For each kind of curve: pattern of its parameters, an example, and the function that returns its pieces.
 _KINDS: Mapping[str, tuple[str, str, Callable[[Sequence[float], float], tuple[Piece, ...]]]] = {
     "constant": (r"NUMBER", "constant:20", lambda numbers, _: (Piece(0, numbers[0]),)),
     "ramp": (r"NUMBER\.\.NUMBER(?:/NUMBERs)?", "ramp:5..50 or ramp:5..50/10s", _ramp),
@@ -197,13 +197,13 @@ _KINDS: Mapping[str, tuple[str, str, Callable[[Sequence[float], float], tuple[Pi
 
 
 def read_trace(path: Path) -> Trace:
-    """Trace from a file: one time in seconds per line, or CSV with a header.
+    """Reads arrival times from a file: either one time in seconds per line, or CSV with a header.
 
-    The columns are ``at_s`` and, optionally, ``operation``: an action of the scenario, such as ``read``. Other columns,
-    blank lines and comments after ``#`` are ignored.
+    CSV has a column ``at_s`` with times and optionally a column ``operation`` with actions of the scenario, such as
+    ``read``. Other columns, blank lines and comments after ``#`` are ignored.
 
     Raises:
-        UsageError: the file does not exist, has another form, or its times are not in order.
+        UsageError: the file cannot be read, has another form, or contains times out of order.
     """
     try:
         text = read_regular(path).decode("utf-8-sig")
@@ -220,7 +220,7 @@ def read_trace(path: Path) -> Trace:
     if not rows:
         raise UsageError(f"{PLACE}: {path} holds no arrival; expected {_TRACE_FORM}")
     first, columns = rows[0]
-    if len(columns) == 1 and columns[0] != "at_s":  # a time
+    if len(columns) == 1 and columns[0] != "at_s":  # no header: the line is a time
         columns = ["at_s"]
     elif "at_s" not in columns:
         raise UsageError(f"{path}:{first}: found the columns {', '.join(columns)}; expected one of them to be at_s")

@@ -1,8 +1,8 @@
-"""Capacity of a target as a load run observes it from outside, and responses beyond the capacity; no I/O.
+"""Capacity of a target, the number of builds that it runs at once, as a load run observes it from outside; no I/O.
 
-Refusals by a full host and a rate limit look alike; only a client that cancels builds distinguishes them (`Room`). Only
-reads show when a build begins and ends. So each count of builds in flight comes twice: the certain and the possible
-ones.
+A full host and a rate limit both refuse starts with 429. Only a client that cancels builds can distinguish them
+(`Room`). Only reads show when a build begins and ends. So builds in flight (running builds) are counted twice: those
+that certainly run, and those that possibly run.
 """
 
 from bisect import bisect_left, bisect_right
@@ -17,32 +17,32 @@ from touchstone.loadgen.rules import Record, build_over_at, grouped, rate_explai
 from touchstone.rules.possible_states import CLOCK_SHARE
 
 Finding = Literal[
-    "unknown",  # no start that needs room got a response
-    "not-reached",  # no start was refused
-    "capacity",  # refused only with the most builds in flight, and a start is accepted after each cancel
-    "either",  # refused only with the most builds possibly in flight: a rate limit may explain that as well
-    "rate",  # some refusals are not for lack of room, and a rate limit can explain all refusals
-    "both",  # some refusals are not for lack of room, and a start is accepted after each cancel
-    "unclear",  # some refusals are not for lack of room, and nothing explains all refusals
+    "unknown",  # no start was accepted or refused
+    "not-reached",  # starts were accepted, and none was refused
+    "capacity",  # starts are refused only if the host is full, and accepted after cancels
+    "either",  # starts are refused only if the host may be full; a rate limit may also be the cause
+    "rate",  # some starts are refused although the host has room; a rate limit can explain all refusals
+    "both",  # some starts are refused although the host has room; others are accepted after cancels
+    "unclear",  # no single cause explains all refusals, or a worker was lost
 ]
 _MOST_MESSAGES, _LONGEST_MESSAGE = 3, 80
-_LEAST_TURNS = 3  # minimum number of cancels after which a start is accepted
-_CONCLUSIVE = 2.0  # minimum length of a wait without a cancel, relative to the fastest acceptance after one
+_LEAST_TURNS = 3  # a full host is certain after this many cancels with an accepted start
+_CONCLUSIVE = 2.0  # before a cancel, refusals must last this many times as long as the fastest acceptance by a cancel
 
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """Lifetime of one build on the clock of the run."""
+    """Lifetime of one build: when it certainly ran, and when it possibly ran, in run seconds."""
 
-    may_from_at: float  # when the start was sent
-    sure_from_at: float  # when the start got a response
-    sure_to_at: float  # last read with the status building, or the end of the steps; at least `sure_from_at`
-    may_to_at: float  # when a read showed its end; infinity if none did
+    may_from_at: float  # earliest beginning: the start was sent
+    sure_from_at: float  # certain beginning: the start was accepted
+    sure_to_at: float  # certain to run until here: last read with the status building, or end of its steps
+    may_to_at: float  # latest end: a read showed it; infinity if none did
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """From *at_s* to the next step: builds certainly in flight, and more that were possibly in flight."""
+    """Builds in flight from *at_s* to the next step: *sure* builds for certain, and possibly *unsure* more."""
 
     at_s: float
     sure: int
@@ -50,7 +50,7 @@ class Step:
 
 
 class InFlight:
-    """Builds in flight during a run; `most` is the highest certain number at once."""
+    """Number of builds in flight at each time of a run; `most` is the highest number that certainly ran at once."""
 
     def __init__(self, lives: Sequence[Life]) -> None:
         self._sure_from = sorted(life.sure_from_at for life in lives)
@@ -60,18 +60,18 @@ class InFlight:
         self.most = max(map(self.sure, self._sure_from), default=0)
 
     def sure(self, at_s: float) -> int:
-        """Builds certainly in flight at *at_s*."""
+        """Number of builds certainly in flight at *at_s*."""
         return bisect_right(self._sure_from, at_s) - bisect_left(self._sure_to, at_s)
 
     def at_most(self, from_s: float, to_s: float) -> int:
-        """Builds that may have been in flight at some time from *from_s* to *to_s*."""
+        """Number of builds that were possibly in flight at any time from *from_s* to *to_s*."""
         return bisect_right(self._may_from, to_s) - bisect_left(self._may_to, from_s)
 
     def steps(self, until_s: float) -> tuple[Step, ...]:
-        """Builds in flight over time, from the first start to *until_s*."""
+        """Numbers of builds in flight over time, from the first start to *until_s*."""
         found = []
         for at in sorted({at for at in (*self._sure_from, *self._sure_to, *self._may_to) if at <= until_s}):
-            # Just after `at`: builds that end then have ended, builds that begin then have begun.
+            # Counts just after `at`: without builds that end at `at`, with builds that begin at `at`.
             begun = bisect_right(self._sure_from, at)
             sure = max(0, begun - bisect_right(self._sure_to, at))
             found.append(Step(at, sure, max(0, begun - bisect_right(self._may_to, at) - sure)))
@@ -79,7 +79,7 @@ class InFlight:
 
 
 def lives_of(attempts: Iterable[Attempt], builds: Iterable[Build], steps_s: float = 0.0) -> tuple[Life, ...]:
-    """Lifetimes of *builds*, by the starts that began them; *steps_s* is the duration of a ready build's steps."""
+    """Lifetime of each build, from its start and its reads. *steps_s*: duration of the steps of a successful build."""
     served = grouped((attempt for attempt in attempts if attempt.is_served), lambda attempt: attempt.want)
     lives = []
     for build in builds:
@@ -94,29 +94,29 @@ def lives_of(attempts: Iterable[Attempt], builds: Iterable[Build], steps_s: floa
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One build that the closing client cancelled while the host refused starts."""
+    """One cancel in load/room.py: while starts are refused, a client cancels a build and starts another."""
 
-    held_s: float  # from the first to the last refusal before the cancel
-    swap_s: float  # from the last of these refusals to the response to the start after the cancel
-    let_in: bool  # whether that start was served
+    held_s: float  # seconds from the first to the last refusal before the cancel
+    swap_s: float  # seconds from the last refusal before the cancel to the response to the start after it
+    let_in: bool  # whether the start after the cancel was accepted
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Observations of the client in load/room.py, which cancels builds at the end of a storm.
+    """Observations of the client in load/room.py, which fills the host at the end of a storm and cancels builds.
 
-    A rate limit looks like a full host only if it serves starts just after cancels, and at no other time.
+    If starts are accepted after cancels and at no other time, the host was full: a rate limit ignores cancels.
     """
 
     idle: int  # starts refused before the client had a build in flight
-    inside: int  # the client's builds in flight when a start was refused, or no version was left
-    refused: int  # starts refused while none of the client's builds ended; 0 without any start
-    unbidden: int  # starts served after a refusal although none of the client's builds had ended
+    inside: int  # builds that the client had in flight when a start was refused, or no version was left
+    refused: int  # starts refused while the client had builds in flight and none of them ended
+    unbidden: int  # starts accepted after a refusal although none of the client's builds had ended
     turns: tuple[Turn, ...]  # cancels that ended a build, in order
 
     @property
     def is_full_host(self) -> bool:
-        """Whether starts were accepted after enough cancels, and at no other time."""
+        """Whether the host was certainly full: starts were accepted after several cancels, and at no other time."""
         followed = [turn for turn in self.turns if turn.let_in]
         if self.unbidden or len(followed) < _LEAST_TURNS:
             return False
@@ -125,22 +125,22 @@ class Room:
 
     @property
     def let_in(self) -> int:
-        """Starts served right after a cancel."""
+        """Number of starts accepted right after a cancel."""
         return sum(turn.let_in for turn in self.turns)
 
     @property
     def refused_after_cancel(self) -> int:
-        """Starts refused right after a cancel."""
+        """Number of starts refused right after a cancel."""
         return len(self.turns) - self.let_in
 
     @property
     def refused_with_room(self) -> int:
-        """Refusals that a full host does not explain."""
+        """Number of refusals that a full host does not explain."""
         return self.idle + self.refused_after_cancel + self.unbidden
 
 
 def room(log: RunLog) -> Room | None:
-    """Observations of the closing client; None if the run had no such client."""
+    """Observations of the client in load/room.py; None if the run had no such client."""
     of_room = (e for e in log.exchanges if "room" in e.note and e.operation == "startBuild")
     starts = sorted(of_room, key=lambda exchange: exchange.seq)
     if not starts:
@@ -162,7 +162,7 @@ def _step(exchange: Exchange) -> str:
 
 
 def _turn(starts: Sequence[Exchange]) -> Turn | None:
-    """Turn of one cancel; None if no start followed the cancel, or if that start failed."""
+    """Result of one cancel; None if no start followed the cancel, or if the start got neither a 2xx nor a 429."""
     held = [exchange for exchange in starts if _step(exchange) == "full"]
     again = next((exchange for exchange in starts if _step(exchange) == "again"), None)
     if not held or again is None or not (again.status == 429 or 200 <= again.status < 300):
@@ -176,28 +176,28 @@ def _turn(starts: Sequence[Exchange]) -> Turn | None:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Refusal of one start that needed room."""
+    """Refusal of one start that needed room on the host, since its version was not built yet."""
 
     at_s: float  # run second at which the response arrived
-    sure: int  # builds certainly in flight then
+    sure: int  # builds certainly in flight at `at_s`
     at_most: int  # builds possibly in flight during the request
-    below: bool  # whether `at_most` is below the most that were in flight, so that there was room
+    below: bool  # whether the host had room: at another time, more builds than `at_most` ran at once
 
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """Outcomes of the clients that wanted a build of their own, or else of all clients."""
+    """Outcomes of the clients that started versions not built yet; of all clients if no client did so."""
 
-    wanted: int  # number of these clients; the next six numbers add up to it
-    at_once: int  # served at their first try
-    later: int  # served at a later try: after `wait_p50_s` in the median, `wait_max_s` at most
-    gave_up: int  # stopped without a build after the longest allowed wait
+    wanted: int  # number of these clients: the sum of the next six numbers
+    at_once: int  # accepted at the first try
+    later: int  # accepted at a later try; median and maximum of their waits are `wait_p50_s` and `wait_max_s`
+    gave_up: int  # gave up without a build, since further waits would have exceeded patience_s
     still_trying: int  # waiting for a retry or a response when the run ended
-    turned_away: int  # refused, without retries by design
+    turned_away: int  # refused, in a scenario without retries
     failed: int  # ended with an error or without a response
     wait_p50_s: float
     wait_max_s: float
-    tries: int  # tries of all clients
+    tries: int  # tries of all these clients together
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,26 +206,26 @@ class Capacity:
 
     finding: Finding
     at_least: int  # the most builds certainly in flight at once
-    at_most: int | None  # fewest builds possibly in flight at a refusal that a full host explains; or None
-    admitted: int  # served starts that needed room
-    busiest: dict[int, int]  # by interval length in seconds, the most served starts within one interval
-    refusals: tuple[Refusal, ...]  # in the order of their times
-    refused_needless: int  # refused starts that needed no room
+    at_most: int | None  # the fewest builds possibly in flight at a refusal by a full host; None if unknown
+    admitted: int  # accepted starts that needed room
+    busiest: dict[int, int]  # by length of an interval in seconds: the most starts accepted within one
+    refusals: tuple[Refusal, ...]  # in order of time
+    refused_needless: int  # refused starts that needed no room, since their version was already built
     refused_unsure: int  # refused starts that may have needed room
     steps: tuple[Step, ...]  # builds in flight over time
     clients: Clients
     room: Room | None  # observations of the client that cancels builds; None without it
-    messages: tuple[str, ...]  # texts of kept refusals: hints of the target, not evidence
-    is_torn: bool  # whether a worker was lost, and its builds are unknown
+    messages: tuple[str, ...]  # texts of recorded refusals, as hints for readers; not evidence
+    is_torn: bool  # whether a worker was lost, so that its builds are unknown
 
     @property
     def refused_full(self) -> int:
-        """Refusals that a full host can explain."""
+        """Number of refusals that a full host can explain."""
         return sum(not refusal.below for refusal in self.refusals)
 
     @property
     def refused_below(self) -> int:
-        """Refusals that a full host cannot explain."""
+        """Number of refusals that a full host cannot explain."""
         return sum(refusal.below for refusal in self.refusals)
 
     @property
@@ -239,7 +239,7 @@ def capacity(log: RunLog) -> Capacity | None:
     if not log.attempts:
         return None
     fresh = [attempt for attempt in log.attempts if attempt.fresh]
-    # The steps of versions that the run did not publish are unknown.
+    # If the run did not publish the versions, the duration of their steps is unknown.
     steps_s = float(log.workload.options.get("build_s", 0.0)) if log.workload and log.templates else 0.0
     flight = InFlight(lives_of(log.attempts, log.builds, steps_s))
     served_at = sorted(attempt.done_at for attempt in fresh if attempt.is_served)
@@ -293,7 +293,7 @@ def _finding(log: RunLog, refusals: Sequence[Refusal], filled: Room | None, *, i
 
 
 def _is_rate(log: RunLog) -> bool:
-    """Whether a rate limit per key explains all refusals: on every start, or only on those that need room."""
+    """Whether a rate limit per key explains all refusals, if it limits all starts or only those that need room."""
     of_room = {exchange.seq for exchange in log.exchanges if "room" in exchange.note}
     for starts in Record(log).by_account.values():
         decided = [start for start in starts if start.is_served or start.is_refused]
@@ -306,7 +306,7 @@ def _is_rate(log: RunLog) -> bool:
 
 
 def _messages(exchanges: Iterable[Exchange]) -> tuple[str, ...]:
-    """Texts of kept refusals, most frequent first, without those of the client that probes the limit."""
+    """Texts of recorded refusals, most frequent first, without refusals to the client in load/aftermath.py."""
     found = Counter[str]()
     for exchange in exchanges:
         if exchange.operation == "startBuild" and exchange.status == 429 and "limit" not in exchange.note:
@@ -342,5 +342,5 @@ def _end_of(tries: Sequence[Attempt]) -> str:
         return "failed"
     if last.gave_up:
         return "gave_up"
-    # Only fairness has phases, and its clients do not retry.
+    # Only clients of the scenario fairness have a phase, and they do not retry.
     return "turned_away" if last.phase else "still_trying"

@@ -1,6 +1,6 @@
-"""HTTP client of a load: geventhttpclient's connections, the parser llhttp, and bounds on everything that is read.
+"""HTTP client of a load: connections of geventhttpclient, the parser llhttp, and limits on everything that it reads.
 
-Locust's FastHttpSession has no bound on heads, joins the pieces of a stream, and regroups header lines.
+It replaces Locust's FastHttpSession, which does not limit heads, joins the pieces of a stream, and merges header lines.
 """
 
 import contextlib
@@ -26,24 +26,24 @@ from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, MAX_STATUS_LINE
 from touchstone.target.call import Call, Keys, MessageBuilder, OutgoingRequest
 from touchstone.target.tls import trusting
 
-# Longest idle time of a connection that is reused: see touchstone/target/connections.py.
+# Idle connections are not reused after this time; touchstone/target/connections.py says why.
 LONGEST_IDLE_S = 3.0
 
 MAX_CONNECTIONS = 10_000
 _PIECE_BYTES = 65_536
 _CLOSED = "PoolTimeout: the client was closed before the response was complete"
-# Resources that this machine ran out of; the server is not the cause.
+# Errors that mean that this machine ran out of a resource; the server is not the cause.
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 
-# At this number of prepared requests, about a kilobyte each, the cache is cleared.
+# The cache of prepared requests is cleared when it has this many entries, of about a kilobyte each.
 MAX_PREPARED = 50_000
-# Only the beginning of a longer body is kept, since redaction would take longer than the request.
+# Of a longer body, only the beginning is kept: removing keys from the whole would take longer than the request.
 LONG_BODY_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedRequest:
-    """Prepared request, which can be sent any number of times; its HTTP/1.1 bytes may contain a key."""
+    """Request that can be sent any number of times; *wire* has its HTTP/1.1 bytes, which may contain a key."""
 
     call: Call = field(repr=False)
     operation: str
@@ -53,7 +53,7 @@ class PreparedRequest:
 
 
 class Requests:
-    """Prepares the requests to the target at *url*, without a trailing slash; equal calls share one request."""
+    """Prepares requests and caches them, so that equal calls share one request; *url* has no trailing slash."""
 
     def __init__(self, url: str, keys: Keys, contract: Contract) -> None:
         base = urlsplit(url)
@@ -65,7 +65,7 @@ class Requests:
         self._prepared: dict[object, PreparedRequest] = {}
 
     def prepared(self, call: Call) -> PreparedRequest:
-        """Prepared request for *call*; raises `LookupError` if the run has no such key."""
+        """Prepared request for *call*; raises `LookupError` if the run lacks the key that the call needs."""
         key = (
             *(call.operation, call.ref, call.credential, call.method, call.path, call.body),
             *(tuple(call.query.items()), tuple(call.headers.items()), repr(call.note) if call.note else ""),
@@ -79,7 +79,7 @@ class Requests:
         return self._prepared[key]
 
     def _wire(self, outgoing: OutgoingRequest) -> bytes:
-        # RFC 9110 12.5.3: without Accept-Encoding any coding is allowed; 8.6: when to send Content-Length: 0.
+        # RFC 9110 12.5.3: without Accept-Encoding, the server may compress; 8.6: an empty POST has Content-Length: 0.
         headers = {"Host": self._host, "User-Agent": "touchstone", "Accept-Encoding": "identity"}
         if outgoing.body or outgoing.method in ("POST", "PUT", "PATCH"):
             headers["Content-Length"] = str(len(outgoing.body))
@@ -88,7 +88,7 @@ class Requests:
         return "".join(f"{line}\r\n" for line in (*lines, "")).encode("utf-8") + outgoing.body
 
     def exchange(self, request: PreparedRequest, answer: Answer, seq: int, case: str) -> Exchange:
-        """Exchange of a request and its response, without secrets."""
+        """Builds the exchange from a request and its response, without keys."""
         return Exchange(
             seq=seq,
             operation=request.operation,
@@ -120,7 +120,7 @@ class Requests:
 
 
 class Broken(Exception):
-    """The response is not complete; the text becomes `Answer.error`."""
+    """The response is missing or incomplete; the text becomes `Answer.error`."""
 
 
 class _Unanswered(Broken):
@@ -131,7 +131,7 @@ class Connections:
     """Connections to one origin; raises `UsageError` if *url* is not an HTTP URL.
 
     Args:
-        timeout_s: Longest wait for a connection, and again for the whole response.
+        timeout_s: Longest wait in seconds for a connection, and then again for the whole response.
         clock: Returns the current time in seconds.
     """
 
@@ -148,7 +148,7 @@ class Connections:
         tls = parts.scheme == "https"
         host, port = parts.hostname, parts.port or (443 if tls else 80)
         more: dict[str, Any] = {"size": MAX_CONNECTIONS, "connection_timeout": timeout_s, "network_timeout": None}
-        # The pool keeps no idle connections, since their age and unexpected data must be checked.
+        # Idle connections are in `_idle`, not in the pool, since their age and unexpected data must be checked.
         self._pool = (
             SSLConnectionPool(host, port, host, port, ssl_context_factory=lambda **_: trusting(), **more)
             if tls
@@ -159,15 +159,15 @@ class Connections:
         self._clock = clock
         self._bounds = bounds
         self._closed = self._left = False
-        self._busy: dict[Any, bool] = {}  # by socket: whether it reads a stream
-        self._idle: list[tuple[Any, float]] = []  # until when each can be reused, on the monotonic clock
+        self._busy: dict[Any, bool] = {}  # open requests by socket: whether the response is a stream
+        self._idle: list[tuple[Any, float]] = []  # each with the monotonic time until which it may be reused
         self._closes_early = False
 
     def send(self, method: str, wire: bytes, stream_s: float = 0.0) -> Answer:
-        """Sends a request and reads its response; an error becomes part of the result.
+        """Sends a request and reads its response; an error is returned in `Answer.error`.
 
-        If a reused connection ends without a response, a GET or HEAD is sent once more. A stream is read for *stream_s*
-        after the head.
+        If a reused connection ends without a response, a GET or HEAD is sent once more. *stream_s*: how many seconds
+        after its head a stream is read; 0 for a response that is not a stream.
         """
         answer = Answer(sent_at=self._clock())
         may_repeat = method in ("GET", "HEAD")  # RFC 9112 9.3.1
@@ -202,7 +202,7 @@ class Connections:
     def _shut(self, socks: Iterable[Any]) -> None:
         for sock in socks:
             with contextlib.suppress(OSError):
-                # The method `unwrap` of a TLS socket would go on reading without TLS.
+                # A TLS socket's own `shutdown` removes TLS first, so that an open read would go on in plain text.
                 gevent.socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def _kept(self) -> Any | None:
@@ -225,7 +225,7 @@ class Connections:
             text = f"ConnectTimeout: no connection to {self._place} within {self._timeout_s:g} s"
             raise Broken(text) from None
         except (OSError, ValueError, RuntimeError) as error:
-            # A ValueError means that the name is invalid in DNS or TLS.
+            # A ValueError means that the host name is invalid in DNS or TLS.
             ours = getattr(error, "errno", None) in _OURS
             name = "PoolTimeout: no socket is free here for" if ours else "ConnectError:"
             raise Broken(f"{name} {self._place}: {error}") from None
@@ -262,7 +262,7 @@ class Connections:
                 self._pool.release_socket(sock)
 
     def _follow(self, sock: Any, parser: "Parser", answer: Answer, stream_s: float) -> None:
-        """Reads a stream until the server ends it, its time limit is reached, or the run ends."""
+        """Reads a stream until the server ends it, *stream_s* seconds are over, or the run ends."""
         self._busy[sock] = True
         if self._left:
             self._shut([sock])
@@ -301,13 +301,13 @@ class Connections:
 
 
 class Parser:
-    """Parser of one response from the bytes of a connection, as lenient as the client of a check.
+    """Parses one response from the bytes of a connection, as leniently as the HTTP client of a check.
 
     Attributes:
-        head: Head of the response; None until the head is complete. Interim responses are skipped.
-        has_open_end: Whether the head does not give the length of the body.
+        head: Head of the response; None until the head is complete. Interim (1xx) responses are skipped.
+        has_open_end: Whether the head does not say how long the body is.
         keeps_alive: Whether the connection can be reused for another request.
-        problem: Error in the body after the content that was parsed.
+        problem: Error in the body; the content before the error was parsed.
     """
 
     def __init__(self, bounds: Bounds) -> None:
@@ -328,12 +328,12 @@ class Parser:
         )
 
     def take(self) -> bytes:
-        """Content of the body since the last call."""
+        """Returns the content of the body that was parsed since the last call."""
         pieces, self._pieces = self._pieces, []
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def feed(self, data: bytes) -> None:
-        """Parses received bytes, b"" for the end; raises `Broken` if these are invalid, cut short or beyond a bound."""
+        """Parses received bytes; b"" is the end. Raises `Broken` for an invalid, incomplete or too long response."""
         if not data:
             self._end()
             return
@@ -346,7 +346,7 @@ class Parser:
         except httptools.HttpParserError as error:
             if self.head is None:
                 raise Broken(f"RemoteProtocolError: {error}") from None
-            self.keeps_alive = False  # data after the response
+            self.keeps_alive = False  # the error may be data after a complete response
             self.problem = Broken(f"RemoteProtocolError: {error}")
         self._measure()
 
@@ -360,7 +360,7 @@ class Parser:
         raise Broken(f"RemoteProtocolError: the server closed {where}")
 
     def _measure(self) -> None:
-        """Raises `Broken` if the head, or the framing between pieces of the body, is beyond its bound."""
+        """Raises `Broken` if the head exceeds a limit, or if too many bytes lie between two pieces of content."""
         most, head = self._bounds.max_head_bytes, self.head
         if self._status_bytes > MAX_STATUS_LINE_BYTES:
             raise Broken(f"RemoteProtocolError: {STATUS_LINE_TOO_LONG}")
@@ -377,19 +377,19 @@ class Parser:
             raise Broken(f"RemoteProtocolError: the head has {len(head.headers)} lines, and {bound}")
 
     def on_status(self, text: bytes) -> None:
-        """Receives a part of the reason phrase."""
+        """Called by the parser with a part of the reason phrase."""
         if self.head is None:
             self._status_bytes += len(text)
             self._head_bytes += len(text)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Receives a line of the head; ignores lines of the trailer."""
+        """Called by the parser with a header line; ignores lines after the body (the trailer)."""
         if self.head is None:
             self._head_bytes += len(name) + len(value) + 4
             self._headers.append((name.decode("latin-1").lower(), _decoded(value.strip(b" \t"))))
 
     def on_headers_complete(self) -> None:
-        """Receives the end of a head."""
+        """Called by the parser at the end of a head, also of an interim response."""
         status = self._parser.get_status_code()
         if self.head is not None or 100 <= status < 200:
             return
@@ -400,17 +400,17 @@ class Parser:
         self._ends_with_connection = self.has_open_end and codings != "chunked"
 
     def on_body(self, data: bytes) -> None:
-        """Receives a piece of the body."""
+        """Called by the parser with a piece of the body."""
         if not self.done:
             self._pieces.append(data)
             self._since_content_bytes = 0
 
     def on_message_complete(self) -> None:
-        """Receives the end of a response, or of an interim one."""
+        """Called by the parser at the end of a response, also of an interim response."""
         if self.head is None:
             self._headers, self._status_bytes = [], 0
         elif self.done:
-            self.keeps_alive = False  # a second response without a request
+            self.keeps_alive = False  # the server sent a second response without a request
         else:
             self.done, self.keeps_alive = True, self._parser.should_keep_alive()
 
@@ -434,7 +434,7 @@ def _received(sock: Any, problem: type[Broken] = Broken) -> bytes:
 
 
 def _is_quiet(sock: Any) -> bool:
-    """Whether a connection received nothing since the last response, not even the end of the connection."""
+    """Whether nothing arrived on an idle connection since its last response, neither data nor a close."""
     sock.settimeout(0.0)
     try:
         gevent.socket.socket.recv(sock, 1, socket.MSG_PEEK)
@@ -448,7 +448,7 @@ def _is_quiet(sock: Any) -> bool:
 
 
 def _decoded(value: bytes) -> str:
-    try:  # as httpx decodes it
+    try:  # as httpx decodes header values
         return value.decode("utf-8")
     except UnicodeDecodeError:
         return value.decode("latin-1")

@@ -1,7 +1,7 @@
-"""Handover between the processes of a load run.
+"""Data that the processes of a load run pass to each other.
 
-The command starts Locust with a handover in its environment, since it holds keys. A master sends its workers a handover
-without keys over the network.
+The command passes a `LoadHandover` to Locust in the environment, since it contains keys. The master sends a `Part` to
+each worker, over the network and without keys.
 """
 
 import json
@@ -22,7 +22,7 @@ from touchstone.loadgen.workloads import Options
 # Lines that a worker prints for its parent process.
 JOINED, REFUSAL = "touchstone: it has joined its master", "touchstone refused: "
 
-# Exchanges that a run keeps besides evidence, so that complete sequences can be judged afterwards.
+# Maximum number of exchanges in a run log besides evidence. After the run, rules judge whole sequences of these.
 MAX_KEPT = 20_000
 
 
@@ -32,7 +32,7 @@ class Go:
 
     Attributes:
         origin: Value of the master's monotonic clock at run second 0.
-        first_seq: Number of the first exchange; each worker counts in steps of *workers*.
+        first_seq: ``seq`` of the first exchange; each worker counts on from there, in steps of *workers*.
     """
 
     options: Options
@@ -45,12 +45,13 @@ class Go:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One worker's part of a run; the worker with the closing steps may begin *builds_after* builds in addition.
+    """One worker's part of a run.
 
     Attributes:
         rows: The worker's arrivals, as the bytes of an array of `ARRIVAL`.
         arrivals: Number of arrivals in the whole schedule.
-        keep_every: The run log keeps all exchanges of one in this many clients.
+        keep_every: The run log keeps the exchanges of every client whose number is a multiple of this.
+        builds_after: Additional builds that the worker may begin if it runs the closing steps.
         origin: Value of the worker's monotonic clock at run second 0.
     """
 
@@ -71,7 +72,7 @@ class Part:
 
     @property
     def clock_offset_s(self) -> float:
-        """See `touchstone.facts.events.Worker`."""
+        """Seconds by which the worker's clock is ahead of the master's clock."""
         return round(self.origin - self.go.origin, 6)
 
 
@@ -79,7 +80,7 @@ GO, PART = TypeAdapter(Go), TypeAdapter(Part)
 
 
 def deal(go: Go, plan: Plan, number: int) -> Part:
-    """Part of one worker: builds for its arrivals, and a share of the spare builds; a small budget is shared evenly."""
+    """Part of one worker: builds for its arrivals and a share of the rest; if builds are too few, an equal share."""
     shares = [plan.schedule.share(each, go.workers) for each in range(go.workers)]
     own = [share.builders("own", "shared") for share in shares]
     after = min(plan.builds_after, go.builds)
@@ -99,16 +100,16 @@ def deal(go: Go, plan: Plan, number: int) -> Part:
 
 
 def share_of(whole: int, number: int, workers: int) -> int:
-    """One worker's share of an even division; all shares add up to the whole."""
+    """Share of worker *number* if *whole* is divided evenly among *workers*; all shares add up to *whole*."""
     return whole // workers + (number < whole % workers)
 
 
 @dataclass(frozen=True, slots=True)
 class LoadHandover(Handover):
-    """Instructions for one Locust process; the run log is empty on a remote worker, which reports to the master.
+    """Instructions for one Locust process. *run_log* is empty on a remote worker, which reports to the master.
 
     Attributes:
-        go_file: File with a `Go`, which may be too long for the environment; empty on a remote worker.
+        go_file: Path of a file with a `Go`, which may be too long for the environment; empty on a remote worker.
         aborts: Whether the run ends as soon as a threshold is broken.
         workers: Number of workers that the master waits for; 1 if there is only one process.
     """
@@ -126,7 +127,7 @@ class LoadHandover(Handover):
 
 
 def rss_bytes() -> int:
-    """Resident memory of this process; without ``/proc``, its highest value so far."""
+    """Resident memory of this process in bytes; on systems without ``/proc``, its highest value so far."""
     try:
         return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
     except OSError:

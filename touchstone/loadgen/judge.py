@@ -1,6 +1,6 @@
-"""Judgement of a load run: each response during the run; sequences of exchanges, load rules and thresholds afterwards.
+"""Judgement of a load run: each response immediately; exchange sequences, the whole run and thresholds at the end.
 
-A rule that reads only one exchange judges identical ones alike, so each response fingerprint is judged once.
+Rules that read a single exchange judge equal exchanges alike. So responses with the same fingerprint are judged once.
 """
 
 import dataclasses
@@ -39,8 +39,8 @@ from touchstone.rules.rule import Rule
 from touchstone.rules.verdict import judge as judge_claims
 from touchstone.target.answer import NOT_REACHED, Answer
 
-# Inline rules by subject. They read only the contract, the given templates, the request, and of a response only its
-# status, body, error, closing, and the headers in READ_HEADERS.
+# Inline rules, by subject: they judge each response during the run. Of the response, they read only its status, body,
+# error, `closed`, and the headers in READ_HEADERS. Besides, they read only request, contract and given templates.
 _INLINE = {
     "protocol": ("answered", "no-server-error", "documented-status", "media-type", "json", "wrong-method"),
     "access": ("refused-key", "refusal-text", "accepted-key", "publish-plan"),
@@ -51,29 +51,29 @@ _INLINE = {
 }
 _INLINE_IDS = frozenset(f"{subject}.{name}" for subject, names in _INLINE.items() for name in names)
 INLINE_RULES: tuple[Rule[Exchange], ...] = tuple(rule for rule in EXCHANGE_RULES if rule.id in _INLINE_IDS)
-# All other rules read more exchanges, or times. A new rule belongs to these until it is listed above.
+# All other rules read several exchanges, or times. They judge after the run. A rule that is not listed above is here.
 STORY_TIME_RULES: tuple[Rule[Exchange], ...] = tuple(rule for rule in EXCHANGE_RULES if rule.id not in _INLINE_IDS)
-# Rules for a response with a long body: they read the head and the length, and search for keys.
+# Inline rules that also judge long bodies, because they need only the head, the length, or a search for keys.
 _OUTER = frozenset({"refusals.key", *(f"protocol.{name}" for name in _INLINE["protocol"][:4])})
-_NEED_EVERY_START = frozenset({"room.free"})  # needs all starts; if some were not kept, load rules judge
+_NEED_EVERY_START = frozenset({"room.free"})  # needs all starts; if the log lacks some, only load rules judge
 
-READ_HEADERS = frozenset({"content-type", "retry-after"})  # read by inline rules; others may only contain keys
-LARGE_BODY_BYTES = 65_536  # rules treat larger requests differently
+READ_HEADERS = frozenset({"content-type", "retry-after"})  # read by inline rules; others matter only if they hold a key
+LARGE_BODY_BYTES = 65_536  # the response to a larger request is easily lost, and rules allow that
 MAX_FINGERPRINTS = 50_000  # at this number the cache is cleared
-_LONGEST_KEPT_BYTES = 1_024  # a longer body is replaced by its digest, to limit memory
-# An id without blanks, quotes and escapes is no stack trace, and has no effect on JSON validity.
+_LONGEST_KEPT_BYTES = 1_024  # in a fingerprint, a longer body is replaced by its digest, to limit memory
+# A request id without blanks, quotes and escapes cannot be a stack trace, and cannot make the JSON invalid.
 _REQUEST_ID = re.compile(rb'"request_id"\s*:\s*"([!#-\[\]-~]*)"')
 _LONGEST_MASKED_BYTES = 4_096
 _MARKER = "<key:"
 
-_MAX_LISTED = 3  # listed items that were not judged, besides the first
+_MAX_LISTED = 3  # maximum number of items that a reason names besides the first
 UNTESTED = "this scenario does not test it; `touchstone check` does"
 TESTED_BY_STORM = f"this scenario does not test it; `touchstone load {STORM}` does"
 
 
 @dataclass(slots=True)
 class _Verdict:
-    """Judgements that some fingerprints share, and the number of their responses."""
+    """Judgements that several fingerprints have in common, and the number of responses with these fingerprints."""
 
     judgements: tuple[Judgement, ...]  # without evidence and duplicates
     is_partial: bool  # whether only part of the body was judged
@@ -81,7 +81,7 @@ class _Verdict:
 
 
 class AnswerJudge:
-    """Judges the responses that one process receives; never waits, so greenlets can share it."""
+    """Judges the responses that one process receives. It never waits, so concurrent clients can share it."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class AnswerJudge:
     def judge(
         self, request: PreparedRequest, answer: Answer, seq: int, case: str = ""
     ) -> tuple[tuple[Finding, ...], Exchange | None]:
-        """Returns the findings that a response shows for the first time, and its exchange if one was built."""
+        """Judges one response. Returns its new findings, and its exchange, or None if the fingerprint is known."""
         fingerprint = self.fingerprint(request, answer)
         verdict = None if fingerprint is None else self._known.get(fingerprint)
         if verdict is not None:
@@ -118,7 +118,7 @@ class AnswerJudge:
         rules = self._outer_rules if is_partial else self._rules
         judgements = [j for rule in rules for j in judgements_of(rule, exchange, self._history, self.failed)]
         new = tuple(self._new(judgements, exchange))
-        alike = tuple(  # few in number: most fingerprints share their judgements
+        alike = tuple(  # only a few: most fingerprints have the same judgements
             dict.fromkeys(
                 dataclasses.replace(j, evidence=(), actual=j.actual if j.outcome == "indeterminate" else "")
                 for j in judgements
@@ -135,7 +135,7 @@ class AnswerJudge:
     def fingerprint(self, request: PreparedRequest, answer: Answer) -> object | None:
         """Response fingerprint: two responses with the same fingerprint get the same judgement.
 
-        None for a response that contains a key, or is long.
+        None for a response that contains a key or has a long body: such a response is always judged.
         """
         head, body, error = answer.head, answer.body, answer.error
         if head is None:
@@ -152,7 +152,7 @@ class AnswerJudge:
         return request, head.status, read, known, error and error.split(" ", 1)[0], answer.closed
 
     def occurrences(self) -> dict[str, int]:
-        """Number of responses with each finding, by its id."""
+        """Number of responses with each finding, by id of the finding."""
         times = dict.fromkeys(self.findings, 0)
         for verdict in self._verdicts.values():
             for name in {_id(judgement) for judgement in verdict.judgements if judgement.outcome == "broken"}:
@@ -160,7 +160,7 @@ class AnswerJudge:
         return times
 
     def tallies(self, case: str = "") -> tuple[Tally, ...]:
-        """Held and indeterminate judgements of all responses, one tally per check and claim."""
+        """Numbers of held and indeterminate judgements over all responses: one tally per check and claim."""
         found: dict[tuple[str, str], Tally] = {}
         for verdict in self._verdicts.values():
             for one in tallies(case, verdict.judgements):
@@ -189,13 +189,13 @@ class AnswerJudge:
 
 
 def masked(body: bytes) -> tuple[bytes, bytes]:
-    """Returns a JSON body without its request id, and the id; returns any other body unchanged, and b""."""
+    """Returns a JSON body with its request id masked, and the id; any other body unchanged, and b"" as the id."""
     found = _REQUEST_ID.search(body) if b'"request_id"' in body and len(body) <= _LONGEST_MASKED_BYTES else None
     if found is None:
         return body, b""
     start, end = found.span(1)
     rest = body[:start] + b"*" + body[end:]
-    # Unless the rest is JSON, the match may not be a whole value. If the rest is JSON, so is the body.
+    # If the masked body is JSON, the match was a whole value, and the original body is JSON as well.
     return (rest, found[1]) if _is_json(rest) else (body, b"")
 
 
@@ -216,9 +216,9 @@ def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_lim
     """Judges a finished run, and writes the results into the run log.
 
     Returns:
-        The footer, with exit code 3 if the run did not test everything that its scenario tests.
+        *footer*; with exit code 3 if something that the scenario tests was not judged.
     """
-    log = dataclasses.replace(read(run_log), footer=footer)  # reasons may refer to the end of the run
+    log = dataclasses.replace(read(run_log), footer=footer)  # reasons may mention how the run ended
     if log.workload is None:
         return footer
     case = f"load.{log.workload.scenario}"
@@ -230,7 +230,7 @@ def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_lim
             writer.write(*tallies(case, ruling.judgements))
             writer.write(*(Occurrence(finding, case) for finding in ruling.findings), *ruling.notices)
             for notice in ruling.notices:
-                if notice.verdict == "could-not-run":  # a rule that failed has no other result
+                if notice.verdict == "could-not-run":  # the rule raised an error, so that the run must not pass
                     _write_failed(writer, notice.claim, notice.reason)
         judged = dataclasses.replace(read(run_log), footer=footer)
         reason, notices = unwatched(judged)
@@ -240,13 +240,13 @@ def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_lim
         _write_untested(judged, writer, case)
         if not footer.exit_code and (reason := shortfall(judged, readings, own_limits=own_limits)):
             footer = dataclasses.replace(footer, exit_code=3, reason=reason)
-        if footer.exit_code and judged.findings:  # findings set the exit code, and would hide this reason
+        if footer.exit_code and judged.findings:  # with findings, the report gives no other reason for the exit code
             writer.write(Remark(footer.reason))
     return footer
 
 
 def _judge_stories(log: RunLog, settings: Settings, ledger: Ledger, writer: RunLogWriter, case: str) -> None:
-    """Judges completely recorded versions by the rules for sequences, and set-up and clean-up by every rule."""
+    """Applies rules for sequences to completely recorded versions, and all rules to set-up and clean-up."""
     target = settings.target
     bounds = Bounds(target.build_timeout_s, target.cancel_timeout_s)
     history = History(Contract.load(), bounds, given=given_contents(settings))
@@ -282,7 +282,7 @@ def _partial(log: RunLog) -> set[str]:
 
 
 def _is_cut(log: RunLog) -> bool:
-    """Whether a worker did not report everything: its last starts and cancels are not in the log."""
+    """Whether a worker did not report everything, so that the log may lack its last starts and cancels."""
     assert log.workload is not None
     last = {worker.number: worker.state for worker in log.workers if worker.number != TARGET}
     done = sum(state == "done" for state in last.values())
@@ -309,16 +309,16 @@ def _write_untested(log: RunLog, writer: RunLogWriter, case: str) -> None:
 
 
 def shortfall(log: RunLog, readings: Iterable[Reading], *, own_limits: bool) -> str:
-    """Reason why a run without a broken claim is no pass: the first item not judged, and others' names.
+    """Returns why a run without a broken claim is no pass: the first item that was not judged, and names of others.
 
-    Items are claims of the scenario, indeterminate invariants, and limits that could not be judged. Limits with too few
-    samples count only if the caller set them (*own_limits*).
+    Items are claims that the scenario tests, claims in INVARIANTS, and thresholds. A threshold with too few samples
+    counts only if the caller set it (*own_limits*). The result is empty if everything was judged.
     """
     assert log.workload is not None
-    if all(window.outcome == UNSENT for window in log.windows):  # also if no worker reported anything
+    if all(window.outcome == UNSENT for window in log.windows):  # also true if no worker reported anything
         return "no request of the load was sent"
     tested = scenario(log.workload.scenario).claims
-    missing: list[tuple[str, str]] = []  # name, and text if it comes first
+    missing: list[tuple[str, str]] = []  # name of an item, and its text if it is the first
     for claim in judge_claims(log).claims:
         name = claim.claim.id
         is_open = claim.verdict == "indeterminate" and name in (*INVARIANTS, *tested)

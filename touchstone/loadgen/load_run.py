@@ -36,19 +36,19 @@ from touchstone.target.bounds import Room
 from touchstone.target.call import Call, Keys
 from touchstone.target.redact import Secrets
 
-# Reads of shared ready versions that the run log keeps, over all workers.
+# Maximum number of reads of shared ready versions in the run log, over all workers.
 MAX_KEPT_READS = 1_000
-# Interval of a worker's reports; one report in STATE_EVERY includes the worker's state.
+# Seconds between two reports of a worker; one report in STATE_EVERY includes the worker's state.
 REPORT_S, STATE_EVERY = 0.5, 4
 JOIN_S = 1.0
-# Round trips that estimate the clock of a remote master; the fastest one counts, and half its time is the error.
+# Number of requests for the clock of a remote master. The fastest reply counts; half its round trip is the error.
 ROUND_TRIPS = 9
-# After a stop: the wait for open requests, then for the clients whose requests were cut off.
+# Seconds to wait after a stop: first for open requests, then for clients whose requests were cut off.
 GRACE_S, CUT_S = 0.5, 2.0
 
 
 class Stopped(Exception):
-    """No more requests are sent: the run was stopped, or the request budget is used up."""
+    """The client sends nothing more: the run was stopped, or its budget of requests or builds is used up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +75,13 @@ class Reply:
 
     @property
     def retry_after_s(self) -> float | None:
-        """Delay in seconds from Retry-After, or None."""
+        """Delay in seconds from Retry-After; None without a valid header."""
         head = self.answer.head
         return backoff.retry_after_s(Response(head.status, head.headers)) if head else None
 
 
 class Collector:
-    """Facts that one worker has still to report; for the counters see `touchstone.facts.events.Worker`."""
+    """Facts that one worker has not reported yet, and counters that `touchstone.facts.events.Worker` describes."""
 
     def __init__(self, worker: int) -> None:
         self._worker = worker
@@ -92,7 +92,7 @@ class Collector:
         self.behind_from_s: float | None = None
 
     def sample(self, sample: Sample, *, paced: bool) -> None:
-        """Counts a sample; a paced sample counts for the lateness of the generator as well."""
+        """Counts a sample. *paced*: a schedule set its time, so that it also shows how late the generator is."""
         self._window(int(sample.intended_at), sample.operation, sample.outcome, paced).add(sample)
         if paced:
             self.sent += 1
@@ -142,7 +142,7 @@ class LoadRun:
         self.flows = Group()
         self.silence = Silence()
         self.stopped = Event()
-        # By number of a watched build: run second at which its start was accepted; None if no start was.
+        # By number of a build that watchers follow: run second at which its start was accepted; None if refused.
         self.starts: dict[int, AsyncResult[float | None]] = defaultdict(AsyncResult)
         self._report_start = report_start
         stage = self.go.stage
@@ -157,12 +157,12 @@ class LoadRun:
         self._cpu_s, self._cpu_at = time.process_time(), 0.0
         self._errors: Counter[str] = Counter()
         self._is_cut = False
-        # Permanent objects leave garbage collection: each scan of these would stop every client for some 50 ms.
+        # Takes permanent objects out of garbage collection: each scan of them would stop all clients for some 50 ms.
         gc.collect()
         gc.freeze()
 
     def _prepare_judge(self) -> None:
-        """Prepares the judge and fills the caches of the rules, so that no arrival has to wait for these."""
+        """Creates the judge and fills the caches of its rules, since doing so later would delay requests."""
         target = self.target
         contract, ledger = Contract.load(), ledger_of_claims.load().raised(INVARIANTS)
         keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
@@ -179,11 +179,11 @@ class LoadRun:
         return time.monotonic() - self.part.origin
 
     def rest(self, seconds: float) -> bool:
-        """Waits; returns False if the run was stopped."""
+        """Waits *seconds*, or until the run is stopped; returns False if it was stopped."""
         return not self.stopped.wait(max(seconds, 0.0))
 
     def keeps(self, story: int) -> bool:
-        """Whether the run log keeps all exchanges of client number *story*."""
+        """Whether the run log keeps all exchanges of one client or one shared version; *story* is its number."""
         return story % self.part.keep_every == 0
 
     def keeps_read(self) -> bool:
@@ -192,16 +192,16 @@ class LoadRun:
         return self._kept_reads <= MAX_KEPT_READS // self.go.workers
 
     def settle_start(self, build: int, *, accepted: bool) -> None:
-        """Records whether this worker's own start was accepted, and reports it to the other workers."""
+        """Records whether this worker's start of *build* was accepted, and reports it to the other workers."""
         self.note_start(build, accepted=accepted)
         self._report_start(build, accepted)
 
     def note_start(self, build: int, *, accepted: bool) -> None:
-        """Records whether the start of a build, on any worker, was accepted."""
+        """Records whether the start of *build* was accepted, whichever worker sent it."""
         self.starts[build].set(self.now() if accepted else None)
 
     def accepted_at(self, build: int, within_s: float) -> float | None:
-        """Waits up to *within_s* for the start of a build; returns when that start was accepted, or None."""
+        """Waits up to *within_s* seconds for the start of *build*; returns when it was accepted, or None."""
         known = self.starts[build]
         gevent.wait((known, self.stopped), timeout=within_s, count=1)
         return known.get(block=False) if known.ready() else None
@@ -230,7 +230,7 @@ class LoadRun:
         self.flows.kill(block=False)
 
     def admit(self) -> bool:
-        """Takes an arrival's first request from the budget; returns False if budget or connections are used up."""
+        """Reserves an arrival's first request; returns False if the request budget or the connections are used up."""
         return self._in_flight < MAX_CONNECTIONS and self._take()
 
     def _take(self) -> bool:
@@ -249,7 +249,7 @@ class LoadRun:
     def send(self, call: Call, intended_at: float, *, paced: bool, keep: bool) -> Reply:
         """Sends a request, measures it and judges the response; raises `Stopped` if nothing more may be sent.
 
-        *paced* marks the first request of an admitted arrival.
+        *paced*: whether this is the first request of an admitted arrival; *keep*: whether to log the exchange.
         """
         if self.stopped.is_set() or not (paced or self._take()):
             self.collector.undone += not self.stopped.is_set()
@@ -311,7 +311,7 @@ class LoadRun:
             self.collector.write(Occurrence(finding, self.case))
 
     def report_state(self, state: Literal["running", "done"]) -> None:
-        """Queues the state of the worker; the CPU share covers the time since the last report."""
+        """Queues an event with the worker's state; its CPU share covers the time since the last such event."""
         now_at, cpu_s = self.now(), time.process_time()
         share = (cpu_s - self._cpu_s) / max(now_at - self._cpu_at, 1e-9)
         self._cpu_s, self._cpu_at = cpu_s, now_at
@@ -339,7 +339,7 @@ class LoadRun:
         )
 
     def report_judged(self) -> None:
-        """Queues the judgements; called once, at the end."""
+        """Queues all results of the judge; called once, at the end."""
         for tally in self.judge.tallies(self.case):
             self.collector.write(tally)
         for name, times in self.judge.occurrences().items():
@@ -365,7 +365,7 @@ class LoadRun:
 
 
 class LoadWorker:
-    """One worker in its exchange with the master; for the messages see `touchstone.loadgen.master`."""
+    """One worker: does its part, and exchanges the messages that `touchstone.loadgen.master` lists."""
 
     def __init__(
         self,
@@ -383,13 +383,13 @@ class LoadWorker:
         self._part: AsyncResult[Part] = AsyncResult()
         self._began_at: AsyncResult[float] = AsyncResult()
         self._after: AsyncResult[bool] = AsyncResult()
-        # Round trips in seconds, each with its estimate of the local clock at run second 0.
+        # Round trips to the master in seconds, each with an estimate of the local clock at run second 0.
         self._clocks: list[tuple[float, float]] = []
         self._entered = self._finished = False
         self.run: LoadRun | None = None
 
     def join(self) -> None:
-        """Announces this worker to the master until the worker receives its part."""
+        """Sends ``join`` to the master repeatedly, until the master sends this worker its part."""
         while not self._part.ready() and not self._finished:
             self._join()
             self._part.wait(JOIN_S)
@@ -422,7 +422,7 @@ class LoadWorker:
             gevent.spawn(self.finish)
 
     def work(self, send_all: Callable[[LoadRun], None], after: Callable[[], None]) -> None:
-        """Does this worker's part, only once: Locust calls again after an error and when it redistributes users."""
+        """Does this worker's part. Later calls, which Locust makes after errors or to move users, do nothing."""
         if self._entered:
             return
         self._entered = True
@@ -447,7 +447,7 @@ class LoadWorker:
             self._fail(error)
 
     def finish(self) -> None:
-        """Stops sending and sends the final report, once."""
+        """Stops the load and sends the final report; later calls do nothing."""
         if self._finished or self.run is None:
             return
         self._finished = True

@@ -1,4 +1,4 @@
-"""Connection to Locust: the roles of its processes, statistics with one row per outcome, and exit codes."""
+"""Connection to Locust: makes its processes masters and workers, fills its statistics, and sets exit codes."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ from touchstone.loadgen.load_run import LoadWorker
 from touchstone.loadgen.master import Master
 from touchstone.loadgen.metrics import kind_of
 
-# Type of all our messages; name of the worker in a process that is also the master.
+# Locust type of all messages between master and workers; id of a worker that shares its process with the master.
 MESSAGE, LOCAL = "touchstone", "local"
 FAULTY, REFUSED, INTERRUPTED = 2, 3, 130  # exit codes
 
@@ -36,11 +36,11 @@ def worker_of(environment: Environment) -> LoadWorker:
 
 
 def fold(stats: RequestStats, window: Window) -> None:
-    """Adds a window to Locust's statistics; unsent arrivals become failures without a request."""
+    """Adds a window to Locust's statistics, by operation and outcome. Unsent arrivals count only as failures."""
     name, kind, response = f"{window.operation} {window.outcome}", kind_of(window.outcome), window.response
     if kind != "unsent" and window.count:
         now = time.time()
-        # Only Locust's annotations require whole milliseconds.
+        # `Any`: Locust's type hints demand whole milliseconds, but its code accepts fractions.
         entry: Any = StatsEntry(stats, name, "")
         entry.num_requests = window.count
         entry.total_response_time = response.sum_s * 1e3
@@ -58,7 +58,7 @@ def fold(stats: RequestStats, window: Window) -> None:
 
 @events.init.add_listener  # type: ignore[untyped-decorator]  # Locust's events are not typed
 def prepare(environment: Environment, runner: Any, **_: Any) -> None:
-    """Makes each process a master, a worker, or both."""
+    """Called by Locust in each process: makes it a master, a worker, or both."""
     hold_lifeline(os.environ, under_gevent=True)
     handover = LoadHandover.received()
     _on(environment.events.quitting, lambda: _set_exit_code(environment))
@@ -79,7 +79,7 @@ def prepare(environment: Environment, runner: Any, **_: Any) -> None:
             lambda client, data: runner.send_message(MESSAGE, data, client),
             lambda: [client.id for client in runner.clients.all if client.state != STATE_MISSING],
             lambda: _end(environment),
-            # Local processes are started once; a remote worker may be replaced.
+            # A lost local worker is not started again; a lost remote worker may be replaced.
             waits=not getattr(environment.parsed_options, "processes", None),
         )
         runner.register_message(MESSAGE, lambda msg, **_: master.receive(msg.node_id, msg.data))
@@ -99,11 +99,11 @@ def prepare(environment: Environment, runner: Any, **_: Any) -> None:
 
 
 def _worker(environment: Environment, handover: LoadHandover, send: Callable[[dict[str, Any]], None]) -> LoadWorker:
-    """Worker of this process; it reports everything before the process ends."""
+    """Creates the worker of this process; it reports everything before the process ends."""
     (user,) = environment.user_classes
     scenario = str(getattr(user, "scenario", ""))
 
-    def count(window: Window) -> None:  # Locust replaces the statistics of a worker
+    def count(window: Window) -> None:  # reads `stats` each time, since Locust replaces it in a worker
         fold(environment.stats, window)
 
     worker = LoadWorker(handover, scenario, send, count, lambda reason: _leave(environment, reason))
@@ -122,12 +122,12 @@ def _on_interrupt(environment: Environment, act: Callable[[], None]) -> None:
         environment.process_exit_code = INTERRUPTED
         act()
 
-    # A KeyboardInterrupt in a greenlet of Locust may get lost; an event of gevent's loop does not.
+    # A KeyboardInterrupt in one of Locust's greenlets may get lost, so gevent's loop handles the signal.
     gevent.signal_handler(signal.SIGINT, interrupt)
 
 
 def _end(environment: Environment) -> None:
-    """Ends this process and all workers. Locust with its web page would go on."""
+    """Ends this process and all workers, and the web page, which would keep Locust running."""
     runner = environment.runner
     assert runner is not None
     waits = isinstance(runner, MasterRunner) and runner.state == STATE_INIT
@@ -140,7 +140,7 @@ def _end(environment: Environment) -> None:
 
 
 def _leave(environment: Environment, reason: str) -> None:
-    """Ends this worker, which has no part in the run. A process that is also the master ends by itself."""
+    """Ends a worker process that has no part in the run. If it is also the master, the master ends it."""
     if isinstance(environment.runner, WorkerRunner):
         environment.process_exit_code = REFUSED
         print(f"{REFUSAL}{reason}", file=sys.stderr, flush=True)  # noqa: T201 - the parent process reads it
@@ -148,7 +148,7 @@ def _leave(environment: Environment, reason: str) -> None:
 
 
 def _set_exit_code(environment: Environment) -> None:
-    """Sets an exit code for errors of users and greenlets; the report judges failed requests."""
+    """Sets exit code 2 after an exception in a Locust user or greenlet, else 0. Failed requests do not change it."""
     assert environment.runner is not None
     if environment.process_exit_code is None:
         is_faulty = environment.runner.exceptions or locust.log.unhandled_greenlet_exception

@@ -1,8 +1,8 @@
 """Master of a load run: divides the schedule, starts the workers together, and writes their reports to the run log.
 
-A worker sends ``join`` with its version, scenario and estimate of the master's clock. Afterwards it sends its
-``state``: ready, running, drained (its arrivals are over), final (everything is reported), or unfit, with a reason. A
-state comes with events of the run log, or with ``started``: a build, and whether its start was accepted.
+A worker first sends ``join`` with its version, scenario and estimate of the master's clock. Then it sends its
+``state``: ready, running, drained (its arrivals are over), final (everything is reported), or unfit, with a reason.
+The same message may contain events of the run log, or ``started``: a build, and whether its start was accepted.
 
 The master sends these messages:
 
@@ -10,7 +10,7 @@ The master sends these messages:
 - ``now``: the master's clock; the worker replies with another ``join``.
 - ``began_at``: the run second at which the schedule begins.
 - ``started``: a build that another worker started, and whether the start was accepted.
-- ``after``: all arrivals are over; the message contains whether this worker does the closing steps.
+- ``after``: all arrivals are over; true if this worker runs the closing steps of the scenario.
 - ``stop``: the worker sends nothing more.
 """
 
@@ -33,25 +33,25 @@ from touchstone.loadgen.not_judged import ABORTED, SECONDS
 from touchstone.loadgen.plan import plan
 from touchstone.loadgen.thresholds import LATE_TOLERATED_SHARE, STATISTICS, time_of
 
-# Minimum time from the readiness of all workers to the first arrival, for the message about the start.
+# Minimum seconds from sending ``began_at`` to the start of the schedule, so that all workers receive it in time.
 LEAD_S = 0.5
-# A limit is not judged before windows cover this time, since a target may need to warm up.
+# A threshold is not judged before samples cover this many seconds, since a target may need to warm up.
 ABORT_AFTER_S = 5.0
-# Nor with fewer samples. A share breaks its limit if its probability is below exp(-_CERTAINTY), one in a million.
+# Nor with fewer samples. A share breaks its limit only if chance has a probability below exp(-_CERTAINTY), 1e-6.
 _FEWEST = 20
 _CERTAINTY = 14.0
 WATCH_S = 0.25
-# A stopped worker that has not reported everything by then is lost.
+# A worker that has not reported everything this many seconds after a stop counts as lost.
 STOP_S = 8.0
 
 
 @dataclass
 class _Member:
-    """State of one worker in the master; workers are numbered from 0.
+    """One worker as the master sees it; workers are numbered from 0.
 
     Attributes:
-        state: ``lost`` if the worker is gone or ended before its part did; ``after`` once all arrivals are over.
-        known: The worker's last report, with the counts of all its windows.
+        state: ``lost`` if the worker disappeared or ended too early; ``after`` once all arrivals are over.
+        known: The worker's last state, with counts from all windows that it reported.
     """
 
     client: str
@@ -85,7 +85,7 @@ class Master:
     """Master of one run; the process of the master writes the run log.
 
     Args:
-        present: Returns the connected workers.
+        present: Returns the ids of the connected workers.
         end: Ends the run; called once.
         waits: Whether a new worker may replace a worker that is lost before the run begins.
     """
@@ -122,7 +122,7 @@ class Master:
             self._report(worker, data)
 
     def stop(self, why: str = "") -> None:
-        """Stops sending, and ends the run when all workers have reported; *why* goes into the report."""
+        """Makes all workers stop, and ends the run when they have reported; *why* goes into the report."""
         if self._stopping:
             return
         self._stopping = True
@@ -155,9 +155,10 @@ class Master:
             self._deal(client, free[0], data["clock"])
 
     def _deal(self, client: str, number: int, clock: tuple[float, float] | None) -> None:
-        """Sends a worker its part. The start of the schedule follows later, since workers need time to get ready.
+        """Sends a worker its part. The start time follows later, in ``began_at``, since workers need time to prepare.
 
-        *clock* holds twice the error of the worker's clock, and its value at run second 0; None for the master's clock.
+        *clock*: a round trip in seconds (twice the maximum clock error), and the worker's clock at run second 0. None
+        if master and worker use the same clock.
         """
         trip_s, origin = clock or (0.0, self._go.origin)
         part = deal(self._go, self._plan, number)
@@ -180,7 +181,7 @@ class Master:
             self._send(worker.client, {"began_at": began_at})
 
     def _fail(self, text: str, case: str) -> None:
-        """Ends the run with an error, so that it is no pass."""
+        """Ends the run with an error, so that it does not pass."""
         self.log.write(Case(f"load.{self._go.options.scenario.name}.{case}", "", "error", 0.0, (), text))
         self.stop()
 
@@ -194,7 +195,7 @@ class Master:
             self._begin_if_all()
             return
         if worker.state == "lost":
-            worker.state = "running"  # the worker was only slow
+            worker.state = "running"  # it reports again, so it was only slow
         for event in data.get("events", ()):
             self._take(worker, event)
         if "started" in data:
@@ -215,7 +216,7 @@ class Master:
             self._watchdog.add(fact)
 
     def _move_on(self) -> None:
-        """After all arrivals, lets one worker do the closing steps; when all workers are final, ends the run."""
+        """After all arrivals, lets one worker run the closing steps; after all final reports, ends the run."""
         alive = [worker for worker in self._workers.values() if worker.state != "lost"]
         if not self._begun or any(worker.state == "running" for worker in alive):
             return
@@ -263,9 +264,9 @@ class Master:
 
 
 class Watchdog:
-    """Detects broken thresholds during a load, so that the run can be stopped.
+    """Detects broken thresholds during a load, so that the run can be stopped; leaves out throughput and growth.
 
-    A share breaks its limit only if chance does not explain the difference. Statistics of the whole run are not judged.
+    A share breaks its limit only if chance does not explain the difference.
     """
 
     def __init__(self, limits: Iterable[Limit]) -> None:
@@ -274,13 +275,13 @@ class Watchdog:
         self._seconds: set[int] = set()
 
     def add(self, window: Window) -> None:
-        """Adds a window; windows of the same second add up."""
+        """Adds the samples of a window."""
         for totals in self._totals.values():
             totals.add(window)
         self._seconds.add(window.at_s)
 
     def broken(self) -> Limit | None:
-        """A threshold that is already broken, or None."""
+        """The first threshold that is already broken, or None."""
         if not self._seconds or max(self._seconds) - min(self._seconds) < ABORT_AFTER_S:
             return None
         return next((limit for limit in self._limits if self._is_broken(limit)), None)
@@ -295,20 +296,24 @@ class Watchdog:
             }[statistic.name]
             return count >= _FEWEST and _is_above(share, limit.value, count)
         late = own.late if own.late.cells else self._totals[ALL].late
-        value, count = time_of(statistic, own.times, own.unanswered + own.kinds["unsent"]), own.times.count
+        count = own.times.count + own.unanswered
         is_late = late.quantile_s(0.99) > LATE_TOLERATED_SHARE * limit.value
-        if value is None or is_late or count < max(_FEWEST, statistic.samples_needed):
+        if is_late or count < max(_FEWEST, statistic.samples_needed):
             return False
         if statistic.quantile is not None:
-            return _is_above(own.times.share_above(limit.value), 1 - statistic.quantile, count)
-        # The longest request may be one that the generator sent late.
+            slow = own.times.count * own.times.share_above(limit.value) + own.unanswered
+            return _is_above(slow / count, 1 - statistic.quantile, count)
+        value = time_of(statistic, own.times, own.unanswered)
+        if value is None:  # infinite
+            return True
+        # The longest response time may include a delay of the generator.
         return value - (late.max_s if statistic.name == "max_s" else 0.0) > limit.value
 
 
 def _is_above(share: float, limit: float, count: int) -> bool:
-    """Whether a share of *count* samples is above its limit by more than chance.
+    """Whether a share of *count* samples exceeds its limit by more than chance explains.
 
-    Source: Hoeffding 1963, theorem 1: if the limit holds, the probability is at most exp(-count * divergence).
+    Source: Hoeffding 1963, theorem 1. If the limit holds, the share has a probability up to exp(-count * divergence).
     """
     if share <= limit or limit >= 1:
         return False

@@ -1,6 +1,6 @@
-"""Metrics of a load run from its windows of samples: counts, rates, latencies, growth and lateness; no I/O.
+"""Metrics of a load run, from its windows (samples of one second): counts, rates, latencies, growth, lateness; no I/O.
 
-Counts cover all requests. Times over several outcomes cover documented responses other than 429.
+Counts cover all requests. Times that combine several outcomes cover only documented responses other than 429.
 """
 
 from collections import Counter
@@ -33,15 +33,15 @@ _KIND_OF: dict[str, Kind] = {
 }
 
 ALL = "*"  # all operations together
-LASTING = frozenset({"streamBuildEvents"})  # lasts as long as a build, so the times of all operations leave it out
+LASTING = frozenset({"streamBuildEvents"})  # these last as long as a build, so times over ALL operations omit them
 LATE_S = 0.05  # an arrival sent later than this counts as late
-TARGET = -1  # worker number of the entries with the memory of the embedded target
+TARGET = -1  # worker number of log events with the memory of the embedded twin
 
 SHARES = (0.5, 0.9, 0.95, 0.99, 0.999)
 FEW = 10  # a percentile with fewer samples beyond it is imprecise
 
-BEHIND_S = 0.1  # lateness at p99 above which the generator counts as late, with or without a threshold
-_AFTER_SHARE = 0.01  # a response this share of the schedule after its end still counts as on time
+BEHIND_S = 0.1  # the generator counts as late if its lateness at p99 exceeds this, whatever the thresholds
+_AFTER_SHARE = 0.01  # a response counts as on time until this share of the schedule after its end
 
 
 def kind_of(outcome: str) -> Kind:
@@ -56,18 +56,18 @@ def is_answer(outcome: str) -> bool:
 
 @dataclass(slots=True)
 class Totals:
-    """Sum of the windows of one operation and outcome, or of all operations and outcomes."""
+    """Windows of one operation and outcome, added up; ALL stands for any operation or any outcome."""
 
     operation: str  # operationId, or ALL
     outcome: str = ALL  # see `touchstone.facts.sample.Sample`, or ALL
-    times: Histogram = field(default_factory=Histogram)  # for ALL outcomes: documented responses, no LASTING operations
+    times: Histogram = field(default_factory=Histogram)  # ALL outcomes: documented ones; ALL operations: not LASTING
     service: Histogram = field(default_factory=Histogram)  # like `times`, but counted from sending
-    late: Histogram = field(default_factory=Histogram)  # lateness of paced requests
+    late: Histogram = field(default_factory=Histogram)  # lateness of scheduled requests
     kinds: Counter[Kind] = field(default_factory=Counter)  # requests and unsent arrivals by kind
     unanswered: int = 0  # requests that are missing in `times` because they got no response
 
     def add(self, window: Window) -> None:
-        """Adds a window; ignores one of another operation or outcome."""
+        """Adds a window; ignores it if its operation or outcome is another."""
         if self.operation not in (ALL, window.operation) or self.outcome not in (ALL, window.outcome):
             return
         self.kinds[kind_of(window.outcome)] += window.count
@@ -98,7 +98,7 @@ class Totals:
 
     @property
     def unsent_share(self) -> float:
-        """Unsent arrivals as a share of those that were due."""
+        """Unsent arrivals as a share of all arrivals that were due."""
         return self.kinds["unsent"] / self.due if self.due else 0.0
 
 
@@ -117,11 +117,11 @@ def name_of(share: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Percentile:
-    """Duration that the share *share* of all samples does not exceed; infinite if some of these got no response."""
+    """Duration that the share *share* of all samples does not exceed; infinite if too many got no response."""
 
     share: float  # from 0 to 1
     value_s: float
-    sure: bool  # whether enough samples lie beyond it
+    sure: bool  # whether enough samples exceed the value to make it precise
 
     @property
     def name(self) -> str:
@@ -151,8 +151,8 @@ class Times:
         return cls(cells.count, cells.min_s, cells.mean_s, cells.max_s, cells, never) if cells.cells else None
 
     def at(self, share: float) -> Percentile:
-        """Percentile at any share below 1."""
-        # Rounded against floating-point error: 1,000 samples have ten beyond p99.
+        """Percentile at *share*, which may be any share below 1."""
+        # Rounded, since floating-point errors could leave less than ten of 1,000 samples beyond p99.
         beyond = round((self.count + self.never) * (1 - share), 6)
         return Percentile(share, self.cells.quantile_s(share, self.never), beyond >= FEW)
 
@@ -164,20 +164,20 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Requests of one operation with the same outcome, or with any."""
+    """Requests of one operation, with one outcome or with all outcomes."""
 
     operation: str  # operationId, or ALL
     outcome: str  # see `touchstone.facts.sample.Sample`, or ALL
     count: int  # requests sent
     share: float  # share of the operation's requests; of all requests if `outcome` is ALL
     rate_per_s: float  # mean over the measured time
-    response: Times | None  # from due to done; None in a closed model and without requests
-    service: Times | None  # from sent to done
-    late: Times | None  # from due to sent, of paced requests
+    response: Times | None  # from the due time to the end; None in a closed model or without requests
+    service: Times | None  # from sending to the end
+    late: Times | None  # from the due time to sending, for scheduled requests
 
     @property
     def times(self) -> Times | None:
-        """Response times, or service times if there are none."""
+        """Response times, or service times if there are no response times."""
         return self.response or self.service
 
     @property
@@ -191,7 +191,7 @@ class Operation:
     """Requests of one operation, or of all operations together."""
 
     whole: Traffic
-    outcomes: tuple[Traffic, ...]  # by outcome, sorted by name; empty for all operations
+    outcomes: tuple[Traffic, ...]  # one per outcome, sorted by name; empty for ALL operations
     kinds: dict[Kind, int]  # requests by kind; ``unsent`` arrivals appear only here
 
     @property
@@ -216,13 +216,13 @@ class Metrics:
 
     total: Operation  # all operations together
     operations: tuple[Operation, ...]  # operations with requests, sorted by name
-    measured_s: float  # from the first arrival to `until`; rates are means over this
+    measured_s: float  # from the first arrival to `until`; rates are means over this time
     timed: bool  # whether a schedule defines response times and lateness
     until: str  # ``the last response`` or ``the end of the schedule``
 
     @property
     def lasting(self) -> tuple[str, ...]:
-        """Operations that the times of all operations leave out."""
+        """Operations of this run that the times over all operations leave out."""
         return tuple(one.name for one in self.operations if one.name in LASTING)
 
 
@@ -257,12 +257,12 @@ def metrics(log: RunLog) -> Metrics:
 
 
 def done_at(window: Window) -> float:
-    """When the last sample of a window was done; the end of the window's second if that time was not recorded."""
+    """When the last response of a window arrived; if that was not recorded, the end of the window's second."""
     return window.done_at or window.at_s + 1.0
 
 
 def _measured(windows: Iterable[Window], workload: Workload) -> tuple[float, str]:
-    """Measured duration, and its end: the last response, or a later end of a schedule that was sent completely."""
+    """Measured duration, and what ends it: the last response, or the end of the schedule if later and all was sent."""
     sent = [window for window in windows if window.outcome != UNSENT]
     if not sent:
         return 0.0, "the last response"
@@ -283,8 +283,8 @@ def of_schedule(windows: Iterable[Window], workload: Workload) -> list[Window]:
 def throughput(windows: Iterable[Window], operation: str, workload: Workload, *, sooner_s: float = 0.0) -> float:
     """Requests served per second, computed as if each response had arrived *sooner_s* earlier.
 
-    The result is the highest of several rates: until the end of the schedule, and until each later response. So late
-    responses do not raise the throughput, and a few of these hardly lower it. A followed log counts at its due time.
+    The result is the highest of several rates: until the end of the schedule, and until each later response. So a few
+    late responses hardly lower the throughput. A followed log counts as on time, however long the build takes.
     """
     length_s = workload.duration_s
 
@@ -297,17 +297,17 @@ def throughput(windows: Iterable[Window], operation: str, workload: Workload, *,
     return max((count / by_s for (by_s, _), count in zip(done, served, strict=True)), default=0.0)
 
 
-Growth = tuple[float | None, int, str]  # growth or None; samples; why it is unknown, or what grew most
+Growth = tuple[float | None, int, str]  # growth or None; samples; why the growth is unknown, or what grew most
 _Timed = TypeVar("_Timed", Window, Worker)
 
 _PARTS = 5
 _FEWEST_READINGS = 3
 _FEWEST_ANSWERS, _FEWEST_REQUESTS = 15, 20
-_SHORT_S, _SMALL_BYTES = 0.01, 100.0  # smaller values are noise, and count as these values
+_SHORT_S, _SMALL_BYTES = 0.01, 100.0  # smaller values vary by chance, and count as these values
 
 
 def growth(statistic: str, log: RunLog, operation: str) -> Growth:
-    """Growth from the first fifth of a run to the last: relative, or for error shares the difference."""
+    """Growth from the first fifth of a run to the last fifth: a relative value; for error shares, the difference."""
     assert log.workload is not None
     windows = [window for window in log.windows if operation in (ALL, window.operation)]
     if statistic == "latency_drift_share":
@@ -367,9 +367,9 @@ def _most_grown(
 
 
 def _ends(rows: Iterable[_Timed], workload: Workload) -> tuple[list[_Timed], list[_Timed]]:
-    """Windows, or reports of a worker, from the first and from the last fifth of the run."""
+    """Rows (windows or worker reports) of the first fifth of the schedule, and rows of the last fifth."""
     rows = list(rows)
-    # Windows begin at whole seconds, and so do the fifths.
+    # Windows begin at whole seconds, so the fifths must do so too.
     edges = [int(workload.began_at + workload.duration_s * n / _PARTS) for n in (0, 1, _PARTS - 1, _PARTS)]
     first, last = ([row for row in rows if begin <= row.at_s < end] for begin, end in (edges[:2], edges[2:]))
     return first, last
@@ -384,7 +384,7 @@ class WorkerLine:
     """Summary of one worker."""
 
     last: Worker  # the worker's last report, or the master's record of its loss
-    late: Times | None  # lateness of the worker's paced requests
+    late: Times | None  # lateness of the worker's scheduled requests
     cpu_share: float  # highest reported value; 1 is a whole core
     rss_bytes: int  # highest reported value
 
@@ -396,8 +396,8 @@ class Punctuality:
     scheduled: int  # arrivals in the schedule
     sent: int  # arrivals that were sent
     unsent: int  # arrivals that were due and could not be sent
-    late: Times | None  # from due to sent, over all workers; None in a closed model
-    behind_from_s: float | None  # run second from which a worker was late; None if none was
+    late: Times | None  # lateness over all workers; None in a closed model
+    behind_from_s: float | None  # run second from which on a worker was late; None if no worker was
     behind_s: float  # highest lateness of a worker
     workers: tuple[WorkerLine, ...]  # by number
     unwatched: int  # watchers that sent nothing because the start of their build was not accepted
@@ -413,7 +413,7 @@ class Punctuality:
 
     @property
     def missing(self) -> int:
-        """Arrivals neither sent nor counted as unsent: before these, the run ended or a worker was lost."""
+        """Number of arrivals neither sent nor counted as unsent: the run ended before, or a worker was lost."""
         return max(0, self.scheduled - self.sent - self.unsent - self.unwatched)
 
     @property
@@ -423,13 +423,13 @@ class Punctuality:
 
     @property
     def kept_up(self) -> bool:
-        """Whether every arrival that was due and within the budget was sent on time."""
+        """Whether all arrivals that were due within the request budget were sent on time, by every worker."""
         is_cut = any(line.last.state == "running" for line in self.workers)
         return self.in_time and not self.lost and not (self.missing and is_cut)
 
     @property
     def in_time(self) -> bool:
-        """Whether every arrival that workers reported, within the budget, was sent on time."""
+        """Like `kept_up`, but only for the arrivals that workers reported."""
         late_s = self.late.at(0.99).value_s if self.late else 0.0
         return self.unsent == self.over_budget and self.behind_from_s is None and late_s <= BEHIND_S
 
@@ -468,7 +468,7 @@ def punctuality(log: RunLog) -> Punctuality:
 
 
 def last_reports(workers: Iterable[Worker]) -> list[Worker]:
-    """Last report of each worker, or the master's record of its loss, by number of the worker."""
+    """Last report of each worker, or the master's record that the worker was lost; sorted by worker number."""
     ordered = sorted(workers, key=lambda worker: (worker.at_s, worker.state != "running"))
     last = {worker.number: worker for worker in ordered if worker.number != TARGET}
     return [last[number] for number in sorted(last)]

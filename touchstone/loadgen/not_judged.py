@@ -16,7 +16,7 @@ from touchstone.loadgen.metrics import LASTING, last_reports, punctuality
 from touchstone.loadgen.workloads import scenario
 
 ABORTED = "stopped by --abort-on-fail"  # start of the remark about a threshold that ended the run
-SECONDS = "seconds"  # end of the id of the case that --max-seconds writes
+SECONDS = "seconds"  # end of the case id in the run log if --max-seconds ended the run
 CLOSING_CLAIM = "limit.reads-are-not-charged"  # only the closing client of a storm tests this claim
 STORM = "storm"
 MORE_ROOM = "start fewer builds at once or shorter ones (--build-s), or raise patience_s of the target"
@@ -27,15 +27,15 @@ _WAITED_S = 2.0  # a request that was cut off sooner may just be slow
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """Judgement of a load run as a whole, in the types of the run log."""
+    """Results of judging a load run as a whole, in the types of the run log."""
 
-    findings: list[Finding] = field(default_factory=list)  # one finding per occasion; the same fault has the same id
+    findings: list[Finding] = field(default_factory=list)  # one entry per occurrence; equal faults have the same id
     judgements: list[Judgement] = field(default_factory=list)  # held and indeterminate judgements
     notices: list[Notice] = field(default_factory=list)
 
 
 def again(header: Header) -> str:
-    """Command that repeats the run: evidence of a finding that no single request reproduces."""
+    """Command that repeats the run, for findings that no single request reproduces."""
     argv = list(header.argv)
     if argv and PurePath(argv[0]).name.startswith(("touchstone", "__main__")):
         argv = argv[1:]
@@ -74,16 +74,16 @@ def ending(log: RunLog) -> Ending | None:
 
 @dataclass(frozen=True, slots=True)
 class Fallen:
-    """Period without responses that lasts to the end of a run."""
+    """Period at the end of a run in which no request got a response."""
 
-    from_s: int  # run second after the last one with a response
-    unanswered: int  # requests due from then on; none got a response
-    cut_off: int  # requests among these that were still open when the run was stopped
-    in_all: int  # requests of the whole run without a response
+    from_s: int  # run second in which the period begins
+    unanswered: int  # requests due in the period; none got a response
+    cut_off: int  # of the requests in the period, those still open when the run was stopped
+    in_all: int  # requests without a response in the whole run
 
 
 def fallen(windows: Sequence[Window]) -> Fallen | None:
-    """Period without responses at the end of a run; None if the target responded, or got too few requests."""
+    """Period without responses at the end of a run; None if there is none, or if it has too few requests."""
     sent = [window for window in windows if window.outcome != UNSENT]
     answered_s = max((w.at_s for w in sent if _is_answered(w)), default=-1)
     silent = [window for window in sent if window.at_s > answered_s]
@@ -105,7 +105,7 @@ class Pause:
 
 
 def pauses(windows: Sequence[Window]) -> tuple[Pause, ...]:
-    """Pauses of at least SILENT_S, in order; windows show pauses to the second."""
+    """Pauses of at least SILENT_S seconds, in order. Their times are whole seconds, like those of windows."""
     sent = [window for window in windows if window.outcome != UNSENT and window.operation not in LASTING]
     answered = {min((window.at_s for window in sent), default=0) - 1}
     for window in filter(_is_answered, windows):
@@ -123,7 +123,7 @@ def pauses(windows: Sequence[Window]) -> tuple[Pause, ...]:
 
 
 def _waiting(window: Window, from_s: float, to_s: float) -> int:
-    """Number of requests due before *to_s* with a response only from *to_s* on, or without one until after *from_s*."""
+    """Number of requests in *window* that waited in a pause from *from_s* to *to_s*, with a later response or none."""
     if window.at_s + 1 > to_s:
         return 0
     ends_at = to_s if _is_answered(window) else from_s - 1
@@ -135,12 +135,12 @@ def _is_answered(window: Window) -> bool:
 
 
 def limit_starts(log: RunLog) -> list[Exchange]:
-    """Starts of the closing client, which probes the limit at the end of a storm."""
+    """Starts by the client in load/aftermath.py, which tests the limit at the end of a storm."""
     return [e for e in log.exchanges if "limit" in e.note and e.operation == "startBuild"]
 
 
 def unprobed(log: RunLog) -> list[Notice]:
-    """Notice why the closing client does not show whether reads are charged; empty if this is shown."""
+    """Notice with the reason why the run does not show whether reads count against the limit; empty if it does."""
     assert log.workload is not None
     if log.workload.scenario != STORM or CLOSING_CLAIM in _judged(log):
         return []
@@ -166,7 +166,7 @@ def unprobed(log: RunLog) -> list[Notice]:
 
 
 def unwatched(log: RunLog) -> tuple[str, list[Notice]]:
-    """Remark on watchers without a log to follow, and notices for the claims that therefore were not judged."""
+    """Remark on watchers that had no log to follow, and notices for the claims that were not judged for that reason."""
     assert log.workload is not None
     number = punctuality(log).unwatched
     if not number:
@@ -191,7 +191,7 @@ _NO_BUILD = (
     ("storm", "steady", "soak", "watchers"),
 )
 _STORM_WAITS = "refused clients of `touchstone load storm` retry"
-# By claim: what the run lacked, how to get it, and the scenarios that test the claim.
+# For each claim: what the run lacked, how to get it, and the scenarios that test the claim.
 _IDLE: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "status.build-ends": _NO_BUILD,
     "status.build-does-not-vanish": _NO_BUILD,

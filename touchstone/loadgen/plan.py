@@ -15,38 +15,38 @@ from touchstone.loadgen.arrivals import MAX_ARRIVALS, Times, Trace, due_times, p
 from touchstone.loadgen.workloads import ACTIONS, AT_ONCE, Options
 from touchstone.rules.history import Content
 
-# Interval between polls of a build.
+# Seconds between two polls of a build.
 POLL_S = 0.25
 
-# Estimated duration of a build besides its steps.
+# Estimated seconds that a build takes besides its steps.
 _OVERHEAD_S = 0.5
 
-# Most starts in one of the three bursts of load/aftermath.py. Its client waits before two bursts, and after each.
+# load/aftermath.py sends three bursts of at most this many starts. It waits before two bursts, and after each.
 AFTERMATH_BURST = 120
 _AFTERMATH_WAITS = 5
 
-# Cancels of load/room.py, and number of its waits for cancel_timeout_s: one after each cancel, two and a half
-# more after two of these, and one at the end.
+# Cancels of load/room.py, and the sum of its waits in units of cancel_timeout_s: 4 after the cancels, 2.5 before every
+# other cancel, and 1 at the end.
 ROOM_TURNS = 4
 _ROOM_WAITS = 10
 _LEAST_ROOM, _MOST_ROOM = 3, 100
-# Builds that fill the host run until they are cancelled.
+# Seconds that the builds of load/room.py would run: longer than its client needs until it cancels them.
 _ROOM_S = 60.0
 
-# Requests: of the smoke test; to publish and delete a version; to start and poll a version built beforehand.
+# Numbers of requests: for the smoke test; to publish and delete a version; to build a version before the run.
 _SMOKE, _AROUND, _BUILT_BEFORE = 3, 2, 27
-# Allowance for the last wait of a client, and for the response to the last arrival.
+# Extra seconds for the last wait of a client, and for the response to the last arrival.
 _BEYOND_S = 2.0
 
-# One in this many polled builds fails.
+# Every fifth of the builds that are polled to the end is made to fail.
 _FAILS_EVERY = 5
 
-# Watchers arrive from this second on, within this share of the duration of a build.
+# Watchers arrive between this second of the schedule and this share of the duration of a build.
 _WATCH_FROM_S, _WATCH_SHARE = 0.3, 0.25
 MAX_BUILDS = 100_000
 
 # One arrival: its number in the whole run, from 0; its action, as an index into ACTIONS; when it is due, in seconds
-# since the schedule began; and its number among the arrivals that begin a build of their own, from 0, or -1.
+# since the schedule began; and its number among the arrivals that build a version of their own, from 0 (else -1).
 ARRIVAL = np.dtype([("number", "u4"), ("action", "u2"), ("due_s", "f8"), ("nth_build", "i4")])
 
 _NAMES = tuple(ACTIONS)
@@ -56,7 +56,7 @@ _LASTS = np.array([action.lasts for action in ACTIONS.values()])
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Schedule:
-    """Arrivals ordered by due time, all before *duration_s*; for *rows* see `ARRIVAL`."""
+    """Arrivals in order of their due times, all before *duration_s*; `ARRIVAL` describes *rows*."""
 
     duration_s: float
     rows: NDArray[np.void]
@@ -66,22 +66,22 @@ class Schedule:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of arrivals by action, without actions that have none."""
+        """Number of arrivals for each action that has any."""
         found = np.bincount(self.rows["action"], minlength=len(_NAMES))
         return {name: int(count) for name, count in zip(_NAMES, found, strict=True) if count}
 
     def builders(self, *builds: str) -> int:
-        """Number of arrivals that may begin a build of one of these kinds."""
+        """Number of arrivals that may build a version of one of the kinds *builds*, ``own`` or ``shared``."""
         return sum(number for name, number in self.counts.items() if ACTIONS[name].builds in builds)
 
     def share(self, worker: int, workers: int) -> "Schedule":
-        """Share of one worker, numbered from 0; the arrivals of each action are dealt to the workers in turn."""
+        """Share of worker number *worker*, from 0. The arrivals of each action are dealt to the workers in turn."""
         mine = np.sort(np.argsort(self.rows["action"], kind="stable")[worker::workers])
         return Schedule(self.duration_s, self.rows[mine])
 
 
 def schedule_of(options: Options) -> Schedule:
-    """Schedule of a run; for the raised errors see `plan`."""
+    """Schedule of a run; raises the same errors as `plan`."""
     match options.scenario.name:
         case "fairness":
             return _fairness(options)
@@ -100,13 +100,13 @@ def schedule_of(options: Options) -> Schedule:
 
 
 def assign(count: int, weights: Mapping[str, float], seed: int | None = None) -> NDArray[np.intp]:
-    """Action of each of *count* arrivals, as an index into *weights*: evenly spaced, or random with *seed*."""
+    """Assigns actions to *count* arrivals, as indexes into *weights*: evenly spaced, or at random with *seed*."""
     shares = np.array([*weights.values()]) / math.fsum(weights.values())
     if seed is not None:
         return np.random.default_rng((seed, 1)).choice(len(shares), size=count, p=shares)
     numbers = np.floor(shares * count + 1e-9).astype(int)
     numbers[np.argsort(numbers - shares * count, kind="stable")[: count - numbers.sum()]] += 1
-    # Evenly spaced, with an offset for each action: rare actions of equal weight do not coincide.
+    # Each action has its own offset, so that rare actions of equal weight do not come together.
     places = [(np.arange(n) + (action + 0.5) / len(shares)) / max(n, 1) for action, n in enumerate(numbers)]
     return np.repeat(np.arange(len(shares)), numbers)[np.argsort(np.concatenate(places), kind="stable")]
 
@@ -122,7 +122,7 @@ def _traced(trace: Trace, count: int, names: list[str]) -> NDArray[np.intp]:
 
 
 def _fairness(options: Options) -> Schedule:
-    """Modest starts all the time; in the second half, several greedy starts between each two modest ones."""
+    """Schedule with modest starts all the time; in the second half, several greedy starts follow each modest one."""
     arrivals = parse(options.arrivals, options.duration_s)
     if isinstance(arrivals, Trace) and arrivals.actions:
         raise UsageError(f"--arrivals {arrivals}: fairness chooses the key of each start; drop the column operation")
@@ -141,7 +141,7 @@ def _fairness(options: Options) -> Schedule:
 
 
 def _watchers(options: Options) -> Schedule:
-    """All builds at once; their watchers arrive before the output, which begins half-way through a build."""
+    """Schedule that starts all builds at once; watchers arrive before the output, which begins half-way."""
     number = options.builds * options.watchers
     if options.watchers < 2:
         why = "a comparison of logs needs two watchers of a build; expected 2 or more"
@@ -177,8 +177,8 @@ class Need:
     """Version to publish before the run.
 
     Attributes:
-        role: ``own`` (one for each arrival that builds), ``shared``, ``ready`` (built beforehand), or, for the closing
-            clients of a storm, ``beside`` or ``room``.
+        role: ``own`` (for one arrival), ``shared`` (several clients build it), ``ready`` (built before the run),
+            ``beside`` (for load/aftermath.py) or ``room`` (for load/room.py).
         second: Whether the version belongs to the second key.
     """
 
@@ -225,11 +225,11 @@ class Plan:
 
     @property
     def builds_after(self) -> int:
-        """Number of builds that may begin after all arrivals."""
+        """Number of builds that the closing steps of a storm may begin, after all arrivals."""
         return 1 + _rooms(self.schedule) + ROOM_TURNS if self._is_storm else 0
 
     def sends(self) -> int:
-        """Number of requests of the load if nothing is refused."""
+        """Number of requests of the load if nothing is refused, without set-up and clean-up."""
         polls = math.ceil((self.options.build_s + _OVERHEAD_S) / POLL_S)
         firsts = sum((1 + ACTIONS[name].follow_ups) * number for name, number in self.schedule.counts.items())
         return firsts + polls * self.schedule.builders("own") + self._is_storm * AFTERMATH_BURST
@@ -240,7 +240,7 @@ class Plan:
         return _SMOKE + each * len(self.needs) + _BUILT_BEFORE * self._ready
 
     def least_s(self) -> float:
-        """Minimum duration: the arrivals, and the steps of their builds."""
+        """Minimum duration in seconds: until the last arrival and the end of the steps of each build."""
         schedule, build_s = self.schedule, self.options.build_s
         if self.options.model == "closed":
             return schedule.duration_s if len(schedule) > self.schedule.builders("own", "shared") else build_s
@@ -248,7 +248,7 @@ class Plan:
         return math.floor(10 * float(np.max(over_s))) / 10
 
     def most_s(self, build_timeout_s: float, patience_s: float, cancel_timeout_s: float) -> float:
-        """Maximum duration without slow responses, if starts are refused and builds take the longest allowed time."""
+        """Maximum duration in seconds if responses are fast, starts are refused, and builds take as long as allowed."""
         most_s, wait_s = self.schedule.duration_s + _BEYOND_S, patience_s + _BEYOND_S
         if self.schedule.builders("own"):
             most_s += wait_s + build_timeout_s
@@ -271,7 +271,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Published versions of a run: refs by role, see `Need`; roles of the second key end in ``-second``."""
+    """Published versions of a run, by role (see `Need`). Roles of the second key end in ``-second``."""
 
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     contents: Mapping[str, Content] = field(default_factory=dict)
@@ -282,7 +282,7 @@ class Stage:
 
 
 def plan(options: Options) -> Plan:
-    """Plan of a run, equal for equal options; raises `UsageError` if the plan is empty or too large."""
+    """Plan of a run, which depends only on *options*; raises `UsageError` if the plan is empty or too large."""
     schedule = schedule_of(options)
     _few_enough(schedule.builders("own"), options, "builds", MAX_BUILDS)
     return Plan(options, schedule, tuple(_needs(options, schedule)))

@@ -1,6 +1,6 @@
-"""Load rules: they judge a load run as a whole. Each is a function from the run's record to judgements, without I/O.
+"""Load rules: they judge a load run as a whole. Each is a function from a `Record` to judgements, without I/O.
 
-Requests of many clients overlap, and others may use the host. A result that this may explain is indeterminate.
+If overlapping requests, or other users of the host, may explain a result, the judgement is indeterminate.
 """
 
 import math
@@ -27,7 +27,7 @@ from touchstone.loadgen.not_judged import MORE_ROOM, Ruling, again, ending, idle
 from touchstone.rules.judge import finding_at
 from touchstone.rules.timeline import first_ends, is_status_read
 
-Version = tuple[str, str]  # the account of a key, and the ref
+Version = tuple[str, str]  # the account that owns the version, and the ref
 _Row = TypeVar("_Row")
 _Key = TypeVar("_Key", bound=Hashable)
 
@@ -38,11 +38,11 @@ _UNKNOWN = {
     "silent": "the target stopped responding",
     "unfinished": "the run ended first",
 }
-_REFUSALS_AFTER_WAIT = 2  # a single refusal after a full wait may be due to other load on the host
-_RESTED_S = 4.0  # without Retry-After a shorter wait proves nothing
+_REFUSALS_AFTER_WAIT = 2  # a single refusal after a full wait may have another cause: load from outside the run
+_RESTED_S = 4.0  # without Retry-After, a refusal after a shorter wait proves nothing
 _FEWEST_STARTS = 5
 _FEWEST_REFUSALS = 2  # one refusal may be chance
-_NOBODY = -1  # the client of a start that is not part of the schedule
+_NOBODY = -1  # client number of starts outside the schedule
 
 
 class Record:
@@ -76,7 +76,7 @@ class Record:
         self._full_until = _latest(self.starts, map(self._ends_at, self.starts))
 
     def build_of(self, start: Attempt) -> Build | None:
-        """Build that a start began; None if the client reported none."""
+        """Build that a start began; None if its client reported no build."""
         return self._builds.get((start.want, _version(start)))
 
     def over_at(self, start: Attempt) -> float:
@@ -86,7 +86,7 @@ class Record:
         return ended_at[later] if later < len(sent_at) else inf
 
     def begun(self, version: Version) -> Callable[[float], float]:
-        """Returns f(t): the time when all builds of *version* from starts sent before t were over."""
+        """Returns f(t): when all builds were over that starts of *version* sent before t may have begun."""
         starts = self.starts_of.get(version, [])
         return _latest(starts, (self.over_at(start) if start.may_act else -inf for start in starts))
 
@@ -98,11 +98,11 @@ class Record:
         return build_over_at(build) if build is not None and start.is_served else self.over_at(start)
 
     def has_room(self, refused: Attempt) -> bool:
-        """Whether no start of the run can have left a build in flight during this refused start."""
+        """Whether certainly no build of the run was in flight during the start *refused*."""
         return self._full_until(refused.done_at + self.slack_s) <= refused.sent_at - self.slack_s
 
     def is_alone(self, before: Attempt, retry: Attempt) -> bool:
-        """Whether no start with the same key, and no build of the run, can explain that a retry was refused."""
+        """Whether the run does not explain a refused retry: its key sent no other start, and no build ran."""
         from_at, to_at = before.sent_at - self.slack_s, retry.done_at + self.slack_s
         sent_at, done_at = self._moments[account_of(retry.credential)]
         under_way = bisect_left(sent_at, to_at) - bisect_right(done_at, from_at)
@@ -110,14 +110,14 @@ class Record:
 
 
 def _latest(starts: Sequence[Attempt], ends: Iterable[float]) -> Callable[[float], float]:
-    """Returns f(t): the latest of *ends* over the starts sent before t; minus infinity without such starts."""
+    """Returns f(t): the latest of the *ends* of all starts sent before t; minus infinity if there are none."""
     sent_at = [start.sent_at for start in starts]
     latest = [*accumulate(ends, max, initial=-inf)]
     return lambda at_s: latest[bisect_left(sent_at, at_s)]
 
 
 def grouped(rows: Iterable[_Row], key: Callable[[_Row], _Key]) -> dict[_Key, list[_Row]]:
-    """Rows grouped by key; each group keeps the order."""
+    """Rows by key; each group keeps the order of *rows*."""
     found: dict[_Key, list[_Row]] = {}
     for row in rows:
         found.setdefault(key(row), []).append(row)
@@ -125,7 +125,7 @@ def grouped(rows: Iterable[_Row], key: Callable[[_Row], _Key]) -> dict[_Key, lis
 
 
 def account_of(credential: Credential) -> str:
-    """Account of a key; ``primary`` also for keys without an account, which can start nothing."""
+    """Account of a key. For a missing or invalid key, which can start nothing, it is ``primary``."""
     return credential if credential in ("second", "restricted") else "primary"
 
 
@@ -144,9 +144,9 @@ def _attempt_of(e: Exchange) -> Attempt:
 
 
 _SHORTEST_S = 0.001
-_STEP = 1.05  # factor from one tested window length to the next
+_STEP = 1.05  # factor between one tested window length and the next
 _STRADDLED = 2
-_LEFT_OUT = 1  # refusals that other load on the host may have caused
+_LEFT_OUT = 1  # number of refusals that load from outside the run may have caused
 
 _Times = NDArray[np.float64]
 
@@ -154,16 +154,16 @@ _Times = NDArray[np.float64]
 def rate_explains(
     keys: Sequence[Sequence[Attempt]], is_of_rate: Callable[[Attempt], bool] = lambda _start: True, slack_s: float = 0.0
 ) -> bool:
-    """Whether one rate limit per key can explain all refusals, or all but one.
+    """Whether a rate limit, the same for each key, can explain all refusals, or all but one.
 
-    Within one window length, every limiter serves at most twice its limit: once at the end of a window, once at the
-    start of the next. It refuses a start only after as many starts as the limit allows. So no limit fits if, for
-    every window length, twice the fewest starts before a refusal are less than the most starts served. All keys have
-    the same limit. Limits that count refused starts are tested too.
+    A limit of N starts per window accepts at most 2 N starts in any time as long as a window: N at the end of one
+    window, N at the start of the next. It refuses a start only after N starts. So a window length is impossible if more
+    starts were accepted in such a time than twice the fewest starts before a refusal. If every length is impossible,
+    no rate limit explains the refusals. The function tests limits that count refused starts, and limits that do not.
 
     Args:
         keys: Starts of each key, in the order in which they were sent.
-        is_of_rate: Whether nothing but a rate limit can have refused a start.
+        is_of_rate: Whether only a rate limit can have refused a start.
         slack_s: Maximum error of the times.
     """
     longest_s = _STEP * max([_SHORTEST_S, *(max(s.done_at for s in key) - key[0].sent_at for key in keys if key)])
@@ -180,7 +180,7 @@ def rate_explains(
 
 
 class _Counted:
-    """Starts of one key: those that a limit may count, those that it certainly counts, served ones, refused ones."""
+    """Starts of one key in four groups: those a limit may count, those it certainly counts, accepted, refused."""
 
     def __init__(self, starts: Sequence[Attempt], is_of_rate: Callable[[Attempt], bool], *, every: bool) -> None:
         self._may_count = np.sort(_times(start for start in starts if every or start.may_act), axis=0)
@@ -191,13 +191,13 @@ class _Counted:
         self._itself = int(every)
 
     def before_refusals(self, window_s: float) -> _Times:
-        """For each refusal, the number of starts that may have counted within the window before the refusal."""
+        """For each refusal, the number of starts that a limit may have counted in the window before it."""
         begun = np.searchsorted(self._may_count[:, 0], self._refused[:, 1], side="right")
         gone = np.searchsorted(self._may_count[:, 1], self._refused[:, 0] - window_s, side="left")
         return np.asarray(begun - gone - self._itself, dtype=np.float64)
 
     def most_served(self, window_s: float) -> int:
-        """The most starts that certainly counted within one window that includes a served start."""
+        """The most starts that a limit certainly counted in a window that ends with an accepted start."""
         over = np.searchsorted(self._counts[:, 1], self._served[:, 0], side="right")
         early = np.searchsorted(self._counts[:, 0], self._served[:, 1] - window_s, side="left")
         return int(np.max(np.maximum(over - early, 0))) + 1 if len(self._served) else 0
@@ -208,7 +208,7 @@ def _times(starts: Iterable[Attempt]) -> _Times:
 
 
 def _held(operation: str, *evidence: int) -> Judgement:
-    """The claim held; *evidence* contains the ``seq`` of exchanges, kept or not."""
+    """Judgement that the claim held; *evidence*: ``seq`` of exchanges, which the run log may lack."""
     return Judgement("", "held", "", operation, evidence)
 
 
@@ -221,9 +221,9 @@ def _unclear(operation: str, *evidence: int, why: str) -> Judgement:
 
 
 def build_ends(record: Record) -> Iterator[Judgement]:
-    """Judges each accepted build by the end that the polling client observed.
+    """Judges that each accepted build ends in time, as the client that polled it observed.
 
-    A build whose end is unknown is indeterminate; a cancelled one is not judged.
+    If the end of a build is unknown, the judgement is indeterminate. Cancelled and vanished builds are not judged.
     """
     yield from _known_ends(record)
     for build in record.log.builds:
@@ -237,7 +237,7 @@ def build_ends(record: Record) -> Iterator[Judgement]:
 
 
 def build_stays(record: Record) -> Iterator[Judgement]:
-    """Judges that no accepted build falls back to ``not_built``, unless a client may have cancelled the build."""
+    """Judges that the status of an accepted build does not return to ``not_built`` without a cancel."""
     yield from _known_ends(record)
     kept = (e for e in record.log.exchanges if e.operation in ("cancelBuild", "deleteTemplate"))
     cancels = [(_version(exchange), exchange.sent_at) for exchange in kept]
@@ -261,11 +261,11 @@ def _known_ends(record: Record) -> Iterator[Judgement]:
 
 
 def builds_are_admitted(record: Record) -> Iterator[Judgement]:
-    """Judges each kept read of a running build: a start must explain the build.
+    """Judges each recorded read that reports ``building``: a start must explain the build.
 
-    A start explains a running build until a read, sent after the start's response, showed the version
-    at rest. A start without a response, or with a 5xx, explains any build. Versions that the run did not publish are
-    left out, since others may start these.
+    An accepted start explains such reads until a later read reports that the build is over. A start without a response,
+    or with a 5xx, explains all later reads, since it may take effect at any time. Versions that the run did not publish
+    are left out, since others may start them.
     """
     expected = "building only while an admitted build has not ended"
     for version, reads in record.reads.items():
@@ -293,11 +293,11 @@ def builds_are_admitted(record: Record) -> Iterator[Judgement]:
 
 
 def refused_start_starts_nothing(record: Record) -> Iterator[Judgement]:
-    """Judges the reads of versions whose starts were refused: no refused start may begin a build.
+    """Judges that no refused start begins a build, by the reads after the refusal.
 
-    If every start of a fresh version was refused so far, no build or result may show. If a start was refused after a
-    read showed the last build over, no running build may show. A start without a response, or with a 5xx, explains any
-    state. Versions that the run did not publish are left out.
+    As long as all starts of a fresh version were refused, reads must report ``not_built``. If all starts since the end
+    of the last build were refused, reads must not report ``building``. A start without a response, or with a 5xx,
+    explains any status. Versions that the run did not publish are left out.
     """
     for version, starts in record.starts_of.items():
         if any(start.is_refused for start in starts) and version[1] in record.own_refs:
@@ -329,11 +329,11 @@ def _built_all_the_same(version: Version, starts: list[Attempt], record: Record)
 
 
 def ends_after_back_off(record: Record) -> Iterator[Judgement]:
-    """Judges each refused client: one of its retries must be served.
+    """Judges that for each refused client, one of its retries is accepted.
 
-    A client that gave up breaks the claim on two conditions. It waited as long as Retry-After each time. And during its
-    last two waits, its key started nothing else and no build can have been in flight. Without Retry-After, these waits
-    must last four seconds. Otherwise the claim is indeterminate.
+    A client that gave up breaks the claim on two conditions. First, it always waited as long as Retry-After. Second,
+    during its last two waits, its key started nothing else, and no build of the run was in flight. Without Retry-After,
+    each of these two waits must take four seconds. If a condition is not met, the judgement is indeterminate.
     """
     for tries in record.clients:
         refused = [start for start in tries if start.is_refused]
@@ -380,10 +380,10 @@ def _refused_after_wait(before: Attempt, retry: Attempt) -> bool:
 
 
 def retry_after_is_honest(record: Record) -> Iterator[Judgement]:
-    """Judges each retry after the full wait in Retry-After, if nothing else in the run explains a refusal.
+    """Judges that a retry is accepted if the client waited as long as Retry-After.
 
-    A served retry upholds the claim. Two refused retries break it, if the key had been served before. A single refused
-    retry is indeterminate, since others may use the host.
+    Two refused retries break the claim. They count only if a start with the key was accepted before, and if no other
+    request of the run explains them. A single refused retry is indeterminate, since others may use the host.
     """
     refused: dict[str, list[tuple[Attempt, Attempt]]] = {}
     served_at = {
@@ -411,11 +411,11 @@ def retry_after_is_honest(record: Record) -> Iterator[Judgement]:
 
 
 def limit_is_per_key(record: Record) -> Iterator[Judgement]:
-    """Judges that the modest key is served equally with and without the greedy key. Only ready versions count.
+    """Judges that a modest key's starts of ready versions are accepted as often beside a greedy key as alone.
 
-    The claim is broken if modest starts were refused only beside the greedy key, unless a limit per key explains
-    that (`rate_explains`). Refusals after the full wait in Retry-After break it in any case. The claim holds only if
-    the greedy key reached its limit meanwhile.
+    The claim is broken if modest starts were refused only beside the greedy key, unless a rate limit per key explains
+    the refusals (`rate_explains`). Refusals after the full wait in Retry-After break it in any case. The claim holds
+    only if the greedy key reached its limit at the same time.
     """
     for account, starts in record.by_account.items():
         ready = [start for start in starts if not start.fresh]
@@ -484,14 +484,14 @@ RULES: tuple[LoadRule, ...] = (
 
 
 def judge_load(log: RunLog, ledger: Ledger) -> Ruling:
-    """Judgements of all load rules. If a rule fails, its claim could not run; all other rules still judge."""
+    """Judgements of all load rules. If a rule raises an error, its claim could not run; other rules still judge."""
     record, ruling = Record(log), Ruling()
     exchanges = {exchange.seq: exchange for exchange in log.exchanges}
     moments = {build.seq: (build.ref, build.ended_at) for build in log.builds}
     moments |= {start.seq: (start.ref, start.sent_at) for start in record.starts}
 
     def finding(judgement: Judgement) -> Finding:
-        """Finding at the last exchange, or, if that was not kept, at the time in the run."""
+        """Finding whose place is the last exchange; if the run log lacks it, the time in the run."""
         seq = judgement.evidence[-1]
         if (exchange := exchanges.get(seq)) is None:
             return finding_at(judgement, ledger, "{}, {:.1f} s into the run".format(*moments[seq]), again(log.header))

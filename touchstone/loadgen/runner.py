@@ -37,7 +37,7 @@ from touchstone.loadgen.workloads import AT_ONCE, INVARIANTS, Options, Scenario
 from touchstone.types import Conclude, Progress
 
 LOCUST_PORT = 5557
-# Extra time for a load beyond the worst case of its plan.
+# Extra seconds for a load beyond the worst case of its plan.
 SLACK_S = 60.0
 MEMORY_EVERY_S = 5.0
 _LEAVE = "interrupt again to leave the rest to `touchstone sweep`"
@@ -48,7 +48,7 @@ _ADVICE = "the name or the address of the machine that runs --master"
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Settings of one load; *remote_workers* is 0 without a master for other machines."""
+    """How to run one load; *remote_workers* is 0 if no workers on other machines take part."""
 
     processes: int = 1
     remote_workers: int = 0
@@ -68,7 +68,7 @@ class Launch:
 def load(
     settings: Settings, options: Options, launch: Launch, argv: Sequence[str], progress: Progress, conclude: Conclude
 ) -> Outcome:
-    """Puts a load on the target and judges the responses; raises the errors of `check_terms`."""
+    """Runs a load against the target and judges the responses; raises the errors of `check_terms`."""
     with unsent():
         name, file = options.scenario.name, launch.thresholds
         limits = thresholds_of(file, name) if file else read_thresholds(bundled_thresholds())[name]
@@ -131,7 +131,7 @@ def is_loopback(host: str) -> bool:
 
 
 class StagedJob(Job):
-    """Run of a child process; the parent publishes and builds the versions before, and removes them afterwards."""
+    """Run of a child process. Before it, this process publishes and builds versions; afterwards, it removes them."""
 
     twin = LOAD_TWIN
 
@@ -165,7 +165,7 @@ class StagedJob(Job):
         return self.ended_with(code) if code else REACHED_ITS_END
 
     def clear(self) -> bool:
-        """Removes everything that was published, with or without a run log; a new interrupt stops the removal."""
+        """Removes everything that was published, even if the run log is lost; another interrupt stops the removal."""
         if self.stage is None:
             return True
         insisted = self.interrupted.insisted()
@@ -182,7 +182,7 @@ class StagedJob(Job):
             self.is_unwritten |= self.stage.is_lost
 
     def before_clearing(self, stage: SettingUp, log: RunLog) -> None:
-        """Hook between the end of the child and the clean-up; receives the run log."""
+        """Called after the end of the child and before the clean-up; does nothing by default."""
 
 
 class _Load(StagedJob):
@@ -277,9 +277,9 @@ def _locust(scenario: str) -> list[str]:
 
 
 def work(settings: Settings, chosen: Scenario, master: str, port: int, allowed_host: str) -> int:
-    """Works for the master on host *master* until the run is over; returns 0, or 130 if interrupted.
+    """Runs a worker for the master on host *master* until the run is over; returns 0, or 130 if interrupted.
 
-    Locust writes to ``locust.log``. It looks for the master for five minutes, so workers may be started first.
+    Locust writes to ``locust.log``. It tries to reach the master for five minutes, so workers may start first.
 
     Raises:
         UsageError: no target, load not allowed on the target, folder not writable, or the host of the
@@ -305,7 +305,7 @@ def work(settings: Settings, chosen: Scenario, master: str, port: int, allowed_h
 
 
 def failure(output: Path, ended: int, master: str, port: int) -> UsageError | TargetError:
-    """Reason why a worker did not do its part, from its output."""
+    """Error that says why a worker did not do its part, from its output and its exit code *ended*."""
     lines = output.read_text(encoding="utf-8", errors="replace").splitlines()
     refusals = [line.removeprefix(REFUSAL) for line in lines if line.startswith(REFUSAL)]
     if refusals or JOINED in lines:

@@ -1,4 +1,4 @@
-"""Set-up and clean-up of a load or a probe: publishes the versions, builds some beforehand, and removes all."""
+"""Set-up and clean-up of a load or a probe: publishes versions, builds some of them, and removes all at the end."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -40,7 +40,7 @@ class Stopped(Exception):
 
 
 def never() -> bool:
-    """Always False."""
+    """Returns False: the run is never stopped."""
     return False
 
 
@@ -87,7 +87,7 @@ class SettingUp:
         self._progress = progress
         self._deleted = 0
         self.last_seq = 0
-        # Exchanges of the smoke test; logged only if the target is the API, since other servers are not judged.
+        # Exchanges of the smoke test; logged only if the target is the API, since the run does not judge other servers.
         self._held: list[Exchange] | None = None
         self._contract = Contract.load()
         self.clock = _Clock()
@@ -108,7 +108,7 @@ class SettingUp:
             self._held.append(exchange)
 
     def smoke(self, stopped: Callable[[], bool]) -> None:
-        """Checks that the target can be judged; ends early if *stopped*. See `check.preflight.smoke`."""
+        """Checks that the target can be judged, as `check.preflight.smoke` does; ends early if *stopped* is true."""
         self.clock.stopped = stopped
         self._held = []
         try:
@@ -119,7 +119,7 @@ class SettingUp:
             self.clock.stopped, self._held = never, None
 
     def stage(self, needs: Sequence[Need], stopped: Callable[[], bool]) -> Stage:
-        """Publishes *needs* and builds those that must be ready, until *stopped*; a failure raises `TargetError`."""
+        """Publishes *needs* and builds those with role ``ready``, until *stopped*; a failure raises `TargetError`."""
         roles: dict[str, tuple[str, ...]] = {}
         contents: dict[str, Content] = {}
         self.clock.stopped = stopped
@@ -162,7 +162,7 @@ class SettingUp:
         self.clock.check()
 
     def _template(self, need: Need, number: int) -> Template:
-        """Template for *need*; without publishing, the next one in templates.buildable."""
+        """Template for *need*; if the target forbids publishing, the next template in templates.buildable."""
         if self._settings.target.publish == "never":
             buildable = self._settings.target.templates.buildable
             if not buildable:
@@ -195,7 +195,7 @@ class SettingUp:
         self._journal.settled(template.ref)
 
     def builds_left(self, planned: int) -> int:
-        """Number of builds that may still begin. If fewer than *planned*, reads settle uncertain starts first."""
+        """Number of builds that may still begin. If it is below *planned*, reads first settle uncertain starts."""
         budget = self._exam.budget
         if budget.builds < planned:
             budget.resolve(self._exam.read_uncertain)
@@ -211,7 +211,7 @@ class SettingUp:
 
         Args:
             log: Run log, which makes some cancels unnecessary; None if the run log is lost.
-            stopped: Once this returns True, the rest is left to a sweep.
+            stopped: Once this returns True, the rest is left to `touchstone sweep`.
         """
         numbers = [*(e.seq for e in log.exchanges), *(a.seq for a in log.attempts)] if log else []
         self.transport.number_from(max([*numbers, self.last_seq]) + 1)
@@ -231,7 +231,7 @@ class SettingUp:
         return not self._journal.refs and not self._journal.builds
 
     def _cancel(self) -> None:
-        """Cancels builds that may be running; stops after several cancels without a response."""
+        """Cancels builds that may be running; stops after several consecutive cancels without a response."""
         silent = 0
         for ref in self._each(CANCELLING, self._journal.builds):
             if silent >= SILENT_REMOVALS:
@@ -267,7 +267,7 @@ class SettingUp:
 
 
 def _idle(log: RunLog, refs: Iterable[str]) -> list[str]:
-    """Members of *refs* without a running build: the build ended, or the reports of all workers contain no start."""
+    """Versions among *refs* without a running build: it ended, or all workers reported and none sent a start."""
     last = {worker.number: worker.state for worker in log.workers if worker.number != TARGET}
     is_whole = last and all(state == "done" for state in last.values())
     started = {attempt.ref for attempt in log.attempts if not attempt.unsent}

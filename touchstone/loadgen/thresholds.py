@@ -1,14 +1,15 @@
-"""Statistics for thresholds, and the readings of a load run against its limits; no I/O.
+"""Thresholds: their statistics, and the comparison of a load run with its limits; no I/O.
 
 - *Times* are response times of documented responses; in a closed model they count from sending. A request without a
-  response, and an arrival that could not be sent, count as infinite.
-- A percentile needs enough samples, so that one sample lies beyond the percentile: p99 needs 100.
-- *error_share* is a share of requests sent; *late_share* and *unsent_share* are shares of arrivals due. A 429 is no
-  error.
-- *…_drift_share* is the growth from the first fifth of the run to the last.
+  response counts as infinite, and so does an arrival that could not be sent.
+- A percentile needs so many samples that one of them lies beyond it: p99 needs 100.
+- *error_share* is a share of all requests sent, *late_share* of the scheduled requests sent, and *unsent_share* of the
+  arrivals that were due. A 429 is no error.
+- *…_drift_share* is the growth from the first fifth of the run to the last fifth.
 
-A reading is indeterminate if a worker was lost, the run ended early, or --max-requests prevented requests. The same
-holds if the generator was late; for a limit of a time, by more than a tenth of the limit at p99.
+A limit is indeterminate if a worker was lost, the run ended early, or --max-requests prevented requests. So is a limit
+on a time if the generator's lateness at p99 exceeds a tenth of the limit. So is a limit on the throughput if that
+lateness may be the reason why the limit is broken.
 """
 
 import functools
@@ -44,8 +45,8 @@ from touchstone.loadgen.workloads import AT_ONCE, SCENARIOS
 from touchstone.rules.judge import finding_at
 
 CHECK = "thresholds"
-LATE_TOLERATED_SHARE = 0.1  # a limit on a time is not judged if the lateness at p99 exceeds this share of it
-_UNTIMED_TOLERATED_SHARE = 0.001  # above this share of requests without a time, the mean is unknown
+LATE_TOLERATED_SHARE = 0.1  # a limit on a time is not judged if lateness at p99 exceeds this share of the limit
+_UNTIMED_TOLERATED_SHARE = 0.001  # if more requests than this share have no time, the mean is unknown
 _BOUND_BY_BUDGET = ("unsent_share", "throughput_per_s")  # statistics that --max-requests affects
 _HIGHEST_LIMIT = 1e300
 
@@ -97,7 +98,7 @@ STATISTICS: Mapping[str, Statistic] = {
 
 
 def time_of(statistic: Statistic, times: Histogram, never: int) -> float | None:
-    """Statistic of times in seconds; None without samples or if infinite. *never*: requests without a time."""
+    """Value of a time statistic in seconds; None without samples or if infinite. *never*: number of infinite times."""
     value_s = _time_of(statistic, times, never)
     return value_s if times.cells and math.isfinite(value_s) else None
 
@@ -123,7 +124,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """Measured value. *doubt*: why the value is None or uncertain; *breach*: why the limit is broken all the same."""
+    """Measured value. *doubt*: why it is None or uncertain; *breach*: why the limit is broken despite the doubt."""
 
     value: float | None
     count: int
@@ -151,7 +152,6 @@ class _Run:
         self._spent = used_up if self._kept.is_spent else ""
 
     def reading(self, limit: Limit) -> Reading:
-        """Reading of one limit."""
         statistic = STATISTICS[limit.statistic]
         by_sort = {"time": self._time, "share": self._share, "rate": self._rate, "drift": self._growth}
         found = by_sort[statistic.sort](limit, statistic)
@@ -173,7 +173,7 @@ class _Run:
         return "kept", found.remark
 
     def _unfinished(self, limit: Limit) -> str:
-        """Part of the schedule that is missing because the run ended early; empty if nothing is missing."""
+        """Text about the part of the load that is missing because the run ended early; empty if none is."""
         if self._kept.missing:
             return f"the run ended before {plural(self._kept.missing, 'arrival')} of its schedule"
         if cut := self._of(limit.operation).kinds["cut"]:
@@ -203,7 +203,7 @@ class _Run:
     def _time(self, limit: Limit, statistic: Statistic) -> _Measured:
         own = self._of(limit.operation)
         unsent, count = own.kinds["unsent"], own.times.count + own.unanswered
-        # Arrivals beyond the request budget are left out: they are no evidence about the target.
+        # Arrivals beyond the request budget do not count: they say nothing about the target.
         counted = unsent if self._kept.unsent > self._kept.over_budget else 0
         value = time_of(statistic, own.times, own.unanswered + counted)
         if not count:
@@ -247,7 +247,7 @@ class _Run:
         if length_s <= 0 or not self._of(operation).sent:
             return _Measured(None, 0, f"no request was sent to {scope_text(operation)}")
         value, late_s = throughput(within, operation, self._workload), self._late(limit).max_s
-        # The throughput, computed as if everything had been sent on time.
+        # Upper bound of the throughput: as if everything had been sent on time.
         at_best = throughput(within, operation, self._workload, sooner_s=late_s) + unsent / length_s
         if self._spent or not is_broken(limit, statistic, value) or is_broken(limit, statistic, at_best):
             return _Measured(value, served)
@@ -261,12 +261,12 @@ class _Run:
 
 
 def _breach(limit: Limit, statistic: Statistic, own: Totals, late: Histogram) -> str:
-    """Evidence that a limit is broken although the generator was late or did not send everything; may be empty."""
+    """Evidence that the target broke a limit, even if the generator was late or left out arrivals; else empty."""
     least_s = _time_of(statistic, own.service, own.unanswered)
     if math.isinf(least_s):
         sent = own.service.count + own.unanswered
         return f"{own.unanswered:,} of {plural(sent, 'request')} got no response"
-    # The delay of the generator may have lengthened the service times by this much.
+    # The generator was late by this much, and may have lengthened the service times as well.
     late_s = late.max_s if statistic.name == "max_s" else late.quantile_s(0.99)
     if least_s - late_s <= limit.value:
         return ""
@@ -279,7 +279,7 @@ def is_broken(limit: Limit, statistic: Statistic, value: float) -> bool:
 
 
 def judge_thresholds(readings: Iterable[Reading], log: RunLog, ledger: Ledger) -> Ruling:
-    """Judgements of the limits' claims, from the readings of a run."""
+    """Judges the claims about limits from the readings of a run."""
     readings = tuple(readings)
     unclear = {_claim(reading) for reading in readings if reading.verdict == "indeterminate"}
     ruling = Ruling()
@@ -298,7 +298,7 @@ def judge_thresholds(readings: Iterable[Reading], log: RunLog, ledger: Ledger) -
         elif reading.verdict == "indeterminate":
             why = f"{limit}: {reading.reason}"
             ruling.judgements.append(Judgement(claim, "indeterminate", CHECK, operation, (), "", why))
-        # A limit that holds does not uphold a claim with an indeterminate limit.
+        # A limit that holds does not uphold its claim if another limit of the same claim is indeterminate.
         elif claim not in unclear:
             ruling.judgements.append(Judgement(claim, "held", CHECK, operation, ()))
     return ruling
@@ -336,9 +336,9 @@ def bundled_thresholds() -> Path:
 
 
 def read_thresholds(path: Path) -> Thresholds:
-    """Limits by scenario from a file like load/thresholds.toml, in the file's order; empty for other scenarios.
+    """Reads limits by scenario from a file like load/thresholds.toml; a scenario without limits gets an empty tuple.
 
-    A table for each scenario and operation holds a limit for each statistic, such as ``[steady.getBuild] p99_s = 0.5``.
+    A table for each scenario and operation has a limit for each statistic, such as ``[steady.getBuild] p99_s = 0.5``.
 
     Raises:
         UsageError: the file cannot be read or is not TOML; a scenario, operation or statistic is unknown; or a limit is
@@ -360,7 +360,7 @@ def read_thresholds(path: Path) -> Thresholds:
 
 
 def thresholds_of(path: Path, scenario: str) -> tuple[Limit, ...]:
-    """Limits of one scenario, at least one, from a file given for this scenario.
+    """Limits of *scenario* from a file, which must contain at least one.
 
     Raises:
         UsageError: as for `read_thresholds`, or if the file has no limit for the scenario.

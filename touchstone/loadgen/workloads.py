@@ -1,4 +1,4 @@
-"""The six load scenarios as data for plans and reports. `load/` contains the code of the actions, one file each."""
+"""The six load scenarios as data for plans and reports. `load/` contains their code, one file per scenario."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,14 +10,14 @@ from touchstone.facts.events import Model
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Action of one arrival.
+    """Kind of arrival: what its client does.
 
     Attributes:
-        operation: Operation of the first request, which is timed and compared with thresholds.
-        builds: The build that the action may begin: of an ``own`` version, or of a ``shared`` one.
-        lasts: Whether the client goes on to the end of the build.
+        operation: Operation of the first request, the only one whose time the schedule sets.
+        builds: Version that the action may build: its ``own``, a ``shared`` one, or none (empty).
+        lasts: Whether the client goes on until the build has ended.
         follow_ups: Requests after the first one, without polls and retries.
-        is_followed: Whether any client follows the log of this build.
+        is_followed: Whether some client follows the log of the build.
         follows: Whether the client of this action follows a log.
     """
 
@@ -41,7 +41,7 @@ ACTIONS: Mapping[str, Action] = {
     "greedy": Action(),
 }
 
-# Claims that load runs judge as a whole. In a load run, each has the level must, whatever its level in a check.
+# Claims about a load run as a whole. In a load run their level is ``must``, even if it is ``should`` in a check.
 INVARIANTS: tuple[str, ...] = (
     "http.status-is-documented",
     "http.no-server-error",
@@ -65,12 +65,12 @@ class Scenario:
     """One load scenario with its defaults.
 
     Attributes:
-        arrivals: The arrival curve as text, or ``at once`` for one arrival per build.
+        arrivals: Arrival curve as text; or ``at once``: one arrival per build, all at the same moment.
         mix: Weights of the actions among the arrivals, all above zero.
-        watchers: Followers of each build.
-        build_s: Duration of the steps of a build in seconds; *lines* is the number of lines that these print.
-        ready: Versions that are built before the run begins, for reads.
-        drift: Whether the last part of the run is compared with the first.
+        watchers: Number of clients that follow the log of each build.
+        build_s: Duration of the steps of a build in seconds; *lines* is the number of lines that the steps print.
+        ready: Number of versions that are built before the run begins, so that clients can read them.
+        drift: Whether the last part of the run is compared with the first part.
         claims: Claims that the scenario tests; a run without a verdict on each of these is no pass.
     """
 
@@ -89,7 +89,7 @@ class Scenario:
     claims: tuple[str, ...] = _CLAIMS
 
     def uses(self, flag: str) -> bool:
-        """Whether a flag, named without dashes, affects the scenario."""
+        """Whether a command-line flag, without its leading dashes, affects the scenario."""
         uses = {
             "builds": self.builds,
             "watchers": self.watchers,
@@ -173,7 +173,7 @@ class Options:
     """A scenario with the settings of one run.
 
     Attributes:
-        users: Clients that each send one request after the other; only in a closed model.
+        users: Number of clients in a closed model; each sends its next request after a response.
         max_requests: Requests that the run may send, without set-up and clean-up; None for no limit.
     """
 
@@ -193,7 +193,7 @@ class Options:
 
     @property
     def arrivals_text(self) -> str:
-        """Arrivals as text; for a closed model its number of clients."""
+        """Arrivals as text for reports; in a closed model, the number of clients."""
         return self.arrivals if self.model == "open" else f"after each response, by {self.users} clients"
 
     @property
@@ -216,7 +216,7 @@ def scenario(name: str) -> Scenario:
 
 
 def mix_of(text: str, default: Mapping[str, float]) -> dict[str, float]:
-    """Weights above 0 from ``action=weight,…``; raises `UsageError` if an action is unknown, or a weight invalid."""
+    """Weights above 0 from ``action=weight,…``; raises `UsageError` for an unknown action or an invalid weight."""
     weights: dict[str, float] = {}
     for part in text.split(","):
         name, _, weight = (piece.strip() for piece in part.partition("="))

@@ -22,11 +22,11 @@ class Answer:
     """A complete HTTP response.
 
     Attributes:
-        operation: operationId; empty for a path or a method outside the contract.
-        ref: Ref in the path of the request; for a publish, the ref in the response body.
+        operation: operationId of the request; empty if the contract has no such path or method.
+        ref: Ref (namespace/name@version) in the path of the request; for a publish, that in the response body.
         key: The Authorization header of the request.
-        delay_s: Delay before the response is sent.
-        missing_bytes: Content-Length minus the length of the body.
+        delay_s: Seconds to wait before the response is sent.
+        missing_bytes: Number of bytes that the body lacks compared with its Content-Length.
     """
 
     operation: str
@@ -40,7 +40,7 @@ class Answer:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The body as a JSON object; empty for any other body."""
+        """The JSON object in the body; an empty dict if the body is not a JSON object."""
         try:
             found = json.loads(self.body)
         except ValueError:
@@ -49,7 +49,7 @@ class Answer:
 
     @property
     def place(self) -> str:
-        """Name of the kind of response, such as ``getBuild.200.ready``."""
+        """The kind of response: its operation, HTTP status and state, such as ``getBuild.200.ready``."""
         data, state = self.data, ""
         if self.operation == "publishTemplate" and self.status == 201:
             state = "auto_build" if "auto_build" in data else "plain"
@@ -60,16 +60,16 @@ class Answer:
         return ".".join(filter(None, (self.operation, str(self.status), state)))
 
     def with_json(self, data: Any) -> "Answer":
-        """Returns the response with another JSON body."""
+        """Returns a copy of the response with *data* as its JSON body."""
         return replace(self, body=json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode())
 
     def header(self, name: str) -> bytes | None:
-        """Returns the value of a header, or None."""
+        """Returns the value of a header, or None if the response has no such header."""
         wanted = name.lower().encode()
         return next((value for key, value in self.headers if key == wanted), None)
 
     def with_header(self, name: str, *values: bytes) -> "Answer":
-        """Returns the response with these values of a header in place of the old ones."""
+        """Returns a copy of the response in which *values* replace all values of the header *name*."""
         wanted = name.lower().encode()
         kept = tuple(pair for pair in self.headers if pair[0] != wanted)
         return replace(self, headers=(*kept, *((wanted, value) for value in values)))
@@ -77,7 +77,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Past:
-    """All earlier responses of one twin, as they were before any change."""
+    """All earlier responses of one twin, as they were before a fault changed them."""
 
     answers: list[Answer] = field(default_factory=list)
     places: Counter[str] = field(default_factory=Counter)
@@ -88,16 +88,16 @@ class Past:
         self.places[answer.place] += 1
 
     def first(self, now: Answer, name: str) -> Any:
-        """Returns the value of field *name* in the first success of this operation on this version, or None."""
+        """Returns field *name* of the first 2xx response with the operation and the ref of *now*, or None."""
         same = (a for a in self.answers if (a.operation, a.ref) == (now.operation, now.ref) and a.status < 300)
         return next((a.data[name] for a in same if name in a.data), None)
 
     def others(self, now: Answer, name: str) -> Any:
-        """Returns the latest different value of field *name* in a response about another version, or None."""
+        """Returns the latest value of *name* for another version, skipping values equal to that of *now*, or None."""
         return self._latest(now, name, lambda answer: answer.ref != now.ref)
 
     def of_account(self, now: Answer, name: str) -> Any:
-        """Returns the latest different value of field *name* in a response to another account, or None."""
+        """Returns the latest value of *name* for another account, skipping values equal to that of *now*, or None."""
         return self._latest(now, name, lambda answer: answer.key != now.key)
 
     def _latest(self, now: Answer, name: str, fits: Callable[[Answer], bool]) -> Any:
@@ -106,7 +106,7 @@ class Past:
         return next((a.data[name] for a in other if name in a.data and a.data[name] != value), None)
 
     def count(self, place: str) -> int:
-        """Returns the number of responses whose place matches a glob."""
+        """Returns the number of earlier responses whose place matches the glob *place*."""
         return sum(number for name, number in self.places.items() if fnmatchcase(name, place))
 
 
@@ -114,7 +114,7 @@ Change = Callable[[Answer, Past], Answer]
 
 
 def at(place: str, change: Change, every: int = 1) -> Change:
-    """Limits a change to every n-th response (n: *every*) whose place matches a glob, beginning with the first."""
+    """Limits *change* to responses whose place matches the glob *place*: the first, then each *every*-th one."""
 
     def changed(answer: Answer, past: Past) -> Answer:
         due = fnmatchcase(answer.place, place) and past.count(place) % every == 0
@@ -124,12 +124,12 @@ def at(place: str, change: Change, every: int = 1) -> Change:
 
 
 def on(place: str, change: Change) -> Callable[[Asgi], Asgi]:
-    """Returns a wrapper that changes the responses whose place matches a glob."""
+    """Returns an ASGI wrapper that applies *change* to the responses whose place matches the glob *place*."""
     return wrapped(at(place, change))
 
 
 def put(**fields: Any) -> Change:
-    """Sets fields of a JSON body. A callable computes the new value from the whole body."""
+    """Returns a change that sets fields of a JSON body; a callable computes the value of its field from the body."""
 
     def change(answer: Answer, _: Past) -> Answer:
         data = answer.data
@@ -139,32 +139,32 @@ def put(**fields: Any) -> Change:
 
 
 def drop(name: str) -> Change:
-    """Drops a field of a JSON body."""
+    """Returns a change that removes a field from a JSON body."""
     return lambda answer, _: answer.with_json({key: value for key, value in answer.data.items() if key != name})
 
 
 def body(alter: Callable[[bytes], bytes]) -> Change:
-    """Alters the bytes of the body."""
+    """Returns a change that passes the bytes of the body through *alter*."""
     return lambda answer, _: replace(answer, body=alter(answer.body))
 
 
 def code(status: int) -> Change:
-    """Replaces the status."""
+    """Returns a change that replaces the status."""
     return lambda answer, _: replace(answer, status=status)
 
 
 def header(name: str, *values: bytes) -> Change:
-    """Replaces a header; without values, drops the header."""
+    """Returns a change that replaces all values of a header, or removes the header if *values* is empty."""
     return lambda answer, _: answer.with_header(name, *values)
 
 
 def instead(status: int, data: Any) -> Change:
-    """Replaces the status and the JSON body."""
+    """Returns a change that replaces the status and the JSON body."""
     return lambda answer, _: replace(answer, status=status).with_json(data)
 
 
 def wrapped(change: Change) -> Callable[[Asgi], Asgi]:
-    """Returns a wrapper that applies a change to each response except build logs."""
+    """Returns an ASGI wrapper that applies *change* to every response except a build log."""
 
     def wrap(app: Asgi) -> Asgi:
         past = Past()
@@ -178,7 +178,7 @@ def wrapped(change: Change) -> Callable[[Asgi], Asgi]:
 
 
 class _Sender:
-    """Collects the messages of a response; sends the changed response when it is complete."""
+    """Collects the ASGI messages of one response; when the response is complete, changes it and sends it."""
 
     def __init__(self, scope: Scope, send: Send, change: Change, past: Past) -> None:
         self._scope, self._send, self._change, self._past = scope, send, change, past
@@ -210,12 +210,12 @@ class _Sender:
 
 
 def is_log(start: Message) -> bool:
-    """Whether a response is an event stream."""
+    """Whether a response is an event stream, given the ASGI message that starts the response."""
     return any(key == b"content-type" and value.startswith(b"text/event-stream") for key, value in start["headers"])
 
 
 def _collected(scope: Scope, start: Message, body: bytes) -> Answer:
-    """Returns the collected response with the operation, ref and key of its request."""
+    """Returns the complete response, together with the operation, ref and key of its request."""
     operation, ref = requested(scope)
     keys = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
     headers = tuple((bytes(name).lower(), bytes(value)) for name, value in start["headers"])
@@ -224,7 +224,7 @@ def _collected(scope: Scope, start: Message, body: bytes) -> Answer:
 
 
 def requested(scope: Scope) -> tuple[str, str]:
-    """Returns operation and ref of a request; both are empty for a request outside the contract."""
+    """Returns operationId and ref of a request; each is an empty string if the contract has none for the request."""
     raw: bytes = scope["raw_path"]
     found = resource_at(raw[max(raw.find(b"/templates"), 0) :], "")
     if found is None:

@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 # Number of similar names in the message about an unknown name.
 _NEAR = 3
-# Names that are at least this similar come first.
+# If names are at least this similar (1: equal), the message suggests no others.
 _ALIKE_SHARE = 0.85
 ALL_NAMES = "`touchstone prove --list` lists all names; add --generated for those of derived faults"
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A twin that can be tried.
+    """A twin with a fault or a variant, ready for a trial.
 
     Attributes:
-        profile: Profile of the check in the trial.
+        profile: Profile of the check that the trial runs.
     """
 
     subject: Subject
@@ -60,12 +60,12 @@ def under_load(glob: str = "*") -> list[Candidate]:
 
 
 def derived(glob: str = "*", seed: int = 1) -> list[Candidate]:
-    """Returns the generated faults that match *glob*, including those that the documentation permits."""
+    """Returns the generated faults that match *glob*, and also generated behaviour that the documentation permits."""
     return [_fault(fault, "generated") for name, fault in _mutants(seed).items() if fnmatchcase(name, glob)]
 
 
 def variants(glob: str = "*", profile: str = "quick") -> list[Candidate]:
-    """Returns the variants that match *glob*, in catalogue order, or else the matching single freedoms."""
+    """Returns variants that match *glob*, in catalogue order; if none match, the parts of combined variants that do."""
     freedoms, known = _variants()
     found = [[one for name, one in those.items() if fnmatchcase(name, glob)] for those in (known, freedoms)]
     return [

@@ -17,10 +17,10 @@ from touchstone.proof.catalogue import Candidate
 from touchstone.proof.result import GOOD, Blame, Subject, Trial
 from touchstone.proof.trial import Order
 
-# The fork server imports this module before the first trial.
+# The fork server imports these modules before the first trial.
 WARM = ("touchstone.proof.warm", "touchstone.cli.prove")
 
-# A trial that runs longer is killed and counts as failed.
+# A trial that runs longer than this is killed and counts as failed.
 LAST_S = trial.TRIAL_SECONDS + 60.0
 
 
@@ -40,7 +40,7 @@ def prove(
 
     Args:
         jobs: Number of trials at a time.
-        on_outcome: Called with each outcome when its trial ends, from one thread at a time.
+        on_outcome: Called with each outcome when its trial ends. Two calls never overlap.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(WARM))
@@ -73,7 +73,7 @@ def prove(
 
 
 def _is_quick(candidate: Candidate) -> tuple[bool, bool]:
-    """Sort key: long trials first. These run to the end, or wait for a lost build."""
+    """Sort key: first variants, whose trials run to the end, then stateful faults, which may wait for a lost build."""
     return candidate.subject.is_fault, candidate.subject.kind != "stateful"
 
 

@@ -25,9 +25,9 @@ class Subject:
         sort: A named fault, a generated one, a generated one that the documentation permits, or a variant.
         says: Description of the twin's behaviour, one sentence.
         kind: Class of the fault; empty for a correct twin.
-        breaks: Globs of claims that must be found broken: all globs for a named fault, one for a generated fault.
+        breaks: Globs of claims that must be found broken: every glob for a named fault, one for a generated fault.
         also: Globs of claims that may be found broken as well.
-        permits: The sentence or the ambiguity that permits the behaviour of a correct twin.
+        permits: Sentence or ambiguity of the documentation that permits the behaviour of a correct twin.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Subject:
         return self.sort in ("fault", "generated")
 
     def quarry(self) -> Quarry | None:
-        """Returns the claims that end a trial early when all are found broken; None for a correct twin."""
+        """Returns the claims that the check must find broken before a trial may stop early; None for a correct twin."""
         return Quarry(self.breaks, any_one=self.sort == "generated") if self.is_fault else None
 
     def allows(self, claim: str) -> bool:
@@ -57,7 +57,7 @@ class Blame:
     """A claim that was found broken, with its first finding.
 
     Attributes:
-        exchanges: Number of exchanges when the case with the first finding ended.
+        exchanges: Number of exchanges from the start of the run to the end of the case with the first finding.
         seconds: Time from the start of the run to the end of that case.
         checks: All checks that found the claim broken, later ones included.
     """
@@ -99,7 +99,7 @@ class Trial:
 
     @property
     def lacking(self) -> tuple[str, ...]:
-        """Globs of *breaks* without a broken claim."""
+        """Globs in *breaks* that no broken claim matches; none for a generated fault with at least one match."""
         subject = self.subject
         missed = [glob for glob in subject.breaks if not any(fnmatchcase(claim, glob) for claim in self.broken)]
         if subject.sort == "generated" and len(missed) < len(subject.breaks):
@@ -124,7 +124,7 @@ class Trial:
 
     @property
     def found(self) -> Blame | None:
-        """The finding that completed the proof: the last expected finding if all are needed, else the first."""
+        """The finding that completed the proof. A named fault needs all expected findings, a generated fault one."""
         if self.lacking or not self.blamed:
             return None
         choose = min if self.subject.sort == "generated" else max

@@ -1,6 +1,6 @@
-"""Table of the twin's responses: operations, statuses, states, fields and headers; source of the generated faults.
+"""Table of the responses that the twin sends: operations, statuses, states, fields and headers.
 
-A test compares the table with the contract.
+The generated faults are derived from the table. A test compares it with the contract.
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ ENUMS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
-# Response headers with a meaning for clients.
+# Response headers that clients interpret.
 HEADERS = ("Content-Type", "Content-Length", "Retry-After", "WWW-Authenticate")
 
 EVENT_FIELDS = ("ts", "level", "phase", "source", "line")
@@ -62,7 +62,7 @@ class Place:
     """One kind of response.
 
     Attributes:
-        state: Distinguishes responses with the same status, for example ``ready``; may be empty.
+        state: Distinguishes responses with the same HTTP status, for example ``ready``; may be empty.
         fields: Type of each body field, by name.
     """
 
@@ -73,13 +73,13 @@ class Place:
 
     @property
     def every(self) -> int:
-        """A generated fault changes one in this many responses. A polling case needs correct responses in between."""
+        """Period of a generated fault: with 2, it changes every second response, so that a polling case can go on."""
         polled_or_needed = self.operation in {"getBuild", "startBuild", "publishTemplate", "cancelBuild"}
         return 2 if self.status < 300 and polled_or_needed else 1
 
     @property
     def name(self) -> str:
-        """Prefix of the names of derived faults: ``getBuild.200.ready``."""
+        """Name of the place, such as ``getBuild.200.ready``. The names of its generated faults begin with it."""
         return ".".join(filter(None, (self.operation, str(self.status), self.state)))
 
 

@@ -39,7 +39,7 @@ TARGET = TargetSettings(
     build_timeout_s=5.0, cancel_timeout_s=2.0, patience_s=20.0, request_timeout_s=5.0, max_builds=1000
 )
 TRIAL_SECONDS = 240.0
-# A wide window: even on a slow machine, a burst exceeds the limit and early retries are refused.
+# The window is wide, so that even on a slow machine a burst exceeds the limit and early retries are refused.
 _TWIN = dataclasses.replace(EMBEDDED_TWIN, rate=RateLimit.parse("60/2"))
 
 
@@ -50,7 +50,7 @@ class Order:
     Attributes:
         folder: Folder of the run log.
         whole: Whether the check continues after the proof is complete.
-        only_own: Whether to run only cases about the claims that the fault breaks. Wrong findings on others are missed.
+        only_own: Whether to run only cases about the claims that the fault breaks; wrong blames of others go unseen.
     """
 
     subject: Subject
@@ -86,7 +86,7 @@ def _settings(order: Order, behaviour: Behaviour, url: str) -> Settings:
         claims_glob=",".join(order.subject.breaks) if order.only_own else "*",
     )
     settings = at_twin(settings, url)
-    # Settings of the fault or variant override the others, such as timeouts or the way of publishing.
+    # Settings of the fault or variant, such as timeouts or the way of publishing, override the others.
     return dataclasses.replace(settings, target=dataclasses.replace(settings.target, **behaviour.target))
 
 

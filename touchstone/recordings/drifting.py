@@ -1,6 +1,6 @@
-"""The command `drift`: plays the recorded scenarios against a live target and compares the shape of its responses.
+"""The command `drift`: plays recorded scenarios against a live target and compares the shape of old and new responses.
 
-The shape is status, media type, header names, fields, types of values, and texts that are single words.
+The shape of a response: status, media type, header names, field names, types of values, and texts of a single word.
 """
 
 import json
@@ -30,13 +30,13 @@ from touchstone.recordings.recording import Recording, Terms, step
 from touchstone.twin import TwinSettings
 from touchstone.types import Conclude, Progress
 
-# The observed values of each part, such as ``status``, ``header retry-after`` or ``field errors[].code``. A value is a
-# status, a media type, a word or the name of a type. A header has none.
+# The observed values of each part of a response, such as ``status``, ``header retry-after`` or ``field errors[].code``.
+# A value is a status, a media type, a word or the name of a type. A header has no values.
 Shape = dict[str, set[str]]
 
 _WORD = re.compile(r"[A-Za-z]+(?:_[A-Za-z]+)*")
 _LONGEST_WORD = 24
-# Proxies on the way add or drop these.
+# Headers that are not compared, because proxies add or remove them.
 _UNSTEADY_HEADERS = frozenset({"date", "age"})
 _TYPES = {bool: "true or false", int: "an integer", float: "a number", str: "a string", type(None): "null"}
 
@@ -46,14 +46,14 @@ class Drift:
     """Differences between a target and its recordings."""
 
     outcome: Outcome
-    changes: tuple[str, ...]  # one sentence each
-    uncompared: dict[str, str]  # reasons by scenario
-    exit_code: int  # 1: a claim is broken; 3: a scenario could not be compared; else 0
+    changes: tuple[str, ...]  # differences, one sentence each
+    uncompared: dict[str, str]  # scenarios that could not be compared, with the reason
+    exit_code: int  # 1: a claim is broken; 3: a scenario could not be compared; 2, 130: as in a check; else 0
     reason: str  # reason of the exit code, one sentence
 
 
 def chosen(paths: Sequence[Path]) -> dict[str, Recording]:
-    """The recordings in files, by scenario.
+    """Reads recordings and returns them by name of the scenario.
 
     Raises:
         RecordingError: a file cannot be read.
@@ -79,10 +79,10 @@ def compare(
     conclude: Conclude,
     twin: TwinSettings = RECORDED_TWIN,
 ) -> Drift:
-    """Plays the scenarios of recordings against a target and compares the responses. *twin*: settings of the twin."""
+    """Plays the scenarios of *before* on a target and compares the responses. *twin*: settings of an embedded twin."""
     outcome = runner.check(settings, argv, progress, conclude, twin, Errand("drift", "record", tuple(before)))
     log = read(outcome.run_log)
-    # A failed case has findings, but all of it was played. Terms are not compared.
+    # A failed case is compared as well: it has findings, but it was played to the end. Terms are not compared.
     played = taken(log, before, Terms(), good=("passed", "failed"))
     now = {name: recording for name, recording in played.items() if isinstance(recording, Recording)}
     missing = {name: why for name, why in played.items() if isinstance(why, str)}
@@ -98,7 +98,7 @@ def compare(
 
 
 def ending(code: int, target: str, changed: int, uncompared: int, compared: int, why: str) -> str:
-    """Returns one sentence for an exit code; *why*: the reason of an incomplete run, else empty."""
+    """Describes the result in one sentence; *why* says why the run was incomplete, or is empty."""
     changes = f"{target}: {plural(changed, 'change')}"
     if code == 130:
         return "interrupted"
@@ -111,7 +111,7 @@ def ending(code: int, target: str, changed: int, uncompared: int, compared: int,
 
 
 def drift(before: Mapping[str, Recording], now: Mapping[str, Recording]) -> tuple[str, ...]:
-    """Differences between recordings of the same scenarios; a repeated difference is listed once, with its places."""
+    """Differences between old and new recordings of the same scenarios, each listed once with all its places."""
     same = sorted(before.keys() & now.keys())
     changes: dict[str, list[str]] = defaultdict(list)
     for name in same:
@@ -140,7 +140,7 @@ def _steps(before: Recording, now: Recording) -> Iterator[str]:
 
 
 def _shapes(exchanges: Iterable[Exchange]) -> dict[str, Shape]:
-    """The combined shape of all responses by occasion: an operation and a step, ``getBuild (ready)``."""
+    """The combined shape of all responses by occasion (operation and step), such as ``getBuild (ready)``."""
     shapes: dict[str, Shape] = defaultdict(lambda: defaultdict(set))
     for exchange in exchanges:
         if exchange.response is not None:
@@ -186,7 +186,7 @@ def _differences(old: Shape, new: Shape) -> Iterator[str]:
         elif is_now is None:
             yield f"{part} is gone" + (f"; it was {_joined(was)}" if was else "")
         elif _TYPES[str] in was | is_now and part.startswith("field "):
-            # A field with free text may contain any word.
+            # If a field has free text, single words in the field count as free text too.
             was, is_now = (
                 {value if value in _TYPES.values() else _TYPES[str] for value in one} for one in (was, is_now)
             )

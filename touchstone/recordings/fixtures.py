@@ -1,6 +1,6 @@
 """The pytest plugin for tests of API clients: the fixtures `build_recordings` and `build_twin`.
 
-pytest loads it in every run of the environment. Heavy imports therefore wait until a test requests a fixture.
+pytest loads this plugin in every run of the environment. Heavy imports therefore wait until a test uses a fixture.
 """
 
 from collections.abc import Generator, Iterator
@@ -26,7 +26,7 @@ class BuildRecordings:
         self._reported = 0
 
     def __call__(self, scenario: str | Path, speed: float = 0.0, folder: Path | None = None) -> "ServedRecording":
-        """Serves a recording instead of the previous one; *speed*: speed of streams, 1 as recorded, 0 at once."""
+        """Serves a recording in place of the previous one. *speed* of streams: 1 as recorded, 0 without pauses."""
         __tracebackhide__ = True
         from touchstone.recordings import reader, servers  # noqa: PLC0415 - heavy, and few runs need it
 
@@ -43,13 +43,13 @@ class BuildRecordings:
         pytest.fail(f"build_recordings: {problem}")
 
     def stop(self) -> None:
-        """Lets clients reach the network again."""
+        """Stops serving, so that clients reach the network again."""
         if self._served is not None:
             self._served.stop()
             self._served = None
 
     def unreported(self) -> str:
-        """Returns the requests without a recorded response since the last call, one a line."""
+        """Returns the requests since the last call that had no recorded response, one per line."""
         errors = [error for recording in self._recordings for error in recording.errors]
         new, self._reported = errors[self._reported :], len(errors)
         return "\n".join(dict.fromkeys(new))
@@ -59,7 +59,7 @@ _RECORDINGS = pytest.StashKey[BuildRecordings]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Registers the marker."""
+    """Registers the marker `build_twin`."""
     config.addinivalue_line(
         "markers",
         f"{MARK}(fault, variant, rate, capacity, plan, ...): options of the server of the fixture {MARK}",
@@ -68,7 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Fails a test after a request without a recorded response, even if the client swallowed the error."""
+    """Fails a test that sent a request without a recorded response, even if the client swallowed the error."""
     try:
         result = yield
     except BaseException:
@@ -87,7 +87,7 @@ def _unreported(item: pytest.Item) -> str:
 
 @pytest.fixture
 def build_recordings(request: pytest.FixtureRequest) -> Iterator[BuildRecordings]:
-    """Serves recordings by scenario name, one at a time, each at its *url*."""
+    """Answers httpx clients from a recording; ``build_recordings("rate-limit").url`` is the base URL for the client."""
     recordings = request.node.stash[_RECORDINGS] = BuildRecordings()
     yield recordings
     recordings.stop()
@@ -109,7 +109,7 @@ def build_twin(request: pytest.FixtureRequest) -> "Iterator[ServedTwin]":
 
 
 def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """The combined arguments of a test's markers; the nearest marker wins."""
+    """The combined arguments of a test's markers; for a repeated argument, the marker nearest to the test wins."""
     options: dict[str, Any] = {}
     for mark in reversed(list(request.node.iter_markers(MARK))):
         if mark.args:

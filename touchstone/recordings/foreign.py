@@ -1,7 +1,7 @@
 """Foreign recordings: HAR files of browsers, proxies and test tools.
 
-Entries of other APIs, without a complete response, or with an unknown account are skipped and counted. `replay.doubted`
-limits the findings from the other entries.
+An entry is skipped and counted if it belongs to another API, has no complete response, or has a key of an unknown
+account. `replay.doubted` decides which violations in the other entries are findings.
 
 Source: HAR 1.2, http://www.softwareishard.com/blog/har-12-spec/, and what Chrome, Firefox, Safari, mitmproxy,
 Playwright and schemathesis write.
@@ -31,7 +31,7 @@ from touchstone.target.redact import REDACTED, Secrets
 Json = Mapping[str, Any]
 Times = tuple[float, float, float]  # request sent, response head received, response complete
 
-# Reasons for an unknown response or an unknown account.
+# Reasons why an entry is skipped: the file does not show its response or its account.
 NO_TEXT = "without a captured body"
 CUT_TEXT = "with a body that was cut"
 GIVEN_UP = "given up before the response was complete"
@@ -39,7 +39,7 @@ KEY_UNKNOWN = "refused, and the file does not show the key"
 LAPSED = "refused, and the key may have been invalid at that time"
 NO_ACCOUNT = "with a key that is in no --as"
 
-# The owner of the versions behind a key.
+# The account whose versions a request with this credential can reach.
 _OWNERS: Mapping[str, Owner] = {
     "primary": "primary",
     "lowercase-scheme": "primary",
@@ -66,10 +66,10 @@ def recording(
     """Returns the exchanges with the API in a valid HAR document.
 
     Args:
-        accounts: The account of each key. Empty: the only accepted key is the primary one. None: all keys are primary.
+        accounts: The account of each key. Empty or None: accepted keys are primary; if empty, two of them are an error.
 
     Raises:
-        ValueError: an entry is invalid, with its JSON pointer; or the server accepts several keys without an account.
+        ValueError: an entry is invalid (the message has its JSON pointer), or several accepted keys have no account.
     """
     left_out: Counter[str] = Counter()
     calls = _calls(document["log"], contract, left_out)
@@ -110,7 +110,7 @@ class _Call:
     """A request to the API."""
 
     exchange: Exchange  # not yet redacted; all calls of a file share one clock
-    status: int  # of the response, even if its body is not in the file; 0 without a response
+    status: int  # status of the response, even if its body is not in the file; 0 without a response
     left_out: str  # why the call is not judged; empty for a judged call
     key_form: str  # see `_key_of`
     key: str = field(repr=False)
@@ -136,7 +136,7 @@ def _calls(log: Json, contract: Contract, left_out: Counter[str]) -> list[_Call]
 
 
 def _base_of(entries: Sequence[Json], contract: Contract) -> str | None:
-    """The base URL with the most different operations, weighted by path length; None without any operation."""
+    """The base URL below which the most operations were called (long paths count more); None if no operation was."""
     operations: dict[str, set[tuple[str, int]]] = defaultdict(set)
     times: Counter[str] = Counter()
     for entry in entries:
@@ -152,7 +152,7 @@ def _base_of(entries: Sequence[Json], contract: Contract) -> str | None:
 
 
 def _split(url: str) -> tuple[str, str]:
-    """Splits a URL into its normalised origin and its target, without user and fragment."""
+    """Splits a URL into origin (normalised) and target (path and query); both are empty if it is not an HTTP URL."""
     match = _URL.match(url)
     if match is None:
         return "", ""
@@ -170,7 +170,7 @@ def _call(entry: Json, target: str, writer: str, before_at: float | None, contra
     response = _response(answer, round(done_at - sent_at, 6)) if status and not unknown else None
     operation, ref = _operation(request, target.partition("?")[0], response, contract)
     left_out = _left_out(entry, error)
-    # A request that may have changed a version is kept: later exchanges depend on it.
+    # A request that may have changed a version is kept without its response, because later exchanges depend on it.
     if not left_out and (operation not in _CHANGING or 400 <= status < 500):
         left_out = unknown
     error = unknown if gave_up or not error else error
@@ -180,7 +180,7 @@ def _call(entry: Json, target: str, writer: str, before_at: float | None, contra
         exchange = replace(exchange, closed="client" if unknown else "")
     elif not error and _is_events(response.header("content-type")):
         exchange = replace(exchange, closed=_closed(exchange, writer, gave_up=gave_up))
-    # Chrome lists the headers of the wire, such as cookies, only if headersSize is known.
+    # Chrome stores all headers that were sent, such as cookies, only if headersSize is known.
     return _Call(exchange, status, left_out, *_key_of(request, is_complete=sent.get("headersSize") != -1))
 
 
@@ -192,7 +192,7 @@ def _closed(stream: Exchange, writer: str, *, gave_up: bool) -> Closed:
 
 
 def _operation(request: Request, path: str, response: Response | None, contract: Contract) -> tuple[str, str | None]:
-    """The operationId, empty for a request outside the contract, and the ref of the version."""
+    """The operationId (empty for a request outside the contract), and the ref of the version or None."""
     if path.startswith("/templates/global/"):
         # Listings of curated templates: their paths match those of versions only by chance.
         return "", None
@@ -205,7 +205,7 @@ def _operation(request: Request, path: str, response: Response | None, contract:
 
 
 def _published_ref(body: bytes, answer: Json) -> str | None:
-    """The ref of a publish: from its document, or from its response if the document is incomplete."""
+    """The ref of the published version: from the sent document, or from the response if the document is incomplete."""
     answered = answer["ref"] if isinstance(answer.get("ref"), str) else None
     document, inner = _document(body), _document(body).get("template")
     is_wrapped = isinstance(inner, dict) and "api_version" in inner
@@ -214,7 +214,7 @@ def _published_ref(body: bytes, answer: Json) -> str | None:
     name, _, version = str(about.get("name") or "").partition("@")
     version = version or str(about.get("version") or "")
     namespace = document.get("namespace") if is_wrapped else None
-    # Without an envelope, only the response has the namespace.
+    # If no envelope wraps the template, only the response has the namespace.
     if not name or not version or (answered and not namespace and answered.endswith(f"/{name}@{version}")):
         return answered
     return f"{namespace or 'default'}/{name}@{version}"
@@ -235,23 +235,23 @@ def _document(body: bytes) -> dict[str, Any]:
 
 
 _NO_BODY = frozenset({204, 205, 304})
-# The library of schemathesis. Its start times are those of the response, and its durations end with the head.
+# The library with which schemathesis writes HAR: an entry starts with its response, and its duration ends at the head.
 _SCHEMATHESIS = "harfile"
-# These writers distinguish a stream that the client closed from one that the server closed.
+# The files of these tools show whether the client or the server closed a stream.
 _RECORD_CLOSER = frozenset({_SCHEMATHESIS, "WebInspector", "mitmproxy", "Playwright"})
 
 _UNSENT_ERROR = re.compile(
     r"(?i)BLOCKED|NAME_NOT|NAME_RES|DISCONNECTED|ADDRESS_|CERT|SSL|TLS|PROXY|TUNNEL|REFUSED|CONNECTION_FAILED"
     r"|CONNECTION_TIMED_OUT|CONNECT CALL|CACHE_MISS|UNSAFE|UNKNOWN_URL|INVALID_URL|UNKNOWN_HOST"
 )
-# ERR_FAILED: the page may not read the response.
+# ERR_FAILED means that the browser did not let the page read the response.
 _CLIENTS_ERROR = re.compile(r"(?i)ABORT|CANCEL|ERR_FAILED$|NETWORK_CHANGED|SUSPENDED|client disconnect|kill")
 _CUT = re.compile(r"(?i)truncated|not included|discarded")
 _ENDS_OF_FRAME = (b"\n\n", b"\r\r", b"\r\n\r\n")
 
 
 def _left_out(entry: Json, error: str) -> str:
-    """Why an entry did not reach the server, or is a preflight; empty for other entries."""
+    """Why an entry is skipped: it is a preflight request, or did not reach the server. Empty for other entries."""
     request, answer, kind = entry["request"], entry["response"], str(entry.get("_fetchType") or "")
     names = {name.lower() for name, _ in _headers(request)}
     is_preflight = request["method"] == "OPTIONS" and "access-control-request-method" in names
@@ -266,13 +266,13 @@ def _left_out(entry: Json, error: str) -> str:
 
 
 def _unknown(request: Json, answer: Json, *, gave_up: bool, failed: bool) -> str:
-    """Why the response is missing or incomplete; empty if it is complete."""
+    """Why the file lacks the complete response; empty if it has the response, or the request itself failed."""
     content, is_stream = answer["content"], _is_events(answer["content"].get("mimeType"))
     if answer["status"] <= 0:
         return "" if failed and not gave_up else GIVEN_UP
     if _CUT.search(str(content.get("comment") or "")):
         return CUT_TEXT
-    # A missing text may mean an empty body. For a stream that a proxy passes on, it does not.
+    # A missing text may mean an empty body, but not for a stream: a proxy passes a stream on without storing it.
     lengths = [value for name, value in _headers(answer) if name.lower() == "content-length"]
     is_empty = not content.get("size") and not is_stream and all(length == "0" for length in lengths)
     if not (content.get("text") or request["method"] == "HEAD" or answer["status"] in _NO_BODY or is_empty):
@@ -299,7 +299,7 @@ def _response(answer: Json, taken_s: float) -> Response:
         headers = (("content-type", content["mimeType"]),)
     response = Response(int(answer["status"]), headers, har.body_of(content))
     if response.body and _is_events(response.header("content-type")):
-        # A stream is one chunk here; `cleaned` splits it into frames.
+        # A stream is one chunk here; `cleaned` splits it into events.
         response = replace(response, chunks=(Chunk(taken_s, response.body),))
     return response
 
@@ -311,7 +311,7 @@ def _posted(request: Json) -> bytes:
         form = [(each["name"], each.get("value") or "") for each in posted.get("params") or ()]
         return urlencode(form, errors="surrogatepass").encode()
     body = har.body_of(posted)
-    # schemathesis does not mark base64; the length of the sent body shows it.
+    # schemathesis does not mark base64; bodySize, the length of the sent body, shows it.
     if len(body) != request["bodySize"] and re.fullmatch(rb"[A-Za-z0-9+/]+=*", body) and len(body) % 4 == 0:
         plain = base64.b64decode(body)
         return plain if len(plain) == request["bodySize"] else body
@@ -319,7 +319,7 @@ def _posted(request: Json) -> bytes:
 
 
 def _headers(half: Json) -> Headers:
-    # Browsers join headers of one name, one value a line.
+    # Browsers join headers with the same name into one header, with one value per line.
     return tuple((each["name"], value) for each in half["headers"] for value in each["value"].split("\n"))
 
 
@@ -332,13 +332,13 @@ def _times(entry: Json, writer: str, before_at: float | None) -> Times:
     taken_s = {
         name: _seconds(entry["timings"].get(name)) for name in ("blocked", "dns", "connect", "send", "wait", "receive")
     }
-    # The server is not responsible for the time before a connection. connect includes TLS.
+    # A request counts as sent once its connection is open: earlier delays are not the server's. connect includes TLS.
     sent_at = began_at + taken_s["blocked"] + taken_s["dns"] + taken_s["connect"]
     head_at = sent_at + taken_s["send"] + taken_s["wait"]
     times = (sent_at, head_at, max(head_at + taken_s["receive"], began_at + _seconds(entry["time"])))
     if writer == _SCHEMATHESIS:
-        # An entry has the start time of the response. A test sends its requests one after the other: a stream therefore
-        # began at the end of the entry before.
+        # The start time of an entry is that of its response. Requests follow one another, so a stream may have begun
+        # when the previous entry ended.
         sent_at = began_at - _seconds(entry["time"])
         is_later = before_at is not None and _is_events(entry["response"]["content"].get("mimeType"))
         times = (min(sent_at, before_at or 0.0) if is_later else sent_at, began_at, began_at)
@@ -355,21 +355,21 @@ def _seconds(taken_ms: float | None) -> float:
 # --- keys ------------------------------------------------------------------------------------------------------------
 
 
-# The characters of a key (RFC 6750, section 2.1). Other text is the replacement of a tool.
+# The characters of a key (RFC 6750, section 2.1). Text with other characters is what a tool wrote in place of a key.
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 _MASK = re.compile(r"(?i)redact|filter|mask|hidden|remov|sanit|censor|scrub|dummy|placeholder|^(.)\1*$")
-# A session token of a page. Such a token expires; the API documents a separate error text for that case.
+# A session token of a web page. Such a token expires, and the API documents a separate error text for that.
 _SESSION = re.compile(r"eyJ[\w-]*\.[\w-]+\.[\w-]*")
 _KEY_HEADERS, _COOKIE_HEADERS = frozenset({"authorization", "proxy-authorization"}), frozenset({"cookie", "set-cookie"})
 _BEARER = frozenset({"bearer", "lowercase-scheme"})
-# Credentials that may replace a key.
+# Other credentials, which the server may accept in place of a key.
 _OTHER_HEADERS = frozenset({"cookie", "x-api-key", "api-key", "x-auth-token"})
 _QUERY_KEY = re.compile(r"(?i)(?:x[_-]?)?api[_-]?key")
 _OTHER_PARAMETERS = re.compile(r"(?i)key|jwt|sig|signature|session|(?:\w+[_-])?(?:token|auth|secret)|auth\w*")
 
 
 def _key_of(request: Request, *, is_complete: bool) -> tuple[str, str]:
-    """Form and text of a request's key; ``unclear`` for a masked key, or if another credential may replace the key."""
+    """Form and text of a request's key. ``unclear``: a tool masked the key, or another credential may replace it."""
     header = next((value for name, value in request.headers if name.lower() == "authorization"), None)
     has_other = not is_complete or bool(_other_keys(request))
     if header is not None:
@@ -382,14 +382,14 @@ def _key_of(request: Request, *, is_complete: bool) -> tuple[str, str]:
 
 
 def _key_in(header: str) -> tuple[str, str]:
-    """Scheme and key of a header; empty if missing, or if a tool masked the key."""
+    """Scheme and key in a header; a missing scheme is empty, and so is a key that is missing or masked by a tool."""
     scheme, _, rest = header.strip().partition(" ")
     key = rest.strip() or scheme
     return (scheme if rest else ""), key if _TOKEN.fullmatch(key) and not _MASK.search(key) else ""
 
 
 def _other_keys(request: Request) -> list[tuple[str, str]]:
-    """Other credentials of a request: names of headers in lower case or of parameters, and values."""
+    """Names and values of headers and query parameters with other credentials; header names are in lower case."""
     headers = [(name.lower(), value) for name, value in request.headers if name.lower() in _OTHER_HEADERS]
     return headers + [(name, value) for name, value in _parameters(request) if _OTHER_PARAMETERS.fullmatch(name)]
 
@@ -420,9 +420,9 @@ class _Keys:
         self.accounts: dict[str, Credential] = {**(accounts or {}), **dict.fromkeys(open_, "primary")}
 
     def credential(self, call: _Call) -> tuple[Credential, str]:
-        """The credential of a request, and the reason for an unknown credential."""
+        """The credential of a request, and why it is unknown (empty if it is known)."""
         match call.key_form:
-            case "malformed" if self.accounts:  # without an accepted key, it may be for a gateway
+            case "malformed" if self.accounts:  # in a file without an accepted key, the header may be for a gateway
                 return "malformed", ""
             case "none" | "query" if self._has_keys:
                 return ("none" if call.key_form == "none" else "query"), ""
@@ -442,16 +442,16 @@ class _Keys:
 # --- secrets ---------------------------------------------------------------------------------------------------------
 
 
-# A shorter cookie, or a shorter key without a digit, may be a word; marking it would destroy evidence.
+# A shorter cookie, or a shorter key without a digit, may be a common word; replacing it would destroy evidence.
 _SHORT_KEY, _SHORT_COOKIE = 12, 16
 _COOKIE, _ANY = re.compile(r"<key:cookie-[a-z0-9-]*>"), re.compile(r"<key:[^<>]*>")
-# Responses with documents or with output of builds: a user may have written a key there.
+# Operations whose responses contain documents or output of builds, in which a user may have written a key.
 _QUOTING = frozenset({"publishTemplate", "getTemplate", "streamBuildEvents"})
 _PAIR = re.compile(r"[^=;,\s]+=\"?([^;\"]+)")
 
 
 def _secrets(keys: _Keys, calls: Sequence[_Call]) -> Secrets:
-    """All keys and cookies of a file with the names of their placeholders, also from skipped entries."""
+    """All keys and cookies of a file, skipped entries included, with the names of their placeholders."""
     names: dict[str, str] = {key: keys.accounts.get(key, "third") for key in (*keys.accounts, *keys.accepted)}
     halves = [half for call in calls for half in (call.exchange.request, call.exchange.response) if half]
     headers = [(name.lower(), value) for half in halves for name, value in half.headers]
@@ -480,7 +480,7 @@ def _marked(exchange: Exchange, secrets: Secrets) -> Exchange:
 
 
 def noted(exchange: Exchange) -> Exchange:
-    """Adds the note of a publish: its query switches, and its digest in place of the content."""
+    """Adds a note for the rules to a publish: its boolean query parameters, and its digest in place of the content."""
     if exchange.operation != "publishTemplate":
         return exchange
     query = parse_qs(exchange.request.url.partition("?")[2], errors="replace")
@@ -494,7 +494,7 @@ def noted(exchange: Exchange) -> Exchange:
 
 
 def given(exchanges: Iterable[Exchange]) -> tuple[Given, ...]:
-    """The versions that existed before the recording, by the first conclusive response about each version."""
+    """The versions that existed before the recording; the first conclusive response about a version decides."""
     found: dict[str, Given | None] = {}
     for exchange in exchanges:
         owner, ref = _OWNERS.get(exchange.credential), exchange.ref

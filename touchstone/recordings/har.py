@@ -1,7 +1,7 @@
 """A recording as a HAR 1.2 document. Data without a place in the format is stored in fields that begin with _.
 
-har.schema.json describes the format as browsers and proxies write it, and our own fields. Nothing is stored twice:
-times follow from ``startedDateTime`` and ``timings``, the chunks of a stream from ``content`` and their lengths.
+har.schema.json describes the format as browsers and proxies write it, and our own fields. Reading computes the times of
+an exchange from ``startedDateTime`` and ``timings``, and the chunks of a stream from ``content`` and their lengths.
 
 Source: HAR 1.2, http://www.softwareishard.com/blog/har-12-spec/
 """
@@ -30,7 +30,7 @@ Model = TypeVar("Model", bound=BaseModel)
 OURS = "_touchstone"
 FORMAT = 1
 
-# Names of RFC 9110 that Python has only from 3.13 on. Every Python version writes the same recording.
+# Reason phrases of RFC 9110, which Python has from 3.13 on. So every Python version writes the same recording.
 _RENAMED = {413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
 _PHRASES = {status.value: status.phrase for status in HTTPStatus} | _RENAMED
 
@@ -72,13 +72,13 @@ def problems(document: object) -> tuple[Problem, ...]:
 @cache
 def _schema() -> Schema:
     definition = resolved(json.loads(Path(__file__).with_name("har.schema.json").read_text("utf-8")))
-    # The parts are inlined. Left here, the parts would be checked against the meta-schema a second time.
+    # `resolved` has copied the definitions to where they are used. If they stayed here, they would be validated twice.
     del definition["$defs"]
     return Schema(definition)
 
 
 def fingerprint(entries: list[Json]) -> str:
-    """SHA-256 of the entries; another value shows that somebody changed the file."""
+    """SHA-256 of the entries; if it differs from the stored value, somebody changed the file."""
     text = json.dumps(entries, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -98,7 +98,7 @@ def utc(at: datetime) -> str:
 
 
 def render(recording: Recording) -> str:
-    """Renders a HAR file with sorted keys, one field a line."""
+    """Renders a HAR file with sorted keys, one field per line."""
     name, began_at = recording.name, recording.recorded_at
     entries = [_entry(exchange, recording) for exchange in recording.exchanges]
     about = {
@@ -177,7 +177,7 @@ def _response(exchange: Exchange) -> Json:
 
 
 def _text(data: bytes, name: str) -> Json:
-    """The fields of a body: UTF-8 text, or base64 with the encoding under *name*."""
+    """The fields of a body: UTF-8 text; or base64, with the word ``base64`` in the field *name*."""
     try:
         return {"text": data.decode("utf-8")}
     except UnicodeDecodeError:

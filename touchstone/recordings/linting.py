@@ -15,14 +15,14 @@ from touchstone.recordings import har, reader
 from touchstone.recordings.recording import Accounts, Recording
 from touchstone.recordings.replay import alone
 
-# An older recording gets a warning. With --max-age, too high an age is a fault.
+# A recording older than this gets a warning. If --max-age is given, a recording older than that is a fault.
 OLD_DAYS = 90
 _MAX_REMARKS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """A fault of one file, or a warning; only faults make the command fail."""
+    """A fault in a file, or a warning about a file. Only faults make the command fail."""
 
     path: Path
     text: str
@@ -43,7 +43,7 @@ def lint(
 
     Args:
         keys: Secrets by name; no file may contain a secret. Text that looks like a key is a fault as well.
-        max_age_days: An older recording is a fault.
+        max_age_days: A recording older than this is a fault. None: one older than OLD_DAYS gets a warning.
         accounts: The account of each key in foreign files; see `reader.read`.
     """
     remarks: list[Remark] = []
@@ -93,7 +93,7 @@ def _own(recording: Recording, text: str) -> Iterator[str]:
         yield f"names the claim {claim!r}, which does not exist; record it again"
     written = har.render(recording)
     lines = enumerate(zip_longest(text.splitlines(), written.splitlines(), fillvalue=""), start=1)
-    # A changed digest of the entries is reported above.
+    # A wrong entries_sha256 is already reported above.
     others = (one for one in lines if one[1][0] != one[1][1] and "entries_sha256" not in one[1][0])
     for line, (found, wanted) in islice(others, 1):
         yield f"line {line}: {found.strip()!r:.80}, `touchstone record` writes {wanted.strip()!r:.80}; do not edit it"

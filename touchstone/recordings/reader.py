@@ -16,7 +16,7 @@ _LIKE_VARIABLE = re.compile(r"[A-Z]+(?:_[A-Z]+)+")
 
 
 def found(paths: Sequence[Path]) -> list[Path]:
-    """The HAR files in *paths* and their folders, or the bundled ones; raises a RecordingError if a path has none."""
+    """The HAR files at or below *paths*; without paths, the bundled ones. Raises RecordingError if a path has none."""
     files: list[Path] = []
     for path in paths or (recordings_dir(),):
         if path.is_dir():
@@ -32,10 +32,10 @@ def found(paths: Sequence[Path]) -> list[Path]:
 
 
 def accounts_of(options: Sequence[str], environ: Mapping[str, str]) -> Accounts:
-    """The account of each key, from options such as ``primary=KEY``; KEY may be a variable that holds the key.
+    """The account of each key, from options such as ``primary=KEY``; KEY is a key, or a variable that holds a key.
 
     Raises:
-        UsageError: an option has another form, or two options give one key to two accounts. The message has no key.
+        UsageError: an option has another form, or two options give the same key to two accounts. No message has a key.
     """
     accounts: dict[str, Account] = {}
     for option in options:
@@ -54,10 +54,10 @@ def accounts_of(options: Sequence[str], environ: Mapping[str, str]) -> Accounts:
 
 
 def read(path: Path, accounts: Accounts | None = None) -> Recording:
-    """Reads a recording; *accounts* are those of the keys in a foreign file, None accepts all keys.
+    """Reads a recording. *accounts*: the account of each key in a foreign file; None: all keys are primary.
 
     Raises:
-        RecordingError: the file is no HAR, or the account of a key is unknown. The message has the place.
+        RecordingError: the file is no HAR, or the account of a key is unknown. The message names the place.
     """
     document = document_of(path, text_of(path))
     if problems := har.problems(document):
@@ -72,7 +72,7 @@ def read(path: Path, accounts: Accounts | None = None) -> Recording:
 
 
 def text_of(path: Path) -> str:
-    """The text of a file, without a byte order mark; raises a RecordingError if it is unreadable or no UTF-8."""
+    """The text of a file, without a byte order mark; raises a RecordingError if the file is unreadable or not UTF-8."""
     try:
         return read_regular(path, RECORDED_BYTES).decode("utf-8-sig")
     except OSError as error:
@@ -82,7 +82,7 @@ def text_of(path: Path) -> str:
 
 
 def document_of(path: Path, text: str) -> dict[str, Any]:
-    """Parses the JSON object in a file's text; raises a RecordingError for anything else."""
+    """Parses the text of a file, a JSON object; raises a RecordingError for any other text."""
     problem = "is no JSON object"
     try:
         document = json.loads(text)

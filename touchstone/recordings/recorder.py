@@ -1,7 +1,7 @@
-"""The command `record`: plays scenarios against a target and writes the recording of each that passed.
+"""The command `record`: plays scenarios against a target and writes a recording of each scenario that passed.
 
-Recordings are made from the run log. An unexpected response, a finding or a secret leaves an earlier
-file unchanged.
+Recordings are made from the run log. If a scenario gets an unexpected response or a finding, or its recording would
+contain a secret, an earlier file stays unchanged.
 """
 
 import contextlib
@@ -43,14 +43,14 @@ class Written:
     path: Path | None
     why: str = ""
     exchanges: int = 0
-    is_absent: bool = False  # the target lacks the subject of the scenario, such as a limit
+    is_absent: bool = False  # whether the scenario cannot happen on the target, for example because of no limit
 
     def __str__(self) -> str:
         return f"{self.path}: {self.exchanges} exchanges" if self.path else f"{self.name}: not recorded: {self.why}"
 
 
 def scenarios() -> dict[str, str]:
-    """Descriptions of the scenarios by name, in the order of playing; contract tests are parsed, not imported."""
+    """Descriptions of the scenarios by name, in the order in which they run; read from the source of the tests."""
     found: dict[str, str] = {}
     for path in sorted(contract_tests_dir().glob("scenarios_*.py")):
         stories = _SCENARIO.findall(path.read_text("utf-8"))
@@ -66,7 +66,7 @@ def planned(settings: Settings, names: Sequence[str]) -> str:
 
 
 def chosen(names: Sequence[str]) -> tuple[str, ...]:
-    """The scenarios with these names, or all without names; raises a UsageError for an unknown name."""
+    """The scenarios with these names, or all scenarios if *names* is empty; raises a UsageError for an unknown name."""
     known = scenarios()
     for name in names:
         if name not in known:
@@ -75,7 +75,7 @@ def chosen(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def folder_of(target: TargetSettings) -> Path:
-    """The default folder for recordings of a target; raises a UsageError if its name cannot name a folder."""
+    """The default folder for a target's recordings; raises a UsageError if the target's name cannot name a folder."""
     return TWINS_FOLDER if target.embedded else FOLDER / folder_name(target.name, "the name of the target", "--out")
 
 
@@ -88,7 +88,7 @@ def check_folder(folder: Path) -> None:
 
 
 class Recorder:
-    """Writes each recording as soon as its scenario is over, so a killed run keeps it."""
+    """Writes each recording as soon as its scenario is over, so that a killed run keeps the finished recordings."""
 
     def __init__(self, settings: Settings, names: Sequence[str], folder: Path, progress: Progress) -> None:
         self._names, self._folder, self._progress = names, folder, progress
@@ -98,7 +98,7 @@ class Recorder:
         self.written: dict[str, Written] = {}
 
     def __call__(self, event: dict[str, Any]) -> None:
-        """Handles one event of the run."""
+        """Handles one event of the run: the end of a scenario writes its recording."""
         self._progress(event)
         if event["type"] == runner.MEASURED:
             self._latency_s, self._run_log = event["latency_s"], Path(event["run_log"])
@@ -129,7 +129,7 @@ def record(
 def taken(
     log: RunLog, names: Iterable[str], terms: Terms, good: Sequence[CaseOutcome] = PASSED
 ) -> dict[str, Recording | str]:
-    """Returns the recording of each scenario whose outcome is in *good*; for another one, the reason."""
+    """Returns a recording of each scenario whose outcome is in *good*; for other scenarios, why there is none."""
     cases = {scenario_of(case.id): case for case in log.cases if case.id.startswith(_CASE)}
     return {name: _taken(log, name, cases.get(name), terms, good) for name in names}
 
@@ -140,7 +140,7 @@ def _taken(log: RunLog, name: str, case: Case | None, terms: Terms, good: Sequen
     if case.outcome not in good:
         return case.message or case.outcome
     own = [exchange for exchange in log.exchanges if exchange.case == case.id]
-    # The scenario repeats a request after a 429 that it does not test.
+    # A 429 that the scenario does not test is left out: the scenario repeats the request.
     exchanges = [e for e in own if e.status != 429 or e.note.keys() & {"limit", "expects"}]
     if any((exchange.seq, side) in log.cut_bytes for exchange in exchanges for side in ("request", "response")):
         return "a body exceeds the size that a run log stores"
@@ -166,12 +166,12 @@ def _taken(log: RunLog, name: str, case: Case | None, terms: Terms, good: Sequen
 
 
 def shows_nothing(log: RunLog, name: str) -> bool:
-    """Whether the target lacks the subject of a scenario, such as a limit or a second account."""
+    """Whether a scenario cannot happen on the target, for example because the target has no limit."""
     return any(notice.verdict == "not-applicable" and scenario_of(notice.case) == name for notice in log.notices)
 
 
 def ending(code: int, reason: str, written: Sequence[Written], requested: Sequence[str]) -> tuple[int, str]:
-    """The exit code of `record` and its reason; a scenario in *requested* must have a recording."""
+    """The exit code of `record` and its reason. Scenarios that the user named (*requested*) must have a recording."""
     missing = [one.name for one in written if one.path is None and (not one.is_absent or one.name in requested)]
     done = f"{sum(one.path is not None for one in written)} of {len(written)} scenarios recorded"
     if code in (1, 2, 130):
@@ -182,7 +182,7 @@ def ending(code: int, reason: str, written: Sequence[Written], requested: Sequen
 
 
 def terms_of(target: Mapping[str, Any], latency_s: float) -> Terms:
-    """The terms of a run, from the target's settings in the run log."""
+    """The terms of a recording (settings that a replay needs), from the target's settings in the run log."""
     templates = target["templates"]
     given = (
         *(Given(ref, "primary", "ready") for ref in templates["buildable"]),
@@ -212,5 +212,5 @@ def written(name: str, result: Recording | str, folder: Path, keys: Mapping[str,
 
 
 def scenario_of(case: str) -> str:
-    """The scenario of a case id."""
+    """The scenario in a case id such as ``scenarios.plays[rate-limit]``."""
     return case.removeprefix(f"{_CASE}[").removesuffix("]")

@@ -1,8 +1,8 @@
-"""A recording: the exchanges of one scenario, their terms, and the steps of the scenario.
+"""A recording: the exchanges of one scenario, its steps, and its terms (settings of the target that a replay needs).
 
-BASE_URL replaces the base URL and RUN_ID the run id in names. A test that uses a recording therefore does not change
-when the recording is made again. redact.py has already replaced known secrets by placeholders. This module
-removes irrelevant headers, and values with the name of a credential.
+In a recording, BASE_URL stands for the URL of the target, and RUN_ID for the run id in names of templates. So tests
+stay the same when a recording is made again. redact.py has already replaced known secrets by placeholders. This module
+removes irrelevant headers, and values whose names suggest a credential, such as ``password``.
 """
 
 import re
@@ -32,7 +32,7 @@ Origin = Literal[
     "har",  # saved by a browser, a proxy or a tester
 ]
 Owner = Literal["primary", "second", "restricted"]
-# The account of a key in a foreign file.
+# The account of a key in a foreign file, a HAR file of another tool; ``unknown`` for an invalid key.
 Account = Literal["primary", "second", "restricted", "unknown"]
 Accounts = Mapping[str, Account]
 Ends = Literal["ready", "failed", "unknown"]
@@ -49,20 +49,20 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Settings of the recorded target; a replay needs the same ones to send the same requests."""
+    """Settings of the recorded target; a replay needs the same settings to send the same requests."""
 
-    latency_s: float = 0.0  # of a status read
+    latency_s: float = 0.0  # duration of a status read
     build_timeout_s: float = 600.0
     cancel_timeout_s: float = 60.0
     patience_s: float = 120.0
     publish: Literal["raw", "wrapped", "never"] = "raw"
-    keys: tuple[Owner, ...] = ("primary",)  # accounts with a key
+    keys: tuple[Owner, ...] = ("primary",)  # accounts whose keys the target settings have
     given: tuple[Given, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """The exchanges of one scenario."""
+    """The exchanges of one scenario, or of a foreign file."""
 
     name: str  # name of the scenario, or of a foreign file
     exchanges: tuple[Exchange, ...]  # sorted by *seq*; *sent_at* of the first is 0
@@ -75,29 +75,29 @@ class Recording:
     case: str = ""
     claims: tuple[str, ...] = ()  # claims that the scenario tests
     terms: Terms = Terms()
-    evidence: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # claims by *seq* of an exchange
+    evidence: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # claims that held, by *seq* of the exchange
     left_out: Mapping[str, int] = field(default_factory=dict)  # number of skipped entries of a file, by reason
-    is_changed: bool = False  # edited by hand after Touchstone wrote the file
+    is_changed: bool = False  # whether the file was edited after Touchstone wrote it
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """The steps in order; consecutive equal steps are listed once."""
+        """The step of each exchange, in order; equal steps in a row are listed once."""
         return tuple(name for name, _ in groupby(map(step, self.exchanges)))
 
     @property
     def place(self) -> str:
-        """The name for messages."""
+        """The name in messages: the file name, or the name of the scenario."""
         return PurePath(self.path).name or self.name
 
 
 def moved(exchange: Exchange, seq: int, by_s: float) -> Exchange:
-    """The exchange with another number, *by_s* seconds later."""
+    """A copy of the exchange with the number *seq*, *by_s* seconds later."""
     sent_at, head_at, done_at = (round(at + by_s, 6) for at in (exchange.sent_at, exchange.head_at, exchange.done_at))
     return replace(exchange, seq=seq, sent_at=sent_at, head_at=head_at, done_at=done_at)
 
 
 def step(exchange: Exchange) -> str:
-    """The step of one exchange, such as ``building`` or ``nothing to cancel``."""
+    """The step of one exchange: what it shows about the version, such as ``building`` or ``nothing to cancel``."""
     status, state = exchange.status, str(exchange.body.get("status", ""))
     if exchange.response is None:
         return "no answer"
@@ -133,8 +133,8 @@ def _last_phase(exchange: Exchange) -> str:
     return str(value.get("phase")) + (", an error" if value.get("level") == "error" else "")
 
 
-# The meaning of a request or a response depends on these headers. All others belong to the client or its network.
-# Lengths are removed: replaced names change them.
+# Headers that are kept, because the meaning of a request or a response depends on them. Other headers belong to the
+# client or its network. Content-Length is removed too, because replaced names change it.
 REQUEST_HEADERS = frozenset({"accept", "authorization", "content-type", "idempotency-key", "last-event-id"})
 # fmt: off
 RESPONSE_HEADERS = frozenset({
@@ -145,7 +145,7 @@ RESPONSE_HEADERS = frozenset({
 # fmt: on
 
 _NAMES = r"(?:[\w-]*(?:api[_-]?key|access[_-]?token|auth[_-]?token|password|passwd|secret)|token|authorization|cookie)"
-# Placeholders stay, since they show the account of a key.
+# Placeholders such as ``<key:primary>`` stay, because they show the account of a key.
 _BY_NAME = (
     re.compile(rf'(?i)("{_NAMES}"\s*:\s*")(?!<)((?:[^"\\]|\\.)+)(")'),
     re.compile(rf"""(?i)([?&]{_NAMES}=)(?!<|%3C)([^&\s"'<>]+)()"""),
@@ -155,7 +155,7 @@ _FRAME = re.compile(rb"(?s).*?(?:\r\n|\r|\n){2}|.+")
 
 
 def cleaned(exchange: Exchange, change: Clean, change_body: Clean | None = None) -> Exchange:
-    """Removes credentials and irrelevant headers. *change* replaces text; *change_body*, if set, the text of bodies."""
+    """Removes credentials and irrelevant headers; applies *change* to all text (*change_body*, if given, to bodies)."""
 
     def clean(text: str) -> str:
         return without_credentials(change(text))
@@ -183,14 +183,14 @@ def cleaned(exchange: Exchange, change: Clean, change_body: Clean | None = None)
 
 
 def without_credentials(text: str) -> str:
-    """Removes the values of JSON members, query parameters and auth schemes that carry credentials."""
+    """Replaces credentials in JSON members, in query parameters, and after ``Bearer`` or ``Basic`` by a placeholder."""
     for pattern in _BY_NAME:
         text = pattern.sub(rf"\1{REDACTED}\3", text)
     return text
 
 
 def _cut(body: bytes, response: Response) -> tuple[Chunk, ...]:
-    """Splits a stream after each frame, independent of the network; *body* is the cleaned body."""
+    """Splits the cleaned *body* of a stream into one chunk per event, with the time at which its last byte arrived."""
     if not response.chunks:
         return ()
     arrived = list(accumulate(len(chunk.data) for chunk in response.chunks))

@@ -1,10 +1,10 @@
-"""Recordings instead of a target: serving the recorded responses, and judging recordings.
+"""Recordings in place of a target: serves the recorded responses, and judges recordings.
 
 Each recording is judged separately. A recorded exchange answers a request with the same method, path, query and body.
-Several equal exchanges are used in their order; after the last one, the request is an error.
+If several recorded requests are equal, their responses are used in order, each once. A further request is an error.
 
-A foreign file shows only a part of the requests of an account: other clients may use the same key at the same time.
-A violation is therefore no finding if it depends on the earlier state of a version. Within one response, it is.
+A foreign file (a HAR file of another tool) shows only some requests of an account: other clients may use its key. So a
+response that contradicts earlier responses is no finding there. A response that is wrong by itself is a finding.
 """
 
 import contextlib
@@ -43,23 +43,23 @@ _BASE = urlsplit(BASE_URL)
 _MAX_QUOTED = 200
 _HEADERS_OF_THE_WIRE = frozenset({"content-length", "content-encoding", "transfer-encoding"})
 
-# This rule assumes that it knows every start of the account.
+# This rule is right only if it sees every start of the account.
 _OF_ALL_STARTS = frozenset({"room.free"})
 _OF_ONE_ANSWER = frozenset(rule.id for rule in catalogue.EXCHANGE_RULES) - _OF_ALL_STARTS
-# Claims of version rules that depend on a single exchange if the evidence is one exchange: whether a publish reports
-# its auto-build, and whether each event is older than the response that holds it.
+# Claims that a single exchange can break, although their rules judge all exchanges of a version together: a publish
+# reports its auto-build, and no event is newer than the response that contains it.
 _IN_ONE_EXCHANGE = frozenset(
     {"publish.auto-build-starts", "publish.auto-build-only-when-asked", "events.timestamps-are-true"}
 )
-# A start that returns ready reuses a snapshot, whatever the earlier state of the version.
+# Other requests cannot explain this violation: a start that returns ready reuses a snapshot in any case.
 _ALWAYS = frozenset({"reuse.is-flagged"})
 
 
 class RequestKey(NamedTuple):
-    """Key for matching requests, each part in canonical form."""
+    """What identifies a request in a recording; each part has a normal form, so that equal requests have equal keys."""
 
     method: str
-    path: str  # below the base URL, percent-encoded in one way
+    path: str  # below the base URL, with uniform percent-encoding
     query: str  # sorted, form-encoded
     body: bytes  # JSON without white space and with sorted keys; other bodies unchanged
 
@@ -70,7 +70,7 @@ class RequestKey(NamedTuple):
 
 
 def request_key(method: str, target: str, body: bytes) -> RequestKey:
-    """Returns the key of a request; *target* is its path and query."""
+    """Returns what identifies a request; *target* is its path and query."""
     path, _, query = target.partition("?")
     parts = path.removeprefix(_BASE.path).split("/")
     pairs = sorted(parse_qsl(query, keep_blank_values=True, errors="replace"))
@@ -82,7 +82,7 @@ def request_key(method: str, target: str, body: bytes) -> RequestKey:
 
 
 class Playback:
-    """Serves one recording; *speed*: speed of event streams, 1 as recorded, infinite for at once."""
+    """Serves one recording. *speed* of event streams: 1 as recorded, infinite without pauses."""
 
     def __init__(self, recording: Recording, speed: float = math.inf, clock: RecordedClock | None = None) -> None:
         self.recording = recording
@@ -98,7 +98,7 @@ class Playback:
             self._recorded[request_key(exchange.request.method, target, exchange.request.body)].append(exchange)
 
     def left(self) -> tuple[Exchange, ...]:
-        """The unused exchanges in their order."""
+        """The exchanges that have not answered a request, in order."""
         left = (exchange for key, known in self._recorded.items() for exchange in known[self._served[key] :])
         return tuple(sorted(left, key=lambda exchange: exchange.seq))
 
@@ -107,7 +107,7 @@ class Playback:
 
         Raises:
             RecordingError: the request is not recorded, was sent too often, or is not below BASE_URL. The message
-                has the nearest recorded request.
+                names the nearest recorded request.
             httpx.TransportError: the recorded request got no response.
         """
         exchange = self._next(request)
@@ -123,7 +123,7 @@ class Playback:
         target = request.extensions.get("target", request.url.raw_path).decode("utf-8", "replace")
         sent = urlsplit(str(request.url))
         if (sent.scheme, sent.netloc) != (_BASE.scheme, _BASE.netloc) or not target.startswith(f"{_BASE.path}/"):
-            where = f"{sent.scheme}://{sent.netloc}{sent.path}"  # no query, since it may contain a key
+            where = f"{sent.scheme}://{sent.netloc}{sent.path}"  # without the query, because it may contain a key
             raise self._rejected(
                 f"{request.method} {where}: not below the URL of the recording; expected {BASE_URL}/…; set the base "
                 "URL of the client to the recording's attribute url"
@@ -197,7 +197,7 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 def _failure(error: str, request: httpx.Request) -> httpx.TransportError:
-    """The exception of a recorded error, RemoteProtocolError if the text names no exception."""
+    """The httpx exception that a recorded error names; RemoteProtocolError if the error names none."""
     name, _, message = error.partition(": ")
     kind = getattr(httpx, name, None)
     if not (isinstance(kind, type) and issubclass(kind, httpx.TransportError)):
@@ -207,7 +207,7 @@ def _failure(error: str, request: httpx.Request) -> httpx.TransportError:
 
 @functools.lru_cache(maxsize=1)
 def plays(paths: tuple[str, ...], accounts: tuple[tuple[str, str], ...] = ()) -> Mapping[str, Recording]:
-    """Reads recordings and returns them by name; repeated names get numbers. *accounts* are (key, account) pairs."""
+    """Reads recordings and returns them by name; a repeated name gets a number. *accounts* are (key, account) pairs."""
     found: dict[str, Recording] = {}
     times: Counter[str] = Counter()
     for path in paths:
@@ -219,7 +219,7 @@ def plays(paths: tuple[str, ...], accounts: tuple[tuple[str, str], ...] = ()) ->
 
 
 def target_of(recording: Recording, like: TargetSettings) -> TargetSettings:
-    """Settings for a replay: those of the recorded target, and all other settings from *like*."""
+    """Settings for a replay: the terms of the recording, and all other settings from *like*."""
     terms = recording.terms
     templates = Templates(
         buildable=tuple(one.ref for one in terms.given if one.outcome == "ready"),
@@ -246,7 +246,7 @@ def in_short(exchange: Exchange) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """The judgements of one recording, without a replay."""
+    """The judgements of one recording that is judged without a replay."""
 
     judge: Judge
     judgements: tuple[Judgement, ...]
@@ -257,7 +257,7 @@ class Alone:
 
 
 def alone(recording: Recording) -> Alone:
-    """Judges a recording; exchanges are judged in the order of their ends."""
+    """Judges a recording without a replay; exchanges are judged in the order in which they ended."""
     judge = judge_of(recording)
     by_end = sorted(recording.exchanges, key=lambda exchange: exchange.done_at)
     judgements = [judgement for exchange in by_end for judgement in judge.add(exchange)]
@@ -266,7 +266,7 @@ def alone(recording: Recording) -> Alone:
 
 
 def judge_of(recording: Recording) -> Judge:
-    """A judge with the versions and time limits from the terms of a recording."""
+    """A judge that knows the versions and the time limits in the terms of a recording."""
     bounds = Bounds(recording.terms.build_timeout_s, recording.terms.cancel_timeout_s)
     return by_all_rules(bounds, given_of(recording))
 
@@ -281,7 +281,7 @@ def given_of(recording: Recording) -> dict[str, Content]:
 
 
 def conclusion_of(recording: Recording) -> Callable[[Judgement], Judgement]:
-    """The final step of a judgement: `doubted` for a foreign file, none for a complete recording."""
+    """The function to apply to each judgement: `doubted` for a foreign file; otherwise a function without effect."""
     return (lambda judgement: judgement) if recording.origin == "touchstone" else doubted
 
 
@@ -295,7 +295,7 @@ def doubted(judgement: Judgement) -> Judgement:
 
 
 def evidence_of(judged: Alone, recording: Recording) -> dict[int, tuple[str, ...]]:
-    """Claims by *seq* of the last exchange of their evidence; equal requests that overlap have the claims of both."""
+    """Claims that held, by *seq* of the exchange that decided; equal requests that overlap get the claims of both."""
     found: dict[int, set[str]] = defaultdict(set)
     for judgement in judged.judgements:
         if judgement.outcome == "held":

@@ -70,7 +70,7 @@ class ReplayRun(Run):
 
     @contextmanager
     def playing(self, play_id: str, *, is_story: bool) -> Iterator[Examination]:
-        """Serves one recording, then judges its unused exchanges; with *is_story*, also warns about them."""
+        """Serves one recording, then judges its unused exchanges; if *is_story* (a scenario ran), warns of them."""
         recording = self._recordings[play_id]
         if recording.is_changed:
             self._warn(f"{recording.place}: was changed after it was recorded")
@@ -98,7 +98,7 @@ class ReplayRun(Run):
                 )
 
     def _playback_of(self, recording: Recording) -> Playback:
-        """Returns the playback of a recording, moved behind the previous recording."""
+        """Returns the playback of a recording; its times and *seq* numbers continue those of the previous recording."""
         began_at = self._clock.now() + PAUSE_S if self._last_seq else 0.0
         exchanges = tuple(moved(each, each.seq + self._last_seq, began_at) for each in recording.exchanges)
         self._last_seq = max((exchange.seq for exchange in exchanges), default=self._last_seq)
@@ -110,7 +110,7 @@ class ReplayRun(Run):
             self._unjudged.append(exchange)
 
     def _catch_up(self) -> None:
-        """Judges the replayed exchanges in the order of their recorded ends."""
+        """Judges the replayed exchanges in the order in which they ended in the recording."""
         for exchange in sorted(self._unjudged, key=lambda each: each.done_at):
             self._write_and_judge(exchange)
         self._unjudged.clear()

@@ -1,4 +1,4 @@
-"""Servers for tests of an API client: a recording that answers its requests, or a twin of its own."""
+"""Servers for tests of an API client: a recording that answers the client's requests, or a live twin."""
 
 import itertools
 import json
@@ -31,7 +31,7 @@ PUBLISHED_WITHIN_S = 10.0
 class ServedRecording(Playback):
     """A recording that answers every httpx client of the process, sync or async, from `start` to `stop`.
 
-    Each recorded exchange answers one request. A test that expects an error clears *errors*.
+    Each recorded exchange answers one request. *errors* lists all other requests; a test that expects some clears it.
     """
 
     url = BASE_URL
@@ -41,7 +41,7 @@ class ServedRecording(Playback):
         super().__init__(recording, checked("speed", speed, _amount) or math.inf)
         self._router = respx.MockRouter(assert_all_called=False)
         self._router.route().mock(side_effect=self.serve)
-        # All versions in the recording, ``namespace/name@version``, in order; *ref* is the one of the scenario.
+        # *refs* are all versions in the recording, in order; *ref* is the version that the scenario is about.
         self.refs = tuple(dict.fromkeys(each.ref for each in recording.exchanges if each.ref))
         own = f"/touchstone-{RUN_ID}-{recording.name}@"
         self.ref = next((ref for ref in self.refs if own in ref), next(iter(self.refs), ""))
@@ -50,7 +50,7 @@ class ServedRecording(Playback):
 
     @property
     def unused(self) -> tuple[str, ...]:
-        """The unused exchanges in their order, such as ``POST /templates → 201``."""
+        """The exchanges that have not answered a request, in order, such as ``POST /templates → 201``."""
         return tuple(map(in_short, self.left()))
 
     def start(self) -> None:
@@ -58,17 +58,17 @@ class ServedRecording(Playback):
         self._router.start()
 
     def stop(self) -> None:
-        """Lets clients reach the network again."""
+        """Stops serving, so that clients reach the network again."""
         self._router.stop()
 
 
 @contextmanager
 def recorded(scenario: str | Path, speed: float = 0.0, folder: Path | None = None) -> Iterator[ServedRecording]:
-    """Serves a recording as `build_recordings` does.
+    """Context that serves a recording, as the fixture `build_recordings` does.
 
     Raises:
         UsageError: the recording does not exist.
-        RecordingError: the file is invalid. At the end: a request had no recorded response.
+        RecordingError: the file is invalid; or, at the end of the context, a request had no recorded response.
     """
     served = ServedRecording(reader.read(found(scenario, folder)), speed)
     served.start()
@@ -81,7 +81,7 @@ def recorded(scenario: str | Path, speed: float = 0.0, folder: Path | None = Non
 
 
 def found(scenario: str | Path, folder: str | Path | None = None) -> Path:
-    """The file of a scenario, or the path itself; raises a UsageError if it does not exist."""
+    """The recording of a scenario; *scenario* is a name or a path. Raises a UsageError if there is no such file."""
     if isinstance(scenario, Path) or Path(scenario).suffix in {".har", ".json"}:
         if not Path(scenario).is_file():
             raise UsageError(f"recording {str(scenario)!r}: no such file; expected one, or the name of a scenario")
@@ -126,7 +126,7 @@ class ServedTwin(Twin):
 
         Args:
             steps: Build steps: ``echo TEXT``, ``sleep N``, or ``exit 1`` to fail.
-            name: A new name by default.
+            name: Name of the template; by default, a new name.
 
         Raises:
             UsageError: the twin rejects the version.
@@ -137,7 +137,7 @@ class ServedTwin(Twin):
         document = {"api_version": "orgo.ai/v1", "template": about, "build": {"run": list(steps)}}
         headers = {"Authorization": f"Bearer {self.keys['primary']}", "Content-Type": "application/json"}
         request = urllib.request.Request(f"{self.url}/templates", json.dumps(document).encode(), headers)
-        # Ignore proxies of the environment: the twin runs on this machine.
+        # Proxies in the environment are ignored, because the twin runs on this machine.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             opener.open(request, timeout=PUBLISHED_WITHIN_S).close()
@@ -193,6 +193,6 @@ def _behaviour(fault: str | None, variant: str | None) -> Behaviour:
         if variant is not None:
             return catalogue.variant(checked("variant", variant, kind(Text)))
     except UsageError as error:
-        # The catalogue names command-line flags.
+        # The message of the catalogue begins with a command-line flag; here the name of an argument is right.
         raise UsageError(str(error).removeprefix("--")) from None
     return Behaviour("faithful", "Keeps every promise.")

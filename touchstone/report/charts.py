@@ -1,4 +1,4 @@
-"""Parts of a chart: axes, texts, and shapes in a square of SIDE units that the page stretches; pure."""
+"""Parts of a chart: axes, texts and shapes. Shapes lie in a square of SIDE by SIDE units, which the page stretches."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ SIDE = 1000
 
 
 class Tick(NamedTuple):
-    """One mark on an axis; *share* is its position, from 0 at the left or lower end to 1."""
+    """A mark on an axis; its position *share* goes from 0 (left or bottom end) to 1 (right or top end)."""
 
     share: float
     label: str
@@ -25,7 +25,7 @@ class Axis(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """One SVG path; *css* are its classes, *title* is its tooltip."""
+    """An SVG path: path data *d*, CSS classes *css*, and tooltip *title*."""
 
     d: str
     css: str
@@ -33,7 +33,7 @@ class Shape(NamedTuple):
 
 
 class Note(NamedTuple):
-    """A text in the chart, at the height *share*."""
+    """A text in the chart; its height *share* goes from 0 (bottom) to 1 (top)."""
 
     share: float
     text: str
@@ -41,7 +41,7 @@ class Note(NamedTuple):
 
 
 class Key(NamedTuple):
-    """Legend entry of a CSS class; its symbol, *sort*, is ``area``, ``line`` or ``tick``."""
+    """A legend entry for the shapes with the CSS class *css*; its symbol *sort* is ``area``, ``line`` or ``tick``."""
 
     css: str
     text: str
@@ -71,11 +71,11 @@ class Linear:
         self.end = self._step * math.ceil(most / self._step - 1e-9)
 
     def share(self, value: float) -> float:
-        """Position of a value, from 0 to 1."""
+        """Position of a value on the axis, from 0 to 1; a value beyond an end gets that end."""
         return min(max(value / self.end, 0.0), 1.0)
 
     def axis(self, name: str) -> Axis:
-        """The axis with its ticks."""
+        """The axis called *name*, with its ticks."""
         values = [self._step * number for number in range(round(self.end / self._step) + 1)]
         return Axis(name, tuple(Tick(self.share(value), figure(value, 6)) for value in values))
 
@@ -86,23 +86,23 @@ class Log:
     def __init__(self, least_s: float, most_s: float) -> None:
         least_s = max(least_s, 1e-6)
         low = _nice(least_s, -1)
-        # At least a decade, which leaves room for ticks.
+        # The upper end is at least ten times the lower end, so that the axis has several ticks.
         high = _nice(max(most_s, least_s, 5 * low))
         low = _nice(min(low, high / 9.9), -1)
         self._low, self._high = math.log10(low), math.log10(high)
 
     def share(self, value_s: float) -> float:
-        """Position of a duration, from 0 to 1."""
+        """Position of a duration on the axis, from 0 to 1; a duration beyond an end gets that end."""
         at = math.log10(max(value_s, 1e-9))
         return min(max((at - self._low) / (self._high - self._low), 0.0), 1.0)
 
     def at_s(self, share: float) -> float:
-        """Duration at a position."""
+        """Duration in seconds at a position from 0 to 1."""
         return float(10 ** (self._low + share * (self._high - self._low)))
 
     def axis(self, name: str) -> Axis:
-        """The axis with as many ticks as labels fit."""
-        # From 2.4 decades on, only labels of powers of ten fit.
+        """The axis called *name*, with as many ticks as there is room for labels."""
+        # If the axis spans more than 2.4 powers of ten, only the powers of ten get a label.
         steps = (1, 2, 5) if self._high - self._low < 2.4 else (1,)
         powers = range(math.floor(self._low), math.ceil(self._high) + 1)
         values = [step * 10.0**power for power in powers for step in steps]
@@ -111,7 +111,7 @@ class Log:
 
 
 def _nice(value: float, direction: int = 1) -> float:
-    """Next number of the form 1, 2 or 5 times a power of ten, upwards or, for -1, downwards."""
+    """Rounds to 1, 2 or 5 times a power of ten: up, or down if *direction* is negative."""
     power = 10.0 ** math.floor(math.log10(value) + 1e-9)
     if direction < 0:
         return max(step * power for step in (1, 2, 5) if step * power <= value * (1 + 1e-9))
@@ -119,7 +119,7 @@ def _nice(value: float, direction: int = 1) -> float:
 
 
 def clock_axis(length_s: float, since: str = "the schedule began") -> Axis:
-    """Axis of the time since an event, in seconds or minutes."""
+    """Axis of the time since the event *since*: in seconds, or in minutes if *length_s* is above 300."""
     unit, factor = ("minutes", 60.0) if length_s > 300 else ("seconds", 1.0)
     step = _nice(max(length_s / factor, 1e-9) / 6)
     count = math.floor(length_s / factor / step + 1e-9)
@@ -128,17 +128,17 @@ def clock_axis(length_s: float, since: str = "the schedule began") -> Axis:
 
 
 def place(share: float) -> int:
-    """A share of the width as a coordinate."""
+    """Converts a share of the width to a coordinate; both count from the left."""
     return round(share * SIDE)
 
 
 def height(share: float) -> int:
-    """A share of the height as a coordinate; coordinates count from the top."""
+    """Converts a share of the height, counted from the bottom, to a coordinate, counted from the top."""
     return SIDE - round(share * SIDE)
 
 
 def bars(columns: Sequence[tuple[float, float]], count: int) -> str:
-    """Path of adjacent bars, each from one share of the height to another; empty ones are left out."""
+    """Path of *count* adjacent bars; *columns* has the lower and upper end of each bar, as shares of the height."""
     parts = []
     for number, (low, high) in enumerate(columns):
         bottom, top = height(low), height(high)
@@ -156,7 +156,7 @@ def line(points: Iterable[tuple[float, float]]) -> str:
 
 
 def stairs(points: Sequence[tuple[float, float]], end: float) -> str:
-    """Path that keeps its height until the next point, and from the last one until *end*."""
+    """Path of steps: the height of a point lasts until the next point, and that of the last point until *end*."""
     if not points:
         return ""
     steps = "".join(f"H{place(x)}V{height(y)}" for x, y in points[1:])

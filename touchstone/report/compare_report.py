@@ -34,7 +34,7 @@ _NAMES = {"throughput_per_s": "served per second", "error_share": "errors", "ref
 
 
 def write(both: Comparison, console: Console, page: Path | None = None, exit_code: int = 0) -> None:
-    """Writes the comparison to *console*, with the path of its HTML *page*; the last line is the result."""
+    """Writes the comparison and the path of its HTML *page* to *console*; the last line is the result."""
     render_text(
         console,
         "compare.txt.j2",
@@ -66,7 +66,7 @@ def _write_load(both: Comparison, console: Console) -> None:
     for one in both.operations:
         counts = ("–" if count is None else f"{count:,}" for count in one.counts)
         rows.append([Text(inert(scope_text(one.name)), "bold"), *counts, "", ""])
-        # p95 adds little to p90 and p99.
+        # The table leaves out p95, which adds little to p90 and p99.
         for change in (each for each in (*one.times, *one.counted) if each.has_value and each.statistic != "p95_s"):
             values = (describe_value(change, value) for value in (change.before, change.after))
             verdict = Text(change.verdict.removesuffix(" beyond noise"), _STYLES[change.verdict])
@@ -106,14 +106,14 @@ def _overlays(both: Comparison) -> tuple[Chart, ...]:
                 for css, letter, span in zip(("run-a", "run-b"), "AB", spans, strict=True)
             ],
             nines,
-            scale_of(spans),  # an axis of its own, because the curves lie close together
+            scale_of(spans),  # each chart has its own axis, because its two curves lie close together
         )
         for name, spans in pairs
     )
 
 
 def render_json(both: Comparison, exit_code: int = 0) -> str:
-    """JSON text of the comparison, ASCII only; texts are never cut."""
+    """The comparison as JSON in ASCII, with all texts in full."""
     claims = both.claims
     lists: dict[str, list[Any]] = {
         group.replace(" ", "_"): [_claim(turn.after) | {"before": turn.before.verdict} for turn in turns]
@@ -174,7 +174,7 @@ def _change(change: Change) -> dict[str, Any]:
 
 
 def describe_run(log: RunLog) -> str:
-    """One run on one line."""
+    """Describes a run on one line: id, command or load, target, and time of the start."""
     header, workload = log.header, log.workload
     when = header.started_at.replace("T", " ").partition(".")[0].removesuffix("Z")
     what = header.command
@@ -200,12 +200,12 @@ def describe_value(change: Change, value: float) -> str:
 
 
 def describe_apart(change: Change) -> str:
-    """Difference with its interval; if there is too little data, how much there is and is needed."""
+    """Describes a difference with its interval. With too little data, says instead how much there is and is needed."""
     if change.lack:
         return f"{plural(change.lack.have, change.lack.what)}; needs {change.lack.need:,}"
     if change.apart is None:
         return ""
     unit = " points" if change.statistic.endswith("_share") else " %"
-    # Just above -100 % must not read as -100 %.
+    # A difference just above -100 % must not be shown as -100 %.
     value, low, high = ("-99.9" if -1 < one < -0.999 else figure(100 * one, 2, sign="+") for one in change.apart)
     return f"{value}{unit} ({low} to {high})"

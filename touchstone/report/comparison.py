@@ -1,4 +1,4 @@
-"""Comparison of two runs: differences that are larger than the variation within each run; pure."""
+"""Compares two runs: finds differences beyond noise. Noise is the variation within each run. No I/O."""
 
 import math
 from collections.abc import Sequence
@@ -31,13 +31,13 @@ Verdict = Literal[
     "more",
     "less",
     "no difference beyond noise",
-    "too uncertain to tell",  # the interval contains zero and a relevant difference
+    "too uncertain to tell",  # the confidence interval contains both zero and a difference that matters
     "too few to tell",
 ]
 NOISE: Verdict = "no difference beyond noise"
 UNCERTAIN: Verdict = "too uncertain to tell"
 TOO_FEW: Verdict = "too few to tell"
-MATTERS, MATTERS_POINTS = 0.5, 0.1  # smallest relevant difference: relative, and of shares
+MATTERS, MATTERS_POINTS = 0.5, 0.1  # smallest difference that matters: relative; for shares, absolute
 _COUNTED: dict[str, Kind] = {"throughput_per_s": "served", "error_share": "error", "refused_share": "refused"}
 
 GROUPS = ("newly broken", "fixed", "no longer judged", "now judged", "not judged for another reason")
@@ -46,7 +46,7 @@ NEWLY_BROKEN, FIXED, NO_LONGER, NOW, OTHERWISE = GROUPS
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """Lack of data: what the run with less has, and what is needed."""
+    """Too little data for a verdict: how many samples, blocks or events there are, and how many are needed."""
 
     have: int
     need: int
@@ -55,18 +55,18 @@ class Lack:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One statistic in two runs."""
+    """One statistic in two runs, and whether it differs."""
 
-    statistic: str  # its name with its unit
-    before: float  # in the first run
-    after: float  # in the second run
-    apart: Interval | None  # relative for times and rates, absolute for shares; None if unknown
+    statistic: str  # name with unit, such as ``p99_s``
+    before: float  # value in the first run
+    after: float  # value in the second run
+    apart: Interval | None  # difference with its interval: relative for times and rates, else absolute; None if unknown
     verdict: Verdict
     lack: Lack | None = None  # None if there is enough data
 
     @property
     def has_value(self) -> bool:
-        """Whether the statistic is above zero in a run; a row of zeros is not shown."""
+        """Whether the statistic is above zero in at least one run; otherwise reports leave it out."""
         return bool(self.before or self.after)
 
     @property
@@ -80,10 +80,10 @@ class OperationChange:
     """One operation in two runs."""
 
     name: str
-    counts: tuple[int | None, int | None]  # requests in each run; None if a run never used it
+    counts: tuple[int | None, int | None]  # requests in each run; None if the run did not use the operation
     spans: tuple[Times | None, Times | None]  # latency in each run; None if unknown
-    times: tuple[Change, ...]  # percentiles
-    counted: tuple[Change, ...]  # throughput and shares; empty unless both are load runs
+    times: tuple[Change, ...]  # percentiles of the latency
+    counted: tuple[Change, ...]  # throughput, shares of errors and of 429; empty outside load runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Turn:
 
     @property
     def group(self) -> str:
-        """Kind of change, one of GROUPS; a broken claim that is no longer judged is not fixed."""
+        """How the verdict changed, one of GROUPS; a broken claim that is no longer judged does not count as fixed."""
         was, now = self.before.verdict, self.after.verdict
         if now == "broken":
             return NEWLY_BROKEN
@@ -121,47 +121,47 @@ class ClaimChanges:
 
     before: RunVerdict
     after: RunVerdict
-    turned: tuple[Turn, ...]  # claims with another verdict, in ledger order of the second run
-    only_before: tuple[ClaimVerdict, ...]  # unknown to the second run, though its --claims match
-    only_after: tuple[ClaimVerdict, ...]  # unknown to the first run, though its --claims match
+    turned: tuple[Turn, ...]  # claims whose verdict changed, in the order of the second run's ledger
+    only_before: tuple[ClaimVerdict, ...]  # claims that the second run selects by --claims, but does not know
+    only_after: tuple[ClaimVerdict, ...]  # claims that the first run selects by --claims, but does not know
     new: tuple[Finding, ...]  # findings of the second run only, on claims that both runs selected
     gone: tuple[Finding, ...]  # findings of the first run only, on claims that both runs selected
     selected_once: int  # number of claims that only one of the runs selected by ``--claims``
 
     def turned_by(self, group: str) -> tuple[Turn, ...]:
-        """Claims with this kind of change."""
+        """Claims whose verdict changed as *group* says."""
         return tuple(turn for turn in self.turned if turn.group == group)
 
     @property
     def newly_broken(self) -> tuple[ClaimVerdict, ...]:
-        """Claims that only the second run found broken, including claims that the first one does not know."""
+        """Claims that only the second run found broken, including claims that the first run does not know."""
         found = (*(turn.after for turn in self.turned_by(NEWLY_BROKEN)), *self.only_after)
         return tuple(item for item in found if item.verdict == "broken")
 
     @property
     def are_alike(self) -> bool:
-        """Whether claims and findings are the same."""
+        """Whether both runs have the same claims, verdicts and findings."""
         return not (self.turned or self.only_before or self.only_after or self.new or self.gone)
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two runs of one kind."""
+    """Two runs of one kind, and their differences."""
 
     before: RunLog
     after: RunLog
     claims: ClaimChanges
     unlike: tuple[Mismatch, ...]  # differences between the workloads
-    is_load: bool  # whether they are load runs
-    is_timed: bool  # whether times are response times; otherwise service times
-    operations: tuple[OperationChange, ...]  # of load runs ALL and those of either; otherwise those of both
+    is_load: bool  # whether both are load runs
+    is_timed: bool  # whether times count from the due time of a request; otherwise from sending
+    operations: tuple[OperationChange, ...]  # load runs: ALL and operations of either run; else operations of both
     capacities: tuple[Capacity | None, Capacity | None]
-    block_s: tuple[int, int]  # block length of each run in seconds
+    block_s: tuple[int, int]  # length of a block in each run; see resampling.py
     rated_s: tuple[int, int]  # seconds over which the throughput of each run is measured
 
     @property
     def has_new_failure(self) -> bool:
-        """Whether the second run newly broke a claim that fails a run: ``must``, or any with --strict."""
+        """Whether a claim that makes a run fail is newly broken: a ``must`` claim, or with --strict any claim."""
         strict = self.after.header.strict
         return any(strict or item.claim.level == "must" for item in self.claims.newly_broken)
 
@@ -172,17 +172,17 @@ class Comparison:
 
     @property
     def differing(self) -> int:
-        """Number of statistics of load runs that differ beyond noise."""
+        """Number of statistics that differ beyond noise; 0 outside load runs."""
         return sum(change.differs for change in self._changes)
 
     @property
     def open(self) -> int:
-        """Number of statistics without a conclusion."""
+        """Number of statistics whose data are too few or too uncertain for a verdict; 0 outside load runs."""
         return sum(change.verdict in (UNCERTAIN, TOO_FEW) for change in self._changes)
 
     @property
     def is_open(self) -> bool:
-        """Whether no statistic has a conclusion."""
+        """Whether there are statistics, and none of them allows a verdict."""
         return 0 < self.open == len(self._changes)
 
     @property
@@ -193,13 +193,13 @@ class Comparison:
 
     @property
     def capacity_turn(self) -> tuple[int, int] | None:
-        """Both capacities, if they are known and differ."""
+        """Capacities of the two runs; None unless both are known and differ."""
         levels = tuple(found.at_least for found in self.capacities if found and found.is_known)
         return (levels[0], levels[1]) if len(set(levels)) == 2 else None
 
     @property
     def differs(self) -> bool:
-        """Whether anything differs beyond noise."""
+        """Whether the runs differ in a load statistic (beyond noise), the capacity, a claim or a finding."""
         return bool(self.differing or self.capacity_turn) or not self.claims.are_alike
 
     @property
@@ -284,7 +284,7 @@ def compare_claims(before: RunLog, after: RunLog) -> ClaimChanges:
     new = {item.claim.id: item for item in second.claims}
     gone_claims = [item for name, item in old.items() if name not in new]
     new_claims = [item for name, item in new.items() if name not in old]
-    # Claims that the other run would have judged if it had known them: they match its --claims.
+    # Claims that one run does not know, but would have judged: they match its --claims.
     removed = tuple(item for item in gone_claims if selected(item.claim.id, after.header.claims_glob))
     added = tuple(item for item in new_claims if selected(item.claim.id, before.header.claims_glob))
     pairs = (Turn(old[name], item) for name, item in new.items() if name in old)
@@ -317,7 +317,7 @@ _OPTIONS = {
 
 
 def _work(log: RunLog) -> dict[str, str]:
-    """Workload of a run by aspect, without what causes no difference: trace folders and local ports."""
+    """Workload settings of a run by name, without trace folders and local ports, which make no difference."""
     workload, header = log.workload, log.header
     if workload is None:
         work = {"profile": header.profile, "claims": header.claims_glob, "seed": str(header.seed)}
@@ -347,9 +347,9 @@ def _work(log: RunLog) -> dict[str, str]:
 
 
 class _Side:
-    """One run, its seconds divided into blocks; remaining seconds belong to the last block.
+    """One run, divided into blocks of equal length; the last block also has the remaining seconds.
 
-    The windows of a run without load hold its 2xx responses, except followed logs.
+    Outside load runs, *windows* has the 2xx responses of the run, except those of followed logs.
     """
 
     def __init__(self, log: RunLog) -> None:
@@ -365,11 +365,11 @@ class _Side:
         self.blocks = max(1, self.seconds // self.block_s)
 
     def block(self, at_s: int) -> int:
-        """Block of a second."""
+        """Number of the block that contains a run second."""
         return min((at_s - self.first_s) // self.block_s, self.blocks - 1)
 
     def durations(self, name: str, *, is_timed: bool) -> Durations:
-        """Latency by block."""
+        """Durations of the responses of an operation by block: response times if *is_timed*, else service times."""
         parts = (
             (self.block(window.at_s), window.response if is_timed else window.service)
             for window in self.windows
@@ -379,7 +379,7 @@ class _Side:
         return resampling.durations(parts, self.blocks)
 
     def counted(self, statistic: str, name: str) -> Floats:
-        """For each block the events of a statistic, and the requests sent or seconds scheduled."""
+        """A row per block: events that the statistic counts, and their divisor (requests sent or seconds scheduled)."""
         part, sent, seconds = np.zeros((3, self.blocks))
         is_rate = statistic.endswith("_per_s")
         until_s = self.first_s + (self.scheduled_s if is_rate else self.seconds)
@@ -463,5 +463,5 @@ def _counted_change(statistic: str, name: str, sides: Sequence[_Side], seed: int
     if before and after:
         apart = resampling.rates_apart(first, second, seed)
         return Change(statistic, before, after, apart, _verdict(apart, "less", "more", MATTERS))
-    # There is no ratio to zero; FEW events or more are no coincidence.
+    # If one run has no events, there is no ratio; FEW events or more in the other run are no coincidence.
     return Change(statistic, before, after, None, NOISE if before == after else "more" if after else "less")

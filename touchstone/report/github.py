@@ -1,6 +1,7 @@
-"""Output for GitHub Actions: summary of a step, annotations, and a guard against other workflow commands.
+"""Output for GitHub Actions: step summary, annotations, and a guard that disarms workflow commands in other output.
 
-Text of a target appears in a summary only in `code` elements of HTML blocks. GitHub reads no Markdown there.
+A workflow command is a line that the runner obeys, such as ``::error::text``. In a summary, text of a target appears
+only in `code` elements of HTML blocks, in which GitHub reads no Markdown.
 
 Source: docs.github.com, "Workflow commands for GitHub Actions"; actions/runner, ActionCommand.cs.
 """
@@ -26,13 +27,13 @@ from touchstone.report.view import View
 from touchstone.rules.verdict import VERDICTS
 
 MAX_SUMMARY_BYTES = 900_000  # GitHub drops a summary of more than 1 MiB
-MAX_ANNOTATIONS = 10  # GitHub shows no more of a step
-MAX_FINDINGS = 200  # rows of the summary
+MAX_ANNOTATIONS = 10  # GitHub shows at most ten annotations per step
+MAX_FINDINGS = 200  # most rows of a table in the summary
 MAX_CELL_CHARS = 300
 _ROWS = (MAX_FINDINGS, 100, 50, 20, 5, 1, 0)
 
-# The runner looks for `::` behind blanks and for `##[` anywhere in a line, which a carriage return ends as well.
-# Colour codes are skipped, because a runner may drop them first.
+# The runner obeys `::` at the start of a line or after blanks, and `##[` anywhere. A carriage return also ends a line.
+# Colour codes count as blanks, because a runner may remove them first.
 _BEGIN = re.compile(r"((?:^|\r)(?:\s|\x1b\[[0-9;]*m)*):(?=:)", flags=re.MULTILINE)
 
 Kind = Literal["error", "warning"]
@@ -40,7 +41,7 @@ Remark = tuple[Kind, str, str]  # an annotation: kind, title, message
 
 
 class Inert:
-    """Stream in which no line is a workflow command."""
+    """Stream that disarms the workflow commands in all text written to it."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -51,19 +52,19 @@ class Inert:
         return getattr(self.stream, name)
 
     def write(self, text: str) -> int:
-        """Writes the text and returns its length."""
+        """Writes the text without workflow commands, and returns the length of the original text."""
         self.stream.write(inert(text))
         return len(text)
 
 
 def inert(text: str) -> str:
-    """The text with a blank wherever a workflow command would begin."""
+    """Disarms workflow commands: inserts a blank into the characters with which a command begins."""
     return _BEGIN.sub(r"\1: ", text).replace("##[", "# #[")
 
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
-    """Makes standard output and standard error inert while the context is open."""
+    """Disarms workflow commands in standard output and standard error while the context is open."""
     out, err = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = cast(TextIO, Inert(out)), cast(TextIO, Inert(err))
     try:
@@ -73,7 +74,7 @@ def guarded() -> Iterator[None]:
 
 
 def publish(view: View | ProofView, folder: Path) -> None:
-    """Writes annotations and summary of a run or a proof in a job of GitHub Actions; elsewhere does nothing."""
+    """In a job of GitHub Actions, writes annotations and summary of a run or a proof; elsewhere does nothing."""
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return
     stream: Any = sys.stdout
@@ -84,7 +85,7 @@ def publish(view: View | ProofView, folder: Path) -> None:
 
 
 def _append(path: Path, view: View | ProofView, folder: Path) -> None:
-    """Appends the summary to the file of the step, as far as earlier commands left room."""
+    """Appends the summary to the summary file of the step, shortened to the room that earlier commands left in it."""
     try:
         descriptor = open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         with os.fdopen(descriptor, "a", encoding="utf-8", newline="\n") as file:
@@ -98,7 +99,7 @@ def _append(path: Path, view: View | ProofView, folder: Path) -> None:
 
 
 def summary(view: View | ProofView, folder: Path, room_bytes: int = MAX_SUMMARY_BYTES) -> str:
-    """Markdown summary of at most *room_bytes* in UTF-8; empty if not even one without lists fits."""
+    """Markdown summary of at most *room_bytes* in UTF-8; empty if even the summary without lists is longer."""
     values: dict[str, Any] = {"view": view, "folder": folder, "code": code}
     if isinstance(view, ProofView):
         name, command, (tone, headline) = "github_proof.md.j2", "prove", proof_report.headline_of(view)
@@ -115,12 +116,12 @@ def summary(view: View | ProofView, folder: Path, room_bytes: int = MAX_SUMMARY_
 
 
 def code(text: object, most: int = MAX_CELL_CHARS) -> Markup:
-    """`code` element with an untrusted text, on one line."""
+    """HTML element `code` with an untrusted text, on one line and cut to *most* characters."""
     return Markup(f"<code>{escape(clipped(one_line(str(text)), most))}</code>")
 
 
 def annotations(view: View | ProofView) -> list[str]:
-    """At most ten annotations: why the run ended, findings outside the baseline, and the number of further ones."""
+    """One annotation for each problem of a run or a proof, at most ten. If there are more, the tenth says how many."""
     remarks = list(_of_proof(view) if isinstance(view, ProofView) else _of_run(view))
     if len(remarks) > MAX_ANNOTATIONS:
         first, *others = remarks[MAX_ANNOTATIONS - 1 :]
@@ -160,7 +161,7 @@ def _why(trial: Trial) -> str:
 
 
 def annotation(kind: Kind, title: str, message: str) -> str:
-    """Workflow command that shows an annotation beside the run."""
+    """Workflow command that makes GitHub show an annotation."""
     title = _data(clipped(one_line(title), 200)).replace(":", "%3A").replace(",", "%2C")
     return f"::{kind} title={title}::{_data(clipped(visible(message), 2_000))}"
 

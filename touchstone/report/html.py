@@ -34,7 +34,7 @@ _ASSETS = Path(__file__).parent / "assets"
 def render(view: View) -> str:
     """HTML page of a run."""
     tone, headline = headline_of(view)
-    numbers: dict[str, int] = {}  # of the first finding in full, by claim
+    numbers: dict[str, int] = {}  # by claim id: number of the first finding that is shown in full
     for number, item in enumerate(view.findings[:MAX_FINDINGS], start=1):
         numbers.setdefault(item.claim.id, number)
     unknown = {item.claim.id: item.claim for item in view.verdict.claims if item.verdict == "broken" and not item.known}
@@ -61,7 +61,7 @@ def render(view: View) -> str:
 
 
 def headline_of(view: View) -> tuple[str, str]:
-    """Tone and headline of a run."""
+    """Tone and headline of a run; the tone is a verdict, whose colour and symbol the page uses."""
     is_broken = any(
         item.verdict == "broken" and not item.known and (view.header.strict or item.claim.level == "must")
         for item in view.verdict.claims
@@ -73,7 +73,7 @@ def headline_of(view: View) -> tuple[str, str]:
 
 
 def _probe_headline(probe: ProbeView, exit_code: int) -> tuple[str, str] | None:
-    """Tone and headline of a probe; None if the exit code has another cause."""
+    """Tone and headline of a probe; None if the result of the probe does not explain the exit code."""
     identity = probe.identity
     if probe.knee and identity.sure and exit_code == (0 if probe.knee.knee.is_known else 3):
         return ("upheld", "Knee found") if not exit_code else ("indeterminate", "Knee not found")
@@ -86,7 +86,7 @@ def _probe_headline(probe: ProbeView, exit_code: int) -> tuple[str, str] | None:
 
 
 def page(template: str, styles: Iterable[str], scripts: Iterable[str], **values: Any) -> str:
-    """HTML page from a template, style sheets and scripts of the assets; strings in *values* are escaped."""
+    """HTML page from a template, style sheets and scripts in assets/; strings in *values* are escaped."""
     script = "".join(map(_asset, scripts))
     values["style"] = Markup("".join(map(_asset, styles)))
     values["script"] = Markup(script)
@@ -128,22 +128,22 @@ def environment() -> Environment:
 
 
 def _finalize(value: Any) -> Any:
-    """Spells out hidden characters in every string; markup is escaped afterwards."""
+    """Makes hidden characters in a string visible; Jinja escapes the string afterwards. Other values stay unchanged."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _coded(text: str) -> Markup:
-    """The text with `code` elements for parts in backticks."""
+    """The text as HTML; parts in backticks become `code` elements."""
     return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", str(Markup.escape(visible(text)))))
 
 
 def _levels(text: str) -> Markup:
-    """The text with `code` elements for the levels of claims."""
+    """The text as HTML; ``must`` and ``should`` before ``claim`` become `code` elements."""
     return Markup(re.sub(r"\b(must|should)(?= claim)", r"<code>\1</code>", str(Markup.escape(visible(text)))))
 
 
 def _content(text: str) -> Markup:
-    """The text as content of an element. Quotes are not escaped, which halves the size of a page full of JSON."""
+    """The text as content of an HTML element. Quotes are not escaped, which halves the size of a page full of JSON."""
     return Markup(escape(visible(text), quote=False))
 
 

@@ -1,4 +1,4 @@
-"""report.json of a run, for programs: texts are never cut."""
+"""report.json of a run, for programs, with all texts in full."""
 
 import json
 from dataclasses import asdict
@@ -54,13 +54,13 @@ _PACE = """
 
 
 def fields(value: object, *names: str) -> dict[str, Any]:
-    """Attributes of a value by key; ``key=path.to.it`` reads a nested attribute."""
+    """Attributes of *value* as a dictionary. The name ``key=path.to.it`` puts a nested attribute under ``key``."""
     pairs = (name.partition("=") for name in " ".join(names).split())
     return {key: attrgetter(path or key)(value) for key, _, path in pairs}
 
 
 def render(view: View) -> str:
-    """JSON text of the report, ASCII only."""
+    """The report as JSON in ASCII."""
     document = {
         "schema_version": SCHEMA_VERSION,
         "run": fields(view, _RUN) | {"duration_s": round(view.duration_s, 3)},

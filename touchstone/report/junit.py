@@ -1,4 +1,4 @@
-"""junit.xml of a run: a test case per claim, and one for the run, so that an interrupted run is never green."""
+"""junit.xml of a run: a test case for each claim, and one for the run, so that an interrupted run never passes."""
 
 from collections import defaultdict
 
@@ -9,12 +9,12 @@ from touchstone.rules.verdict import ClaimVerdict
 
 LEDGER, THRESHOLDS = "openapi/claims.yaml", "load/thresholds.toml"
 
-Outcome = tuple[str, str, str, str]  # element, type, message, and the text inside
+Outcome = tuple[str, str, str, str]  # XML element in a test case (empty for a pass), its type, its message, its text
 _PASSED = ("", "", "", "")
 
 
 def render(view: View) -> str:
-    """JUnit XML of a run. Names contain no time or run id, so that runs can be compared."""
+    """JUnit XML of a run. Names of test cases contain no time or run id, so that tools can compare runs."""
     findings: dict[str, list[FindingView]] = defaultdict(list)
     for finding in view.findings:
         findings[finding.claim.id].append(finding)
@@ -42,7 +42,7 @@ def _outcome(item: ClaimVerdict, findings: list[FindingView]) -> Outcome:
         message = f"expected {first.expected}; actual {first.actual}"
         if item.known:
             return "skipped", "", f"known to be broken: {message}", ""
-        # Viewers show only the first element of a case, so all findings of a claim share it.
+        # Viewers show only the first element of a test case, so one element has all findings of the claim.
         return "failure", f"broken-{item.claim.level}", message, "\n\n".join(map(_finding, findings))
     if item.verdict == "could-not-run" and item.claim.level == "must":
         return "error", "could-not-run", item.reason, ""
@@ -55,5 +55,5 @@ def _finding(item: FindingView) -> str:
 
 
 def _text(text: str) -> str:
-    # GitLab and Jenkins attach the file named in such brackets, which may be text of the target.
+    # GitLab and Jenkins attach the file that such brackets name. Text of a target must not name one.
     return clipped(visible(text), 4_000).replace("[[ATTACHMENT|", "[ [ATTACHMENT|")

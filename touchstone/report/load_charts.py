@@ -1,4 +1,4 @@
-"""Charts of a load run: requests over time, builds in flight, latency by percentile; pure."""
+"""Charts of a load run: requests over time, builds in flight, latency by percentile; no I/O."""
 
 import math
 from collections import Counter
@@ -42,8 +42,8 @@ KIND_TEXTS: Mapping[Kind, str] = {
     "cut": "cut off at the end of the run",
     "unsent": "due, but never sent",
 }
-_MARK_SHARE = 0.08  # height of the mark of a refusal, as a share of the chart
-_MOST_MARKS = 320  # side by side; closer refusals share a mark
+_MARK_SHARE = 0.08  # height of the mark of a refused start, as a share of the chart's height
+_MOST_MARKS = 320  # number of marks that fit side by side; refusals closer than that share a mark
 _POINTS = 72
 _SHARES = (0.0, 0.5, 0.9, 0.99, 0.999)
 
@@ -65,18 +65,18 @@ def pictures(load: LoadView) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Columns of equal width."""
+    """Columns of equal width that divide the time axis of a chart."""
 
-    origin_s: int  # run second at which the first one begins
-    width_s: int  # whole seconds of each
+    origin_s: int  # run second at which the first column begins
+    width_s: int  # width of a column, in whole seconds
     count: int  # number of columns
 
     def column(self, at_s: float) -> int:
-        """Column of a moment; the nearest one if it lies outside."""
+        """Number of the column of a moment; outside the chart, number of the nearest column."""
         return min(max(int((at_s - self.origin_s) // self.width_s), 0), self.count - 1)
 
     def share(self, at_s: float) -> float:
-        """Position of a moment, from 0 to 1."""
+        """Position of a moment on the time axis, from 0 to 1."""
         return min(max((at_s - self.origin_s) / (self.width_s * self.count), 0.0), 1.0)
 
 
@@ -88,14 +88,14 @@ def columns_between(origin_s: int, end_s: float) -> Columns:
 
 
 def requests_chart(load: LoadView, columns: Columns) -> Chart:
-    """All requests, with a line for those due by schedule."""
+    """Chart of all requests over time; a line shows how many were due by schedule."""
     rows = [(kind_of(window.outcome), window.at_s, window.count) for window in load.windows]
     due = [(window.at_s, window.count) for window in load.windows if window.paced or window.outcome == UNSENT]
     return _stacked_chart("Requests", "due by schedule", rows, due, columns)
 
 
 def starts_chart(attempts: Sequence[Attempt], columns: Columns) -> Chart:
-    """Starts that need room on the host, or all starts if none does; a line shows first tries."""
+    """Chart of the starts that need a new build, or of all starts if none does; a line shows first tries."""
     starts = [attempt for attempt in attempts if attempt.fresh] or attempts
     outcomes = [str(one.status) if one.status else CUT_OFF if one.cut_off else NO_ANSWER for one in starts]
     rows = [(kind_of(outcome), one.sent_at, 1) for outcome, one in zip(outcomes, starts, strict=True)]
@@ -110,7 +110,7 @@ def _stacked_chart(
     due: Iterable[tuple[float, int]],
     columns: Columns,
 ) -> Chart:
-    """Counts by column, stacked by kind, with a line for *due*; moments are run seconds."""
+    """Chart of *rows* (kind, run second, count), stacked by kind, with a line for *due* (run second, count)."""
     counts, outline = np.zeros((len(KINDS), columns.count), dtype=int), np.zeros(columns.count)
     for kind, at_s, number in rows:
         counts[KINDS.index(kind), columns.column(at_s)] += number
@@ -137,7 +137,7 @@ def _stacked_chart(
 
 
 def _hits(columns: Columns, counts: np.ndarray) -> Iterable[Shape]:
-    """Invisible shape for each column with requests; its tooltip lists them by kind."""
+    """Yields an invisible shape for each column with requests; the tooltip of the shape counts the requests by kind."""
     for n, column in enumerate(counts.T):
         text = ", ".join(f"{number:,} {kind}" for kind, number in zip(KINDS, column, strict=True) if number)
         if text:
@@ -150,7 +150,7 @@ def _hits(columns: Columns, counts: np.ndarray) -> Iterable[Shape]:
 
 
 def flight_chart(found: Capacity, columns: Columns) -> Chart:
-    """Builds in flight against the capacity; each refused start is marked at the number in flight."""
+    """Chart of the builds in flight over time, with a line for the capacity and a mark for each refused start."""
     full, below = found.refused_full, found.refused_below
     refused_at = [max(refusal.sure, min(refusal.at_most, found.at_least)) for refusal in found.refusals]
     scale = Linear(
@@ -166,7 +166,7 @@ def flight_chart(found: Capacity, columns: Columns) -> Chart:
         Shape(f"M0 {height(level)}H{SIDE}", "cap"),
     ]
     keys = [Key("f-sure", "certainly in flight"), Key("f-unsure", "possibly in flight")]
-    caption = f"At most {plural(found.at_least, 'build')} certainly in flight at once"
+    caption = f"Maximum: {plural(found.at_least, 'build')} certainly in flight at once"
     marks = Counter(  # refusals close to each other share a mark
         (refusal.below, round(columns.share(refusal.at_s) * _MOST_MARKS), at)
         for refusal, at in zip(found.refusals, refused_at, strict=True)
@@ -198,10 +198,10 @@ def flight_chart(found: Capacity, columns: Columns) -> Chart:
 
 
 def curve(times: Times, nines: float) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
-    """Latency by percentile, up to *nines* nines or the last completed sample.
+    """Latency by percentile, up to *nines* nines (2 is 99 %, 3 is 99.9 %) or the last sample with a response.
 
     Returns:
-        Sure and unsure points, each a number of nines and a duration. At least FEW samples lie beyond a sure point.
+        Sure and unsure points (number of nines, seconds). Beyond a sure point lie at least FEW samples.
     """
     count, cells = times.count + times.never, times.cells.cells
     reach = min(nines, math.log10(count)) if count > 1 else 0.0
@@ -217,14 +217,14 @@ def curve(times: Times, nines: float) -> tuple[list[tuple[float, float]], list[t
 
 
 def nines_axis(nines: float) -> Axis:
-    """Axis of percentiles; 90 to 99 % takes as much room as 99 to 99.9 %."""
+    """Axis of percentiles up to *nines* nines; 90 to 99 % takes as much room as 99 to 99.9 %."""
     shares = [share for share in _SHARES if -math.log10(1 - share) <= nines + 1e-9]
     ticks = tuple(Tick(-math.log10(1 - share) / nines, name_of(share) if share else "min") for share in shares)
     return Axis("percentile", ticks)
 
 
 def nines_of(counts: Iterable[int]) -> float:
-    """Number of nines to draw for the largest of *counts* of samples."""
+    """Number of nines to draw: three (99.9 %) if one of *counts* (samples per curve) is 1,000 or more; else two."""
     return 3.0 if max(counts, default=0) >= 1_000 else 2.0
 
 
@@ -235,7 +235,7 @@ def scale_of(spans: Sequence[Times]) -> Log:
 
 
 def percentile_chart(title: str, spans: Sequence[tuple[str, str, str, Times]], nines: float, scale: Log) -> Chart:
-    """Curves in one chart, the first on top; a span has CSS class, names in caption and key, and durations."""
+    """Chart with a curve for each of *spans* (CSS class, caption, legend, durations); the first curve lies on top."""
     shapes: list[Shape] = []
     captions = []
     for css, name, _, times in spans:
@@ -258,7 +258,7 @@ def percentile_chart(title: str, spans: Sequence[tuple[str, str, str, Times]], n
 
 
 def latency_charts(numbers: Metrics) -> tuple[Chart, ...]:
-    """One chart per operation; followed logs last as long as their builds and have a scale of their own."""
+    """One latency chart per operation. Followed logs have a scale of their own, because they last as long as builds."""
     operations = [numbers.total, *numbers.operations] if len(numbers.operations) > 1 else list(numbers.operations)
     drawn = [one for one in operations if one.whole.times]
     if not drawn:

@@ -18,12 +18,12 @@ def _template() -> Template:
 
 
 def sentence(name: str, *about: object) -> str:
-    """Text of a macro of the template on one line; empty if it does not apply."""
+    """Renders the macro *name* of the template on one line; empty if the sentence does not apply."""
     return " ".join(str(getattr(_template().module, name)(*about)).split())
 
 
 def describe(load: LoadView) -> dict[str, str]:
-    """Sentences about a load by macro; empty if one does not apply."""
+    """Sentences about a load by name of their macro; a sentence that does not apply is empty."""
     found, began_at, numbers = load.capacity, load.workload.began_at, load.numbers
     cut_off = [row for one in numbers.operations for row in one.outcomes if row.outcome == CUT_OFF]
     return {

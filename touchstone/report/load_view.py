@@ -1,4 +1,4 @@
-"""View of the load of a run: the data that its reports show."""
+"""View of a load run: the data about the load that reports show."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from touchstone.loadgen.metrics import Metrics, Punctuality, metrics, punctualit
 from touchstone.loadgen.not_judged import Fallen, Pause, fallen, limit_starts, pauses
 from touchstone.loadgen.thresholds import STATISTICS, Reading, ReadingVerdict, measured, scope_text, value_text
 
-_TINY_SHARE = 0.0005  # measured share of the limit below which the margin would round to 100 %
+_TINY_SHARE = 0.0005  # a value below this share of its limit has a margin that would round to 100 %
 _ORDER: tuple[ReadingVerdict, ...] = ("broken", "indeterminate", "kept", "not-applicable")
 
 
@@ -19,34 +19,34 @@ _ORDER: tuple[ReadingVerdict, ...] = ("broken", "indeterminate", "kept", "not-ap
 class LimitLine:
     """One threshold, as reports show it."""
 
-    operation: str  # its scope, as text
-    says: str  # the statistic that is limited, as text
+    operation: str  # the operation, or all operations together
+    says: str  # description of the limited statistic
     bound: str  # ``at most`` or ``at least``
-    limit: str  # with its unit
-    measured: str  # with its unit
-    margin_share: float | None  # distance from the limit as a share of it, negative beyond it; None if unknown
-    margin: str  # the same as text
+    limit: str  # the limit, in the statistic's unit
+    measured: str  # the measured value, in the statistic's unit
+    margin_share: float | None  # distance from the limit divided by the limit; negative if broken; None if unknown
+    margin: str  # *margin_share* as text
     reading: Reading  # the measurement
 
 
 @dataclass(frozen=True, slots=True)
 class LoadView:
-    """The load of a run."""
+    """The load of a run, as reports show it."""
 
     workload: Workload
     numbers: Metrics
     kept: Punctuality
     capacity: Capacity | None  # None if the run started no builds
     limits: tuple[LimitLine, ...]  # broken ones first, then indeterminate ones
-    windows: tuple[Window, ...]  # data of the charts, like `attempts`
-    attempts: tuple[Attempt, ...]
-    closing_counts: tuple[int, int, int]  # starts of the client after a storm: all, refused ones, failed ones
+    windows: tuple[Window, ...]  # requests of each second, for the charts
+    attempts: tuple[Attempt, ...]  # starts, for the charts
+    closing_counts: tuple[int, int, int]  # starts that test the rate limit after a storm: all, refused, failed
     silence: Fallen | None  # period without responses at the end of the run
     pauses: tuple[Pause, ...]  # earlier periods without responses
 
     @property
     def origin_s(self) -> int:
-        """Run second in which the schedule began: zero on every chart."""
+        """Run second at which every chart begins: the start of the schedule, or an earlier first request."""
         return min([int(self.workload.began_at), *(window.at_s for window in self.windows)])
 
 

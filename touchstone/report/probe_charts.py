@@ -1,4 +1,4 @@
-"""Charts of a probe: requests over time, probability of each family, latency by rate; pure."""
+"""Charts of a probe: requests over time, probability of each family of limiters, latency by rate; no I/O."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,9 +12,9 @@ from touchstone.report.probe_view import KneeView, ProbeView
 
 _LANES = {"accepted": 0.75, "held": 0.75, "refused": 0.25, "failed": 0.25}
 _SORTS = {"accepted": "accepted", "held": "delayed, then accepted", "refused": "refused", "failed": "failed"}
-_MARKS = 500  # side by side; closer requests share a mark
+_MARKS = 500  # number of marks that fit side by side; requests closer than that share a mark
 _LEAST_SHARE = 0.02  # families that were never more likely than this are not drawn
-# Maps run seconds to a coordinate.
+# Maps a run second to a coordinate.
 _Placing = Callable[[float], int]
 
 
@@ -67,7 +67,7 @@ def _marks(answers: Sequence[Answer], at_x: _Placing, lane: float) -> str:
 
 
 def _families(steps: Sequence[Step], axis: Axis, at_x: _Placing) -> Chart:
-    """Probability of the six likeliest families, stacked; the likeliest at the end is at the bottom."""
+    """Probabilities of the six likeliest families, stacked; the family that is likeliest at the end lies lowest."""
     last = steps[-1].families
     best = {name: max(step.families.get(name, 0.0) for step in steps) for step in steps for name in step.families}
     likely = sorted((name for name in best if best[name] >= _LEAST_SHARE), key=lambda name: -best[name])[:6]
@@ -88,14 +88,14 @@ def _families(steps: Sequence[Step], axis: Axis, at_x: _Placing) -> Chart:
 
 
 def _band(edges: Sequence[int], floor: Sequence[float], top: Sequence[float]) -> str:
-    """Area between two step curves."""
+    """Path of the area between the step curves *floor* and *top*; a step reaches from one of *edges* to the next."""
     upper = "".join(f"V{height(share)}H{edges[n + 1]}" for n, share in enumerate(top))
     lower = "".join(f"V{height(floor[n])}H{edges[n]}" for n in reversed(range(len(floor))))
     return f"M{edges[0]} {height(floor[0])}{upper}{lower}z"
 
 
 def knee_chart(view: KneeView) -> Chart | None:
-    """Latency by offered rate of reads; None without a conclusive trial."""
+    """Chart of latency by rate of reads, with the knee if it is known; None if no trial passed or failed."""
     conclusive = [each for each in view.tried if each.mark in ("passed", "failed")]
     trials = sorted(((each.trial.rate_per_s, each.outcome) for each in conclusive), key=lambda each: each[0])
     if not trials:

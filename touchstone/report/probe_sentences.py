@@ -9,13 +9,13 @@ _UNITS = {1.0: "per second", 60.0: "per minute", 3600.0: "per hour", 86400.0: "p
 
 _WHY_TEXTS = {
     "": "still running",
-    "settled": "result certain",
+    "settled": "the result is certain",
     "nothing left to learn": "no further request gives more information",
-    "budget": "stopped because the budget of requests, builds or seconds is spent",
+    "budget": "the budget of requests, builds or seconds is spent",
     "interrupted": "interrupted",
 }
 
-# Text by family; then by option and value, or by option alone.
+# Texts about a limiter: _SENTENCES by family; _OPTIONS by ``option=value``, or by option for any value.
 _SENTENCES = {
     "fixed-window": "{limit} in each window of {window_s}",
     "sliding-log": "{limit} in any {window_s}",
@@ -63,12 +63,12 @@ def noun(operation: str) -> str:
 
 
 def describe_family(family: str) -> str:
-    """Display name of a family, such as ``token bucket``."""
+    """Display name of a family of limiters, such as ``token bucket``."""
     return {"builds": "cap on builds in flight", "none": "no limit"}.get(family, family.replace("-", " "))
 
 
 def lasting(duration_s: float) -> str:
-    """A duration, in minutes, hours or days if these are whole: ``4 s``, ``1 min``, ``2 h``, ``1 day``."""
+    """Describes a duration; in minutes, hours or days if it is a whole number of them: ``4 s``, ``2 h``, ``1 day``."""
     for unit_s, unit in ((86400.0, "day"), (3600.0, "h"), (60.0, "min")):
         count = duration_s / unit_s
         if count >= 1 and abs(count - round(count)) < 1e-9:
@@ -77,7 +77,7 @@ def lasting(duration_s: float) -> str:
 
 
 def describe_rate(rate_per_s: float, what: str, unit_s: float = 0.0) -> str:
-    """A rate such as ``10 builds per minute``. Without a known unit, the shortest in which it is at least 1."""
+    """Describes a rate, such as ``10 builds per minute``; *unit_s* 0 means the shortest unit that gives at least 1."""
     if unit_s not in _UNITS:
         unit_s = next((unit_s for unit_s in _UNITS if rate_per_s * unit_s >= 0.9995), 86400.0)
     number = figure(rate_per_s * unit_s)
@@ -85,7 +85,7 @@ def describe_rate(rate_per_s: float, what: str, unit_s: float = 0.0) -> str:
 
 
 def describe_numbers(tier: Tier, what: str) -> dict[str, str]:
-    """Numbers of a limiter by name; those in its text are taken from there, because they are rounder."""
+    """Describes the numbers of a limiter, by name; prefers the numbers in the limiter's text, which are rounder."""
     first, _, second = tier.text.rpartition(":")[2].partition(",")[0].partition("/")
     unit, found = "build" if tier.family == "builds" else what, {}
     for name, number in tier.numbers.items():
@@ -100,7 +100,7 @@ def describe_numbers(tier: Tier, what: str) -> dict[str, str]:
 
 
 def describe_limiter(tiers: Sequence[Tier], what: str) -> str:
-    """One limiter or two, each with its numbers and their uncertainty."""
+    """Describes one or two limiters, each with its numbers and their uncertainty."""
     caps = [_describe_tier(tier, what) for tier in tiers if tier.family == "builds"]
     rates = [f"{describe_family(t.family)}: {_describe_tier(t, what)}" for t in tiers if t.family != "builds"]
     cap = " and ".join(caps)
@@ -119,7 +119,7 @@ def _describe_tier(tier: Tier, what: str) -> str:
 
 
 def give_or_take(name: str, number: Interval) -> str:
-    """Uncertainty of a number: `` (±0.4 %)``, empty below 0.05 %; for a count `` (±1)`` or `` (4 to 6)``."""
+    """Uncertainty of a time or rate: `` (±0.4 %)``, empty below 0.05 %; of a count: `` (±1)`` or `` (4 to 6)``."""
     over, under = number.high - number.value, number.value - number.low
     if not name.endswith("_s"):
         if round(over) == round(under):
@@ -160,12 +160,12 @@ def describe_end(identity: Identity) -> str:
 
 
 def describe_stimulus(name: str) -> str:
-    """Description of a stimulus: ``3 spread, drain`` sends 3 requests over time, then more until one is refused."""
+    """Describes a stimulus. ``3 spread, drain``: 3 requests with pauses, then more until a refusal."""
     parts = []
     for part in name.split(", "):
         count, _, rest = part.partition(" ")
         if count.isdigit():
-            part = f"{plural(int(count), 'request')} {'over time' if rest == 'spread' else rest}"  # noqa: PLW2901
+            part = f"{plural(int(count), 'request')} {'with pauses between them' if rest == 'spread' else rest}"  # noqa: PLW2901
         parts.append(_STIMULI.get(part, part))
     return ", then ".join(parts)
 
@@ -176,7 +176,7 @@ def describe_stage(stage: str) -> str:
 
 
 def describe_free(identity: Identity) -> Iterable[str]:
-    """Caps that the probe looked for and did not find."""
+    """Yields a text for each cap on open requests or on builds that the probe looked for and did not find."""
     capped = {tier.family for tier in identity.tiers}
     if identity.uncapped_to and "concurrency" not in capped:
         yield f"no cap up to {plural(identity.uncapped_to, 'request')} at once"
@@ -185,7 +185,7 @@ def describe_free(identity: Identity) -> Iterable[str]:
 
 
 def describe_others(share: Interval) -> str:
-    """Share of the limit that other clients use; empty if they use none."""
+    """Describes the share of the limit that other clients use; empty if they use none."""
     if share.high <= 0:
         return ""
     ends = f"{percentage(share.low, 2)} to {percentage(share.high, 2)}"

@@ -1,4 +1,4 @@
-"""View of a probe: the limiter, advice for clients, and the knee; pure."""
+"""View of a probe: limiter, advice for clients, and knee (the highest rate that meets a latency limit); no I/O."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Advice:
     """Advice for clients.
 
     Attributes:
-        pace: None if no request was refused, or nothing is known.
+        pace: Safe pace; None if no request was refused, or nothing is known.
         rate_per_s: Steady rate of requests; None if no rate is limited.
         families: Families for which the advice is safe; several if the probe is not certain.
         retry_after: Whether clients may rely on the Retry-After of responses.
@@ -40,7 +40,7 @@ class Advice:
 
 
 def advice(identity: Identity, operation: str) -> Advice:
-    """Advice for clients: safe with the limiter that was found, or with all likely ones."""
+    """Advice that is safe with the limiter that was found; if the probe is not certain, with all likely limiters."""
     from touchstone.report import html  # noqa: PLC0415 - that module imports this one
 
     chains = [identity.tiers] if identity.tiers else []
@@ -64,7 +64,7 @@ def advice(identity: Identity, operation: str) -> Advice:
 
 
 def _tier_of(text: str) -> Tier:
-    """Limiter from a text such as ``token-bucket:8/4,burst=2``, with exact numbers."""
+    """Parses a limiter such as ``token-bucket:8/4,burst=2``; its numbers count as exact."""
     family, _, rest = text.partition(":")
     numbers, *pairs = rest.split(",")
     options = dict(pair.split("=", 1) for pair in pairs)
@@ -80,7 +80,7 @@ def _tier_of(text: str) -> Tier:
 
 @dataclass(frozen=True, slots=True)
 class KneeView:
-    """View of a knee, with its trials in order."""
+    """Result of a search for the knee, with its trials in order."""
 
     operation: str
     knee: Knee
@@ -88,7 +88,7 @@ class KneeView:
 
     @property
     def limit(self) -> str:
-        """Latency limit, such as ``p99 ≤ 100 ms``."""
+        """Latency limit of the search, such as ``p99 ≤ 100 ms``."""
         return f"p99 ≤ {brief(self.knee.slo_s)}"
 
     @property
@@ -112,11 +112,11 @@ class ProbeView:
     """View of a probe.
 
     Attributes:
-        operation: operationId of the requests; *noun* is ``build`` or ``read``.
+        operation: operationId of the requests; *noun* names such a request: ``build`` or ``read``.
         answers: Responses in the order of their requests.
         failed: Requests without a response, and responses of a failing server.
-        steps: One per stimulus.
-        limiter: Description of the limiter that was found, or of the likeliest.
+        steps: Probabilities after each stimulus (a planned series of requests).
+        limiter: Description of the limiter that was found, or of the likeliest limiter.
         tried: Caps that the probe looked for and did not find.
         others: Share of the limit that other clients use; empty if they use none.
     """
@@ -136,11 +136,11 @@ class ProbeView:
 
     @property
     def numbers(self) -> Iterator[tuple[str, str, str, str]]:
-        """Row for each number or option of a limiter: name, family, value, 95 % interval or empty."""
+        """Yields a row for each number or option of a limiter: name, family, value, 95 % interval (or empty)."""
         for tier in self.identity.tiers:
             family, values = sentences.describe_family(tier.family), sentences.describe_numbers(tier, self.noun)
             if "rate_per_s" in values:
-                values.pop("window_s", None)  # follows from the rate
+                values.pop("window_s", None)  # the window is not shown, because it follows from the rate
             for name, value in values.items():
                 yield _NUMBER_NAMES.get(name, name), family, value, _ends(name, tier.numbers[name])
             for name, value in tier.options.items():
@@ -180,7 +180,7 @@ def probe_of(story: ProbeStory | None) -> ProbeView | None:
 
 
 def _knee_of(story: ProbeStory) -> KneeView | None:
-    """View of the knee; after an interrupted search, with its trials so far."""
+    """Result of the search for the knee, or its trials until it was interrupted; None if the probe did not search."""
     if story.probing.knee is None:
         return None
     requests = sum(each.outcome.sent for each in story.tried)
@@ -190,7 +190,7 @@ def _knee_of(story: ProbeStory) -> KneeView | None:
 
 
 def _spent(evidence: Sequence[Answer]) -> Cost:
-    """Cost of a probe that was killed."""
+    """Cost of a probe that was killed before it wrote a result, computed from its responses."""
     refused = sum(not answer.accepted for answer in evidence)
     took_s = max((a.done_at for a in evidence), default=0.0) - min((a.sent_at for a in evidence), default=0.0)
     return Cost(len(evidence), refused, len(evidence) - refused, took_s)

@@ -1,4 +1,4 @@
-"""Reports of a proof: view of the trials, terminal, self-contained HTML page, proof.json."""
+"""Reports of a proof: the data that they show, terminal output, self-contained HTML page, and proof.json."""
 
 import json
 import shlex
@@ -20,11 +20,11 @@ from touchstone.report.json_report import SCHEMA_VERSION, fields
 from touchstone.report.terminal import render as render_text
 from touchstone.report.terminal import table
 
-Cell = Literal["proves", "also", "noise", "missing"]
+Cell = Literal["proves", "also", "noise", "missing"]  # what a trial shows about one claim
 
 
 class Ending(NamedTuple):
-    """Display of one outcome of a trial; *noun* and *fate* describe a problem."""
+    """How reports show one outcome of a trial; *noun* and *fate* name a problem: ``fault`` and ``missed``."""
 
     tone: str
     style: str
@@ -32,7 +32,7 @@ class Ending(NamedTuple):
     fate: str = ""
 
 
-# Worst first.
+# The worst outcome comes first.
 ENDINGS: dict[State, Ending] = {
     "missed": Ending("broken", "bold red", "fault", "missed"),
     "noisy": Ending("indeterminate", "bold red", "fault", "found with a wrong blame"),
@@ -45,7 +45,7 @@ ENDINGS: dict[State, Ending] = {
 
 @dataclass(frozen=True, slots=True)
 class ProofRun:
-    """Settings of the trials, and how they ended."""
+    """Settings and duration of a proof, and whether it was interrupted."""
 
     id: str
     started_at: str  # ISO 8601 in UTC
@@ -53,13 +53,13 @@ class ProofRun:
     jobs: int
     seed: int
     asked: int  # number of trials to run
-    complete: bool = False  # whether all faults are tried, so that a claim without one is a gap
+    complete: bool = False  # whether all faults are tried: then a claim that no fault breaks is a gap
     whole: bool = False  # whether trials continue after their fault is found
     interrupted: bool = False
 
 
 class Proven(NamedTuple):
-    """One claim, the killed faults that must break it, and the faults that broke it beside another claim."""
+    """One claim. *by*: killed faults that must break it. *also*: other faults and variants that broke it."""
 
     claim: Claim
     by: tuple[str, ...]
@@ -72,7 +72,7 @@ class ProofView:
 
     run: ProofRun
     trials: tuple[Trial, ...]
-    cells: dict[str, dict[str, Cell]]  # by trial name and claim id
+    cells: dict[str, dict[str, Cell]]  # what each trial shows, by trial name and claim id
     claims: tuple[Proven, ...]
     classes: tuple[dict[str, Any], ...]  # counts of faults by class, as in proof.json
     total: dict[str, Any]
@@ -91,12 +91,12 @@ class ProofView:
 
     @property
     def gaps(self) -> tuple[Proven, ...]:
-        """Claims that no fault proves; empty unless all faults are tried."""
+        """Claims without a proof: no fault that must break them was killed. Empty unless all faults were tried."""
         return tuple(row for row in self.claims if not row.by) if self.run.complete else ()
 
 
 def noise(trial: Trial) -> tuple[str, ...]:
-    """Claims that were wrongly blamed; on a correct server these are all broken claims."""
+    """Claims that a trial wrongly found broken; on a correct server, all claims that it found broken."""
     return trial.noise if trial.subject.is_fault else tuple(trial.broken)
 
 
@@ -130,7 +130,7 @@ def _cells(trial: Trial, claims: Sequence[Claim]) -> dict[str, Cell]:
 
 
 def _count(kind: str, faults: Sequence[Trial]) -> dict[str, Any]:
-    """Row of a class; medians are those of killed faults, None without any."""
+    """Counts of the trials of one class of faults; medians cover killed faults and are None if no fault was killed."""
     states = Counter(trial.state for trial in faults)
     found = [trial.found for trial in faults if trial.state == "killed" and trial.found]
     return {
@@ -161,7 +161,7 @@ def _ending(run: ProofRun, trials: Sequence[Trial], unproven: int) -> tuple[int,
 
 
 def headline_of(view: ProofView) -> tuple[str, str]:
-    """Tone and headline of a proof."""
+    """Tone and headline of a proof; see `html.headline_of`."""
     if view.exit_code in (3, 130):
         return "could-not-run", "Interrupted" if view.exit_code == 130 else "Trials failed"
     if view.exit_code:
@@ -179,10 +179,11 @@ def again(trial: Trial, run: ProofRun) -> str:
 
 
 def render_json(view: ProofView) -> str:
-    """JSON text of the proof, ASCII only; every key is always present.
+    """The proof as JSON in ASCII; every key is always present.
 
-    In a trial, ``breaks`` and ``also`` are claim globs. ``blamed`` and ``noise`` are claims rightly and wrongly found
-    broken, ``lacking`` are claims not found broken. ``broken`` has the first finding on each claim.
+    In a trial, ``breaks`` and ``also`` are globs of the claims that must and may be broken. ``blamed`` and ``noise``
+    are the claims that were rightly and wrongly found broken. ``lacking`` are the globs in ``breaks`` that match no
+    broken claim. ``broken`` has the first finding on each broken claim.
     """
     document = {
         "schema_version": SCHEMA_VERSION,
@@ -213,7 +214,7 @@ def _trial(trial: Trial) -> dict[str, Any]:
 
 
 def write(view: ProofView, console: Console, page: Path | None = None) -> None:
-    """Writes the proof to *console*, with the path of its HTML *page*; the last line is the exit code."""
+    """Writes the proof and the path of its HTML *page* to *console*; the last line has the exit code."""
     titles = ("class", ">faults", ">killed", ">missed", ">noisy", ">failed", ">median exchanges", ">median seconds")
     rows = list[list[str]]()
     for row in (*view.classes, view.total):
@@ -231,7 +232,7 @@ def render(view: ProofView) -> str:
     places = {row.claim.id: place for place, row in enumerate(view.claims)}
 
     def first(trial: Trial) -> int:
-        """Row of the first claim that a server must break, or else did break: sorted by it, the matrix is diagonal."""
+        """Row of the first claim that must break (or else, that broke). Columns sorted by this row form a diagonal."""
         cells = view.cells[trial.subject.name]
         due = [claim for claim, cell in cells.items() if cell in ("proves", "missing")]
         return min((places[claim] for claim in due or cells), default=len(places))

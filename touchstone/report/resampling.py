@@ -1,8 +1,9 @@
-"""Uncertainty of the difference between two runs: a block bootstrap with a fixed seed; pure.
+"""Confidence interval of a difference between two runs: a block bootstrap with a fixed seed; no I/O.
 
-Requests of one second are correlated, so blocks of about the cube root of a run's length are drawn with replacement,
-ROUNDS times. The interval leaves out the outermost 5 %, and is widened for few blocks by Student's t. Times and rates
-are compared by the logarithm of their ratio, shares by their difference.
+Requests of the same second are correlated, so a run is divided into blocks of seconds. In each of ROUNDS rounds, blocks
+are drawn with replacement, and the difference is computed from them. The interval contains the middle 95 % of these
+differences. If there are few blocks, Student's t widens the interval. Times and rates are compared by the logarithm of
+their ratio, shares by their difference.
 """
 
 import math
@@ -19,7 +20,7 @@ ROUNDS = 1_000
 CONFIDENCE = 0.95
 FEWEST_BLOCKS = 5
 _MOST_BLOCKS = 400
-_PER_E_FOLD = 400  # cells of durations are 0.25 % wide; reported values come from finer ones
+_PER_E_FOLD = 400  # durations are counted in cells that are 0.25 % wide; values in reports come from finer cells
 
 Floats = npt.NDArray[np.float64]
 
@@ -45,13 +46,13 @@ class Durations(NamedTuple):
 
 
 def block_s(seconds: int) -> int:
-    """Block length in seconds for a run of *seconds*; shorter for short runs, so that there are enough blocks."""
+    """Length of a block in seconds: the cube root of *seconds*, changed if that gives too few or too many blocks."""
     root = math.ceil(math.cbrt(seconds) - 1e-9)
     return max(1, min(root, seconds // FEWEST_BLOCKS), math.ceil(seconds / _MOST_BLOCKS))
 
 
 def durations(parts: Iterable[tuple[int, Histogram]], blocks: int) -> Durations:
-    """Durations by block, from histograms with the number of their block."""
+    """Counts durations by block; *parts* are pairs of a block number and a histogram."""
     cells = np.array([(b, edge, n) for b, part in parts for edge, n in part.cells.items()], dtype=np.float64)
     rows, edges, numbers = cells.reshape(-1, 3).T
     columns, places = np.unique(np.floor(np.log(np.maximum(edges, 1.0)) * _PER_E_FOLD), return_inverse=True)
@@ -61,7 +62,7 @@ def durations(parts: Iterable[tuple[int, Histogram]], blocks: int) -> Durations:
 
 
 def quantiles_s(counts: Floats, lengths_s: Floats, shares: Sequence[float]) -> Floats:
-    """Quantiles of each row of *counts* for each of *shares*; NaN for an empty row."""
+    """Quantiles of each row of *counts* at *shares*, in seconds; NaN for an empty row."""
     sums = counts.cumsum(axis=1)
     ranks = np.maximum(np.ceil(sums[:, -1:] * np.array(shares) - 1e-9), 1.0)
     found = np.stack([lengths_s[np.argmax(sums >= ranks[:, [n]], axis=1)] for n in range(len(shares))], axis=1)
@@ -75,13 +76,13 @@ def count_filled(blocks: Floats) -> int:
 
 
 def ratios(before: Durations, after: Durations, shares: Sequence[float], seed: int) -> list[Interval]:
-    """Relative difference from the first run to the second for each quantile of *shares*; never below -1."""
+    """Relative difference from the first run to the second, for the quantile at each of *shares*; never below -1."""
     logs = [lambda sums, run=run: np.log(quantiles_s(sums, run.lengths_s, shares)) for run in (before, after)]
     return [Interval(*map(math.expm1, one)) for one in _apart((before.counts, after.counts), logs, seed)]
 
 
 def shares_apart(before: Floats, after: Floats, seed: int) -> Interval:
-    """Difference of two shares, from -1 to 1; each block has the number of events and of requests."""
+    """Difference of two shares, from -1 to 1. Each row of the inputs is a block: number of events and of requests."""
     ((value, low, high),) = _apart((before, after), (_quotient, _quotient), seed)
     return Interval(value, max(low, -1.0), min(high, 1.0))
 
@@ -89,7 +90,7 @@ def shares_apart(before: Floats, after: Floats, seed: int) -> Interval:
 def rates_apart(before: Floats, after: Floats, seed: int) -> Interval:
     """Relative difference from the first rate to the second, never below -1; neither rate may be zero.
 
-    A round without events counts as half an event, because zero has no logarithm.
+    If the blocks of a round have no events, they count as half an event, because zero has no logarithm.
     """
     halves = [0.5 / float(run[:, 1].sum()) for run in (before, after)]
     logs = [lambda sums, half=half: np.log(np.maximum(_quotient(sums), half)) for half in halves]
@@ -105,7 +106,7 @@ def _quotient(sums: Floats) -> Floats:
 
 
 def _apart(runs: Sequence[Floats], statistics: Sequence[Callable[[Floats], Floats]], seed: int) -> list[Interval]:
-    """Difference of each statistic between two runs; the interval is infinite if fewer than two blocks have data."""
+    """Difference of each statistic between two runs; infinite interval if a run has fewer than two blocks with data."""
     strays, values = [], []
     for number, (run, statistic) in enumerate(zip(runs, statistics, strict=True)):
         chance = np.random.default_rng(seed + number)
@@ -123,7 +124,7 @@ def _apart(runs: Sequence[Floats], statistics: Sequence[Callable[[Floats], Float
 
 
 def _widening(blocks: int) -> float:
-    """Student's t divided by the normal z (Cornish-Fisher expansion), corrected for n - 1 degrees of freedom."""
+    """Widening for few blocks: Student's t (by a Cornish-Fisher expansion) over the normal z, times √(n / (n - 1))."""
     z, freedom = NormalDist().inv_cdf((1 + CONFIDENCE) / 2), blocks - 1
     t = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
     return t / z * math.sqrt(blocks / freedom)

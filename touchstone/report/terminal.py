@@ -18,7 +18,7 @@ from touchstone.facts.wording import clipped, one_line
 TABLE_FROM_COLUMNS = 76
 
 _LABEL = re.compile(r"\S[^:]*?  +|\s+")
-# Widest text column in characters; columns up to _SHORT are never narrowed.
+# Maximum width of a text column in characters; columns of at most _SHORT characters are never narrowed.
 _MOST, _SHORT = 44, 12
 
 
@@ -27,7 +27,7 @@ def say(console: Console, text: str, style: str = "") -> None:
     if console.is_terminal:
         label = _LABEL.match(text)
         indent = label.end() if label else 0
-        indent = indent if console.width - indent >= 24 else 2  # too narrow beside the label
+        indent = indent if console.width - indent >= 24 else 2  # the room beside the label is too narrow
         wrapper = textwrap.TextWrapper(console.width, break_long_words=False, break_on_hyphens=False)
         wrapper.subsequent_indent = " " * indent
         text = wrapper.fill(text) if len(text) > console.width else text
@@ -40,7 +40,7 @@ def inert(text: str, most: int = 1_200) -> str:
 
 
 def _paragraph(console: Console, text: Text | str, indent: int = 0, style: str = "") -> None:
-    """Prints text wrapped to the width of the terminal; a plain string is made inert."""
+    """Prints text wrapped to the width of the terminal; a plain string passes through `inert` first."""
     whole = Text(inert(text), style) if isinstance(text, str) else text
     for piece in whole.wrap(console, max(console.width - indent, 10), overflow="fold"):
         piece.rstrip()
@@ -51,8 +51,8 @@ def render(console: Console, template: str, tables: Mapping[str, Callable[[], No
     """Renders a template with rich markup and prints it line by line.
 
     Lines are wrapped to the width of the terminal and keep their indentation; empty lines are skipped. A line that
-    begins with ``!`` is never wrapped, so that commands can be copied. ``.`` prints an empty line, ``@name`` one of
-    *tables*. Strings among *values* are made inert.
+    begins with ``!`` is never wrapped, so that commands can be copied. ``.`` prints an empty line, ``@name`` the table
+    *name* of *tables*. Strings among *values* pass through `inert` first.
     """
     from touchstone.report import html  # noqa: PLC0415 - most commands need no template
 
@@ -79,7 +79,7 @@ def _finalize(value: Any) -> Any:
 def table(
     console: Console, titles: Sequence[str], rows: Iterable[Sequence[str | Text]], name: str = "", *, wide: bool = True
 ) -> None:
-    """Prints a table, or on a narrow terminal a list under *name*; titles of numeric columns begin with ``>``."""
+    """Prints a table; on a narrow terminal, a list with the title *name*. Titles of number columns begin with ``>``."""
     lines = [[Text(inert(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows]
     if console.width < TABLE_FROM_COLUMNS:
         _print_list(console, titles, lines, name)
@@ -100,7 +100,7 @@ def table(
 
 
 def _print_list(console: Console, titles: Sequence[str], lines: list[list[Text]], name: str) -> None:
-    """Prints for each row its first cell, below it the texts that are not empty, and its numbers on one line."""
+    """Prints a table as a list: the first cell of each row, below it the other texts, then all numbers on one line."""
     if name:
         _paragraph(console, name, style="bold")
     for first, *cells in lines:

@@ -21,7 +21,7 @@ _STYLES = {
 
 
 def write(view: View, console: Console, *, ends: bool = True, advises: bool = False) -> None:
-    """Writes the report to *console*; *advises* adds advice for clients, *ends* the last line with the exit code."""
+    """Writes the report to *console*. *advises* adds advice for clients; *ends* adds the last line (exit code)."""
     load, probe = view.load, view.probe
     has_answers = view.counts["exchanges"] or (load and load.windows) or (probe and probe.answers)
     render(

@@ -14,7 +14,7 @@ from touchstone.facts.wording import brief, clipped, plural
 MAX_ROWS = 40
 MAX_MARKS = 450
 _STEP_SHARE = 0.012  # marks of one kind closer than this share of the line are merged
-_LONG_SHARE, _SHORT_SHARE = 0.5, 0.04  # a pause above the first share of the line is drawn with the second
+_LONG_SHARE, _SHORT_SHARE = 0.5, 0.04  # a pause longer than the first share of the line is drawn as wide as the second
 
 SHAPES = {
     "publishTemplate": "publish",
@@ -29,11 +29,11 @@ _STATES = frozenset({"building", "ready", "failed", "not_built", "cancelling"})
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Part of a line: consecutive exchanges of one kind, a period in one state, or a shortened pause."""
+    """Part of a timeline: consecutive exchanges of one kind, a period in one state, or a shortened pause."""
 
     kind: str  # one of SHAPES or ``other``, a state, or ``pause``
-    start_share: float  # of the line
-    width_share: float  # 0 for a single exchange, except a stream
+    start_share: float  # left end, as a share of the line
+    width_share: float  # as a share of the line; 0 for a single exchange that is no stream
     label: str
     tone: str = ""  # ``ok``, ``refused`` (4xx), ``wrong`` (5xx or no response)
     number: int = 0  # number of exchanges
@@ -41,7 +41,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One version; *accused* if one of its exchanges is evidence of a finding."""
+    """Timeline of one version; *accused* says whether one of its exchanges is evidence of a finding."""
 
     ref: str
     purpose: str
@@ -56,14 +56,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Rows, those with evidence of a finding first; *left_out* describes versions without a row."""
+    """Timelines of a run, those with evidence of a finding first; *left_out* describes the versions without a row."""
 
     rows: tuple[Row, ...]
     left_out: str
 
 
 class Scale:
-    """Maps seconds to shares of a line and shortens long pauses; *busy* are periods (begin, end) by begin."""
+    """Maps run seconds to positions on a line that shortens long pauses. *busy*: periods (begin, end), by begin."""
 
     def __init__(self, busy: Sequence[tuple[float, float]]) -> None:
         self.begin_s = until = busy[0][0]
@@ -85,12 +85,12 @@ class Scale:
         )
 
     def share(self, at_s: float) -> float:
-        """Position of *at_s* on the line."""
+        """Position of *at_s* on the line, from 0 to 1."""
         return float(np.interp(at_s, self._edges, self._shares))
 
 
 def timeline(log: RunLog, evidence: Iterable[int]) -> Timeline:
-    """Timeline of a run; *evidence* has the ``seq`` of exchanges that findings rest on."""
+    """Timelines of the versions of a run; *evidence* has the ``seq`` of each exchange that is evidence of a finding."""
     accused = frozenset(evidence)
     by_ref: dict[str, list[Exchange]] = defaultdict(list)
     for exchange in sorted(log.exchanges, key=lambda e: e.sent_at):
@@ -163,7 +163,7 @@ def _label(run: list[Exchange], started_s: float) -> str:
 
 
 def _bands(exchanges: list[Exchange], scale: Scale) -> Iterator[Stretch]:
-    """Periods between reports of different states; the last one lasts until the end."""
+    """Yields periods in which responses reported the same state; the last period lasts until the last exchange."""
     found: list[tuple[float, str]] = []
     for exchange in sorted(exchanges, key=lambda e: e.done_at):
         state = exchange.body.get("status") if 200 <= exchange.status < 300 else None

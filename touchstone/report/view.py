@@ -16,9 +16,9 @@ from touchstone.report.probe_view import ProbeView, probe_of
 from touchstone.report.timeline import Timeline, timeline
 from touchstone.rules.verdict import VERDICTS, CheckCount, ClaimVerdict, RunVerdict, Verdict, judge, unexplained
 
-COMMON = 12  # from this number of claims on, a reason does not list them
+COMMON = 12  # a reason with this number of claims or more does not list the claims
 MAX_EVIDENCE = 6  # exchanges shown in full for one finding
-MAX_EVIDENCE_CHARS = 70_000  # of all findings together; keeps the page under its 300 KB
+MAX_EVIDENCE_CHARS = 70_000  # of all findings together; keeps the HTML page below 300 KB
 MAX_BODY_CHARS = 2_000
 MAX_HEADERS = 24
 _MAX_HEX_BYTES = 64
@@ -27,7 +27,7 @@ _ENDS = {"server": "closed by the server", "client": "still open at the time lim
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """One side of an exchange; *remark* says how the body was cut or read."""
+    """The request or the response of an exchange; *remark* says how the body was cut or converted."""
 
     start: str
     headers: tuple[str, ...]
@@ -37,7 +37,7 @@ class Half:
 
 @dataclass(frozen=True, slots=True)
 class Readable:
-    """One exchange, formatted; *error* is the reason if there is no response."""
+    """One exchange, formatted; *error* says why the response is missing or incomplete."""
 
     exchange: Exchange
     line: str
@@ -47,7 +47,7 @@ class Readable:
 
     @property
     def size(self) -> int:
-        """Characters of the exchange on a page, including its frame."""
+        """Approximate number of characters that the exchange takes on an HTML page."""
         halves = [half for half in (self.request, self.response) if half]
         texts = [text for half in halves for text in (half.start, *half.headers, half.body, half.remark)]
         return 600 + sum(map(len, texts)) + (0 if self.response else len(self.error))
@@ -60,14 +60,14 @@ class FindingView:
     finding: Finding
     claim: LedgerClaim
     occurrences: int
-    cases: tuple[str, ...]  # ids, each once
-    exchanges: tuple[Readable, ...]  # evidence that fits, the deciding exchange first
-    left_out: tuple[int, ...]  # ``seq`` of the other evidence
-    known: bool = False  # its claim is in the baseline
+    cases: tuple[str, ...]  # ids of the cases with the finding, each once
+    exchanges: tuple[Readable, ...]  # evidence that fits on the page, the deciding exchange first
+    left_out: tuple[int, ...]  # ``seq`` of the evidence that does not fit
+    known: bool = False  # whether the baseline lists the claim as broken
 
 
 class Reason(NamedTuple):
-    """One reason and its claims."""
+    """A reason why claims have no verdict, and these claims."""
 
     reason: str
     claims: list[str]
@@ -87,13 +87,13 @@ class View:
     duration_s: float
     interrupted: bool
     counts: dict[str, int]
-    findings: tuple[FindingView, ...]  # ``must`` first, known ones last, otherwise by time
-    subjects: dict[str, list[ClaimVerdict]]  # by the first part of the claim's id, in ledger order
-    stuck: tuple[Reason, ...]  # of ``must`` claims that could not be judged
-    idle: tuple[Reason, ...]  # of claims that did not apply
-    unclear: tuple[Reason, ...]  # of indeterminate claims
-    cases: dict[str, int]  # by outcome
-    trouble: tuple[Case, ...]  # ended without a verdict because the harness failed
+    findings: tuple[FindingView, ...]  # findings on ``must`` claims first, on claims in the baseline last, else by time
+    subjects: dict[str, list[ClaimVerdict]]  # claims by the first part of their id, in ledger order
+    stuck: tuple[Reason, ...]  # why ``must`` claims could not run
+    idle: tuple[Reason, ...]  # why claims were not applicable
+    unclear: tuple[Reason, ...]  # why claims are indeterminate
+    cases: dict[str, int]  # number of cases by outcome
+    trouble: tuple[Case, ...]  # cases that ended without a verdict because Touchstone failed
     warnings: tuple[str, ...]
     left_behind: tuple[str, ...]  # templates that the run could not delete
     may_be_left: tuple[str, ...]  # templates that may still exist on the target
@@ -110,7 +110,7 @@ class View:
 
     @property
     def requests(self) -> int | None:
-        """Requests of the load or the probe; None for other runs."""
+        """Number of requests of a load run or a probe; None for other runs."""
         if self.load:
             return self.load.numbers.total.whole.count
         if self.probe is None:
@@ -130,7 +130,7 @@ class View:
 
     @property
     def remarks(self) -> dict[str, str]:
-        """First finding on each broken claim, by claim id."""
+        """Expected and actual result of the first finding on each broken claim, by claim id."""
         found = reversed(self.findings)
         return {f.claim.id: f"expected {f.finding.expected}; actual {f.finding.actual}" for f in found}
 
@@ -206,7 +206,7 @@ def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
 
 
 def _evidence(findings: list[Finding], log: RunLog) -> dict[str, list[Readable]]:
-    """Evidence that fits, by finding id; the deciding exchange of every finding has priority."""
+    """Evidence that fits on the page, by finding id; the deciding exchange of each finding has priority."""
     by_seq = {exchange.seq: exchange for exchange in log.exchanges}
     evidence: dict[str, list[Readable]] = defaultdict(list)
     room = MAX_EVIDENCE_CHARS
@@ -238,9 +238,9 @@ def _command(header: Header) -> list[str]:
 
 
 def _again(command: list[str], header: Header, findings: tuple[FindingView, ...]) -> str:
-    """Command that repeats the run with its seed; for a check, its broken claims only."""
+    """Command that repeats the run with the same seed; for a check, with the broken claims only."""
     arguments = [word for word in _without(command, "--report-dir") if word != "--last-failed"]
-    if header.command in ("check", "load", "probe"):  # these have --seed
+    if header.command in ("check", "load", "probe"):  # these commands have the option --seed
         arguments = [*_without(arguments, "--seed"), "--seed", str(header.seed)]
     claims = ",".join(dict.fromkeys(item.claim.id for item in findings))
     claims = claims or (header.claims_glob if "--last-failed" in command else "")
@@ -255,7 +255,7 @@ def _without(arguments: list[str], option: str) -> list[str]:
 
 
 def describe_check(check: CheckCount) -> str:
-    """Counts of a check, such as ``held 14 times, broken once``."""
+    """Describes the judgements of a check, such as ``held 14 times, broken once``."""
     counted = (("held", check.held), ("broken", check.broken), ("indeterminate", check.indeterminate))
     return ", ".join(f"{word} {'once' if number == 1 else f'{number:,} times'}" for word, number in counted if number)
 
@@ -299,7 +299,7 @@ def _body(body: bytes, full_bytes: int | None) -> tuple[str, str]:
 
 
 def _indented(text: str) -> str:
-    """JSON with line breaks; other text, and JSON with a repeated key, unchanged."""
+    """Indents JSON; returns other text, and JSON with a repeated key, unchanged."""
     try:
         return json.dumps(json.loads(text, object_pairs_hook=_unique), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):

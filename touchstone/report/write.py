@@ -19,7 +19,7 @@ def conclude(runlog_path: Path, footer: Footer, folder: Path) -> int:
     """Ends the run log, writes the reports and returns the exit code of the run.
 
     Raises:
-        OutputError: a file could not be written; the message has the outcome of the run and the files that exist.
+        OutputError: a file could not be written; the message says how the run ended and which files exist.
     """
     try:
         finish(runlog_path, footer)
@@ -45,7 +45,7 @@ def _kept(runlog_path: Path, folder: Path) -> str:
 
 
 def write_reports(runlog_path: Path, folder: Path) -> int:
-    """Writes the reports of a run log as `write_view` does; raises RunLogError if it cannot be read."""
+    """Writes the reports of a run log as `write_view` does; raises RunLogError if the run log cannot be read."""
     return write_view(view(read(runlog_path)), folder)
 
 

@@ -1,4 +1,4 @@
-"""Rules: functions without I/O that turn exchanges into judgements, one module per subject; see `catalogue`.
+"""Rules: functions without I/O that turn exchanges into judgements. Each module has one subject; `catalogue` lists all.
 
-"Ambiguity 7.22" in a docstring means number 22 in part 7 of facts.md, the notes on the API's documentation.
+"Ambiguity 7.22" in a docstring is a number in the team's list of questions that the API's documentation leaves open.
 """

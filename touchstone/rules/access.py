@@ -1,4 +1,4 @@
-"""Judges authentication and authorisation: rejected keys, accepted keys, other accounts and plans below Scale."""
+"""Judges authentication, requests about others' versions, and plans below Scale, which may not publish or build."""
 
 import json
 from collections.abc import Iterator
@@ -26,8 +26,8 @@ from touchstone.rules.ownership import standing
 from touchstone.rules.rule import broken, describe, judged, judged_unless_limited, rule, story_rule, unclear
 from touchstone.rules.timeline import Timeline
 
-# By invalid key: claim about the 401, claim about its text, and prefix of the text. The pages differ on the rest of
-# the text (ambiguity 7.18). The text for a malformed header is undocumented (ambiguity 7.19).
+# For each kind of invalid key: the claim about the 401, the claim about the error text, and how the text begins. Pages
+# of the documentation differ on the rest (ambiguity 7.18). They give no text for a malformed header (ambiguity 7.19).
 _REFUSALS: dict[Credential, tuple[str, str, str]] = {
     "none": ("auth.missing-key-is-401", "auth.missing-key-text", "Missing API key"),
     "unknown": ("auth.unknown-key-is-401", "auth.invalid-key-text", "Invalid API key"),
@@ -37,18 +37,18 @@ _REFUSALS: dict[Credential, tuple[str, str, str]] = {
     "malformed": ("auth.malformed-header-is-401", "", ""),
     "query": ("auth.query-key-is-401", "", ""),
 }
-_BODY_REFUSALS = frozenset({400, 413, 415, 422})  # invalid body; may be checked before the key
-_FEWEST_ALIKE = 2  # with fewer responses, a common header may be chance
+_BODY_REFUSALS = frozenset({400, 413, 415, 422})  # for an invalid body, which a server may check before the key
+_FEWEST_ALIKE = 2  # fewer responses may have a header in common by chance
 
 
 @rule("access.refused-key", *{claim for claim, _, _ in _REFUSALS.values()})
 def refused_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges each request with an invalid key, on every operation and version."""
+    """Judges that an invalid key gets a 401, on every operation and for every version."""
     if exchange.credential not in REFUSED_CREDENTIALS or exchange.response is None or exchange.error:
         return
     claim, _, _ = _REFUSALS[exchange.credential]
     if exchange.request.method == "HEAD" and history.contract.match("GET", path_of(exchange)):
-        # Any rejection is fine, such as 405; a success is not.
+        # A HEAD may get any rejection, such as 405, but no success.
         if exchange.status in SUCCESS:
             yield broken(claim, exchange, expected="401")
         return
@@ -60,7 +60,7 @@ def refused_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @rule("access.refusal-text", "auth.missing-key-text", "auth.invalid-key-text")
 def refusal_text(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges the beginning of the error text of a 401 response."""
+    """Judges that the error text of a 401 begins as documented for this kind of invalid key."""
     text, (_, claim, prefix) = exchange.body.get("error"), _REFUSALS.get(exchange.credential, ("", "", ""))
     if exchange.status == 401 and claim and isinstance(text, str) and operation_of(exchange, history.contract):
         yield judged(claim, text.startswith(prefix), exchange, expected=f"an error text that starts with {prefix}")
@@ -68,7 +68,7 @@ def refusal_text(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @rule("access.accepted-key", "auth.valid-key-is-accepted", "auth.scheme-ignores-case", "access.plan-is-no-key-matter")
 def accepted_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges that a valid key never gets a 401, in any spelling of the scheme and on any plan."""
+    """Judges that a valid key never gets a 401, even after ``bearer`` in lower case or on a plan below Scale."""
     claims: dict[Credential, str] = {
         "primary": "auth.valid-key-is-accepted",
         "second": "auth.valid-key-is-accepted",
@@ -84,7 +84,7 @@ def accepted_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @rule("access.publish-plan", "access.publish-needs-scale")
 def publish_needs_scale(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges publishing below the Scale plan; errors in the document may be reported first."""
+    """Judges that a publish below the Scale plan gets a 403. A server may report errors in the document first."""
     claim = "access.publish-needs-scale"
     operation = operation_of(exchange, history.contract)
     if exchange.credential != "restricted" or operation is None or operation.id != "publishTemplate":
@@ -99,7 +99,7 @@ def publish_needs_scale(exchange: Exchange, history: History) -> Iterator[Judgem
 
 @story_rule("access.start-plan", "access.start-needs-scale")
 def start_needs_scale(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges starts below the Scale plan; for a foreign version, 404 is allowed (ambiguity 7.21)."""
+    """Judges that a start below the Scale plan gets a 403. For others' versions, 404 is fine, too (ambiguity 7.21)."""
     claim = "access.start-needs-scale"
     yield from _started_below(ref, history)
     for exchange in answered_about(ref, history, "startBuild"):
@@ -113,7 +113,7 @@ def start_needs_scale(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("access.others-version", "access.others-version-is-404")
 def others_version(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges requests about others' versions, except publishes. Below the Scale plan, 403 is fine (ambiguity 7.22)."""
+    """Judges that others' versions get the same 404 as missing ones. Below Scale, 403 is fine, too (ambiguity 7.22)."""
     claim = "access.others-version-is-404"
     for exchange in answered_about(ref, history, *ABOUT_A_VERSION):
         if standing(exchange, history) != "foreign" or exchange.status == 401:
@@ -124,12 +124,12 @@ def others_version(ref: str, history: History) -> Iterator[Judgement]:
             found, usual = _described(exchange, unlike), _described(unlike, exchange)
             actual = f"{found} for a foreign version, {usual} for a missing one"
             yield broken(claim, unlike, exchange, expected="the same response for both", actual=actual)
-        else:  # a log request may also get an empty log (ambiguity 7.26)
+        else:  # a request for a log may get an empty log instead (ambiguity 7.26)
             yield judged_unless_limited(claim, exchange.status == 404 or is_empty_log(exchange), exchange, "404")
 
 
 def _unlike_missing(exchange: Exchange, history: History) -> Exchange | None:
-    """Returns a 404 for a missing version if *exchange* differs from all such responses, else None."""
+    """Returns one of the 404s for missing versions if the 404 in *exchange* differs from all of them, else None."""
     if exchange.operation == "cancelBuild":
         return None
     alike = [e for e in history.exchanges if e.operation == exchange.operation and e.credential == exchange.credential]
@@ -138,7 +138,7 @@ def _unlike_missing(exchange: Exchange, history: History) -> Exchange | None:
         return None
     if not any(_sense(e) == _sense(exchange) for e in missing):
         return missing[0]
-    # A header distinguishes the two if all 404s for foreign versions have it and none for a missing version.
+    # A header reveals that a version exists if all 404s for others' versions have it, and none for missing ones.
     others = [e for e in alike if e.status == 404 and standing(e, history) == "foreign"]
     more = _header_names(exchange).difference(*map(_header_names, missing)).intersection(*map(_header_names, others))
     return missing[0] if more and min(len(missing), len(others)) >= _FEWEST_ALIKE else None
@@ -162,7 +162,7 @@ def _sense(exchange: Exchange) -> str:
 
 
 def _started_below(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges, by the reads before and after, that a rejected start began no build."""
+    """Judges that a start with status 403 began no build: the reads before and after it show the same status."""
     reads = history.once(Timeline, ref).reads if history.owner(ref) == "restricted" else ()
     for one, other in pairwise(reads):
         if one.body["status"] not in AT_REST or one.done_at > other.sent_at:

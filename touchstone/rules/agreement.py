@@ -1,4 +1,4 @@
-"""Judges that several reads of one finished build agree."""
+"""Judges that several responses about one build agree."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -12,13 +12,13 @@ from touchstone.rules.timeline import Timeline, owned
 
 _STABLE, _SHARED = "status.build-time-is-stable", "start.concurrent-share-one-build"
 _READY = "status.ready-stays-ready"
-# Not digest, which has its own claims, nor reused, which reads may omit (ambiguity 7.7).
+# The compared fields. The digest has claims of its own, and reads may omit ``reused`` (ambiguity 7.7).
 _RESULT = ("status", "build_time_ms", "error")
 
 
 @story_rule("agreement.concurrent", "status.concurrent-reads-agree")
 def concurrent_reads(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that overlapping reads show the same result if no build runs."""
+    """Judges that overlapping reads of a finished version show the same result."""
     timeline = history.once(Timeline, ref)
     for one, other in pairwise(timeline.reads):
         if one.done_at <= other.sent_at or not timeline.idle(one.sent_at, max(one.done_at, other.done_at)):
@@ -32,9 +32,10 @@ def concurrent_reads(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("agreement.build-time", _STABLE, _SHARED)
 def build_time(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that the build time stays the same in reads and reuses until another build can have begun.
+    """Judges that all responses about one ready build show the same build time.
 
-    A change after simultaneous starts shows two builds. A later start may begin another build (ambiguity 7.10).
+    If the time changes after simultaneous starts, they began two builds. If another start came later, nothing is
+    judged, because that start may begin a build of its own (ambiguity 7.10).
     """
     timeline = history.once(Timeline, ref)
     for one, other in _later(timeline):
@@ -52,12 +53,12 @@ def build_time(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("agreement.shared-golden", _READY, _STABLE)
 def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that a ready version with a shared snapshot stays ready; `possible_states` skips such versions."""
+    """Judges that a ready version stays ready if it shares its snapshot. `possible_states.py` skips such versions."""
     timeline = history.once(Timeline, ref)
     for one, other in pairwise(sorted((*timeline.reads, *timeline.reuses), key=lambda e: (e.sent_at, e.seq))):
         content = history.content(ref, one.sent_at)
         stands = content is not None and content.published_seq > 0 and other.done_at <= content.until_at
-        # *other* is not a start: all starts in this list are reuses, so their status is ready.
+        # The list contains only starts that got ready, so that a start as *other* would prove nothing.
         apart = one.done_at <= other.sent_at and other.operation != "startBuild"
         if one.body["status"] != "ready" or not apart or not stands or content is None:
             continue
@@ -66,7 +67,7 @@ def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
             between = (c for c in history.cancels if one.done_at < c.done_at and c.sent_at < other.sent_at)
             cancelled = (history.content(cancel.ref or "", cancel.sent_at) for cancel in between)
             if not fits and any(theirs and not shares_builds(content, theirs) for theirs in cancelled):
-                continue  # judged by cancel.keeps-neighbours, for versions without a common build
+                continue  # cancel.keeps-neighbours judges cancels of versions without a common build
             expected, actual = "status ready until the content is replaced", f"status {other.body['status']}"
             yield judged(_READY, fits, one, other, expected=expected, actual=actual)
             if fits and _time(one) is not None and _time(other) is not None:
@@ -76,9 +77,9 @@ def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("agreement.shared-cancel", "cancel.in-flight-is-202")
 def shared_cancel(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges a cancel with status 404 between two reads with status building, for a version with a shared digest.
+    """Judges that a cancel between two reads with status building gets no 404, for versions that share a digest.
 
-    After an accepted cancel, a second one may get a 404 (ambiguity 7.13).
+    A cancel that follows an accepted one is not judged: it may get a 404 (ambiguity 7.13).
     """
     timeline = history.once(Timeline, ref)
     content = next((c for c in history.contents(ref) if c.published_seq), None)
@@ -114,7 +115,7 @@ def _of_two_builds(read: Exchange, ref: str, history: History) -> bool:
 
 
 def _joined(timeline: Timeline, read: Exchange) -> list[Exchange]:
-    """Starts that began or joined the build in *read*."""
+    """Returns the starts that began or joined the build that *read* shows."""
     starts = [start for start in timeline.beginnings if start.sent_at < read.sent_at]
     return [start for start in starts if not timeline.settled(start, starts[-1].sent_at)]
 

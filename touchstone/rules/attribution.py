@@ -1,7 +1,8 @@
-"""Finds the claim that an impossible status breaks, and refused requests that took effect.
+"""Decides which claim to blame if a read shows an impossible status, or if a refused request took effect.
 
-The most specific claim that fits is blamed, unless the same fault also occurs without the claim's cause. The owner's
-later responses show whether a refused request took effect.
+The most specific claim that fits is blamed, such as the one about refused starts if a build began after a refused
+start. But if builds also begin without refused starts, a general claim is blamed. The owner's later responses show
+whether a refused request took effect.
 """
 
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ _HARMLESS = frozenset({"getBuild", "getTemplate", "streamBuildEvents"})
 
 
 def begins_anyway(history: History) -> bool:
-    """Whether an unbuilt version began to build between two reads without any start, refused or not."""
+    """Whether an unbuilt version began to build by itself: between two reads, and without even a refused start."""
     return any(
         one.body["status"] == "not_built"
         and other.body["status"] in ("building", "ready")
@@ -31,7 +32,7 @@ def begins_anyway(history: History) -> bool:
 
 
 def changes_anyway(history: History, besides: str) -> bool:
-    """Whether a finished version other than *besides* changed its status between two reads only."""
+    """Whether a finished version other than *besides* changed its status although nobody tried to change it."""
     return any(
         one.body["status"] in FINISHED and other.body["status"] != one.body["status"] and one.ref != besides
         for one, other in history.overall(_left_alone)
@@ -39,7 +40,7 @@ def changes_anyway(history: History, besides: str) -> bool:
 
 
 def vanishes_anyway(history: History) -> bool:
-    """Whether a running build disappeared between two reads without any cancel."""
+    """Whether a version went from building to not_built between two reads although nobody sent a cancel."""
     return any(
         (one.body["status"], other.body["status"]) == ("building", "not_built")
         and not any(e.operation == "cancelBuild" for e in _before(other, history))
@@ -49,7 +50,7 @@ def vanishes_anyway(history: History) -> bool:
 
 
 def outlives_a_cancel(history: History) -> bool:
-    """Whether a ready version stayed ready after a cancel with status 404."""
+    """Whether a version stayed ready after a cancel with status 404."""
     for ref in {content.ref for content in history.all_contents()}:
         story = [e for e in history.story(ref) if e.operation not in _HARMLESS or is_read(e, history)]
         for before, cancel, after in zip(story, story[1:], story[2:], strict=False):
@@ -60,7 +61,7 @@ def outlives_a_cancel(history: History) -> bool:
 
 
 def fails_anyway(history: History) -> bool:
-    """Whether a build of a good template failed after a single start and without any cancel."""
+    """Whether a build of a good template did not end ready, although there was one start and no cancel."""
     for content in history.all_contents():
         if content.outcome != "ready":
             continue
@@ -80,7 +81,7 @@ def fails_anyway(history: History) -> bool:
 
 
 def hurries_anyway(history: History) -> bool:
-    """Whether a read showed a build ready before its steps can have run."""
+    """Whether any read showed a build ready before its steps can have run."""
     for content in history.all_contents():
         story = [e for e in history.story(content.ref) if content.sure_at <= e.sent_at < content.until_at]
         starts = [e for e in story if e.operation == "startBuild"]
@@ -93,12 +94,12 @@ def hurries_anyway(history: History) -> bool:
 
 
 def _left_alone(history: History) -> tuple[tuple[Exchange, Exchange], ...]:
-    """Pairs of consecutive reads of a version with no other request about it and no cancel elsewhere in between."""
+    """Returns pairs of reads of a version between which nobody tried to change it or to cancel another build."""
     found = []
     for ref in {content.ref for content in history.all_contents()}:
         story = [e for e in history.story(ref) if e.operation not in _HARMLESS or is_read(e, history)]
         story.sort(key=lambda e: e.sent_at)
-        # Other requests were sent before or after the pair; the earlier ones may have ended during or after it.
+        # No request was sent between the two reads, but an earlier request may still have been open.
         lasted = accumulate((e.done_at for e in story), max, initial=float("-inf"))
         following = [e.sent_at for e in story[2:]] + [float("inf")]
         for (one, other), lasted_to_at, next_at in zip(pairwise(story), lasted, following, strict=False):
@@ -125,7 +126,7 @@ _Blamed = tuple[str, tuple[Exchange, ...]]
 
 
 def blame(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> Judgement:
-    """Returns the judgement on a read with *status* if only the states *before* were possible."""
+    """Returns the judgement on a read that shows an impossible *status*: only the states *before* were possible."""
     claim, evidence = _blamed(walk, read, status, before)
     possible = " or ".join(sorted(statuses(before))) or "no possible status"
     return broken(claim, *evidence, read, expected=f"status {possible}", actual=f"status {status}")
@@ -136,7 +137,7 @@ def _blamed(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -
     if status == "building" and walk.denied:
         return "cancel.in-flight-is-202", (walk.denied,)
     if not before & UNDER_WAY and State.READY in before:
-        # Only a 404 to a cancel shows that the build was over; no read shows its end.
+        # Only a cancel with status 404 says that the build was over; no read shows that.
         return _wrong_end(walk, read, status) if walk.denied and walk.build else _lost_golden(walk, read, last)
     if before == {State.FAILED}:
         anyway = changes_anyway(walk.history, walk.ref)
@@ -152,8 +153,8 @@ def _blamed(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -
 
 
 def _began(walk: Walk, status: str, last: tuple[Exchange, ...]) -> _Blamed:
-    """Returns the claim that a change to building or ready breaks if no start was accepted before the change."""
-    # The server may have queued a start that it refused with a 429 before the last read.
+    """Returns the claim that is broken if the status became building or ready although no start was accepted."""
+    # The server may have queued a start that got a 429 before the last read, and begun its build later.
     late = ("limit.refused-start-starts-nothing", (walk.refused_late[-1],)) if walk.refused_late else None
     suspect = None if begins_anyway(walk.history) else _refusal(walk, STARTS) or late
     if suspect and status in (("building",) if walk.settled else ("building", "ready")):
@@ -227,18 +228,18 @@ def _idle_cancel(walk: Walk) -> _Blamed | None:
 
 
 def _refusal(walk: Walk, operations: frozenset[str]) -> _Blamed | None:
-    """The refused request since the last read that could explain a change, with the claim that the change breaks."""
+    """Returns the claim that is broken if a refused request since the last read took effect, and that request."""
     return next(((claim, (refused,)) for claim, refused in walk.refusals(operations).items()), None)
 
 
 REFUSED, FOREIGN, PLAN = "auth.refused-changes-nothing", "access.others-change-nothing", "access.publish-needs-scale"
-# Operations whose response shows whether a version exists; a cancel or a log without a build may get a 404.
+# Operations that show whether a version exists. Cancels and log requests may get a 404 just because no build runs.
 _DECISIVE = frozenset({"getBuild", "getTemplate", "startBuild", "deleteTemplate"})
 
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """A refused delete of a foreign version, and the owner's first response after it."""
+    """A refused delete by somebody who is not the owner, and the owner's first response after it."""
 
     request: Exchange
     answer: Exchange
@@ -251,7 +252,7 @@ class Delete:
 
 @story_rule("unrefused.deletes", REFUSED, FOREIGN)
 def refused_deletes(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges each refused delete by whether the owner still finds the version afterwards."""
+    """Judges that a refused delete has no effect: the owner still finds the version afterwards."""
     gone = vanished(ref, history)
     for delete in _deletes(ref, history):
         there = delete.answer.status in SUCCESS
@@ -262,7 +263,7 @@ def refused_deletes(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def vanished(ref: str, history: History) -> Delete | None:
-    """The refused delete after which the owner got nothing but 404 for an existing version, or None."""
+    """Returns the refused delete after which the owner got only 404 for an existing version, or None."""
     for delete in _deletes(ref, history):
         if delete.answer.status in SUCCESS:
             continue
@@ -281,7 +282,7 @@ def was_vanished(exchange: Exchange, history: History) -> bool:
 
 
 def published_by(exchange: Exchange, history: History) -> tuple[str, Exchange] | None:
-    """A refused publish that alone explains the success of *exchange*, with the claim it breaks, or None."""
+    """Returns the broken claim and the refused publish that must have created the version that *exchange* found."""
     for publish in history.story(exchange.ref or ""):
         refused = publish.operation == "publishTemplate" and 400 <= publish.status < 500 and "content" in publish.note
         if not refused or publish.done_at > exchange.sent_at:
@@ -297,7 +298,7 @@ def published_by(exchange: Exchange, history: History) -> tuple[str, Exchange] |
 
 
 def _deletes(ref: str, history: History) -> Iterator[Delete]:
-    """The first refused delete between each two decisive responses about an existing version."""
+    """Yields refused deletes of an existing version; of several before the owner's next response, only the first."""
     story = history.story(ref)
     if not any(e.operation == "deleteTemplate" and not owned(e, history) for e in story):
         return  # shortcut for nearly all versions: the loop below is expensive
@@ -326,7 +327,7 @@ def _is_served_anyway(exchange: Exchange, history: History) -> bool:
 
 
 def was_written(ref: str, history: History) -> bool:
-    """Whether a publish without the note ``content`` may be about *ref*, by its document or its response."""
+    """Whether a publish may have created *ref* although its note does not say so: its body or response names *ref*."""
     _, name, version = (part.encode() for part in parts(ref))
     publishes = [e for e in history.exchanges if e.operation == "publishTemplate" and e.ref != ref]
     unknown = (e.request.body for e in publishes if "content" not in e.note)

@@ -1,4 +1,4 @@
-"""Judges digests: of one version over time, of different documents, and of versions with the same document."""
+"""Judges that a version keeps its digest, different documents have different ones, and equal ones share a snapshot."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _REFUSED = "auth.refused-changes-nothing"
 
 @story_rule("digests.same", _PUBLISHED, _STABLE, _CONFLICT, _REFUSED)
 def one_digest(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that responses show the published digest, and the same digest until the document is replaced."""
+    """Judges that responses show the digest that the publish returned until the document is replaced."""
     shelf = history.once(Shelf, ref)
     for publish in shelf.contents:
         answers = shelf.answers_since(publish)
@@ -34,7 +34,7 @@ def one_digest(ref: str, history: History) -> Iterator[Judgement]:
 def follows_content(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that different documents have different digests.
 
-    Whether the digest covers name and version is open (ambiguity 7.3).
+    The documentation does not say whether the name and the version change the digest (ambiguity 7.3).
     """
     publishes = history.overall(_publishes)
     for content in (c for c in history.contents(ref) if c.published_seq in publishes):
@@ -56,7 +56,7 @@ def _publishes(history: History) -> dict[int, Exchange]:
 
 @story_rule("digests.shared", "reuse.same-digest-elsewhere", "reuse.is-flagged")
 def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that a start reuses the snapshot of another version of the account with the same digest."""
+    """Judges that a start reuses the snapshot if another version with this digest is ready in the same account."""
     starts = (e for e in history.story(ref) if e.operation == "startBuild" and e.status in SUCCESS and e.body)
     for start in (e for e in starts if owned(e, history)):
         content = history.content(ref, start.sent_at)
@@ -75,14 +75,14 @@ def _against_published(
 ) -> Iterator[Judgement]:
     before = next((e for e in reversed(earlier) if e.operation == answer.operation), None)
     published, found = digest_of(publish), digest_of(answer)
-    # Another account's publish under this name creates a version of that account.
+    # A publish by another account under this name creates a separate version.
     ours = REFUSED_CREDENTIALS | {publish.credential}
     refused = [e for e in shelf.refused_between(publish, answer) if e.credential in ours]
     if stored := next((e for e in reversed(refused) if _shows(answer, e, publish)), None):
         expected, actual = "the published document", f"the document of a publish with status {stored.status}"
         yield broken(_claim_of(stored), publish, stored, answer, expected=expected, actual=actual)
         return
-    # A refused publish is cleared once a later response shows the published digest.
+    # A refused publish is no longer suspected once a later response shows the published digest.
     suspects = refused and not any(a.sent_at >= refused[-1].done_at and digest_of(a) == published for a in earlier)
     if suspects and (blame := _changed_by(refused, publish, answer, before)):
         yield blame
@@ -108,7 +108,7 @@ def _against_published(
 def _changed_by(
     refused: list[Exchange], publish: Exchange, answer: Exchange, before: Exchange | None
 ) -> Judgement | None:
-    """Returns the judgement that a refused publish changed the document, or None if that is false or uncertain."""
+    """Returns the judgement that a refused publish changed the document; None if it did not or that is uncertain."""
     last = refused[-1]
     if before is None:
         changed = bool(digest_of(publish)) and digest_of(answer) != digest_of(publish)
@@ -133,7 +133,7 @@ def _shows(answer: Exchange, refused: Exchange, publish: Exchange) -> bool:
 
 def _kept(refused: list[Exchange], publish: Exchange, answer: Exchange) -> Iterator[Judgement]:
     for request in refused:
-        # Without force, a publish of another document has no effect anyway.
+        # Without force, another document is not stored anyway, whether the key is valid or not.
         if request.status == 409 or request.note.get("force"):
             yield held(_claim_of(request), publish, request, answer)
 
@@ -159,7 +159,7 @@ def _differ(one: Content, other: Content) -> bool:
 
 
 def _both_stood(one: Exchange, other: Exchange, history: History) -> bool:
-    """Whether both publishes stored their documents; without force, the later one may be ignored."""
+    """Whether both publishes surely stored their documents. A server may accept and ignore one without force."""
     if one.ref != other.ref or one.ref is None:
         return True
     before, after = sorted((one, other), key=lambda e: e.seq)
@@ -170,7 +170,7 @@ def _both_stood(one: Exchange, other: Exchange, history: History) -> bool:
 
 
 def _ready_elsewhere(content: Content, start: Exchange, history: History) -> Exchange | None:
-    """A read before *start* that shows another version of the owner with the same digest ready, or None."""
+    """Returns a read before *start* in which another version with this digest and owner is ready, or None."""
     for other in history.sharing(content):
         same = other.digest == content.digest and other.owner == content.owner and other.ref != content.ref
         if not content.digest or not same or other.until_at < start.done_at:

@@ -1,4 +1,4 @@
-"""Judges each response on its own: the fields of a success, and the fields and texts of an error."""
+"""Judges each response on its own: the fields of a success, or the fields and texts of an error."""
 
 import html
 import re
@@ -37,7 +37,7 @@ _BY_STATE = ("status.build-time-only-when-ready", "status.error-only-when-failed
 _DIGEST = "digest.has-the-documented-form"
 _BUILD = ("startBuild", "getBuild")
 
-# Description of the expected value of each field, by JSON pointer.
+# What findings say about the expected value of each field, by JSON pointer.
 _EXPECTED = {
     "": "a JSON object",
     "/ref": "ref, a string",
@@ -54,7 +54,7 @@ _EXPECTED = {
 
 @rule("shape.object", *_BODY_CLAIMS.values(), *_STATUS_CLAIMS, _DIGEST)
 def documented_object(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges a build or publish response by its schema; each problem breaks the claim about its field."""
+    """Judges a build or publish response by the schema. A problem with a field breaks the claim about this field."""
     response = _success(exchange, history)
     if response is None or exchange.operation not in _BODY_CLAIMS:
         return
@@ -72,7 +72,7 @@ def documented_object(exchange: Exchange, history: History) -> Iterator[Judgemen
 
 @rule("shape.template-digest", _DIGEST)
 def template_digest(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges the digest in a template read."""
+    """Judges the form of the digest in a template read."""
     if exchange.operation == "getTemplate" and _success(exchange, history) and "digest" in exchange.body:
         wrong = next((p for p in _problems(exchange, history) if p.pointer == "/digest"), None)
         yield _broken(_DIGEST, wrong, exchange) if wrong else held(_DIGEST, exchange)
@@ -80,7 +80,7 @@ def template_digest(exchange: Exchange, history: History) -> Iterator[Judgement]
 
 @rule("shape.fields-by-state", *_BY_STATE)
 def fields_by_state(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges that a build object has no field that its status excludes; an empty ``error`` counts as absent."""
+    """Judges that only a ready build has build_time_ms or reused true, and only a failed build has an error text."""
     status = exchange.body.get("status")
     success = exchange.operation in _BUILD and _success(exchange, history)
     if not success or not isinstance(status, str) or status not in STATUSES:
@@ -100,7 +100,7 @@ def fields_by_state(exchange: Exchange, history: History) -> Iterator[Judgement]
 
 @rule("shape.ref", *_REF_CLAIMS.values())
 def own_ref(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges that a response is about the requested version."""
+    """Judges that the ref in a response names the requested version."""
     claim = _REF_CLAIMS.get(exchange.operation)
     found = exchange.body.get("ref")
     if claim is None or exchange.ref is None or not isinstance(found, str) or not _success(exchange, history):
@@ -114,7 +114,7 @@ def own_ref(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @rule("shape.cancelling", "cancel.says-cancelling")
 def reports_cancelling(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges the body of an accepted cancel."""
+    """Judges that the response to an accepted cancel has the status cancelling in its body."""
     if exchange.operation == "cancelBuild" and _success(exchange, history) and not garbled(exchange):
         fits = exchange.body.get("status") == "cancelling"
         yield judged("cancel.says-cancelling", fits, exchange, expected="a JSON object with status cancelling")
@@ -122,7 +122,7 @@ def reports_cancelling(exchange: Exchange, history: History) -> Iterator[Judgeme
 
 @rule("shape.deleted", "template.delete-says-deleted")
 def reports_deleted(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges the response to a successful delete."""
+    """Judges that a successful delete gets a 200 and a body with deleted true."""
     if exchange.operation == "deleteTemplate" and _success(exchange, history) and not garbled(exchange):
         fits = exchange.status == 200 and exchange.body.get("deleted") is True
         yield judged("template.delete-says-deleted", fits, exchange, expected="200 and a JSON object with deleted true")
@@ -134,7 +134,7 @@ def _success(exchange: Exchange, history: History) -> Response | None:
 
 
 def _problems(exchange: Exchange, history: History) -> tuple[Problem, ...]:
-    # The body is validated as JSON in any case; its media type has a claim of its own.
+    # The body is validated as JSON whatever its media type, which has a claim of its own.
     body = exchange.response.body if exchange.response else b""
     return history.contract.problems(exchange.operation, exchange.status, "", body)
 
@@ -190,20 +190,20 @@ _TAG = re.compile(r"<[^<>]{0,200}>")
 
 _SEARCHED_BYTES = 262_144
 
-_QUOTING = frozenset({"streamBuildEvents", "getTemplate"})  # may quote stack traces of users or builds
+_QUOTING = frozenset({"streamBuildEvents", "getTemplate"})  # may quote stack traces from builds or documents
 
 
 @rule("refusals.shape", "error.has-the-documented-shape")
 def error_shape(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges the body of each documented error; 429, 5xx and invalid JSON have claims of their own."""
+    """Judges that each documented error has the documented body. 429, 5xx and invalid JSON have claims of their own."""
     response, body = exchange.response, exchange.body
     if response is None or not _is_documented_error(exchange, history):
         return
     if announces_json(response) and response.body and json_problem(response.body):
         return
     problem = error_problem(response)
-    # An idle cancel has ``status`` (ambiguity 7.15), which has a claim of its own; an invalid document has ``errors``
-    # (ambiguity 7.39).
+    # Two errors may have other fields instead: a cancel without a build has ``status`` (ambiguity 7.15), which another
+    # claim covers, and an invalid document has ``errors`` (ambiguity 7.39).
     idle = exchange.operation == "cancelBuild" and exchange.status == 404 and isinstance(body.get("status"), str)
     invalid = exchange.operation == "publishTemplate" and exchange.status == 422 and bool(body.get("errors"))
     if problem and (idle or invalid):
@@ -214,7 +214,7 @@ def error_shape(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @rule("refusals.fields", "error.request-id-is-a-string", "error.has-no-upstream-status")
 def error_fields(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """Judges the fields beside ``error``. Null is no ``request_id``, and counts as an absent ``upstream_status``."""
+    """Judges the fields beside ``error``: request_id, if present, is a string; upstream_status is absent or null."""
     body = exchange.body
     if exchange.status < 400 or not exchange.operation or not body:
         return
@@ -227,7 +227,7 @@ def error_fields(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @rule("refusals.key", "error.does-not-repeat-the-key")
 def key_not_repeated(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """Judges that no response contains a key; recorded keys are replaced by placeholders."""
+    """Judges that no response contains a key. Exchanges have a placeholder such as ``<key:primary>`` for each key."""
     response = exchange.response
     if response is None or exchange.credential == "none":
         return
@@ -258,7 +258,7 @@ def no_internals(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @rule("refusals.document", "publish.empty-is-400", "publish.unparsable-is-400", "publish.invalid-is-422")
 def wrong_document(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """Judges the response to a deliberately invalid document."""
+    """Judges that a deliberately invalid document gets a 400, or a 422 with a list of errors."""
     claims = {"empty": "publish.empty-is-400", "unparsable": "publish.unparsable-is-400"}
     kind = exchange.note.get("invalid", "")
     if exchange.operation != "publishTemplate" or exchange.credential not in {"primary", "second"}:
@@ -280,7 +280,7 @@ def _is_documented_error(exchange: Exchange, history: History) -> bool:
         return True
     if operation is None or not 400 <= exchange.status < 500 or exchange.status == 429 or exchange.error:
         return False
-    # Errors from before the API, such as 414, 431 or a malformed path, need not have the API's error shape.
+    # Errors that a proxy sends before the API is reached, such as 414 or 431, need not have the documented body.
     documented = exchange.status in history.contract.allowed_statuses(operation.id)
     return documented and spelling(exchange, history.contract) != "misshapen"
 
@@ -290,7 +290,7 @@ def _is_entry(entry: object) -> bool:
 
 
 def _texts(response: Response) -> Iterator[str]:
-    """Texts of a response: the strings in its JSON, or its body with and without HTML tags."""
+    """Yields the texts of a response: the strings in its JSON or, without JSON, the body with and without HTML tags."""
     try:
         queue = [response.json()]
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Parses the event stream of a build log, and renders its frames."""
+"""Parses the event stream of a build log, and renders its frames (one JSON object for each event)."""
 
 import functools
 import re
@@ -14,11 +14,11 @@ from touchstone.facts.exchange import Exchange
 from touchstone.rules.messages import media_type
 from touchstone.rules.rule import render
 
-# Clients ignore unknown fields, and lines may have any length (ambiguity 7.30).
+# These are not the server's faults: clients ignore unknown fields, and lines may have any length (ambiguity 7.30).
 _NO_FAULTS = frozenset({"unknown-field", "line-too-long", "event-too-long", "more-problems"})
 _TOO_LONG = frozenset({"line-too-long", "event-too-long"})
 
-LAST_PHASES = frozenset({"ready", "cancel", "timeout"})  # after a failure, any phase with level error (ambiguity 7.28)
+LAST_PHASES = frozenset({"ready", "cancel", "timeout"})  # a failed build: any phase with level error (ambiguity 7.28)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # ANSI colours
 
 
@@ -27,19 +27,19 @@ class Log:
     """One response to a request for a build log."""
 
     events: tuple[Event, ...]  # all data frames in order
-    faults: tuple[FramingProblem, ...]  # errors in the framing, in order
+    faults: tuple[FramingProblem, ...]  # violations of the event stream format, in order
     values: tuple[dict[str, Any], ...]  # the JSON objects in the frames; other frames are left out
     misread: tuple[str, str] | None  # data of the first frame that is no JSON object, and the error; or None
     complete: bool  # no frame is missing or unreadable
 
     @property
     def lines(self) -> tuple[dict[str, Any], ...]:
-        """The frames with content; a bare object is a keep-alive."""
+        """The frames with a phase, a level or a line. Other frames only keep the connection open."""
         return tuple(value for value in self.values if value.keys() & {"phase", "level", "line"})
 
     @property
     def last(self) -> dict[str, Any]:
-        """The last frame with content, or an empty one."""
+        """The last frame of *lines*, or an empty one."""
         return self.lines[-1] if self.lines else {}
 
     @property
@@ -79,12 +79,12 @@ def phase_of(value: dict[str, Any]) -> str:
 
 
 def ended_by_server(exchange: Exchange) -> bool:
-    """Whether the server ended the response regularly."""
+    """Whether the server ended the response, rather than the client or an error."""
     return exchange.closed != "client" and not exchange.error
 
 
 def moment(value: object) -> datetime | None:
-    """Parses a timestamp with an offset; None if it is invalid."""
+    """Parses a timestamp with an offset from UTC; returns None if the offset is missing or the timestamp is invalid."""
     if not isinstance(value, str):
         return None
     try:
@@ -100,7 +100,7 @@ def names(text: str, marker: str) -> int:
 
 
 def printed(line: object, marker: str) -> int:
-    """Counts the outputs of ``echo`` in a log line; the logged command itself does not count."""
+    """Counts how often a log line shows *marker* as output. A logged command, ``echo`` and *marker*, does not count."""
     if not isinstance(line, str):
         return 0
     return len(_alone(marker, not_after=r"(?<!echo )(?<!echo [\"'])").findall(_COLOUR.sub(" ", line)))
@@ -145,7 +145,7 @@ def without_time(frame: dict[str, Any]) -> dict[str, Any]:
 
 
 def line_problem(found: Sequence[str], lines: Sequence[str]) -> str:
-    """Describes missing or misordered lines; empty if *found* equals *lines*. *found* contains no other lines."""
+    """Describes which of *lines* are missing from *found*, or the wrong order of *found*; empty if both are equal."""
     missing = [number for number, line in enumerate(lines, 1) if line not in found]
     if missing:
         first = render(lines[missing[0] - 1], 80)
@@ -156,7 +156,7 @@ def line_problem(found: Sequence[str], lines: Sequence[str]) -> str:
 
 
 def frames_apart(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) -> str:
-    """Describes the last frame in which two logs of one build differ; empty if only times or first frames differ."""
+    """Describes the last difference between two logs of one build. Times and missing first frames do not count."""
     for a, b in zip(reversed(one), reversed(other), strict=False):
         if without_time(a) != without_time(b):
             return f"{render_frame(a)} for one client, {render_frame(b)} for the other at the same position"

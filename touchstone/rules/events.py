@@ -1,4 +1,4 @@
-"""Judges each build log on its own: media type, framing, frames, timestamps, end and foreign lines; see `logs.py`."""
+"""Judges each build log on its own: its format, its frames and foreign lines. `logs.py` compares logs with reads."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -13,7 +13,7 @@ from touchstone.rules.rule import broken, held, judged, render, rule, unclear
 from touchstone.rules.timeline import reports_building
 
 _FIELDS = "events.fields-are-documented"
-# Claim that a wrong value breaks, by field and keyword; a wrong type breaks the claim about fields.
+# The claim that a wrong value breaks, by field and schema keyword. A wrong type breaks `_FIELDS` instead.
 _VALUE_CLAIMS = {
     ("/level", "enum"): "events.level-is-documented",
     ("/phase", "enum"): "events.phase-is-documented",
@@ -30,7 +30,7 @@ _EXPECTED = {
 
 @rule("events.media-type", "events.media-type")
 def log_media_type(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """Judges the media type of each log; an empty response without a type, for a version at rest, is no log."""
+    """Judges that each log has the media type text/event-stream. An empty response without a media type is no log."""
     response = exchange.response
     if not follows(exchange) or response is None or response.status != 200:
         return
@@ -42,7 +42,7 @@ def log_media_type(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @rule("events.framing", "events.framing")
 def log_framing(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """Judges the framing of the event stream. A log without events may be a broken connection."""
+    """Judges that a log is a well-formed event stream. A log without events may be due to a broken connection."""
     log = log_of(exchange)
     if log is None or not exchange.response or not exchange.response.body:
         return
@@ -65,7 +65,7 @@ def json_per_frame(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @rule("events.fields", _FIELDS, *_VALUE_CLAIMS.values())
 def frame_fields(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges the fields of frames; none is required (ambiguity 7.31)."""
+    """Judges that each field of a frame has a documented type and value. No field is required (ambiguity 7.31)."""
     log = log_of(exchange)
     if log is None:
         return
@@ -118,9 +118,9 @@ def end_comes_last(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @rule("events.own-lines", "events.own-lines-only")
 def own_lines(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges that a log contains no output of another version's build or of an earlier document."""
+    """Judges that a log contains no output of other versions, and none of an earlier document of its own version."""
     log = log_of(exchange)
-    # For a version that this run never had, the claims about missing versions apply.
+    # For a version that this run never had, the claims about missing versions apply instead.
     if log is None or not log.events or exchange.ref is None or not history.contents(exchange.ref):
         return
     text = "\n".join(str(field) for value in log.values for field in value.values())
@@ -149,7 +149,7 @@ def _at_stake(claim: str, value: dict[str, object]) -> bool:
 
 
 def _strange(exchange: Exchange, history: History, text: str) -> list[Content]:
-    """Documents whose output must not be in this log; versions with the same digest share builds."""
+    """Returns the documents whose output must not be in this log. Versions with equal digests share builds."""
     same_name = history.contents(exchange.ref or "")
     # Two accounts may have a version of this name; with a third key, the log may belong to either account.
     own = [c for c in same_name if c.owner == exchange.credential] or list(same_name)

@@ -1,26 +1,27 @@
-"""The exchanges of a run in order; from them, the versions with their owners and documents.
+"""The exchanges of a run in order, and the versions that they show, with owners and documents.
 
-The sender of a request adds a note (`Call.note`) with facts that its bytes do not contain. Note of a publish:
+The sender of a request adds a note (`Call.note`) with facts that the request does not contain. Note of a publish:
 
-    content     identity of the meaning of the document; equal for short and canonical form
-    outcome     ready | failed | unknown: the end of its build
-    sleep_s     minimum duration of its build steps, in seconds
-    marker      text that only its build prints
-    force, auto_build   the query of the request, as booleans
-    invalid     empty | unparsable | schema, for a deliberately invalid document
+    content     key of the document; equal documents have equal keys, in short and in canonical form
+    outcome     how the build ends: ready | failed | unknown
+    sleep_s     minimum duration of the build steps, in seconds
+    marker      text that only the build of this document prints
+    force, auto_build   boolean query parameters of the request
+    invalid     for a deliberately invalid document: empty | unparsable | schema
 
-Note ``limit`` of a request that provokes a limit: *round*, from 1, and *phase*, in this order:
+Tests provoke a limit in rounds: starts until one is refused, then retries until one is accepted. The note ``limit`` of
+each request has *round*, a number from 1, and *phase*, the purpose of the request. The phases in order:
 
-    beside     a start of another version, whose build runs during the reads; before the key rests
-    reads      a read before the burst; only in rounds that test whether reads are charged
-    burst      a start of a ready version, repeated until one is refused; with reads at least as long
-    other-key  a start of another ready version by its owner, while the first key is refused
-    confirm    a start by the first key right after that, to show that it is still refused
-    retry      a start after Retry-After, else 1 s, 2 s, 4 s, ... (api-intro#rate-limits); *gave_up*: the last retry
+    beside     a start of another version, whose build runs during the reads; afterwards the key rests
+    reads      a read before the burst; only in rounds that test whether reads count against the limit
+    burst      a start of a ready version, repeated until one is refused; a burst after reads lasts at least as long
+    other-key  a start by another account of its own ready version, while the first key is refused
+    confirm    a start with the first key right after that, to show that this key is still refused
+    retry      a start after Retry-After, else after 1 s, 2 s, 4 s, ... (api-intro#rate-limits); *gave_up*: the last
 
-In a round with *builds*, each start is of an unbuilt version. ``cancelled``: all builds except the first are cancelled
-at once, and all are over before other-key and confirm. ``kept``: all builds run until the responses to these. From the
-second round on, one or two starts are served first. Then the key rests equally long in each round.
+If the note has *builds*, each start is of an unbuilt version. ``cancelled``: each build except the first is cancelled
+at once, and all builds end before other-key and confirm. ``kept``: all builds run until these two have responses. From
+the second round on, one or two starts are accepted first. If reads are tested, the key then rests equally long.
 """
 
 from bisect import insort
@@ -52,7 +53,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Document of a version, with the facts from its publisher."""
+    """One document of a version, with the facts from the note of its publish."""
 
     ref: str
     owner: Credential
@@ -60,16 +61,16 @@ class Content:
     outcome: Outcome
     sleep_s: float
     marker: str
-    published_seq: int  # seq of its publish; 0 for a configured version
-    from_at: float  # when its publish was sent; certain from *sure_at* on
+    published_seq: int  # seq of the publish; 0 for a configured version
+    from_at: float  # when the publish was sent; from *sure_at* on, the version surely has the document
     sure_at: float
-    digest: str = ""  # in the response to the publish, or empty
+    digest: str = ""  # from the response to the publish; empty if missing
     until_at: float = float("inf")  # when the document was replaced or deleted; infinite for the current document
 
 
 @dataclass
 class History:
-    """The exchanges of a run in the order of *seq*, with indexes; rules only read it."""
+    """The exchanges of a run in the order of *seq*, with indexes. Rules do not modify a history."""
 
     contract: Contract
     bounds: Bounds = Bounds()
@@ -89,7 +90,7 @@ class History:
         return history
 
     def add(self, exchange: Exchange) -> None:
-        """Adds a finished exchange; overlapping ones may arrive in any order."""
+        """Adds a finished exchange. Exchanges that overlapped may be added in any order."""
         self._cache.clear()
         insort(self.exchanges, exchange, key=_SEQ)
         if exchange.ref is None:
@@ -101,12 +102,12 @@ class History:
             self._contents[exchange.ref] = list(_contents(self._stories[exchange.ref]))
 
     def once(self, work: Callable[[_Subject, "History"], _Result], subject: _Subject) -> _Result:
-        """Returns ``work(subject, history)``, cached until the next exchange."""
+        """Returns ``work(subject, history)``, cached until an exchange is added."""
         key = work, subject.seq if isinstance(subject, Exchange) else subject
         return self._cached(key, lambda: work(subject, self))
 
     def overall(self, work: Callable[["History"], _Result]) -> _Result:
-        """Returns ``work(history)``, cached until the next exchange."""
+        """Returns ``work(history)``, cached until an exchange is added."""
         return self._cached(work, lambda: work(self))
 
     def _cached(self, key: object, make: Callable[[], _Result]) -> _Result:
@@ -116,17 +117,17 @@ class History:
         return result
 
     def story(self, ref: str) -> tuple[Exchange, ...]:
-        """All exchanges about *ref*, in the order of sending."""
+        """Returns the story of *ref*: all exchanges about that version, in the order of sending."""
         return tuple(self._stories.get(ref, ()))
 
     def contents(self, ref: str) -> tuple[Content, ...]:
-        """Successive documents of *ref*; empty if the version is neither published by this run nor configured."""
+        """Successive documents of *ref*; empty if this run did not publish the version and it is not configured."""
         if ref in self.given:
             return (self.given[ref],)
         return tuple(self._contents.get(ref, ()))
 
     def content(self, ref: str, at: float) -> Content | None:
-        """The document of *ref* at *at*; None if uncertain."""
+        """Returns the document that *ref* had at the time *at*, or None if that is uncertain."""
         return next((c for c in self.contents(ref) if c.sure_at <= at < c.until_at), None)
 
     def exists(self, ref: str, exchange: Exchange) -> bool | None:
@@ -138,11 +139,11 @@ class History:
         deletes = [e for e in deletes if e.sent_at < exchange.done_at]
         owners = {content.owner for content in self.contents(ref)}
         if len(owners) == 1 and any(e.credential not in owners | {"lowercase-scheme"} for e in deletes):
-            return None  # a foreign delete succeeded, so that its existence is uncertain
+            return None  # somebody else's delete succeeded, so that the version may be gone
         lost = [e for e in story if e.operation == "deleteTemplate" and e.status == 404 and e.seq != exchange.seq]
         for content in self.contents(ref):
             if any(content.owner == e.credential and content.sure_at <= e.sent_at < exchange.done_at for e in lost):
-                continue  # a 404 to the owner's delete makes its existence uncertain
+                continue  # the owner's delete got a 404, so that the version may be gone
             if content.sure_at <= exchange.sent_at and all(e.done_at <= content.from_at for e in deletes):
                 return True
         publishes = [e for e in story if _maybe_published(e) and e.sent_at < exchange.done_at]
@@ -158,7 +159,7 @@ class History:
         return contents[-1].owner if contents else None
 
     def views(self, ref: str) -> tuple["History", ...]:
-        """One history for each account that has or tried to publish *ref*, with the exchanges that concern it."""
+        """Returns one history per account that published *ref* or tried to, without others' requests for *ref*."""
         tried = (e.credential for e in self.story(ref) if e.operation == "publishTemplate" and "content" in e.note)
         published = (content.owner for content in self.contents(ref))
         owners = dict.fromkeys((*published, *(credential for credential in tried if credential in _ACCOUNTS)))
@@ -176,7 +177,7 @@ class History:
         )
 
     def sharing(self, content: Content) -> Iterator[Content]:
-        """Documents that may share a build with *content*, itself included, with duplicates."""
+        """Yields the documents that may share a build with *content*, and *content* itself. Some come twice."""
         alike = self.overall(_alike)
         found = (*alike[content.digest], *alike["marker", content.marker])
         return (other for other in found if shares_builds(other, content))
@@ -189,7 +190,7 @@ class History:
 
 
 def shares_builds(one: Content, other: Content) -> bool:
-    """Whether two documents may share a build: the same digest, or the same marker if a digest is unknown."""
+    """Whether two documents may share a build: their digests are equal or, if a digest is unknown, their markers."""
     if one.digest and other.digest:
         return one.digest == other.digest
     return one.published_seq > 0 < other.published_seq and one.marker == other.marker
@@ -205,7 +206,7 @@ def _alike(history: History) -> dict[object, list[Content]]:
 
 
 def _contents(story: list[Exchange]) -> Iterator[Content]:
-    """Documents from the successful publishes and deletes of one version; each document lasts until the next change."""
+    """Yields the documents that a version had one after the other, by its successful publishes and deletes."""
     current: Content | None = None
     for exchange in story:
         if not 200 <= exchange.status < 300:
@@ -213,7 +214,7 @@ def _contents(story: list[Exchange]) -> Iterator[Content]:
         if exchange.operation == "publishTemplate" and "content" in exchange.note:
             published = _published(exchange)
             same = current and current.key == published.key and current.owner == published.owner
-            # force deletes and publishes again, so that the same document may begin anew
+            # With force, the server deletes the version first. So even the same document counts as a new one.
             if same and not exchange.note.get("force"):
                 continue
             if current:
@@ -243,7 +244,7 @@ def _published(exchange: Exchange) -> Content:
 
 
 def _maybe_published(exchange: Exchange) -> bool:
-    """Whether a publish may have stored a version: also after a 409, and a 429 to auto_build (ambiguity 7.40)."""
+    """Whether a publish may have stored a version, even if it got a 409, or a 429 with auto_build (ambiguity 7.40)."""
     if exchange.operation != "publishTemplate":
         return False
     half = exchange.status == 429 and bool(exchange.note.get("auto_build"))

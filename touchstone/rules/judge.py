@@ -25,12 +25,12 @@ class Judge:
     exchange_rules: Sequence[Rule[Exchange]]
     story_rules: Sequence[Rule[str]]
     sources: KeySources = USUAL
-    failed: dict[str, str] = field(default_factory=dict)  # first error of each failed rule, by rule id
+    failed: dict[str, str] = field(default_factory=dict)  # first error of each rule that raised one, by rule id
     _judged: set[tuple[str, str, str, tuple[int, ...]]] = field(default_factory=set)
     _by_seq: dict[int, Exchange] = field(default_factory=dict)
 
     def add(self, exchange: Exchange) -> list[Judgement]:
-        """Adds *exchange* to the history and applies the exchange rules to it."""
+        """Adds *exchange* to the history and applies the exchange rules to it; returns new judgements only."""
         self.history.add(exchange)
         self._by_seq[exchange.seq] = exchange
         return self._new(
@@ -48,7 +48,7 @@ class Judge:
         return finding_of(judgement, self._by_seq[judgement.evidence[-1]], self.ledger, self.sources)
 
     def accused(self, judgements: Iterable[Judgement]) -> set[str]:
-        """Versions in the evidence of broken judgements."""
+        """Returns the versions that appear in the evidence of broken judgements."""
         return {self._by_seq[seq].ref or "" for j in judgements if j.outcome == "broken" for seq in j.evidence}
 
     def _new(self, judgements: Iterable[Judgement]) -> list[Judgement]:
@@ -62,7 +62,7 @@ class Judge:
 
 
 def judgements_of(rule: Rule[Subject], subject: Subject, history: History, failed: dict[str, str]) -> list[Judgement]:
-    """Judgements of one rule; an exception stops only this rule, and *failed* gets the first error of the rule."""
+    """Returns the judgements of one rule; none if the rule raises. *failed* keeps the first error of each rule."""
     try:
         return list(rule(subject, history))
     except Exception as error:  # noqa: BLE001 - the other rules must still run

@@ -1,6 +1,6 @@
-"""Replays the exchanges about a version and judges each response by the possible states of its builds.
+"""Replays the exchanges about a version and judges each response by the states in which the version can be.
 
-If the body of a success is no JSON object, only the status is judged.
+If a successful response has no JSON object as its body, only its status code is judged.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ from touchstone.rules.timeline import may_have_acted
 
 SHORTEST_CONCLUSIVE_SLEEP_S = 0.1  # a slow network also explains a shorter wait
 
-# The judged claims by subject.
+# The claims that this module judges, by subject.
 _CLAIMS = {
     "start": "answers-202 fresh-is-building does-not-wait while-building-is-harmless after-failure-builds-again "
     "after-cancel-builds-again concurrent-answers-are-documented concurrent-share-one-build visible-to-next-read",
@@ -49,7 +49,7 @@ _CLAIMS = {
 
 
 def judge_start(walk: Walk, flight: Flight) -> Iterator[Judgement]:
-    """Judges an owner's start of an existing version by the states that were possible during the start."""
+    """Judges the response to a start by the owner. The states that were possible meanwhile decide what is allowed."""
     start, before = flight.exchange, flight.window
     if start.response is None or (start.status == 403 and not _was_served(walk, start)):
         return  # The account may be below the Scale plan.
@@ -69,7 +69,7 @@ def judge_start(walk: Walk, flight: Flight) -> Iterator[Judgement]:
 
 
 def apply_start(walk: Walk, flight: Flight, status: object) -> None:
-    """Updates *walk* after an accepted start, or publish with auto_build, that only other starts overlapped."""
+    """Updates *walk* after an accepted start (or publish with auto_build) that overlapped with nothing but starts."""
     before = flight.window
     after = step(before, Cause.START)
     if status == "ready":
@@ -78,7 +78,7 @@ def apply_start(walk: Walk, flight: Flight, status: object) -> None:
         walk.reused = True
     elif status == "building":
         note_build(walk, flight, surely_begun=before <= STARTABLE)
-        # The server may have answered an overlapping start later, and the network delivered it sooner.
+        # The response to an overlapping start may have been sent later, but arrived sooner.
         since = walk.possible if flight.beside else frozenset()
         walk.possible = (after - {State.READY} | since - {State.NOT_BUILT}) or frozenset({State.BUILDING, State.READY})
     else:
@@ -174,7 +174,7 @@ def _does_not_wait(walk: Walk, start: Exchange) -> Iterator[Judgement]:
 
 
 def _first_starts(history: History) -> Iterator[tuple[int, bool]]:
-    """First accepted start (*seq*) of each document with a sleep, and whether the response took that long."""
+    """Yields *seq* of the first start of each document whose build sleeps, and whether the response took as long."""
     for content in history.all_contents():
         starts = (e for e in history.story(content.ref) if e.operation == "startBuild" and e.status in SUCCESS)
         first = next((e for e in starts if content.sure_at <= e.sent_at < content.until_at), None)
@@ -204,22 +204,22 @@ def _reuse(start: Exchange) -> Iterator[Judgement]:
 
 
 def _joined(walk: Walk, start: Exchange) -> Iterator[Judgement]:
-    """Judges a start during a possible build: the start joins that build, or begins one after a cancelled build."""
+    """Judges that a start while a build may run or be cancelled gets the status building (202 or 200), or a 409."""
     if (not walk.build and not walk.cancel) or (start.status in SUCCESS and not start.body):
         return
     claim = "start.after-cancel-builds-again" if walk.cancel else "start.while-building-is-harmless"
     if start.body.get("status") == "ready" and walk.reads_as(start) == "ready":
-        return  # The build was over too soon, which reads show.
+        return  # The build was over too soon; the judgement on the read covers that.
     is_building = start.status not in SUCCESS or start.body.get("status") == "building"
     fits = start.status in allowed("startBuild", "building") and is_building
     yield judged(claim, fits, start, expected="202 or 200 with status building, or 409")
 
 
-_CONCLUSIVE = frozenset({"getBuild", "getTemplate", "startBuild"})  # they find an existing version in any state
+_CONCLUSIVE = frozenset({"getBuild", "getTemplate", "startBuild"})  # these find an existing version in any state
 
 
 def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iterator[Judgement]:
-    """Judges an owner's cancel of an existing version. *before*: the states that were possible during the cancel."""
+    """Judges the response to a cancel by the owner; *before* are the states that were possible during the cancel."""
     if cancel.response is None or cancel.status in (401, 429) or cancel.status >= 500:
         return
     if before == {State.BUILDING}:
@@ -233,7 +233,7 @@ def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iter
         claim, answers = "cancel.second-is-documented", allowed("cancelBuild", "cancelling")
         yield judged(claim, cancel.status in answers, walk.cancel, cancel, expected=either(answers))
     elif not before & UNDER_WAY and walk.denied and cancel.status == 202:
-        # Only an earlier cancel with status 404 says that no build ran; one of the two cancels is wrong.
+        # An earlier cancel got a 404, this one gets a 202, and no read tells which of the two is wrong.
         yield unclear(_idle_claim(walk, before), walk.denied, cancel, why="no read shows that the build was over")
     elif not before & UNDER_WAY and (cancel.status != 202 or not begins_anyway(walk.history)):
         answers = allowed("cancelBuild", "at rest")
@@ -243,9 +243,9 @@ def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iter
 
 
 def apply_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> None:
-    """Updates *walk* after a cancel that only other cancels overlapped."""
+    """Updates *walk* after a cancel that overlapped with nothing but cancels."""
     if not before & UNDER_WAY and walk.denied and cancel.status == 202:
-        # The response contradicts an earlier cancel with status 404; the build may have run until now.
+        # The 202 contradicts an earlier cancel with status 404. The build may have run until now.
         walk.possible = before | step({State.BUILDING}, Cause.CANCEL)
         walk.doubt()
     elif not before & UNDER_WAY:
@@ -322,7 +322,7 @@ def _stakes(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -
 
 
 def _rest_stakes(walk: Walk, read: Exchange, status: str) -> Iterator[tuple[str, Exchange | None]]:
-    """Claims that a read of a version at rest can uphold, each with an exchange that could have broken it."""
+    """Yields the claims that a read can uphold while no build runs, each with an exchange that could have broken it."""
     last = walk.last_read
     yield from walk.refusals(STARTS if status == "not_built" else STARTS | CANCELS).items()
     if status != "not_built":
@@ -367,8 +367,8 @@ def _building_stakes(walk: Walk, build: Build, read: Exchange, status: str) -> I
 
 
 def _is_old_failure(walk: Walk, build: Build, read: Exchange, status: str) -> bool:
-    """Whether a read still shows an earlier failure before the steps of the new build can have run."""
-    # After a cancel with status 404, the earlier build is over and no other one has begun.
+    """Whether a read shows failed too early: the new build's steps cannot have run, so this is the earlier failure."""
+    # A cancel with status 404 moves *free_at* beyond the start, although no other build has begun.
     began_at = min(walk.free_at, build.start.sent_at)
     early = status == "failed" and read.done_at < walk.earliest_end_at(began_at)
     walk.hasty |= early and build.before != "failed"
@@ -396,7 +396,7 @@ def _end_stakes(walk: Walk, build: Build, read: Exchange, status: str) -> Iterat
 
 
 def _times(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> Iterator[Judgement]:
-    """Judges the build time by the observed duration, and the reused flag of a build that was not reused."""
+    """Judges that a new build has a build time within the observed duration, and is not marked as reused."""
     build, last, reused = walk.build, walk.last_read, read.body.get("reused")
     if status != "ready" or not build or not build.surely_begun or not walk.content or walk.reused:
         return
@@ -407,7 +407,7 @@ def _times(walk: Walk, read: Exchange, status: str, before: frozenset[State]) ->
     build_time_ms = read.body.get("build_time_ms")
     if not before & UNDER_WAY or isinstance(build_time_ms, bool) or not isinstance(build_time_ms, (int, float)):
         return
-    # Observed duration: from the response to its start to the last read with status building.
+    # Minimum duration, as observed: from the response to the start until the last read with status building.
     observed_s = last.sent_at - build.start.done_at if last and last.body.get("status") == "building" else 0.0
     least_ms = max(walk.content.sleep_s, observed_s - _LATE_S) * CLOCK_SHARE * 1000
     most_ms = (read.done_at - build.start.sent_at) * 1000 / CLOCK_SHARE + 50
@@ -423,7 +423,7 @@ def _times(walk: Walk, read: Exchange, status: str, before: frozenset[State]) ->
 
 @story_rule("building.life-cycle", *(f"{subject}.{name}" for subject in _CLAIMS for name in _CLAIMS[subject].split()))
 def life_cycle(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges each response about *ref* by the possible states; names that several accounts use are skipped."""
+    """Judges each response about *ref* by the possible states. Skips a *ref* that several accounts have published."""
     owners = {content.owner for content in history.contents(ref)}
     # An account below the Scale plan builds nothing; its starts are judged in `access.py`.
     if len(owners) != 1 or "restricted" in owners:
@@ -436,7 +436,7 @@ def life_cycle(ref: str, history: History) -> Iterator[Judgement]:
             _sent(walk, exchange, now)
         else:
             yield from _done(walk, exchange, now)
-        # The states possible now were possible during all open requests.
+        # Each state that is possible now was possible at some time during every open request.
         for flight in walk.flights.values():
             flight.window |= walk.reach(now)
 
@@ -456,7 +456,7 @@ def _done(walk: Walk, exchange: Exchange, now: float) -> Iterator[Judgement]:
     acts = exchange in walk.open
     if acts and not lost(exchange):
         walk.open.remove(exchange)
-    # The request's own effect is in the window, too. If nothing else took effect, the states before are known.
+    # The window contains the states after this request, too. If no other request took effect, those before are known.
     flight.window = walk.reach(now) if acts and not flight.beside else flight.window | walk.reach(now)
     if exchange.operation == "getBuild":
         if exchange.status == 200 and walk.owns(exchange) and exchange.request.method == "GET":

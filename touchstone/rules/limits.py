@@ -1,6 +1,6 @@
 """Judges the form of a 429, and the effect of a limit on starts, on other keys and on reads.
 
-The form is judged for each 429. The effects need rounds of a driver that provokes limits; see `history.py`.
+The form is judged for each 429. The effects are judged in rounds that provoke a limit; `history.py` describes these.
 """
 
 import re
@@ -23,7 +23,7 @@ from touchstone.rules.timeline import may_have_acted, owned, reports_building
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """The requests of one round, each phase in the order of sending."""
+    """The requests of one round that provokes a limit, by phase (see `history.py`)."""
 
     case: str
     number: int
@@ -36,7 +36,7 @@ class Round:
 
     @property
     def first_refusal(self) -> Exchange | None:
-        """The first start with status 429, if any."""
+        """The first start of the burst with status 429, if any."""
         return next((e for e in self.burst if e.status == 429), None)
 
     @property
@@ -58,7 +58,7 @@ class Round:
 
 
 def rounds(ref: str, history: History) -> Iterator[Round]:
-    """Rounds with a burst that begins with *ref*."""
+    """Yields the rounds in which the first start of the burst is for *ref*."""
     return (each for each in history.overall(_all_rounds) if each.burst[0].ref == ref)
 
 
@@ -85,7 +85,7 @@ def _all_rounds(history: History) -> tuple[Round, ...]:
 
 
 def rested(ref: str, history: History) -> Iterator[tuple[Round, float]]:
-    """Rounds that reached a limit after a served start, with the seconds of rest since the last refusal."""
+    """Yields rounds that reached the limit again, each with the seconds since the last refusal of the round before."""
     for before, after in pairwise(rounds(ref, history)):
         served = before.case == after.case and before.retries and before.retries[-1].status in SUCCESS
         refused = [e for e in (*before.burst, before.confirm, *before.retries) if e and e.status == 429]
@@ -96,24 +96,24 @@ def rested(ref: str, history: History) -> Iterator[tuple[Round, float]]:
 
 
 def waited_enough(before: Exchange, retry: Exchange, default_s: float = float("-inf")) -> bool:
-    """Whether *retry* waited for the Retry-After of *before*, or for *default_s* if there is none."""
+    """Whether *retry* came after the Retry-After of *before* or, without that header, after *default_s* seconds."""
     requested_s = retry_after_s(before.response)
     return gap_s(before, retry) >= (default_s if requested_s is None else requested_s)
 
 
 def gap_s(before: Exchange, after: Exchange) -> float:
-    """Seconds from the end of one exchange to the beginning of the other."""
+    """Returns the seconds from the end of *before* until *after* was sent."""
     return after.sent_at - before.done_at
 
 
 def started_beside(first: Exchange, last: Exchange, history: History) -> bool:
-    """Whether a start outside the driver, with the same key, overlapped the time from *first* to *last*."""
+    """Whether a start with the same key, but outside the rounds of this case, was open between *first* and *last*."""
     others = (e for e in starts_of(last.credential, history) if e.case != last.case or "limit" not in e.note)
     return any(e.sent_at < last.done_at and e.done_at > first.sent_at for e in others)
 
 
 def starts_of(credential: Credential, history: History) -> Iterator[Exchange]:
-    """All exchanges that a limit may charge as a start of the key."""
+    """Yields all exchanges that may count as starts with the key *credential*, including publishes with auto_build."""
     for exchange in history.exchanges:
         starts = exchange.operation == "startBuild" or exchange.note.get("auto_build") is True
         if starts and exchange.credential == credential:
@@ -121,16 +121,16 @@ def starts_of(credential: Credential, history: History) -> Iterator[Exchange]:
 
 
 _REFUSED_WAITS = 2  # one refusal after the whole wait may be due to another account
-_NOT_OF_A_LIMIT = frozenset({401, 404, 429})  # 401 and 404 have claims of their own; 429 is a limit's status
-_SMALLEST_BURST = 3  # a burst may serve fewer starts than this by chance
-_READS_PER_START = 3  # an aligned window may serve twice its size; a third shows a charge
-_WINDOWS_PER_BURST = 3  # assumed windows per burst, more than a burst can cross
-_LONGEST_WINDOW_S = 60.0  # older starts of the other key count only if the first key recovers slowly
+_NOT_OF_A_LIMIT = frozenset({401, 404, 429})  # 401 and 404 have claims of their own; 429 is as documented
+_SMALLEST_BURST = 3  # fewer accepted starts in a burst may be chance
+_READS_PER_START = 3  # a fixed window may accept twice its limit in a burst, so half as many starts prove nothing
+_WINDOWS_PER_BURST = 3  # assumed number of windows that one burst uses up; in fact, it spans fewer
+_LONGEST_WINDOW_S = 60.0  # older starts with the other key matter only if the first key recovers slowly
 
 
 @rule("limits.shape", "limit.has-the-error-shape")
 def limit_shape(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges the body of each 429; invalid JSON has a claim of its own."""
+    """Judges that each 429 has the documented error body. Invalid JSON has a claim of its own."""
     response = exchange.response
     if response is None or response.status != 429 or exchange.error or not operation_of(exchange, history.contract):
         return
@@ -143,14 +143,14 @@ def limit_shape(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @story_rule("limits.otherwise", "limit.has-the-error-shape")
 def refused_otherwise(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges a start that only a limit can have refused, with another status than 429."""
+    """Judges that a limit refuses starts with 429: reports other statuses that only a limit can explain."""
     for served, refused, after in _refused_between(ref, history):
         expected, actual = "429: only a limit can refuse a start between served ones", describe(refused)
         yield broken("limit.has-the-error-shape", served, after, refused, expected=expected, actual=actual)
 
 
 def is_limited_otherwise(start: Exchange, history: History) -> bool:
-    """Whether another start in the run had the same status, and only a limit explains it."""
+    """Whether a limit refused any start of the run with the status of *start*, although 429 is documented."""
     return start.status in history.overall(_statuses_of_limits)
 
 
@@ -160,7 +160,7 @@ def _statuses_of_limits(history: History) -> frozenset[int]:
 
 
 def _refused_between(ref: str, history: History) -> Iterator[tuple[Exchange, Exchange, Exchange]]:
-    """Refused starts between two served starts: of a ready version, or the first refusal in a round of builds."""
+    """Yields starts that show a limit (accepted, refused, accepted), of a ready version or a round with *builds*."""
     served: Exchange | None = None
     refused: Exchange | None = None
     for exchange in history.story(ref):
@@ -181,9 +181,9 @@ def _refused_between(ref: str, history: History) -> Iterator[tuple[Exchange, Exc
 
 @rule("limits.retry-after", "limit.retry-after-is-valid")
 def retry_after_valid(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """Judges each Retry-After header."""
+    """Judges that each Retry-After header has a whole number of seconds or an HTTP date."""
     if exchange.response and exchange.response.header("retry-after") is not None:
-        # RFC 9110 5.3: a field that is no list may appear once; several are joined with commas.
+        # RFC 9110 5.3: this header may appear only once. Several are joined with commas, which makes them invalid.
         value = ", ".join(v for name, v in exchange.response.headers if name.lower() == "retry-after")
         fits = re.fullmatch(r"[0-9]+", value) is not None or http_date(value) is not None
         expected = "a whole number of seconds or an HTTP date"
@@ -192,7 +192,7 @@ def retry_after_valid(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @story_rule("limits.chance", "limit.ends-after-back-off", "limit.retry-after-is-honest")
 def served_after_a_wait(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges the start after a 429 outside the rounds; a second 429 is no evidence."""
+    """Judges the next start after a 429 and a wait, outside rounds. A success counts; a second 429 proves nothing."""
     starts = [e for e in history.story(ref) if e.operation == "startBuild" and "limit" not in e.note]
     for refused, after in pairwise(sorted(starts, key=lambda e: e.sent_at)):
         waited = refused.status == 429 and after.sent_at >= refused.done_at and waited_enough(refused, after)
@@ -204,10 +204,10 @@ def served_after_a_wait(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("limits.honest", "limit.retry-after-is-honest")
 def retry_after_honest(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges each retry after the whole Retry-After, if no other start used the key meanwhile."""
+    """Judges that a retry after the whole Retry-After is accepted, if no other start used the key meanwhile."""
     claim = "limit.retry-after-is-honest"
     refused: list[tuple[Exchange, Exchange]] = []
-    # If the first start of a burst was refused, the host is full rather than a rate exceeded.
+    # If even the first start of a burst is refused, the host is full; no rate was exceeded.
     for before, retry in (pair for each in rounds(ref, history) if each.served for pair in each.waits):
         waited = retry_after_s(before.response) is not None and waited_enough(before, retry)
         if not waited or started_beside(before, retry, history):
@@ -227,7 +227,7 @@ def retry_after_honest(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("limits.back-off", "limit.ends-after-back-off")
 def ends_after_back_off(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges the last retry of each round."""
+    """Judges that the last retry of each round is accepted."""
     claim = "limit.ends-after-back-off"
     for each in rounds(ref, history):
         last = each.retries[-1] if each.retries else each.confirm if each.builds else None
@@ -247,7 +247,7 @@ def ends_after_back_off(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("limits.per-key", "limit.is-per-key")
 def per_key(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges a start with another key between refused starts; two rounds exclude a full host as the reason."""
+    """Judges that a second key is served while the first is refused. A full host may explain one refusal, not two."""
     claim = "limit.is-per-key"
     others_refused = 0
     for each in rounds(ref, history):
@@ -272,7 +272,7 @@ def per_key(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("limits.reads", "limit.reads-are-not-charged")
 def reads_not_charged(ref: str, history: History) -> Iterator[Judgement]:
-    """Compares the starts served with and without reads before them, after the same rest."""
+    """Judges that reads do not count against the limit of starts: compares bursts after reads with other bursts."""
     claim = "limit.reads-are-not-charged"
     comparable = list(rested(ref, history))
     for read, rest_s in comparable:
@@ -305,7 +305,7 @@ def _refuses_a_start(exchange: Exchange, history: History) -> bool:
 
 
 def _may_be_used_up(other: Exchange, refused: Exchange, each: Round, history: History) -> bool:
-    """Whether the other key's own starts can explain its refusal, or its version may not be ready."""
+    """Whether the other key may have used up its own limit, or may have started a version that is not ready."""
     ready = any(e.seq < other.seq and e.body.get("status") == "ready" for e in history.story(other.ref or ""))
     if not ready and not each.builds:
         return True
@@ -313,7 +313,7 @@ def _may_be_used_up(other: Exchange, refused: Exchange, each: Round, history: Hi
     recovery_s = each.retries[-1].done_at - refused.done_at if each.retries else 0.0
     gaps_s = [gap_s(e, other) for e in starts_of(other.credential, history) if e.seq < other.seq]
     gains = [(max(_LONGEST_WINDOW_S, (number + 1) * recovery_s), number)]
-    # A resting key regains at least as many starts as the first key did until a later burst.
+    # A key at rest regains at least as many starts as the first key had regained at a later burst.
     later = (one for one in rounds(each.burst[0].ref or "", history) if one.burst[0].sent_at > refused.done_at)
     gains += [(gap_s(refused, one.served[-1]), len(one.served) // _WINDOWS_PER_BURST) for one in later if one.served]
     return all(sum(its_s < within_s for its_s in gaps_s) >= number for within_s, number in gains)
@@ -325,9 +325,9 @@ _IN_VAIN = 2  # consecutive waits without success; one may be due to another use
 
 @rule("room.free", _ROOM_CLAIM)
 def room_is_free(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges that capacity is free after the documented waits once all builds of the run are over.
+    """Judges that a start is accepted after the documented waits if no build of the run can still be running.
 
-    All builds are over if no start was accepted for the longest time of a build and its cancel.
+    No build can still be running if no start was accepted for the maximum time of a build and of its cancel.
     """
     if exchange.operation != "startBuild" or exchange.status != 429:
         return
@@ -346,15 +346,15 @@ def room_is_free(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 _WAIT_CLAIM = "start.does-not-wait"
 _CONCLUSIVE_S = 0.2  # a slow network also explains a shorter wait
-_TIMES_AS_LONG = 3  # a waiting start takes at least so many times as long as other starts
+_TIMES_AS_LONG = 3  # a start counts as waiting if it takes so many times as long as others
 _FEWEST = 2  # fewer slow responses may be chance
 
-_Beside = tuple[Exchange, Exchange, float]  # a start, what it may have waited for (a build or a log), and the end
+_Beside = tuple[Exchange, Exchange, float]  # a start, the build or log that it may have waited for, and when that ended
 
 
 @dataclass(frozen=True, slots=True)
 class _Build:
-    """A started build: the earliest end of its steps, and the time until which it surely ran."""
+    """A started build. Its steps end at *ends_at* or later; its document stays the same until *until_at*."""
 
     start: Exchange
     ends_at: float
@@ -364,9 +364,9 @@ class _Build:
 
 @story_rule("waiting.running", _WAIT_CLAIM)
 def waits_for_a_running_build(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges starts whose responses came only after an earlier build can have ended.
+    """Judges that a start does not wait until another build, or an open log, has ended.
 
-    Most starts beside such a build, or an open log, must be as slow, and the others much faster.
+    A slow start is a finding only if most starts beside a build or log were slow, and the others much faster.
     """
     starts, builds = history.overall(_accepted_starts), history.overall(_builds)
     for other, start in pairwise(starts):
@@ -405,7 +405,7 @@ def _builds(history: History) -> dict[int, _Build]:
 
 
 def _beside(history: History) -> tuple[dict[int, _Beside], ...]:
-    """By *seq* of each start: the build (of another or the same version) or the log that may have delayed it."""
+    """Returns what may have delayed each start, by its *seq*: a build of another version, of the same one, or a log."""
     starts, builds = history.overall(_accepted_starts), tuple(history.overall(_builds).values())
     logs = [e for e in history.exchanges if follows(e)]
     return (
@@ -422,7 +422,7 @@ def _log_beside(start: Exchange, logs: Iterable[Exchange]) -> _Beside | None:
 
 
 def _build_beside(start: Exchange, builds: Iterable[_Build], *, own: bool) -> _Beside | None:
-    """An earlier build of the same or another version that surely ran for long enough during *start*."""
+    """Returns an earlier build that can have delayed *start*; with *own*, of the same version, else of another."""
     for build in builds:
         other = build.start
         if build.ends_at - start.sent_at < _CONCLUSIVE_S or other.done_at > start.sent_at:

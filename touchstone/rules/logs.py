@@ -1,6 +1,6 @@
 """Judges the duration and the content of build logs by the status reads of the same builds.
 
-A log is judged only if its build surely ran when the log was opened.
+Most rules judge a log only if its build surely ran when a client opened the log.
 """
 
 import re
@@ -36,15 +36,15 @@ from touchstone.rules.rule import broken, held, judged, render, story_rule
 from touchstone.rules.timeline import Running, Timeline, owned
 
 _SKEW_S = 0.2  # the status and the log of a build may lag behind each other
-_BEHIND_S = 0.4  # minimum time from the end of a log to a start that is judged by it
-_GRACE_SHARE = 0.9  # tolerance: the driver's clock starts a little later than the exchange's
+_BEHIND_S = 0.4  # a start is judged by a log only if so much time passed since the log ended
+_GRACE_SHARE = 0.9  # tolerance: a client's time limit and its exchange begin at slightly different times
 
 _CLOSES, _CLOSED = "events.close-at-the-end", "a log that ends with its build"
 
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """One client that followed a build that surely ran."""
+    """One client's request for the log of a build that surely ran."""
 
     stream: Exchange
     running: Running  # evidence that the build ran when the log was opened
@@ -54,7 +54,7 @@ class Following:
 
 
 def followings(ref: str, history: History) -> Iterator[Following]:
-    """The owner's requests that opened the log during a build."""
+    """Yields the owner's requests that opened the log while a build surely ran."""
     timeline = history.once(Timeline, ref)
     for stream in followers(ref, history):
         running = timeline.running(stream.sent_at, stream.head_at) if stream.status == 200 else None
@@ -65,7 +65,7 @@ def followings(ref: str, history: History) -> Iterator[Following]:
 
 
 def whole_logs(ref: str, history: History) -> Iterator[tuple[Following, Log, Exchange]]:
-    """The complete logs of finished builds, each with the read that shows the build over."""
+    """Yields the complete logs of builds that ended, each with the read that shows the end."""
     for following in followings(ref, history):
         if following.whole and following.end:
             yield following, following.whole, following.end
@@ -90,7 +90,7 @@ def _cut_short(
     if not ended_by_server(stream) or (log is None and stream.response and stream.response.body):
         return None
     running = timeline.running(stream.sent_at, stream.done_at + (_SKEW_S if log and log.ended else 0.0))
-    # If the version was at rest meanwhile, *running* is another build.
+    # If a read in between shows no running build, *running* is a later build.
     if running and not timeline.rested(stream.sent_at, running.last_read.sent_at):
         return running.last_read, "a later read shows the build still running"
     earliest_end_at = opened.start.sent_at + opened.content.sleep_s * CLOCK_SHARE
@@ -103,7 +103,7 @@ def _cut_short(
 
 @story_rule("following.answer", "events.answers-200")
 def response_status(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges the status of each request for the log of a running build."""
+    """Judges that each request for the log of a running build gets a 200."""
     timeline = history.once(Timeline, ref)
     for stream in followers(ref, history):
         # A refused key, a limit and a failing server have claims of their own.
@@ -116,7 +116,7 @@ def response_status(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("following.open", "events.open-while-building")
 def stays_open(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that the server does not end a log before its build."""
+    """Judges that the server does not end a log before the build has ended."""
     claim, expected = "events.open-while-building", "a log that stays open during its build"
     for following in followings(ref, history):
         stream, last_read = following.stream, following.running.last_read
@@ -130,7 +130,7 @@ def stays_open(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("following.closed", _CLOSES, "events.finished-version-closes")
 def closes(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that a log ends soon after its build; the log of a version at rest must not stay open."""
+    """Judges that a log ends soon after its build. If no build runs, a log request must not stay open either."""
     timeline = history.once(Timeline, ref)
     for stream in followers(ref, history):
         if timeline.idle(stream.sent_at, stream.done_at):
@@ -170,13 +170,13 @@ def closes_unread(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("following.joined", "start.while-building-is-harmless")
 def goes_on_when_joined(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that the log of a joined build reports no cancel if there was no cancel request."""
+    """Judges that a start during a build does not cancel it: without a cancel request, the log reports no cancel."""
     claim, timeline = "start.while-building-is-harmless", history.once(Timeline, ref)
     for following in followings(ref, history):
         stream, begun = following.stream, following.running.start
         log, content = log_of(stream), timeline.content(begun.sent_at, stream.done_at)
         joined = [e for e in timeline.beginnings if begun.seq < e.seq and e.sent_at <= stream.done_at]
-        sent = (e for e in history.story(ref) if e.operation == "cancelBuild")  # with any key and status
+        sent = (e for e in history.story(ref) if e.operation == "cancelBuild")  # by any key, with any status
         cancels = (e for e in (*sent, *history.cancels) if e.done_at >= begun.sent_at)
         if not joined or log is None or content is None or any(e.sent_at <= stream.done_at for e in cancels):
             continue
@@ -191,7 +191,7 @@ def goes_on_when_joined(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("following.then-started", "reuse.ready-at-once")
 def reusable_after_ready_log(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges the first start after a log that ended ready, as if a read had shown ready."""
+    """Judges that the first start after a log that ended on ready gets the status ready."""
     timeline = history.once(Timeline, ref)
     starts = [e for e in history.story(ref) if e.operation == "startBuild" and owned(e, history)]
     for stream in followers(ref, history):
@@ -229,7 +229,7 @@ _LONGER = re.compile(r"\d\s*(m|mins?|minutes?|h|hrs?|hours?)(?![a-z])")
 
 @story_rule("logged.last-frame", _READY, _FAILED, _CANCELLED, _LAST)
 def last_frame(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges the last frame of a log by the end of its build."""
+    """Judges that the last frame of a log agrees with the way in which the build ended."""
     timeline = history.once(Timeline, ref)
     yield from _repeated(timeline, history)
     for following, log, end in whole_logs(ref, history):
@@ -244,13 +244,13 @@ def last_frame(ref: str, history: History) -> Iterator[Judgement]:
         elif not any(_ends_so(line, claim) for line in log.lines):
             yield broken(claim, end, stream, expected=_ENDS[claim], actual=actual)
         elif claim == _FAILED:
-            # `events.py` judges frames after another last phase; it cannot know that this frame was the last one.
+            # `events.py` judges frames after ready, cancel and timeout. Only the status tells which error was the last.
             yield broken(_LAST, end, stream, expected="no frame after the one with level error", actual=actual)
 
 
 @story_rule("logged.output", "events.carry-the-output", _SHARED)
 def output(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that a log contains the build's output once; twice after simultaneous starts shows two builds."""
+    """Judges that a log contains the build's output once. Twice after simultaneous starts means that two builds ran."""
     for following, log, end in whole_logs(ref, history):
         running = following.running
         marker = running.content.marker
@@ -285,7 +285,7 @@ def every_line(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _reached_print_step(content: Content, log: Log, end: Exchange) -> bool:
-    """Whether the build surely reached the step that prints: it succeeded, or failed as intended, without time-out."""
+    """Whether the build surely reached the step that prints: it succeeded, or failed as intended, not by time-out."""
     status = end.body["status"]
     failed = status == "failed" and content.outcome == "failed" and phase_of(log.last) not in LAST_PHASES
     return status == "ready" or failed
@@ -293,7 +293,7 @@ def _reached_print_step(content: Content, log: Log, end: Exchange) -> bool:
 
 @story_rule("logged.watchers", "events.watchers-agree")
 def watchers(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that clients of one build get the same frames; a late client may miss the first frames only."""
+    """Judges that all clients that follow one build get the same frames. A late client may miss the first frames."""
     timeline = history.once(Timeline, ref)
     whole = [(f.stream, f.whole.lines) for f in followings(ref, history) if f.whole and f.whole.lines]
     for (one, first), (other, second) in combinations(whole, 2):
@@ -304,7 +304,7 @@ def watchers(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("logged.build-time", "events.build-time-agrees")
 def build_time(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that the build times in the last line and in the status agree, to the precision of the line."""
+    """Judges that the last log line and the status show the same build time, within the precision of the line."""
     for following, log, end in whole_logs(ref, history):
         if phase_of(log.last) != "ready" or end.body["status"] != "ready":
             continue
@@ -320,7 +320,7 @@ def build_time(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _repeated(timeline: Timeline, history: History) -> Iterator[Judgement]:
-    """Judges the last frame of a log after its build; a server may repeat the log or not (ambiguity 7.25)."""
+    """Judges that a log requested after a build shows how it ended, if the server repeats the log (ambiguity 7.25)."""
     for stream in followers(timeline.ref, history):
         log, read = whole_log(stream), timeline.rest_before(stream)
         claim = {"ready": _READY, "failed": _FAILED}.get(read.body["status"]) if read else None
@@ -367,22 +367,22 @@ def _note(content: Content, history: History) -> Mapping[str, Any]:
 
 
 def _logged_times_ms(line: str) -> list[tuple[float, float]]:
-    """Durations in a line, each with its rounding error; all in milliseconds."""
+    """Returns the durations that a line mentions, each with its rounding error, in milliseconds."""
     if _LONGER.search(line):
         return []
     found = ((number, decimals, 1.0 if unit[0] == "m" else 1000.0) for number, decimals, unit in _SECONDS.findall(line))
     return [(float(number) * unit_ms, unit_ms * 10.0 ** -len(decimals) + 1.0) for number, decimals, unit_ms in found]
 
 
-_STAMP_S = 0.25  # allowed difference of one frame's timestamps for two clients
-_CLOCK_DRIFT_S = 5.0  # allowed difference of the clocks of a build host and a web server
+_STAMP_S = 0.25  # allowed difference between the timestamps of one frame in two logs
+_CLOCK_DRIFT_S = 5.0  # allowed difference between the clocks of a build host and a web server
 
-_BEFORE_THE_START = frozenset({"publish", "compile", ""})  # phases that may date from the publish
+_BEFORE_THE_START = frozenset({"publish", "compile", ""})  # phases that may come before the start, at the publish
 
 
 @story_rule("stamps.clock", "events.timestamps-are-true")
 def clock(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that each timestamp lies within the build, by the server's clock."""
+    """Judges that each timestamp lies between the begin and the end of the build, by the clock in the Date header."""
     followed = {following.stream.seq: following for following in followings(ref, history)}
     for stream in followers(ref, history):
         following, log = followed.get(stream.seq), log_of(stream)
@@ -408,7 +408,7 @@ def one_time(ref: str, history: History) -> Iterator[Judgement]:
             continue
         over_at = min(first.done_at, second.done_at)
         if any(over_at <= e.sent_at < until_at and e.body["status"] == "building" for e in timeline.reads):
-            continue  # the build after the first log is another one
+            continue  # another build began after the end of the first log
         apart = _apart(one, other)
         if apart is not None:
             actual = f"{apart[0]['ts']} and {apart[1]['ts']} for {render_frame(apart[0])}" if apart else ""
@@ -417,7 +417,7 @@ def one_time(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _apart(one: Log, other: Log) -> tuple[dict[str, Any], ...] | None:
-    """The last frame with two different timestamps, or empty; None if no common frame has a timestamp."""
+    """Returns the last frame with different timestamps, as a pair; () if all agree; None if no common frame has one."""
     common = False
     for first, second in zip(reversed(one.lines), reversed(other.lines), strict=False):
         at, also_at = moment(first.get("ts")), moment(second.get("ts"))
@@ -433,7 +433,7 @@ def _apart(one: Log, other: Log) -> tuple[dict[str, Any], ...] | None:
 
 
 def _since(value: dict[str, Any], stream: Exchange, following: Following | None, history: History) -> float:
-    """Earliest possible time of a frame; -inf if the build may be older than the run."""
+    """Returns the earliest possible time of a frame; -inf if the build may be older than the run."""
     if following and phase_of(value) not in _BEFORE_THE_START:
         return following.running.start.sent_at
     content = following.running.content if following else history.content(stream.ref or "", stream.sent_at)
@@ -441,7 +441,7 @@ def _since(value: dict[str, Any], stream: Exchange, following: Following | None,
         return float("-inf")
     if following:
         return content.from_at
-    # A unique document was not built before the run, but maybe under another version of the run.
+    # A document with a marker is new in this run. But another version with that document may have been built earlier.
     return 0.0 if content.marker else float("-inf")
 
 
@@ -449,7 +449,7 @@ def _is_true(value: dict[str, Any], date: datetime, stream: Exchange, since_at: 
     stamp, zero = moment(value.get("ts")), date - timedelta(seconds=stream.head_at)
     if stamp is None:
         return True
-    # Date is in whole seconds, from between the request and the head of the response.
+    # The Date header has whole seconds. The server wrote it between the request and the head of the response.
     latest = date + timedelta(seconds=stream.elapsed_s + 1 + _CLOCK_DRIFT_S)
     if since_at == float("-inf"):
         return stamp <= latest
@@ -457,7 +457,7 @@ def _is_true(value: dict[str, Any], date: datetime, stream: Exchange, since_at: 
 
 
 def _date(stream: Exchange) -> datetime | None:
-    """Time of the response's head by the server's clock; None if it is missing or the response was cached."""
+    """Returns the time in the Date header; None if the header is missing or invalid, or the response was cached."""
     if stream.response is None or stream.response.header("age"):
         return None
     try:

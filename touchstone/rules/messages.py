@@ -22,13 +22,13 @@ def media_type(response: Response) -> str:
 
 
 def announces_json(response: Response) -> bool:
-    """Whether the message has a JSON media type."""
+    """Whether the response has a JSON media type."""
     kind = media_type(response)
     return kind == "application/json" or kind.endswith("+json")
 
 
 def json_problem(body: bytes) -> str:
-    """Why a body is not one complete JSON value in UTF-8; empty if it is."""
+    """Returns why *body* is not one complete JSON value in UTF-8; an empty string if it is one."""
     try:
         read_json(body)
     except ValueError as error:
@@ -37,13 +37,13 @@ def json_problem(body: bytes) -> str:
 
 
 def garbled(exchange: Exchange) -> bool:
-    """Whether the body is invalid JSON; the media type and completeness have claims of their own."""
+    """Whether the body is not valid JSON, whatever its media type; an empty body is not garbled."""
     body = exchange.response.body if exchange.response else b""
     return bool(body and json_problem(body))
 
 
 def error_problem(response: Response) -> str:
-    """Why a response is not the documented error body (troubleshooting#errors; ambiguity 7.16); empty if it is."""
+    """Returns what is wrong in an error body (troubleshooting#errors; ambiguity 7.16); empty if it is as documented."""
     body: Any = response.json_object()
     if body is None:
         return f"{media_type(response) or 'no media type'} {render(response.body)}"
@@ -56,20 +56,20 @@ def judgeable(exchange: Exchange) -> bool:
     return exchange.response is not None and not exchange.error and exchange.status != 429
 
 
-# plain: each segment is valid. misspelt: three segments, at least one invalid. misshapen: servers split the path in
-# different ways, so that the request may not reach the API.
+# plain: namespace, name and version are valid. misspelt: at least one of the three is not. misshapen: servers split
+# such a path in different ways, so that the request may not reach the API.
 Spelling = Literal["plain", "misspelt", "misshapen"]
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 NO_SUCH_PATH = frozenset({400, 404, 405, 414, 422, 431})
 
-_LONG_TARGET_CHARS = 2000  # RFC 9110 4.1 asks servers for 8000 octets of a target; proxies may allow less
+_LONG_TARGET_CHARS = 2000  # RFC 9110 4.1 asks servers to accept 8000 octets; proxies may allow less
 _LONG_SEGMENT_CHARS = 255
-_LARGEST_ACCEPTED_BYTES = 529_684  # largest body known to be accepted (facts.md, part 4); a larger one may be 413
+_LARGEST_ACCEPTED_BYTES = 529_684  # largest body that the API is known to accept; a larger one may get a 413
 
-_ANYWHERE = frozenset({"HEAD", "OPTIONS", "CONNECT"})  # may be handled before the API
-_ELSEWHERE = frozenset({("GET", "/templates")})  # lists versions, outside the contract
-_ROOT = re.compile(r"(?<!/)/templates(?=/|$)")  # behind any base path; behind two slashes it is another path
+_ANYWHERE = frozenset({"HEAD", "OPTIONS", "CONNECT"})  # methods that a proxy may answer before the API
+_ELSEWHERE = frozenset({("GET", "/templates")})  # a list of versions, which is not in the contract
+_ROOT = re.compile(r"(?<!/)/templates(?=/|$)")  # after any base path; after two slashes it is another path
 _VERSION_PATH = re.compile(r"/templates/([^/]+)/([^/]+)/([^/]+)(?:/build(?:/events)?)?")
 _BUILD_PATH = re.compile(r"/templates/.*/build(?:/events)?/?", re.DOTALL)
 _SEGMENT = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%[0-9A-Fa-f]{2})+")  # RFC 3986 3.3
@@ -83,7 +83,7 @@ def operation_of(exchange: Exchange, contract: Contract) -> Operation | None:
 
 
 def answered_about(ref: str, history: History, *operations: str) -> Iterator[Exchange]:
-    """Requests for the given operations on *ref* with a complete response."""
+    """Yields the exchanges about *ref* that have one of the *operations* and a complete response."""
     for exchange in history.story(ref):
         operation = operation_of(exchange, history.contract)
         if operation and operation.id in operations and exchange.response is not None and not exchange.error:
@@ -98,12 +98,12 @@ def path_of(exchange: Exchange) -> str:
 
 
 def asks_for_build(exchange: Exchange) -> bool:
-    """Whether the path has the form of a build or its events, with any segments."""
+    """Whether the path has the form of a build or build log, even if namespace, name or version are invalid."""
     return _BUILD_PATH.fullmatch(path_of(exchange)) is not None
 
 
 def spelling(exchange: Exchange, contract: Contract) -> Spelling:
-    """Classifies the path by the patterns of the contract."""
+    """Returns whether the path is plain, misspelt or misshapen, by the patterns of the contract."""
     return _spelling(path_of(exchange), contract)
 
 
@@ -121,7 +121,7 @@ def methods_of(contract: Contract) -> frozenset[str]:
 
 
 def tidied(exchange: Exchange) -> str:
-    """The path below the base after decoding, resolving dots and dropping empty segments."""
+    """Returns the path below the base, decoded, with ``.`` and ``..`` resolved and empty segments dropped."""
     path = exchange.request.url.partition("?")[0].partition("://")[2]
     segments: list[str] = []
     for segment in re.split(r"[/\\]", unquote_to_bytes(path).decode("utf-8", "replace")):
@@ -134,12 +134,12 @@ def tidied(exchange: Exchange) -> str:
 
 
 def excused(exchange: Exchange, contract: Contract) -> frozenset[int]:
-    """Statuses that unusual properties of the request allow, in addition to the documented ones."""
+    """Returns the statuses that an unusual request may get in addition, such as 413 for a large body."""
     return frozenset().union(*_excuses(exchange, contract))
 
 
 def is_usual(exchange: Exchange, contract: Contract) -> bool:
-    """Whether no unusual property of the request explains the response."""
+    """Whether the path is plain and nothing unusual in the request explains the status."""
     return spelling(exchange, contract) == "plain" and exchange.status not in excused(exchange, contract)
 
 

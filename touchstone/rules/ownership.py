@@ -1,6 +1,6 @@
-"""Judges 404 responses: for missing and deleted versions, for invalid paths, and never for existing versions.
+"""Judges that missing or deleted versions and invalid paths get a 404, and that existing versions do not.
 
-The result of `standing` depends on later requests, too, so only version rules (`story_rule`) may use it.
+`standing` also depends on later requests. So only version rules (`story_rule`), which see all requests, may call it.
 """
 
 import contextlib
@@ -36,13 +36,13 @@ from touchstone.rules.publishing import Shelf, document_of
 from touchstone.rules.rule import broken, describe, judged, judged_unless_limited, render, rule, story_rule
 from touchstone.rules.timeline import Timeline
 
-# own, foreign: the version existed during the whole request, and the key was the owner's or another account's.
-# deleted: this run deleted the version. missing: the version never existed. unsure: any of these.
+# own: the version existed during the whole request, and its owner sent the request. foreign: another account sent it.
+# deleted: this run deleted the version. missing: the version never existed. unsure: several of these are possible.
 Standing = Literal["own", "foreign", "deleted", "missing", "unsure"]
 
 ACCEPTED: frozenset[Credential] = frozenset({"primary", "second", "restricted"})
 
-_OF_A_RUN = re.compile(r"touchstone-[^-]+-.+")  # touchstone-<run id>-<purpose>; any other name may exist before the run
+_OF_A_RUN = re.compile(r"touchstone-[^-]+-.+")  # touchstone-<run id>-<purpose>; other names may be older than the run
 
 
 def standing(exchange: Exchange, history: History) -> Standing:
@@ -77,7 +77,7 @@ def sole_owner(ref: str, history: History) -> Credential | None:
 
 
 def surely_missing(ref: str, history: History) -> bool:
-    """Whether the account cannot have had a version before the run, by its name."""
+    """Whether *ref* surely never existed: only runs use such names, and no publish of this run may have created it."""
     return _OF_A_RUN.fullmatch(parts(ref)[1]) is not None and not was_written(ref, history)
 
 
@@ -100,7 +100,7 @@ def _template_problem(exchange: Exchange, ref: str) -> str:
         return f"digest {body.get('digest')!r}"
     if not isinstance(document, dict):
         return f"template {document!r}"
-    # Canonical form has name and version; sugar form has one text.
+    # The canonical form has name and version as two texts, the short form has both in one text.
     about, (_, name, version) = document.get("template"), parts(ref)
     for key, value in (("name", name), ("version", version)):
         found = about.get(key) if isinstance(about, dict) else None
@@ -110,7 +110,7 @@ def _template_problem(exchange: Exchange, ref: str) -> str:
 
 
 def _content_problem(exchange: Exchange, ref: str, history: History) -> str:
-    """Compares the document with the published one, first by the marker in its build steps."""
+    """Describes how the document differs from the published one; compares the markers in the build steps first."""
     publish = _anew(exchange, history.once(Shelf, ref))
     markers = [publish.note["marker"]] if publish else [content.marker for content in history.contents(ref)]
     if not markers or not all(markers):
@@ -133,7 +133,7 @@ def _anew(exchange: Exchange, shelf: Shelf) -> Exchange | None:
 
 
 def _written(story: Iterable[Exchange]) -> list[dict[str, Any]]:
-    """Documents published under *ref* in the forms that a server may return; empty if one is unknown."""
+    """Returns the published documents of *story* in the forms that a server may return; empty if one is unknown."""
     publishes = [e for e in story if e.operation == "publishTemplate" and "content" in e.note]
     documents = {e.seq: document for e in publishes if (document := _document(e.request.body))}
     # A server may return a short form as published or expanded; all forms count as one document.
@@ -159,7 +159,7 @@ def _document(body: bytes) -> dict[str, Any] | None:
 
 
 def _difference(written: object, read: object, place: str = "") -> str:
-    """Describes the first value that differs from the published one; the server may add values."""
+    """Describes the first published value that the read shows differently. The server may add values."""
     inner: Iterable[tuple[str, object, object]]
     if isinstance(written, dict) and isinstance(read, dict):
         inner = ((f"{place}.{key}".lstrip("."), value, read.get(key)) for key, value in written.items())
@@ -173,7 +173,7 @@ def _difference(written: object, read: object, place: str = "") -> str:
 
 
 def _foreign_value(exchange: Exchange, ref: str, history: History) -> str:
-    """Describes a value that was not published under *ref* but is in another published document."""
+    """Describes a value in a read of *ref* that comes from the document of another version; empty if there is none."""
     own = history.once(_places, ref)
     if not own:
         return ""
@@ -189,7 +189,7 @@ def _foreign_value(exchange: Exchange, ref: str, history: History) -> str:
 
 
 def _places(ref: str, history: History) -> frozenset[_Path]:
-    """Paths of the values in the documents published under *ref*; empty if one document is unknown."""
+    """Returns the paths of the values in the documents published under *ref*; empty if one document is unknown."""
     return frozenset(path for document in _written(history.story(ref)) for path in _leaves(document))
 
 
@@ -210,13 +210,13 @@ _UNKNOWN = ("lookup.unknown-version-is-404", "lookup.unknown-name-is-404", "look
 _DELETED = ("lookup.deleted-version-is-404", "start.refuses-deleted-version")
 _LISTING_NAMESPACE = "global"  # GET /templates/global/… lists versions of a curated template, outside the contract
 
-# Operations that never give the owner of an existing version a 404; a cancel or a log without a build may.
+# Operations that find every existing version. Others may get a 404: a cancel and a log request if no build runs.
 _FINDING = frozenset({"startBuild", "getBuild", "getTemplate", "deleteTemplate"})
 
 
 @rule("lookup.odd-spelling", "lookup.odd-spelling-is-404")
 def odd_spelling(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges a path with invalid segments; a success is fine if the tidied path is valid."""
+    """Judges that a path with invalid segments gets a 404 or 400. A server may also tidy the path and succeed."""
     contract = history.contract
     known_method = exchange.request.method in {"GET", "POST", "DELETE"}
     outside = not exchange.operation and asks_for_build(exchange) and known_method
@@ -233,7 +233,7 @@ def odd_spelling(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @story_rule("lookup.missing", *_UNKNOWN, *_DELETED, REFUSED, PLAN)
 def missing(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges each request about a missing or deleted version."""
+    """Judges that each request about a missing or deleted version gets a 404."""
     for exchange in _plain_answers(ref, history):
         found = standing(exchange, history)
         # The status may be due to the key, the plan or an unusual request.
@@ -241,7 +241,7 @@ def missing(ref: str, history: History) -> Iterator[Judgement]:
         other = small or exchange.status == 401 or exchange.status in excused(exchange, history.contract)
         if other or found not in {"missing", "deleted"}:
             continue
-        # A start refused with another status does not build either.
+        # A start that got another 4xx builds nothing either, so that only the status is wrong.
         refused = 400 <= exchange.status < 500 and exchange.status not in {404, 429}
         starts = exchange.operation == "startBuild" and not refused
         deleted = "start.refuses-deleted-version" if starts else "lookup.deleted-version-is-404"
@@ -251,7 +251,7 @@ def missing(ref: str, history: History) -> Iterator[Judgement]:
         published = published_by(exchange, history) if served else None
         if published:
             yield broken(published[0], published[1], exchange, expected="404: the publish of this version was refused")
-        # A 5xx is wrong whether an unpublished version exists or not.
+        # A 5xx is wrong even if a version that this run did not publish exists.
         absent = found == "deleted" or surely_missing(ref, history)
         absent = absent or (exchange.status >= 500 and not was_written(ref, history))
         if not published and (fits or exchange.status == 429 or absent):
@@ -286,7 +286,7 @@ def _missing_claim(exchange: Exchange, history: History) -> str:
 
 
 def _is_fair(exchange: Exchange, history: History) -> bool:
-    """Whether something other than the spelling explains the status, or a tidied path makes it valid."""
+    """Whether the status is fine despite the spelling: it has another reason, or the server tidied the path."""
     if exchange.status in {401, 403} or exchange.status in excused(exchange, history.contract):
         return True
     if any(e.operation == "publishTemplate" and e.body.get("ref") == exchange.ref for e in history.exchanges):
@@ -298,14 +298,14 @@ def _is_fair(exchange: Exchange, history: History) -> bool:
 
 @story_rule("owned.status", "status.answers-200")
 def status_answers_200(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges each status read of an existing version by its owner."""
+    """Judges that the owner of an existing version gets a 200 for each status read."""
     for exchange in _by_owner("getBuild", ref, history):
         yield judged_unless_limited("status.answers-200", exchange.status == 200, exchange, "200")
 
 
 @story_rule("owned.template", "template.read-shows-the-published")
 def template_read(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges each template read of an existing version by its owner: status, ref, digest and document."""
+    """Judges that the owner's read of a template gets a 200 with ref, digest and document as published."""
     claim = "template.read-shows-the-published"
     for exchange in _by_owner("getTemplate", ref, history):
         if exchange.status != 200:
@@ -317,7 +317,7 @@ def template_read(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("owned.delete", "template.delete-says-deleted")
 def delete_refused(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges a refused delete of an owner; it may conflict with a running build (ambiguity 7.42)."""
+    """Judges that an owner's delete is not refused. While a build may run, a 409 is allowed (ambiguity 7.42)."""
     claim, timeline = "template.delete-says-deleted", history.once(Timeline, ref)
     for exchange in _by_owner("deleteTemplate", ref, history):
         if exchange.status >= 300 and exchange.status not in ({404} if timeline.over(exchange) else {404, 409}):
@@ -325,7 +325,7 @@ def delete_refused(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _by_owner(operation: str, ref: str, history: History) -> Iterator[Exchange]:
-    """Requests by the owner of *ref*; *restricted* is left out, as it may see less of its own (ambiguity 7.22)."""
+    """Yields requests by the owner of *ref*, but not by an owner below Scale, who may see less (ambiguity 7.22)."""
     for exchange in answered_about(ref, history, operation):
         judged_elsewhere = exchange.credential == "restricted" or exchange.status == 401
         if not judged_elsewhere and is_usual(exchange, history.contract) and standing(exchange, history) == "own":

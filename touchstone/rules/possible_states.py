@@ -1,8 +1,8 @@
-"""Walks through the exchanges about one version and keeps the set of states that its builds can have.
+"""Walks through the exchanges about one version and keeps the set of states in which the version can be.
 
 A request takes effect between its sending and its response; without a response, at any later time. Overlapping requests
-take effect in any order. The set may be too large, which costs a verdict, but never too small, which would blame a
-correct server. After a finding, the walk adopts the reported status, so that one fault is one finding.
+take effect in any order. If the set is too large, a fault may stay hidden. It is never too small, because a correct
+server would then be blamed. After a finding, the walk adopts the reported status, so that one fault is one finding.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ UNDER_WAY = frozenset({State.BUILDING, State.CANCELLING})
 EXCHANGING = frozenset({"publishTemplate", "deleteTemplate"})
 MUTATING = EXCHANGING | {"startBuild", "cancelBuild"}
 
-CLOCK_SHARE = 0.9  # clocks differ: a step `sleep N` counts as shorter by a tenth
+CLOCK_SHARE = 0.9  # clocks differ: a step `sleep N` counts as 0.9 N seconds
 
 NEVER_AT = float("-inf")
 
@@ -37,7 +37,7 @@ class Build:
 
 @dataclass
 class Flight:
-    """An open request."""
+    """A request that has no response yet."""
 
     exchange: Exchange
     window: frozenset[State]  # states possible at some time since the request was sent
@@ -64,25 +64,25 @@ class Walk:
     lingering: bool = False  # a build of an earlier document may still run
     hasty: bool = False  # a build failed before its steps can have run
     deaf: bool = False  # a cancel got 404 during a build, so that a 404 is no evidence any more
-    overtaken: bool = False  # the build may have ended before its cancel, whatever the status of the cancel
+    overtaken: bool = False  # the build may have ended before its cancel, even if the cancel was accepted
     denied: Exchange | None = None  # cancel with status 404 since the last read, although a build may have run
     lost_track: bool = False  # a build began with an unknown document: nothing can be judged any more
-    shelf: dict[str, frozenset[State]] = field(default_factory=dict)  # last states of earlier documents, by key
+    shelf: dict[str, frozenset[State]] = field(default_factory=dict)  # possible states at the end of documents, by key
     refused: list[Exchange] = field(default_factory=list)  # refused requests since the last read
     refused_late: list[Exchange] = field(default_factory=list)  # starts with status 429 before the last read
     open: list[Exchange] = field(default_factory=list)
     flights: dict[int, Flight] = field(default_factory=dict)
 
     def points(self) -> Iterator[tuple[float, bool, Exchange]]:
-        """Each exchange twice, at sending and at its end, in the order of time."""
+        """Yields each exchange twice, in the order of time: with True for its sending, and with False for its end."""
         story = [e for e in self.history.story(self.ref) if e.operation in MUTATING or e.operation == "getBuild"]
         moments = [(e.sent_at, 1, e.seq, e) for e in story]
-        # A response at the time of another request comes first, unless its own request was sent at that time, too.
+        # At equal times, responses come before requests, except if a response and its own request have the same time.
         moments += [(e.done_at, 2 if e.sent_at == e.done_at else 0, e.seq, e) for e in story]
         return ((at, order == 1, exchange) for at, order, _, exchange in sorted(moments, key=lambda m: m[:3]))
 
     def reach(self, now: float) -> frozenset[State]:
-        """States possible at *now*, after any progress of the build and any effects of open requests."""
+        """Returns the states possible at *now*: the build may have gone on, and open requests may have taken effect."""
         states = self.possible
         while True:
             more = states | self._by_itself(states, now)
@@ -93,7 +93,7 @@ class Walk:
             states = more
 
     def effect(self, exchange: Exchange, states: Iterable[State]) -> frozenset[State]:
-        """States after *exchange* took effect in one of *states*."""
+        """Returns the states that are possible if *exchange* takes effect in one of *states*."""
         if exchange.operation == "startBuild":
             return step(states, Cause.START)
         if exchange.operation == "cancelBuild":
@@ -111,12 +111,12 @@ class Walk:
         return exchange.credential == owner or (owner, exchange.credential) == ("primary", "lowercase-scheme")
 
     def mark_free(self, now: float) -> None:
-        """Records *now* if surely no build runs."""
+        """Sets *free_at* to *now* if surely no uncancelled build runs."""
         if State.BUILDING not in self.reach(now):
             self.free_at = now
 
     def leave(self, now: float) -> None:
-        """Discards the facts about builds: the document is replaced, deleted or uncertain."""
+        """Discards the facts about builds, because the document is replaced, deleted or uncertain."""
         states = self.reach(now)
         if self.content:
             self.shelf[self.content.key] = self.shelf.get(self.content.key, frozenset()) | states
@@ -141,18 +141,18 @@ class Walk:
         left = self.shelf.get(content.key, frozenset())
         if not self.lingering and not left & UNDER_WAY:
             self.possible = left | {State.NOT_BUILT}
-        # Otherwise the running build of a replaced or deleted version has an undefined end (ambiguity 7.42).
+        # Otherwise a build of an earlier document may run, and its end is not documented (ambiguity 7.42).
         self.content, self.lingering = content, False
         self.replaced = before is not None and before.key != content.key and not known
 
     def doubt(self) -> None:
-        """Discards facts that depend on the unknown order of requests."""
+        """Discards the facts that depend on the order of requests, because that order is unknown."""
         self.cancel, self.settled, self.idle_cancel, self.replaced = None, False, None, False
         if self.build:
             self.build = replace(self.build, surely_begun=False, before="")
 
     def resync(self, status: str, before: frozenset[State]) -> None:
-        """After a finding: adopts the reported *status*, and keeps the states *before* in case it was wrong."""
+        """Goes on after a finding: adopts the reported *status*, and keeps the states *before*: either may be right."""
         states = consistent(ANYTHING, status) - {State.CANCELLING}
         self.possible = (states or ANYTHING) | before
         if self.build:
@@ -165,15 +165,15 @@ class Walk:
         return bool(left & (UNDER_WAY | {State.READY}))
 
     def earliest_end_at(self, began_at: float) -> float:
-        """Earliest time at which the steps of a build from *began_at* can have ended."""
+        """Returns the earliest time at which the steps can have ended if the build began at *began_at*."""
         return began_at + self.content.sleep_s * CLOCK_SHARE if self.content else NEVER_AT
 
     def cancelled_elsewhere(self, since_at: float, until_at: float) -> Exchange | None:
-        """An accepted cancel of another version between two times, or None."""
+        """Returns an accepted cancel of another version between two times, or None."""
         return next(cancels_of_others(self.ref, since_at, until_at, self.history.cancels), None)
 
     def reads_as(self, exchange: Exchange) -> str | None:
-        """Status in the owner's next read after *exchange*; None if there is none."""
+        """Returns the status in the owner's next read after *exchange*; None if no read followed."""
         for read in self.history.story(self.ref):
             later = read.operation == "getBuild" and read.status == 200 and read.sent_at >= exchange.done_at
             if later and self.owns(read):
@@ -181,7 +181,7 @@ class Walk:
         return None
 
     def refusals(self, operations: frozenset[str]) -> dict[str, Exchange]:
-        """Refused requests since the last read that could explain a change, by the claim that the change breaks."""
+        """Returns the refused requests since the last read, by the claim that is broken if the request took effect."""
         claims: dict[str, Exchange] = {}
         for exchange in self.refused:
             if exchange.operation not in operations:

@@ -1,4 +1,4 @@
-"""Judges each response by HTTP: completeness, status, media type, JSON, and the methods of its path."""
+"""Judges each response by the rules of HTTP: completeness, status, media type, JSON and methods."""
 
 from collections.abc import Iterator
 
@@ -22,7 +22,7 @@ from touchstone.rules.messages import (
 from touchstone.rules.ownership import standing
 from touchstone.rules.rule import broken, describe, held, judged, rule, story_rule, unclear
 
-# Failures on our side: an invalid request, no connection, or no room for the response.
+# Failures on Touchstone's side: an invalid request, no free connection, or no room for the response.
 _OUR_OWN = ("InvalidURL", "LocalProtocolError", "UnsupportedProtocol", "PoolTimeout", "OutOfRoom")
 _NOT_REACHED = ("ConnectError", "ConnectTimeout")
 _MAY_LOSE_RESPONSE_BYTES = 65_536  # an early response to a longer body is easily lost (RFC 9112 9.6)
@@ -33,7 +33,7 @@ _SEVERAL = 3  # identical responses after which the next one is expected to be t
 
 @rule("protocol.answered", "http.answers")
 def answered(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges that a complete response arrived without surplus bytes; an unreachable server is one finding."""
+    """Judges that a complete response arrived, and no more bytes after it. Reports an unreachable server only once."""
     if surplus_bytes := exchange.note.get("surplus_bytes"):
         actual = f"{surplus_bytes} bytes after the end of the response"
         yield broken("http.answers", exchange, expected="one complete response without surplus bytes", actual=actual)
@@ -62,7 +62,7 @@ def no_server_error(exchange: Exchange, history: History) -> Iterator[Judgement]
 
 @rule("protocol.documented-status", "http.status-is-documented")
 def documented_status(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges the status by the documented ones; invalid keys and 5xx have claims of their own."""
+    """Judges that the operation documents the status. Invalid keys and 5xx have claims of their own."""
     operation = operation_of(exchange, history.contract)
     if operation is None or exchange.response is None or exchange.status >= 500:
         return
@@ -76,7 +76,7 @@ def documented_status(exchange: Exchange, history: History) -> Iterator[Judgemen
 
 @rule("protocol.media-type", "http.json-media-type")
 def json_media_type(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges the media type of each documented JSON response with a body."""
+    """Judges that a response with a body has the documented media type if that is JSON."""
     operation = operation_of(exchange, history.contract)
     if operation is None or exchange.response is None or not exchange.response.body:
         return
@@ -100,7 +100,7 @@ def body_is_json(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @rule("protocol.wrong-method", "http.wrong-method-is-405")
 def wrong_method(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges the response to an unknown method of a known path; statuses of earlier checks are allowed."""
+    """Judges that a method that the path does not have gets a 405. An earlier check may refuse it, such as with 401."""
     if exchange.response is None or not asks_for_another_method(exchange, history.contract):
         return
     if exchange.status == 405:
@@ -111,7 +111,7 @@ def wrong_method(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @story_rule("protocol.head", "http.head-matches-get")
 def head_matches_get(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges each HEAD by the nearest GET with the same key; of an event stream, only 5xx."""
+    """Judges each HEAD by the nearest GET of the same URL with the same key. For a log, only a 5xx is wrong."""
     story = history.story(ref)
     for head in (e for e in story if e.request.method == "HEAD" and judgeable(e)):
         expected = "the status of GET and no body, or 405"
@@ -134,14 +134,14 @@ def _nearest_get(head: Exchange, story: tuple[Exchange, ...]) -> Exchange | None
 
 
 def _is_inconclusive(get: Exchange, history: History) -> bool:
-    """Whether a GET is no evidence for a HEAD: an event stream, a false 401, or access to a foreign version."""
+    """Whether a GET says nothing about a HEAD: it is for a log, got a wrong 401, or found another account's version."""
     if get.status == 401 and get.credential not in REFUSED_CREDENTIALS:
         return True
     return path_of(get).endswith("/events") or (get.status in SUCCESS and standing(get, history) == "foreign")
 
 
 def _wrong_length(head: Exchange, get: Exchange, story: tuple[Exchange, ...]) -> str:
-    """Content-Length of *head* if several GETs agree on another one, else empty (RFC 9110 8.6)."""
+    """Returns the Content-Length of *head* if several GETs agree on another length, else "" (RFC 9110 8.6)."""
     usual = head.response.header("content-length") if head.response else None
     gets = [e for e in story if e.request.method == "GET" and e.status == head.status and _same_target(e, head)]
     answers = {(e.response.body, _length(e)) for e in gets if e.response}
@@ -150,7 +150,7 @@ def _wrong_length(head: Exchange, get: Exchange, story: tuple[Exchange, ...]) ->
 
 
 def _length(get: Exchange) -> str:
-    """Transferred size of the body in bytes; empty if unknown, as after decompression."""
+    """Returns the size of the body in bytes, as transferred; empty if unknown, as after decompression."""
     if get.response is None:
         return ""
     plain = "" if get.response.header("content-encoding") else str(len(get.response.body))

@@ -1,6 +1,6 @@
-"""Judges publishing: the response to each publish, by the document before it, and the effect.
+"""Judges publishes: their responses, which depend on the document that the version had before, and their effects.
 
-Nothing is judged if publishes and deletes overlapped or failed, or several accounts use the name.
+Most rules judge nothing if publishes or deletes overlapped or failed, or if several accounts use the name.
 """
 
 import functools
@@ -33,12 +33,12 @@ class Shelf:
         self._one_owner = len({e.credential for e in self._changes}) <= 1 and ref not in history.given
 
     def standing(self, exchange: Exchange) -> Exchange | None:
-        """The last publish before *exchange* if its document surely lasted until the response, else None."""
+        """Returns the last publish before *exchange* if its document surely lasted until the response, else None."""
         last = self._last_change(exchange)
         return last if last and last.operation == "publishTemplate" and "content" in last.note else None
 
     def replaces(self, publish: Exchange) -> Exchange | None:
-        """The publish of the same account that *publish* would replace, or None."""
+        """Returns the publish by the same account whose document *publish* would replace, or None."""
         before = self.standing(publish)
         return before if before and before.credential == publish.credential else None
 
@@ -48,7 +48,7 @@ class Shelf:
         return self._one_owner and not any(change.sent_at < exchange.done_at for change in others)
 
     def deleted_before(self, publish: Exchange) -> Exchange | None:
-        """The owner's delete after which nothing was published until *publish*, or None."""
+        """Returns the owner's delete if *publish* is the first publish after it, else None."""
         last = self._last_change(publish)
         return last if last and last.operation == "deleteTemplate" and last.status in SUCCESS else None
 
@@ -58,7 +58,7 @@ class Shelf:
         return any(_touches(delete, one) or _touches(delete, other) for delete in deletes)
 
     def answers_since(self, publish: Exchange) -> tuple[Exchange, ...]:
-        """Responses while the document of *publish* surely lasted, in order."""
+        """Returns the owner's responses during which the document of *publish* was surely current, in order."""
         return tuple(answer for answer, stood in self._stood_at_answers if stood is publish)
 
     @functools.cached_property
@@ -66,12 +66,12 @@ class Shelf:
         return [(answer, self.standing(answer)) for answer in self.answers]
 
     def refused_between(self, publish: Exchange, answer: Exchange) -> list[Exchange]:
-        """Refused publishes of other documents between a publish and a response, in order."""
+        """Returns the refused publishes of other documents between a publish and a response, in order."""
         between = (e for e in self.publishes if publish.done_at <= e.sent_at < answer.done_at and 400 <= e.status < 500)
         return [e for e in between if e.note.get("content") not in {None, publish.note["content"]}]
 
     def _last_change(self, exchange: Exchange) -> Exchange | None:
-        """The last change before *exchange*, if no other change can have come between; else None."""
+        """Returns the last publish or delete before *exchange*; None if another one may have taken effect later."""
         others = [change for change in self._changes if change is not exchange and change.sent_at < exchange.done_at]
         if not others or not self._one_owner or any(_touches(change, exchange) for change in others):
             return None
@@ -80,7 +80,7 @@ class Shelf:
 
 
 def _changes(story: list[Exchange]) -> Iterator[Exchange]:
-    """Publishes and deletes that can have taken effect, even a delete with a 404 after a publish."""
+    """Yields publishes and deletes that can have taken effect, even a delete with a 404 right after a publish."""
     last: Exchange | None = None
     for exchange in story:
         posted = exchange.operation == "publishTemplate" and exchange.request.method == "POST"
@@ -124,14 +124,14 @@ def _shows(exchange: Exchange) -> bool:
 
 
 def _touches(change: Exchange, exchange: Exchange) -> bool:
-    # A delete with status 404 took effect by its response, if at all.
+    # If a delete with status 404 took effect, it did so before its response.
     acted_at = change.done_at if change.status == 404 else acted_by(change)
     return change.sent_at < exchange.done_at and acted_at > exchange.sent_at
 
 
 @story_rule("publishing.new", "publish.answers-201")
 def new_version(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges the first publish of a version, or the first after a delete at rest; 200 is allowed (ambiguity 7.37)."""
+    """Judges that a publish gets 201 or 200 (ambiguity 7.37) if the version is new or was deleted without a build."""
     shelf, timeline = history.once(Shelf, ref), history.once(Timeline, ref)
     for publish in _judged(shelf):
         delete = shelf.deleted_before(publish)
@@ -143,7 +143,7 @@ def new_version(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("publishing.identical", _IDENTICAL, _SPELLING, "digest.is-stable")
 def identical_content(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges a repeated publish of the same document, in the same form or another."""
+    """Judges that a publish of the same document, even in another form, is accepted and keeps the digest."""
     shelf, timeline = history.once(Shelf, ref), history.once(Timeline, ref)
     for publish in _judged(shelf):
         before = shelf.replaces(publish)
@@ -168,7 +168,7 @@ def identical_content(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("publishing.other", "publish.other-content-is-409", "publish.force-replaces")
 def other_content(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges the publish of another document, with and without force."""
+    """Judges that a publish of another document gets a 409 without force, and replaces the document with force."""
     shelf, timeline = history.once(Shelf, ref), history.once(Timeline, ref)
     for publish in _judged(shelf):
         before = shelf.replaces(publish)
@@ -203,7 +203,7 @@ def simultaneous_copies(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("publishing.together", "publish.other-content-is-409")
 def simultaneous_contents(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that one of two overlapping publishes of different documents without force is refused."""
+    """Judges that one of two overlapping publishes without force gets a 409 if their documents differ."""
     shelf = history.once(Shelf, ref)
     for one, other in _accepted_at_once(publish for publish in _judged(shelf) if not publish.note.get("force")):
         refused = 409 in {one.status, other.status}
@@ -230,7 +230,7 @@ def auto_build(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _judged(shelf: Shelf) -> Iterator[Exchange]:
-    """Publishes of valid documents by accounts that may publish, unless another claim covers the status."""
+    """Yields the publishes of valid documents by accounts that may publish. Other claims cover 401, 429 and 5xx."""
     for publish in shelf.publishes:
         right = "content" in publish.note and "invalid" not in publish.note
         allowed = publish.credential in {"primary", "second"} and publish.status != 401
@@ -239,7 +239,7 @@ def _judged(shelf: Shelf) -> Iterator[Exchange]:
 
 
 def _accepted_at_once(publishes: Iterable[Exchange]) -> Iterator[tuple[Exchange, Exchange]]:
-    """Overlapping pairs of publishes: one is accepted; the other is accepted or gets a 409."""
+    """Yields pairs of overlapping publishes in which one is accepted, and the other is accepted or gets a 409."""
     for one, other in combinations(publishes, 2):
         together = one.overlaps(other)
         accepted = any(e.status in SUCCESS for e in (one, other))
@@ -248,13 +248,13 @@ def _accepted_at_once(publishes: Iterable[Exchange]) -> Iterator[tuple[Exchange,
 
 
 def _forced_while_building(publish: Exchange, timeline: Timeline) -> bool:
-    """Whether a conflict with force may be about a running build, which is undocumented (ambiguity 7.42)."""
+    """Whether a 409 despite force may be due to a running build, a case that is not documented (ambiguity 7.42)."""
     conflict = publish.status == 409 and bool(publish.note.get("force"))
     return conflict and not timeline.idle(publish.sent_at, publish.done_at)
 
 
 def _held(shelf: Shelf, publish: Exchange) -> Iterator[Exchange]:
-    """Publishes whose document may be current after *publish*, which a server may have ignored."""
+    """Yields *publish* and, if the server may have ignored it, earlier publishes that may still be current."""
     yield publish
     before = shelf.replaces(publish)
     if before is None or before.note["content"] == publish.note["content"]:
@@ -264,7 +264,7 @@ def _held(shelf: Shelf, publish: Exchange) -> Iterator[Exchange]:
 
 
 def _republished(history: History) -> set[bool]:
-    """For repeated publishes of the same document in the same form: whether each got a 409."""
+    """Returns whether repeated publishes of a document in the same form got a 409: True, False, both or neither."""
     answers = set()
     for ref in {e.ref for e in history.exchanges if e.operation == "publishTemplate" and e.ref}:
         shelf = history.once(Shelf, ref)
@@ -280,7 +280,7 @@ def _written(publish: Exchange) -> tuple[object, object]:
 
 
 def _is_inconclusive(digest: str, publish: Exchange, history: History) -> bool:
-    """Whether other documents have this digest, so that the server cannot distinguish them."""
+    """Whether another document has this digest, so that the server cannot tell the two documents apart."""
     markers = (c.marker for c in history.all_contents() if digest and c.digest == digest and c.ref != publish.ref)
     return any(marker and marker != publish.note.get("marker") for marker in markers)
 
@@ -302,7 +302,7 @@ def _builds(publish: Exchange, timeline: Timeline) -> Iterator[Judgement]:
         return
     if not isinstance(answer, str):
         return  # judged by publish.body-is-documented
-    # The text for a build refused by a limit is undocumented (ambiguities 7.40 and 7.41).
+    # If a limit refuses the build, the text in auto_build is undocumented (ambiguities 7.40 and 7.41).
     if answer not in {"building", "ready"}:
         yield unclear(_STARTS, publish, why=f"auto_build {render(answer)} reports no build")
         return
@@ -324,7 +324,7 @@ def _does_not_build(publish: Exchange, shelf: Shelf, timeline: Timeline, history
     read = timeline.read_after(publish.done_at)
     if read is None or not shelf.is_first(publish) or timeline.content(publish.done_at, read.done_at) is None:
         return
-    # A refused start may have begun a build, too, which other claims judge.
+    # A refused start may have begun a build, too; other claims cover that.
     before = [e for e in history.story(publish.ref or "") if e.sent_at < read.done_at]
     if not any(e.operation == "startBuild" or begins(e) for e in before):
         status = read.body["status"]

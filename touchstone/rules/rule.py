@@ -1,7 +1,7 @@
-"""Defines rules: functions without I/O from exchanges to judgements, with the claims they may judge.
+"""Defines rules: functions without I/O that turn exchanges into judgements on declared claims.
 
-An exchange rule judges one new exchange; a version rule (`story_rule`) judges all exchanges about one version. A rule
-judges only certain facts: a missing response or a 429 is no evidence about anything else.
+An exchange rule judges one new exchange. A version rule (`story_rule`) judges a story: all exchanges about one
+version. Rules judge only what is certain. A missing response or a 429, for example, says nothing about other claims.
 """
 
 import json
@@ -19,7 +19,7 @@ Judge = Callable[[Subject, History], Iterator[Judgement]]
 
 @dataclass(frozen=True, slots=True)
 class Rule(Generic[Subject]):
-    """A judging function with its id and claims; a judgement on another claim is a programming error."""
+    """A judging function with its id and the claims that it may judge. Judging another claim raises AssertionError."""
 
     id: str
     claims: frozenset[str]
@@ -40,40 +40,40 @@ def rule(rule_id: str, *claims: str) -> Callable[[Judge[Exchange]], Rule[Exchang
 
 
 def story_rule(rule_id: str, *claims: str) -> Callable[[Judge[str]], Rule[str]]:
-    """Decorator for a version rule; its function gets the ref of a version."""
+    """Decorator for a version rule. The decorated function gets the ref of a version instead of an exchange."""
     return lambda judge: Rule(rule_id, frozenset(claims), judge, "story")
 
 
 def held(claim: str, *evidence: Exchange) -> Judgement:
-    """The claim held; the last exchange is the proof."""
+    """Returns the judgement that *claim* held. The last exchange of *evidence* is the proof."""
     return Judgement(claim, "held", "", evidence[-1].operation, tuple(e.seq for e in evidence))
 
 
 def broken(claim: str, *evidence: Exchange, expected: str, actual: str | None = None) -> Judgement:
-    """The claim is broken: by the response of the last exchange, or *actual*, given the earlier exchanges."""
+    """Returns the judgement that the last exchange broke *claim*. By default, *actual* describes that exchange."""
     last, seqs = evidence[-1], tuple(e.seq for e in evidence)
     return Judgement(claim, "broken", "", last.operation, seqs, expected, describe(last) if actual is None else actual)
 
 
 def unclear(claim: str, *evidence: Exchange, why: str) -> Judgement:
-    """The evidence allows no verdict."""
+    """Returns the judgement that *evidence* allows no verdict on *claim*; *why* is the reason."""
     return Judgement(claim, "indeterminate", "", evidence[-1].operation, tuple(e.seq for e in evidence), "", why)
 
 
 def judged(claim: str, holds: bool, *evidence: Exchange, expected: str, actual: str | None = None) -> Judgement:
-    """Judgement: held with *holds*, else broken."""
+    """Returns the judgement that *claim* held if *holds* is true, else the judgement that it is broken."""
     return held(claim, *evidence) if holds else broken(claim, *evidence, expected=expected, actual=actual)
 
 
 def judged_unless_limited(claim: str, holds: bool, exchange: Exchange, expected: str) -> Judgement:
-    """Judgement: held with *holds*, unclear after a 429, else broken."""
+    """Returns the same judgement as `judged`, except that a 429 allows no verdict."""
     if exchange.status == 429:
         return unclear(claim, exchange, why="a limit refused the request")
     return judged(claim, holds, exchange, expected=expected)
 
 
 def render(value: object, limit: int = 120) -> str:
-    """Renders an object or a list as JSON, other values as repr, truncated to a length of *limit*."""
+    """Renders objects and lists as JSON, and other values as repr. Truncates the text to *limit* characters."""
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 

@@ -1,7 +1,7 @@
 """Derives when a build of one version surely ran, and when surely none ran.
 
-A build surely ran between two times if a later read shows the build and no other can have begun meanwhile. No build
-ran if a read showed the last one over. `possible_states.py` judges which responses are possible.
+A build surely ran between two times if a later read shows it, and no other build can have begun in between. Surely no
+build ran if a read showed that the last build was over. `possible_states.py` tells which responses are possible.
 """
 
 from bisect import bisect_left
@@ -29,7 +29,7 @@ def is_read(exchange: Exchange, history: History) -> bool:
 
 
 def is_status_read(exchange: Exchange) -> bool:
-    """Whether the response has one of the four statuses; others have a claim of their own."""
+    """Whether the exchange is a status read with one of the four documented statuses."""
     read = exchange.operation == "getBuild" and exchange.request.method == "GET" and exchange.status == 200
     status = exchange.body.get("status")
     return read and isinstance(status, str) and status in STATUSES
@@ -45,12 +45,12 @@ def may_have_acted(exchange: Exchange) -> bool:
 
 
 def acted_by(exchange: Exchange) -> float:
-    """Time by which a request took effect: its end, or infinity after a failure or without a response."""
+    """Returns the time by which a request surely took effect: its end if it succeeded, else infinity."""
     return exchange.done_at if exchange.status in SUCCESS else float("inf")
 
 
 def begins(exchange: Exchange) -> bool:
-    """Whether a request may have begun a build; a start with ready and reused true reuses one."""
+    """Whether a request may have begun a build. A start that got ready with reused true began none."""
     if exchange.operation == "startBuild":
         reuses = exchange.body.get("status") == "ready" and exchange.body.get("reused") is True
         return may_have_acted(exchange) and not reuses
@@ -67,7 +67,7 @@ def reports_building(exchange: Exchange) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Evidence that a build surely ran."""
+    """Evidence that one build surely ran."""
 
     start: Exchange  # the first request that can have begun the build
     starts: tuple[Exchange, ...]  # all requests that can have begun or joined the build
@@ -99,7 +99,7 @@ class Timeline:
         self._alone = len({content.owner for content in contents}) == 1 and not shared
 
     def content(self, since_at: float, until_at: float) -> Content | None:
-        """The document of the version if it surely lasted all the time and shares no builds, else None."""
+        """Returns the document that the version surely had all the time; None if unsure or if versions share builds."""
         if not self._alone or self._doubtful_at < until_at:
             return None
         content = self._history.content(self.ref, since_at)
@@ -118,17 +118,17 @@ class Timeline:
         return next((e for e in reversed(self.beginnings) if e.done_at <= at), None)
 
     def settled(self, exchange: Exchange, by_at: float) -> bool:
-        """Whether a read by *by_at* showed that the build of *exchange*, begun or cancelled, was over."""
+        """Whether a read by the time *by_at* showed that the build which *exchange* began or cancelled was over."""
         first = bisect_left(self._rest_sent_at, acted_by(exchange))
         return first < len(self._rests) and self._rest_ended_at[first] <= by_at
 
     def over(self, exchange: Exchange) -> bool:
-        """Whether reads before *exchange* showed all builds over that began before its end."""
+        """Whether reads before *exchange* showed the end of every build that can have begun before its response."""
         begun = (e for e in self.beginnings if e.sent_at < exchange.done_at)
         return self._alone and all(self.settled(e, exchange.sent_at) for e in begun)
 
     def running(self, since_at: float, until_at: float) -> Running | None:
-        """Evidence that one build surely ran, uncancelled, between two times, or None."""
+        """Returns evidence that one build surely ran, without a cancel, between two times; None without evidence."""
         last_read = self.read_after(until_at)
         if last_read is None or last_read.body["status"] != "building":
             return None
@@ -153,11 +153,11 @@ class Timeline:
         return all(self.settled(e, since_at) for e in self.beginnings if e.sent_at < until_at)
 
     def rested(self, since_at: float, until_at: float) -> bool:
-        """Whether a read between two times showed no build."""
+        """Whether a read between two times showed that no build ran."""
         return any(rest.sent_at >= since_at and rest.done_at <= until_at for rest in self._rests)
 
     def rest_before(self, exchange: Exchange) -> Exchange | None:
-        """The last read before *exchange* if it shows a rest that lasted until the response, else None."""
+        """Returns the last read before *exchange* if it shows no build and none ran until the response, else None."""
         read = self.read_before(exchange.sent_at)
         if read is None or read.body["status"] not in AT_REST or not self.idle(read.done_at, exchange.done_at):
             return None
@@ -169,7 +169,7 @@ class Timeline:
         return before > 0 and self._begun_acted_by[before - 1] > since_at
 
     def end(self, since_at: float, after_at: float) -> Exchange | None:
-        """The first read from *after_at* on that shows no build, if none can have begun since *since_at*."""
+        """Returns the first read after *after_at* that shows no build; None if one can have begun since *since_at*."""
         rest = next((e for e in self.reads if e.sent_at >= after_at and e.body["status"] in AT_REST), None)
         if rest is None or self.begun_between(since_at, rest.done_at):
             return None
@@ -177,12 +177,12 @@ class Timeline:
 
 
 def first_ends(rests: Iterable[Exchange]) -> tuple[list[float], list[float]]:
-    """Times of sending, in order, and for each the earliest end among this and later exchanges."""
+    """Returns the times of sending, in order, and for each the earliest end of the exchanges sent then or later."""
     ordered = sorted(rests, key=lambda e: e.sent_at)
     return [e.sent_at for e in ordered], list(accumulate((e.done_at for e in reversed(ordered)), min))[::-1]
 
 
 def _is_doubtful(change: Exchange, changes: list[Exchange]) -> bool:
-    """Whether a change may have stored an unknown document or deleted the version."""
+    """Whether the document is uncertain after *change*, because that failed, overlapped or has no note ``content``."""
     unknown = change.operation == "publishTemplate" and "content" not in change.note
     return unknown or any(e.overlaps(change) for e in changes if e is not change) or change.status not in SUCCESS

@@ -1,7 +1,8 @@
 """Computes the verdict on each claim and on the run from the run log, without I/O.
 
-A finding breaks a claim; otherwise one held judgement upholds it. Exit code 0 needs a complete run that upheld a claim
-and broke no ``must`` claim outside the baseline. A claim in the baseline that holds again gives exit code 1.
+A claim with a finding is broken. Without a finding, one held judgement upholds it. The baseline lists claims that are
+known to be broken. The exit code is 1 if another ``must`` claim is broken, or if a claim in the baseline holds again.
+Exit code 0 needs a complete run that upheld or broke at least one claim.
 """
 
 from collections import Counter, defaultdict
@@ -16,7 +17,7 @@ from touchstone.facts.wording import plural
 Verdict = Literal["broken", "upheld", "indeterminate", "could-not-run", "not-applicable"]
 VERDICTS: tuple[Verdict, ...] = ("broken", "could-not-run", "indeterminate", "not-applicable", "upheld")
 
-# By precedence, if a claim has several.
+# If a claim has several of these verdicts, the first one counts.
 _UNDECIDED: tuple[Verdict, ...] = ("indeterminate", "could-not-run", "not-applicable")
 
 NOT_IN_LEDGER = "This claim is not in the ledger of the run."
@@ -41,7 +42,7 @@ class ClaimVerdict:
     reason: str  # why there is no clear verdict; empty for broken and upheld
     checks: tuple[CheckCount, ...]  # checks that judged the claim, by name
     findings: tuple[str, ...]  # ids of the findings of the claim, in order
-    known: bool = False  # in the baseline
+    known: bool = False  # whether the baseline lists the claim
 
     @property
     def holds_again(self) -> bool:
@@ -122,7 +123,7 @@ def _why_unjudged(claim: LedgerClaim, log: RunLog) -> str:
 
 
 def selected(claim_id: str, globs: str) -> bool:
-    """Whether one of the comma-separated *globs* matches."""
+    """Whether one of the comma-separated *globs* matches *claim_id*."""
     return any(fnmatchcase(claim_id, glob.strip()) for glob in globs.split(","))
 
 
@@ -154,7 +155,7 @@ def _judge_completeness(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[
         return 3, f"{plural(len(missing), 'case')} did not run: {_first(missing)}"
     stuck = _with_verdict(claims, "could-not-run", strict=False)
     if stuck:
-        return 3, f"{plural(len(stuck), 'must claim')} could not be judged: {_first(stuck)}"
+        return 3, f"{plural(len(stuck), 'must-level claim')} could not be judged: {_first(stuck)}"
     odd = unexplained(log)
     if odd:
         return 3, f"{plural(len(odd), 'case')} failed without a finding: {_first([case.id for case in odd])}"
@@ -166,7 +167,7 @@ def _judge_completeness(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[
 
 
 def _again(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> str:
-    """Names the claims in the baseline that hold again, and what to do; empty if no claim certainly does."""
+    """Returns which claims of the baseline hold again and what to do; empty if there are none or that is uncertain."""
     names = [claim.claim.id for claim in claims if claim.holds_again]
     # A lost line may have been a finding.
     if not names or log.torn_lines or unexplained(log):
@@ -176,17 +177,17 @@ def _again(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> str:
 
 
 def _level(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> str:
-    """Noun for the claims that count, such as ``new must claim``."""
-    return f"{'new ' if _known(claims) else ''}{'' if log.header.strict else 'must '}claim"
+    """Returns a noun for the claims that count for the exit code, such as ``new must-level claim``."""
+    return f"{'new ' if _known(claims) else ''}{'' if log.header.strict else 'must-level '}claim"
 
 
 def _known(claims: tuple[ClaimVerdict, ...], more: str = "") -> str:
     known = sum(claim.known and claim.verdict == "broken" for claim in claims)
-    return f"; {known} {more}{' ' if more else ''}{'is' if known == 1 else 'are'} known (baseline)" if known else ""
+    return f"; {known} {more}{' ' if more else ''}{'is' if known == 1 else 'are'} in the baseline" if known else ""
 
 
 def unexplained(log: RunLog) -> tuple[Case, ...]:
-    """Cases that did not pass and left no finding: faults of ours, which must not look like a pass."""
+    """Returns the cases that did not pass but have no finding: Touchstone's faults, which must not look like a pass."""
     accounted = {occurrence.case for occurrence in log.occurrences}
     accused = {finding.claim for finding in log.findings}
     return tuple(

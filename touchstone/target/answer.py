@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from touchstone.facts.exchange import Closed
 from touchstone.target.bounds import head_bytes
 
-NOT_REACHED = ("ConnectError", "ConnectTimeout")  # beginnings of `Answer.error` without a connection
+NOT_REACHED = ("ConnectError", "ConnectTimeout")  # how `Answer.error` begins if no connection was made
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,15 +18,15 @@ class Head:
 
 @dataclass(slots=True)
 class Answer:
-    """One response, or the reason for a missing one. Times are seconds on the clock of the client.
+    """One response, or the reason why it is missing. Times are in seconds, on the client's clock.
 
     Attributes:
         body: Received part of the body, without transfer coding.
-        chunks: For a stream: pairs of seconds since *sent_at* and the bytes received then; empty otherwise.
+        chunks: For a stream: its pieces, each with the seconds from *sent_at* to its arrival; empty otherwise.
         sent_at: Start of the request, before its connection was opened.
-        head_at: Arrival of the complete head; equals *done_at* without one.
+        head_at: Arrival of the complete head; equals *done_at* if no complete head arrived.
         error: Why the response is incomplete, such as ``ReadTimeout: no byte within 5.0 s``; empty if it is complete.
-        closed: For a stream: side that ended it; ``client`` if it was still open at its time limit.
+        closed: For a stream: which side closed it; ``client`` if the time limit ended it.
     """
 
     head: Head | None = None
@@ -40,7 +40,7 @@ class Answer:
 
     @property
     def status(self) -> int:
-        """Status code, or 0 without a head."""
+        """Status code, or 0 without a response head."""
         return self.head.status if self.head else 0
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from touchstone.target.bounds import KEPT_BYTES, Bounds
 
 ACCEPTED = "gzip, deflate"  # requested content codings; no others are decompressed
-# Bytes beyond the kept part of a body that go through redaction: a secret may begin before the cut.
+# Redaction also gets this many bytes after the kept part of a body, because a secret may cross the cut.
 BEYOND_BYTES = 4096
 _MAX_CODINGS = 3
 _MAX_MEMBERS = 100
@@ -17,7 +17,7 @@ _GZIP_BITS, _ZLIB_BITS, _RAW_BITS = zlib.MAX_WBITS | 16, zlib.MAX_WBITS, -zlib.M
 
 
 class Refused(Exception):
-    """The rest of a body is rejected; the text is the reason."""
+    """The rest of a body is not read; the text is the reason."""
 
 
 class _Decoder:
@@ -30,7 +30,7 @@ class _Decoder:
         self._zlib = None if name == "deflate" else zlib.decompressobj(_GZIP_BITS)
 
     def decompress(self, data: bytes, most: int) -> bytes:
-        """Decompresses *data*, with further gzip members (RFC 1952 2.2); *most*: approximate maximum of the output."""
+        """Decompresses *data*, which may have several gzip members (RFC 1952 2.2). *most*: rough output limit."""
         if self._zlib is None or not self._begun:
             data = self._begun = self._begun + data
         if self._zlib is None:
@@ -50,13 +50,13 @@ class _Decoder:
         return plain
 
     def end(self) -> None:
-        """Ends the input; raises Refused if it is incomplete."""
+        """Raises Refused if the compressed data is incomplete."""
         if self._begun and not (self._zlib and self._zlib.eof):
             raise Refused(f"DecodingError: the {self._name} body ends too early")
 
 
 class Intake:
-    """One body and its limits.
+    """Receives one body, decompresses it, and checks its limits.
 
     Attributes:
         problem: Why the body is incomplete or exceeds a limit; empty for a valid body.
@@ -84,7 +84,7 @@ class Intake:
             raise
 
     def end(self) -> None:
-        """Ends the body; sets *problem* if the body is incomplete."""
+        """Must be called at the end of the body; sets *problem* if the body is incomplete."""
         try:
             for decoder in self._decoders or ():
                 decoder.end()
@@ -92,7 +92,7 @@ class Intake:
             self.problem = str(refused)
 
     def kept(self, body: bytes) -> bytes:
-        """Part of the received *body* to keep: the beginning if it has a problem, else all of it."""
+        """Returns the part of *body* to keep: all, or only the beginning if there is a problem or too much JSON."""
         cut = self._bounds.cut_stream(body) if self._streamed else self._bounds.cut(body)
         if cut is not None:
             self.problem = self.problem or cut.problem
@@ -122,7 +122,7 @@ class Intake:
             )
         for name in reversed(codings):
             if name.lower() not in ("gzip", "x-gzip", "deflate"):
-                # Never a part of the name, since redaction does not recognise a short part of a key.
+                # A long name is not quoted even in part, since redaction does not recognise a short part of a key.
                 found = repr(name) if len(name) <= _LONGEST_NAME else f"a name of {len(name)} characters"
                 raise Refused(f"DecodingError: the body has the content coding {found}, expected one of {ACCEPTED}")
         return [_Decoder(name.lower()) for name in reversed(codings)]
@@ -137,5 +137,5 @@ class Intake:
 
 
 def _is_framed(data: bytes) -> bool:
-    """Whether deflate data has the zlib header of RFC 9110 8.4.1.2; many servers omit it (RFC 1950, 2.2)."""
+    """Whether deflate data has a zlib header (RFC 1950, 2.2). RFC 9110 8.4.1.2 requires it; many servers omit it."""
     return data[0] & 0x0F == zlib.DEFLATED and int.from_bytes(data[:_FRAME_BYTES], "big") % 31 == 0

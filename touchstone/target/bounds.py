@@ -5,35 +5,35 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
-KEPT_BYTES = 64 * 1024  # kept part of a body beyond its limit, as long as bodies in a run log
+KEPT_BYTES = 64 * 1024  # kept of a body that exceeds its limit; as much as a run log keeps of any body
 
-LEAST_KEPT_BYTES = 4 * 1024  # kept part of each head and each body once max_total_bytes is used up
+LEAST_KEPT_BYTES = 4 * 1024  # kept of each head and each body once max_total_bytes is used up
 
-# A truncated head keeps the fields that rules need; long values are cut to this length.
+# A truncated head keeps these fields, which rules need. Long values are cut to _MOST_VALUE_CHARS.
 _NEEDED = frozenset({"content-type", "retry-after", "date", "allow", "location", "cache-control", "age"})
 _NEEDED |= {"content-length", "content-encoding"}
 _MOST_VALUE_CHARS = 200
 
 LONGEST_HEAD_BYTES = 100 * 1024  # limit of the parser in httpx
 
-# The length that RFC 9112 3 recommends to support for a request line.
+# RFC 9112 3 recommends to support request lines of this length; Touchstone applies it to status lines.
 MAX_STATUS_LINE_BYTES = 8_000
 STATUS_LINE_TOO_LONG = f"the status line is longer than {MAX_STATUS_LINE_BYTES} bytes"
 
-# Strings are skipped as a whole, also unterminated ones: brackets and commas in them do not count.
+# Matches strings as a whole, also unterminated ones, so that brackets and commas in strings do not count.
 _MARK = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{\]},]', re.DOTALL)
 _OPENING = frozenset({b"[", b"{"})
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Limits by the names of their settings.
+    """Limits of responses; each limit has the name of its setting.
 
     Attributes:
-        max_head_bytes: Bytes of a head, including interim responses before it; Node allows 16 KiB.
-        max_headers: Lines of a head; Apache and Python's own client allow 100.
-        max_body_bytes: Bytes of a body that is not a stream, compressed and decompressed.
-        max_stream_bytes: Bytes of a stream, compressed and decompressed.
+        max_head_bytes: Bytes of a head, including the interim (1xx) responses before it; Node allows 16 KiB.
+        max_headers: Header lines of a head; Apache and Python's own client allow 100.
+        max_body_bytes: Bytes of a body that is not a stream; applies before and after decompression.
+        max_stream_bytes: Bytes of a stream; applies before and after decompression.
         max_json_depth: Nesting depth of JSON.
         max_json_values: Values in one JSON body, counted by commas and opening brackets.
         max_total_bytes: Bytes of all heads and bodies of a run, without the first 4 KiB of each.
@@ -49,11 +49,11 @@ class Bounds:
     max_total_bytes: int = 32 * 1024 * 1024
 
     def describe(self, name: str) -> str:
-        """Text of a limit for messages, such as ``max_headers = 256``."""
+        """Returns a limit as messages show it, such as ``max_headers = 256``."""
         return f"{name} = {getattr(self, name)}"
 
     def cut(self, body: bytes) -> "Cut | None":
-        """Finds the place at which JSON exceeds a limit; None if no limit is exceeded or the body is not JSON."""
+        """Returns the place at which JSON exceeds a limit; None if *body* exceeds no limit or is not JSON."""
         if not self._may_be_beyond(body) or body.lstrip()[:1] not in _OPENING:
             return None
         depth = values = 0
@@ -67,7 +67,7 @@ class Bounds:
         return None
 
     def cut_stream(self, stream: bytes) -> "Cut | None":
-        """Finds the place at which JSON in a data line of an event stream exceeds a limit; None if none does."""
+        """Returns the first place at which the JSON in a data line of an event stream exceeds a limit, or None."""
         at = 0
         for line in stream.splitlines(keepends=True) if self._may_be_beyond(stream) else ():
             cut = self.cut(line[5:]) if line.startswith(b"data:") else None
@@ -82,14 +82,14 @@ class Bounds:
 
 
 class Room:
-    """Remaining bytes of responses that a run may keep; usable from several threads."""
+    """Counts how many bytes of responses a run may still keep; usable from several threads."""
 
     def __init__(self, most_bytes: int) -> None:
         self._left_bytes = most_bytes
         self._lock = threading.Lock()
 
     def take(self, size: int) -> bool:
-        """Reserves the bytes of a head or body; returns whether they fit."""
+        """Reserves *size* bytes for a head or body, without its first 4 KiB; returns whether they fit."""
         more_bytes = size - LEAST_KEPT_BYTES
         with self._lock:
             fits = more_bytes <= max(0, self._left_bytes)
@@ -103,7 +103,7 @@ def head_bytes(headers: Iterable[tuple[str, str]]) -> int:
 
 
 def cut_head(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Truncates the fields of a head; an additional last field has the original size."""
+    """Truncates the fields of a head; adds a last field that tells the original size."""
     kept, size = [], 0
     for name, value in headers:
         if len(name) <= _MOST_VALUE_CHARS:
@@ -116,7 +116,7 @@ def cut_head(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Place at which JSON exceeds a limit: length of the text before it, and the problem."""
+    """Place at which JSON exceeds a limit. *at*: number of bytes before the place; *problem*: the exceeded limit."""
 
     at: int
     problem: str

@@ -1,4 +1,4 @@
-"""Calls to a target, and their conversion to requests with keys and to redacted copies."""
+"""Calls to a target; builds the requests with keys, and redacted copies of requests and responses."""
 
 import posixpath
 import threading
@@ -15,7 +15,7 @@ from touchstone.target.redact import Secrets
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Keys of the accounts that a run may use; None for a missing key. Unused keys are redacted as well."""
+    """Keys of the accounts that a run may use; None for a missing key. *unused*: other keys that must be redacted."""
 
     primary: str = field(repr=False)
     second: str | None = field(default=None, repr=False)
@@ -23,21 +23,21 @@ class Keys:
     unused: tuple[str, ...] = field(default=(), repr=False)
 
     def headers(self, credential: Credential) -> dict[str, str]:
-        """Authorization header for *credential*, or no header; raises LookupError if the key is missing."""
+        """Returns the Authorization header for *credential*, if any; raises LookupError if the key is missing."""
         if credential in ("none", "query"):
             return {}
         scheme = {"malformed": "Basic", "lowercase-scheme": "bearer"}.get(credential)
         return {"Authorization": f"{scheme} {self.primary}" if scheme else f"Bearer {self.value(credential)}"}
 
     def value(self, credential: Credential) -> str:
-        """Key for *credential*."""
+        """Returns the key for *credential*; raises LookupError if it is missing."""
         key = self._values().get(credential)
         if not key:
             raise LookupError(f"no key for {credential!r}")
         return key
 
     def secrets(self) -> Secrets:
-        """All values that must not reach an exchange."""
+        """Returns all values that no exchange may contain."""
         unused = {f"unused-{number}": value for number, value in enumerate(self.unused, start=1)}
         return Secrets(self._values() | {"headless": self.primary[1:]} | unused)
 
@@ -58,12 +58,12 @@ class Call:
     """A request to send.
 
     Attributes:
-        operation: operationId, or empty for a request outside the contract, which needs *method* and *path*.
-        ref: ``namespace/name@version``; its parts fill the path, percent-encoded.
+        operation: operationId; empty for a request outside the contract, which *method* and *path* describe.
+        ref: ``namespace/name@version``; its percent-encoded parts fill the path.
         path: Path and query below the base URL, sent unchanged; overrides *ref*.
         stream_s: For a stream: seconds until the client closes it.
-        until: For a stream: event on which the client closes it.
-        opened: Set when the head of the response has arrived or can no longer arrive.
+        until: For a stream: the client closes it once this event is set.
+        opened: Event that is set once the head of the response has arrived, or can no longer arrive.
     """
 
     operation: str = ""
@@ -102,7 +102,7 @@ class MessageBuilder:
         self._contract = contract
 
     def prepare(self, call: Call) -> OutgoingRequest:
-        """Request with keys for *call*; raises LookupError if the key is missing."""
+        """Returns the request for *call*, with its key; raises LookupError if the key is missing."""
         known = self._contract.operations.get(call.operation)
         method = call.method or (known.method if known else "GET")
         path = call.path or (fill(known.path, call.ref) if known else "")
@@ -121,7 +121,7 @@ class MessageBuilder:
         return OutgoingRequest(operation, call.ref or ref, method, target, headers, call.body)
 
     def request(self, outgoing: OutgoingRequest) -> Request:
-        """Redacted copy of a request."""
+        """Returns a redacted copy of a request."""
         return Request(
             method=outgoing.method,
             url=self.secrets.text(self.url + outgoing.target),
@@ -139,27 +139,27 @@ class MessageBuilder:
         is_cut: bool = False,
         most_bytes: int | None = None,
     ) -> Response:
-        """Redacted response; keeps *most_bytes* of *body*. *is_cut*: whether *body* may end within a secret."""
+        """Returns a redacted response with *most_bytes* of *body*. *is_cut*: whether *body* may end within a secret."""
         body = self.secrets.data(body, is_cut=is_cut)[:most_bytes]
         kept = tuple(Chunk(c.at_s, self.secrets.data(c.data)) for c in chunks)
         if kept and b"".join(chunk.data for chunk in kept) != body:
-            # A secret was split between chunks, and no part of it may be kept.
+            # A secret was split between chunks. Its parts must not be kept, so one chunk replaces them all.
             kept = (Chunk(kept[-1].at_s, body),)
         return Response(status, self.secrets.headers(headers), body, kept)
 
 
 def may_publish(call: Call) -> bool:
-    """Whether a server may publish a template for *call*, however its path is spelt."""
+    """Whether *call* may publish a template, also if only a server that normalises its path would do so."""
     return call.operation == "publishTemplate" or (_acts(call) and _path(call) == "/templates")
 
 
 def asks_auto_build(call: Call) -> bool:
-    """Whether a call that publishes a template may also start a build."""
+    """Whether a call that publishes a template may also start a build, because of ``auto_build`` in its query."""
     return call.query.get("auto_build", "false") != "false" or "auto_build" in unquote(call.path.partition("?")[2])
 
 
 def may_start(call: Call) -> bool:
-    """Whether a server may start a build for *call*, however its path is spelt."""
+    """Whether *call* may start a build, also if only a server that normalises its path would do so."""
     return call.operation == "startBuild" or (_acts(call) and _path(call).endswith("/build"))
 
 

@@ -16,7 +16,7 @@ class WallClock:
         return time.monotonic() - self.origin
 
     def rest(self, seconds: float) -> None:
-        """Waits."""
+        """Waits for *seconds*."""
         wait_s(seconds)
 
 
@@ -29,7 +29,7 @@ class RecordedClock:
         self._lock = threading.Lock()
 
     def now(self) -> float:
-        """Current time of the replay."""
+        """Current time in the recording, in seconds."""
         return self._now
 
     def rest(self, seconds: float) -> None:
@@ -39,12 +39,12 @@ class RecordedClock:
             self._now += seconds
 
     def come_to(self, moment: float) -> None:
-        """Advances to *moment*, never back."""
+        """Advances the clock to *moment*; never turns it back."""
         with self._lock:
             self._now = max(self._now, moment)
 
 
 def wait_s(seconds: float) -> None:
-    """Waits; returns at once for 0."""
+    """Waits for *seconds*; returns at once for 0."""
     if seconds > 0:
         threading.Event().wait(seconds)

@@ -16,7 +16,7 @@ from touchstone.target.tls import trusting
 _T = TypeVar("_T")
 _FOREVER = float("inf")
 
-# Interval of checks for a stopped run during a wait, and longest wait after the stop.
+# A wait checks at this interval whether the run was stopped, and ends at most this long after the stop.
 _CHECK_S = 0.1
 _GRACE_S = 0.5
 
@@ -35,33 +35,33 @@ def in_background(future: "Future[_T]", work: Callable[[], _T]) -> None:
 
 
 class Deadline(threading.local):
-    """Deadline of the request in the current thread; *stopped*: returns whether the run was stopped."""
+    """Deadline of the current thread's request. *stopped*: function that tells whether the run was stopped."""
 
     _at = _leave_at = _FOREVER
     _until: threading.Event | None = None
     _head_bytes = _FOREVER
     received_bytes = 0
-    _line_bytes: int | None = None  # length of the status line until its end
+    _line_bytes: int | None = None  # bytes of the status line so far; None after its end
 
     def __init__(self, stopped: Callable[[], bool] | None = None) -> None:
         self._stopped = stopped
 
     def set(self, seconds: float, max_head_bytes: float = _FOREVER) -> None:
-        """Sets the deadline *seconds* from now and the head limit for the next request."""
+        """Sets two limits for the next request: its deadline, *seconds* from now, and the size of its response head."""
         self._at, self._leave_at, self._until = time.monotonic() + seconds, _FOREVER, None
         self._head_bytes = max_head_bytes
         self.received_bytes = self._line_bytes = 0
 
     def end_head(self) -> None:
-        """Removes the head limit: the following bytes are the body."""
+        """Removes the limit of the head, because the following bytes are the body."""
         self._head_bytes = _FOREVER
 
     def leave_after(self, seconds: float, until: threading.Event | None) -> None:
-        """Sets the deadline of the rest of the response; reading also ends once *until* is set."""
+        """Sets the deadline for the rest of the response, *seconds* from now. Setting *until* ends reading earlier."""
         self._at, self._until = time.monotonic() + seconds, until
 
     def bounded(self, timeout_s: float | None) -> float | None:
-        """Time-out until the deadline at most; raises ReadTimeout if the deadline has passed or *until* is set."""
+        """Returns *timeout_s*, or the time left if it is less; raises ReadTimeout if none is left or *until* is set."""
         if self._until and self._until.is_set():
             raise httpcore.ReadTimeout("the rest is not needed")
         left_s = self._at - time.monotonic()
@@ -70,7 +70,7 @@ class Deadline(threading.local):
         return timeout_s if left_s == _FOREVER else min(left_s, _FOREVER if timeout_s is None else timeout_s)
 
     def read(self, read: Callable[[int, float | None], bytes], max_bytes: int, timeout_s: float | None) -> bytes:
-        """Reads until the deadline with *read*, a function of the maximum size and the time-out.
+        """Reads bytes with the function *read*, which gets a maximum size and a time-out that ends at the deadline.
 
         A head or status line that is too long is rejected before a parser gets it.
 
@@ -175,7 +175,7 @@ class _BoundedStream(httpcore.NetworkStream):
 # Idle connections are not reused after this time. Servers close them after 5 s (Node, uvicorn) or later. A
 # request on a connection that is being closed would seem to have no response.
 LONGEST_IDLE_S = 3.0
-SURPLUS_BYTES = "touchstone.surplus_bytes"  # extension of a response: number of bytes after its end
+SURPLUS_BYTES = "touchstone.surplus_bytes"  # response extension: number of bytes that followed the response
 
 
 class Wire(httpx.HTTPTransport):
@@ -194,7 +194,7 @@ class Wire(httpx.HTTPTransport):
 
 
 class _Ended(httpx.SyncByteStream):
-    """Body that closes its connection at its end if more bytes follow; httpcore would reuse the connection."""
+    """Response body. Closes the connection if more bytes follow the body, since httpcore would reuse the connection."""
 
     def __init__(self, plain: Any, extensions: dict[str, Any]) -> None:
         self._plain = plain
@@ -221,9 +221,9 @@ class _NoCookies(httpx.Cookies):
         pass
 
     def set_cookie_header(self, request: httpx.Request) -> None:
-        """Sets no header."""
+        """Adds no Cookie header."""
 
 
 def keep_no_cookies(client: httpx.Client) -> None:
-    """Disables cookies: those of a response would be sent with the next request."""
+    """Disables cookies, so that no request sends a cookie that an earlier response has set."""
     client._cookies = _NoCookies()  # noqa: SLF001  # httpx copies a jar that is passed to it; a test checks it

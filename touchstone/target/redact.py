@@ -1,7 +1,8 @@
 """Redaction: replaces the secrets of a run by placeholders in everything that crossed the wire.
 
-The search finds a secret as plain text, in hexadecimal, and in base64 at each of its three offsets. Case is ignored.
-Long parts count, too. A second search ignores percent, JSON and HTML escapes. The time is linear in the size.
+The search finds a secret as plain text, in hexadecimal, and in base64 at each of its three offsets. It ignores case,
+and finds long parts of a secret, too. A second search decodes percent, JSON and HTML escapes first. The time is linear
+in the size of the text.
 """
 
 import base64
@@ -17,7 +18,7 @@ from touchstone.facts.key_sources import UNKNOWN_KEY
 
 REDACTED = "<redacted>"
 
-# Shortest part of a secret that counts, and shortest beginning of one at the end of a truncated body.
+# Minimum length of a part of a secret that is replaced: anywhere in a text, and at the end of a truncated body.
 PART_CHARS, EDGE_CHARS = 18, 8
 _BLOCK_CHARS = 9
 
@@ -26,16 +27,16 @@ _COOKIE_HEADERS = frozenset({"cookie", "set-cookie"})
 _SCHEMES = frozenset({"", "bearer", "basic", "digest", "token", "apikey"})
 _MARKER = re.compile(r"<key:[^<>]*>")
 
-# Folds upper and lower case, and the two alphabets of base64.
+# Maps upper case to lower case, and the URL-safe alphabet of base64 to the usual one.
 _FOLD = bytes.maketrans(string.ascii_uppercase.encode() + b"-_", string.ascii_lowercase.encode() + b"+/")
-# An escape, also an escaped one, or a line break in a run of base64.
+# Matches an escape, which may be escaped itself, or a line break, since base64 may be wrapped.
 _ESCAPE = re.compile(
     rb"%(?:25){0,3}[0-9A-Fa-f]{2}"
     rb"|\\{1,4}(?:u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]{1,6}\}|x[0-9A-Fa-f]{2}|[nr]|[^A-Za-z0-9\\])|\\\\"
     rb"|&(?:amp;){0,3}(?:#(?:\d{1,9}|[xX][0-9A-Fa-f]{1,8});?|[A-Za-z]\w{1,30};)"
     rb"|[\r\n]+[ \t]*"
 )
-# Beginning of an escape in JSON; a placeholder after it would make the document invalid.
+# Matches the beginning of a JSON escape. A placeholder directly after it would make the JSON invalid.
 _TORN_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*(\\(?:u[0-9A-Fa-f]{0,3}|x[0-9A-Fa-f]?)?)\Z")
 _END_OF_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]?=*")
 
@@ -46,7 +47,7 @@ class Secrets:
     """Secrets of a run by name, and their encodings.
 
     Args:
-        values: Values by name, or pairs if several values share a name. Values that are None or shorter than
+        values: Values by name, or (name, value) pairs if names repeat. Values that are None or shorter than
             MIN_SECRET_LENGTH are left out. Each value without its last character is added as ``NAME-shorter``.
     """
 
@@ -71,7 +72,7 @@ class Secrets:
         return self.data(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
     def data(self, data: bytes, *, is_cut: bool = False) -> bytes:
-        """Replaces each secret in bytes by its placeholder; with *is_cut*, also the beginning of one at the end."""
+        """Replaces each secret in bytes by its placeholder; with *is_cut*, also a secret that is cut off at the end."""
         if self._search is None:
             return data
         if is_cut and (edge := self._edge(data)):
@@ -86,7 +87,7 @@ class Secrets:
         return self._marked(data, spans)
 
     def headers(self, pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-        """Header fields in order, without secrets; unknown credentials become ``<redacted>``."""
+        """Returns the header fields in order, without secrets; unknown credentials become ``<redacted>``."""
         return tuple((self._value(name), self._header(name.lower(), value)) for name, value in pairs)
 
     def _header(self, name: str, value: str) -> str:
@@ -97,7 +98,7 @@ class Secrets:
     def _prepare(self) -> None:
         """Encodes the secrets and compiles the search."""
         folded = {value: value.translate(_FOLD) for value in self._markers}
-        # A part of two secrets identifies neither of them, unless one secret contains the other.
+        # A part that two secrets share identifies neither of them, unless one secret contains the other.
         longest = [one for one in dict.fromkeys(folded.values()) if not any(one in o != one for o in folded.values())]
         self._forms = [
             (form, next(root for root in longest if folded[value] in root), value)
@@ -108,7 +109,7 @@ class Secrets:
         self._whole: dict[bytes, bytes] = {}
         for form, _, value in self._forms:
             self._whole.setdefault(form, value)
-        # A long secret that is part of another one is found as such.
+        # A long secret that is part of another secret needs no search, because the search for the other finds parts.
         needles: dict[bytes, int] = {}
         for value in self._markers:
             if len(value) < PART_CHARS or not any(value in other != value for other in self._markers):
@@ -116,7 +117,7 @@ class Secrets:
         self._block_chars = size = min((_BLOCK_CHARS, *map(len, needles)))
         self._blocks: dict[bytes, list[tuple[bytes, int, int]]] = {}
         for form, part in needles.items():
-            # Each part of that length contains one of these blocks.
+            # Each part with the length *part* contains one of these blocks.
             for at in range(0, len(form) - size + 1, part - size + 1):
                 self._blocks.setdefault(form[at : at + size], []).append((form, part, at))
         pattern = b"|".join(map(re.escape, self._blocks))
@@ -125,7 +126,7 @@ class Secrets:
         self._owners: dict[bytes, bytes | None] = {}
 
     def _spans(self, data: bytes) -> list[Span]:
-        """Places of all secrets and parts of secrets; they may overlap."""
+        """Returns the places of all secrets and parts of secrets; places may overlap."""
         spans = [*self._places(data)]
         if _ESCAPE.search(data):
             plain, starts, ends = _unescaped(data)
@@ -150,7 +151,7 @@ class Secrets:
             block = self._search(folded, block.start() + 1)
 
     def _owner(self, data: bytes, text: bytes) -> bytes | None:
-        """Secret that equals or contains the bytes; None if they do not identify one."""
+        """Returns the secret that equals or contains the found bytes; None if it could be one of several."""
         if data in self._markers:
             return data
         if text not in self._owners:
@@ -160,7 +161,7 @@ class Secrets:
         return self._owners[text]
 
     def _behind(self, data: bytes, end: int, text: bytes) -> int:
-        """End of a secret; in base64, with the character that contains the last bits."""
+        """Returns the end of a found secret; in base64, the character with its last bits is included."""
         value = self._whole.get(text, b"")
         if text in (value.translate(_FOLD), value.hex().encode()):
             return end
@@ -168,7 +169,7 @@ class Secrets:
         return rest.end() if value and rest else end
 
     def _edge(self, data: bytes) -> Span | None:
-        """Finds the beginning of a secret at the end of *data*."""
+        """Returns the place of a secret that is cut off at the end of *data*, or None."""
         tail = data[-max(map(len, self._whole)) :].translate(_FOLD)
         for at in range(len(tail) - EDGE_CHARS + 1):
             if tail[at : at + EDGE_CHARS] in self._heads:
@@ -197,11 +198,11 @@ def marker(name: str) -> str:
 
 
 def _forms(value: bytes) -> Iterator[tuple[bytes, int]]:
-    """Yields each encoding of a value, with folded case, and the minimum length of a part that counts."""
+    """Yields each encoding of a value in folded case, with the minimum length of a part that is replaced."""
     is_short = len(value) < PART_CHARS or value in UNKNOWN_KEY.encode()
     coded = [(value, PART_CHARS), (value.hex().encode(), 2 * PART_CHARS)]
     for before in range(3):
-        # The characters that depend on the value alone: four for three bytes.
+        # Keeps the characters that depend on the value alone. In base64, four characters encode three bytes.
         bits = 8 * (before + len(value))
         run = base64.b64encode(b"\0" * before + value)[-(-8 * before // 6) : bits // 6]
         coded.append((run, PART_CHARS * 4 // 3 - 2))

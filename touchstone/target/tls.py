@@ -1,4 +1,4 @@
-"""Trusted certificates: those of the machine, for all clients of the package."""
+"""Certificates that all clients of the package trust: those of the machine."""
 
 import functools
 import ssl
@@ -9,8 +9,8 @@ import certifi
 
 @functools.cache
 def trusting() -> ssl.SSLContext:
-    """SSL context with the certificates of OpenSSL, SSL_CERT_FILE or SSL_CERT_DIR; without any, those of certifi."""
+    """Returns an SSL context with the certificates of OpenSSL, SSL_CERT_FILE or SSL_CERT_DIR, else those of certifi."""
     paths = ssl.get_default_verify_paths()
-    # OpenSSL reads a folder of certificates on demand, so a context does not list them.
+    # A context does not list certificates in a folder, because OpenSSL reads them on demand.
     has_folder = bool(paths.capath) and any(list(Path(paths.capath).iterdir()))
     return ssl.create_default_context(cafile=None if paths.cafile or has_folder else certifi.where())

@@ -18,9 +18,9 @@ from touchstone.target.call import Call, Keys, MessageBuilder, OutgoingRequest
 from touchstone.target.clock import RecordedClock, WallClock
 from touchstone.target.connections import SURPLUS_BYTES, BoundedBackend, Deadline, Wire, keep_no_cookies
 
-SERVED = "touchstone.served"  # extension of a request: list to which a wire adds the recorded exchange that it served
+SERVED = "touchstone.served"  # request extension: a list to which a replay adds the recorded exchange that it served
 
-# After this many pieces of a stream, those that arrive within this time are merged.
+# After this many pieces of a stream, pieces that arrive within this time (in seconds) are merged.
 _MANY_PIECES, _SAME_TIME_S = 1_000, 0.001
 # RFC 9110 9.2.1: requests without side effects may be sent again if a reused connection was already closed.
 _SAFE = frozenset({"GET", "HEAD"})
@@ -28,14 +28,14 @@ _CLOSED = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
 class Transport:
-    """Connection pool for one target; usable from several threads.
+    """HTTP client for one target, with a pool of connections; usable from several threads.
 
     Args:
         url: Base URL of the target without a trailing slash.
         record: Called with each finished exchange, in the thread that sent it.
-        request_timeout_s: Longest wait for a connection, for a byte, and for a whole body that is not a stream.
-        wire: Replaces the network; it may add the recorded exchange to `SERVED`.
-        stopped: Returns whether the run was stopped, which soon ends all waits; None if it cannot be stopped.
+        request_timeout_s: Time limit of connecting, of a wait for a byte, and of a whole response that is no stream.
+        wire: Replaces the network in a replay; it may add the recorded exchange to the list `SERVED`.
+        stopped: Tells whether the run was stopped, after which all waits soon end; None if a run cannot be stopped.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Transport:
 
     @property
     def remark(self) -> str:
-        """Note for readers of the reports about repeated requests and truncated responses; may be empty."""
+        """Note for the reports: how many requests were sent again, and how many responses were cut. May be empty."""
         beyond = f"because all together exceed {self._bounds.describe('max_total_bytes')}"
         counts = (
             (self.resent, "read", "reads", "sent again, because the server had just closed the reused connection"),
@@ -93,7 +93,7 @@ class Transport:
         return "; ".join(f"{number} {noun} {was(number)} {what}" for number, noun, what in found)
 
     def number_from(self, seq: int) -> None:
-        """Numbers the next exchanges from *seq* on."""
+        """Gives the next exchange the number *seq*, and the following ones the numbers after it."""
         self._seq = itertools.count(seq)
 
     def close(self) -> None:
@@ -106,7 +106,7 @@ class Transport:
         return self.clock.now()
 
     def send(self, call: Call, case: str = "") -> Exchange:
-        """Sends *call* and waits for the whole response or the end of its stream; never raises for a missing one."""
+        """Sends *call*; waits for the whole response or the end of a stream. Does not raise if none arrives."""
         outgoing = self._builder.prepare(call)
         seq, sent_at = next(self._seq), self.now()
         outcome = self._exchange(outgoing, call)
@@ -146,7 +146,7 @@ class Transport:
             if call.opened:
                 call.opened.set()
         outcome.head_at = self.now()
-        # A response with a Content-Length ends by itself or at the deadline.
+        # A response with a Content-Length is no stream: it ends by itself or at the deadline.
         if call.stream_s and "content-length" not in response.headers:
             self._deadline.leave_after(call.stream_s, call.until)
         with contextlib.closing(response):
@@ -162,7 +162,7 @@ class Transport:
         return outcome
 
     def _receive_head(self, outgoing: OutgoingRequest, call: Call, outcome: "_Outcome") -> httpx.Response:
-        """Sends a request and receives the head; repeats a safe request if its connection was already closed.
+        """Sends a request and receives the head; sends a GET or HEAD again if a reused connection was already closed.
 
         Source: RFC 9110 9.2.2; RFC 9112 9.3.1.
         """
@@ -171,7 +171,7 @@ class Transport:
         try:
             return self._send(client, outgoing, call, outcome, connected)
         except _CLOSED as error:
-            # Any other protocol error means that the server sent something and did not just close the connection.
+            # A protocol error without "disconnected" means that the server sent something before it closed.
             has_sent = isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error)
             if has_sent or self._deadline.received_bytes or connected or outgoing.method not in _SAFE or self._wire:
                 raise
@@ -211,7 +211,7 @@ class Transport:
         return self.secrets.text(f"{type(error).__name__}: {error}")
 
     def _read(self, response: httpx.Response, outcome: "_Outcome", began: float, *, streamed: bool) -> None:
-        # Bodies that a wire serves are decompressed already.
+        # In a replay, bodies are decompressed already.
         headers = () if self._wire else response.headers.multi_items()
         intake = Intake(headers, self._bounds, streamed=streamed)
         chunks: list[Chunk] = []
@@ -274,7 +274,7 @@ def _add(chunks: list[Chunk], chunk: Chunk) -> None:
 
 
 def _within(chunks: list[Chunk], size: int) -> Iterator[Chunk]:
-    """Yields the pieces that contain the first *size* bytes."""
+    """Yields the first *size* bytes of a stream in their pieces."""
     for chunk in chunks:
         if size <= 0:
             return
@@ -283,7 +283,7 @@ def _within(chunks: list[Chunk], size: int) -> Iterator[Chunk]:
 
 
 def _as_recorded(exchange: Exchange, served: Exchange) -> Exchange:
-    """The recorded exchange, with the request and the response of this replay."""
+    """Returns the recorded exchange *served*, but with the request and the response of this replay."""
     response = exchange.response
     if response and served.response and len(served.response.chunks) == len(response.chunks):
         pairs = zip(served.response.chunks, response.chunks, strict=True)

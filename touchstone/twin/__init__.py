@@ -1,4 +1,4 @@
-"""The twin: a reference server of the whole API; it shares no code with the rules."""
+"""The twin, a complete server of the API. It shares no code with the rules that judge responses."""
 
 from touchstone.twin.app import App
 from touchstone.twin.engine import Engine

@@ -1,4 +1,4 @@
-"""Error responses: an exception with a response, and the request ids in response bodies."""
+"""Error responses of the twin, as exceptions, and the request ids in their bodies."""
 
 import random
 import uuid
@@ -8,7 +8,7 @@ UPGRADE_REQUIRED = "UPGRADE_REQUIRED"
 
 
 class Refusal(Exception):
-    """An error response: status, JSON body without its ``request_id``, and extra headers."""
+    """An error response as an exception: status, JSON body and extra headers. `App` adds the ``request_id``."""
 
     def __init__(self, status: int, error: str, headers: dict[str, str] | None = None, **more: Any) -> None:
         super().__init__(f"{status} {error}")
@@ -18,34 +18,34 @@ class Refusal(Exception):
 
 
 def missing_key() -> Refusal:
-    """The 401 for a missing Authorization header."""
+    """Returns the 401 for a request without an Authorization header."""
     text = "Missing API key. Send it as Authorization: Bearer <key>."
     return Refusal(401, text, {"WWW-Authenticate": "Bearer"})
 
 
 def invalid_key() -> Refusal:
-    """The 401 for an Authorization header without a known key and the Bearer scheme."""
+    """Returns the 401 for an Authorization header with an unknown key or without the Bearer scheme."""
     text = "Invalid API key. Look for typing mistakes or make a new one."
     return Refusal(401, text, {"WWW-Authenticate": 'Bearer error="invalid_token"'})
 
 
 def plan_too_small(doing: str) -> Refusal:
-    """The 403 for an account below the Scale plan."""
+    """Returns the 403 for an account below the Scale plan. *doing* is ``Publishing`` or ``Building``."""
     return Refusal(403, f"{doing} templates needs a Scale plan.", code=UPGRADE_REQUIRED)
 
 
 def curated_is_fixed() -> Refusal:
-    """The 403 for a change of a curated version."""
+    """Returns the 403 for a request that would change a curated version, which all accounts share."""
     return Refusal(403, "Templates in the system namespace are curated and cannot be changed.", code="CURATED")
 
 
 def no_such_version() -> Refusal:
-    """The 404 for a version that the account does not have."""
+    """Returns the 404 for a version that is neither the account's own nor curated."""
     return Refusal(404, "Template version not found.")
 
 
 class RequestIds:
-    """Random UUIDs, repeatable with a seed."""
+    """Generator of random request ids (UUIDs); equal seeds give equal ids."""
 
     def __init__(self, seed: int | None) -> None:
         self._random = random.Random(seed)

@@ -1,4 +1,4 @@
-"""The HTTP layer of the twin: it parses requests and renders responses; the engine decides about builds."""
+"""The HTTP layer of the twin: it parses requests and renders responses. `Engine` does the rest."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ NO_REF = Ref("", "", "")
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """The resource of a path; *ref* is empty for the collection of templates."""
+    """The kind of resource and the version that a path addresses. For ``/templates``, *ref* is empty."""
 
     kind: Kind
     ref: Ref = NO_REF
@@ -39,7 +39,7 @@ class Resource:
 
 @lru_cache(maxsize=512)
 def resource_at(raw_path: bytes, base_path: str) -> Resource | None:
-    """Returns the resource at a path; an encoded slash is no separator (RFC 3986, section 2.4)."""
+    """Returns the resource at a path, or None. An encoded slash is part of a segment (RFC 3986, section 2.4)."""
     prefix = base_path.encode() + b"/"
     if not raw_path.startswith(prefix):
         return None
@@ -67,7 +67,7 @@ class App:
         self._request_ids = RequestIds(engine.settings.seed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request; a crash becomes a 500."""
+        """Responds to one request; an unexpected exception becomes a 500."""
         if scope["type"] != "http":
             return
         if self.settings.latency_s:
@@ -84,12 +84,12 @@ class App:
         await response(scope, receive, send)
 
     def refused(self, refusal: Refusal) -> Response:
-        """Renders an error as JSON."""
+        """Renders an error response as JSON, with a new request id."""
         body = {**refusal.body, "request_id": self._request_ids.next()}
         return answer_json(refusal.status, body, refusal.headers)
 
     async def answer(self, request: Request) -> Response:
-        """Identifies account and resource, then carries out the operation; raises a Refusal for an error response."""
+        """Finds the account and the resource, then carries out the operation; raises error responses as Refusals."""
         raw_path: bytes = request.scope["raw_path"]
         base = f"{self.settings.base_path}/".encode()
         if not raw_path.startswith(base):
@@ -104,7 +104,7 @@ class App:
         return await self.operate(request, account, resource)
 
     async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        """Carries out one operation."""
+        """Carries out the operation that *request* names, on *resource*."""
         reads = request.method in ("GET", "HEAD")
         if resource.kind == "templates":
             return await self.publish(request, account)
@@ -124,13 +124,13 @@ class App:
         return response
 
     async def hold(self) -> None:
-        """Delays the response to the start that was just accepted, by the delay of its limiter."""
+        """Waits for as long as the rate limiter delays the response to the start that was just accepted."""
         delay_s = self.engine.pop_delay_s()
         if delay_s:
             await asyncio.sleep(delay_s)
 
     async def publish(self, request: Request, account: Account) -> Response:
-        """Publishes the document in the body, and starts its build with ``auto_build``."""
+        """Publishes the document in the body; with ``auto_build=true``, also starts a build of the version."""
         self.engine.require_plan(account, "Publishing")
         switches = read_switches(request.scope["query_string"], ("auto_build", "force"))
         body = await read_limited(request)
@@ -143,7 +143,7 @@ class App:
         return answer_json(201, answer)
 
     def auto_build(self, account: Account, version: Version) -> str:
-        """Starts the build of a publish; returns its status, ``not_built`` if the start was rejected."""
+        """Starts the build of a published version; returns the status, or ``not_built`` if the start is rejected."""
         try:
             return str(self.engine.start(account, version)["status"])
         except Refusal:
@@ -167,13 +167,13 @@ class App:
         return answer_json(200, self.engine.status_body(version))
 
     def cancel_build(self, version: Version) -> Response:
-        """Cancels the build; without one, the 404 has the body ``{"status": "idle"}``."""
+        """Cancels the build, or returns a 404 with the body ``{"status": "idle"}`` if no build runs."""
         if self.engine.cancel(version):
             return answer_json(202, {"status": "cancelling"})
         return answer_json(404, {"status": "idle"})
 
     def stream_events(self, request: Request, version: Version) -> Response:
-        """Streams the events of the last build."""
+        """Streams the events of the last build; raises a 404 if there was no build."""
         events = self.engine.events(version)
         if events is None:
             raise no_such_build()
@@ -182,7 +182,7 @@ class App:
 
 
 def no_such_build() -> Refusal:
-    """The 404 for the events of a version that was never built."""
+    """Returns the 404 for a request for the events of a version that was never built."""
     refusal = no_such_version()
     refusal.body["error"] = "This version has never been built."
     return refusal
@@ -195,7 +195,7 @@ def answer_json(status: int, body: dict[str, Any], headers: dict[str, str] | Non
 
 
 async def read_limited(request: Request) -> bytes:
-    """Reads the body of a request; raises a 413 as soon as it is too long."""
+    """Reads the body of a request; raises a 413 as soon as more than LARGEST_BODY_BYTES have arrived."""
     parts, size_bytes = [], 0
     async for part in request.stream():
         parts.append(part)
@@ -206,7 +206,7 @@ async def read_limited(request: Request) -> bytes:
 
 
 def read_switches(query: bytes, names: tuple[str, ...]) -> dict[str, bool]:
-    """Parses boolean query parameters; false by default, the last value wins, 422 for other values."""
+    """Returns boolean query parameters: false if missing, the last value if repeated. Invalid values raise a 422."""
     sent = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
     wrong = [name for name in names if sent.get(name, "false").lower() not in SWITCHES]
     if wrong:

@@ -1,4 +1,4 @@
-"""One run of a build: its steps, its phases, its event stream and its end."""
+"""A build of the twin: its steps, its phases, its event stream and its end."""
 
 import asyncio
 import itertools
@@ -19,13 +19,13 @@ Phase = Literal["publish", "compile", "boot", "install", "snapshot", "record", "
 
 
 def timestamp(epoch_s: float) -> str:
-    """Formats a time in ISO 8601, in UTC with milliseconds and a Z."""
+    """Formats a time as ISO 8601 in UTC, with milliseconds and a final Z."""
     whole = datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds")
     return whole.replace("+00:00", "Z")
 
 
 def frame(ts: str, level: EventLevel, phase: Phase, line: str, source: str = "") -> bytes:
-    """Renders one event as a server-sent event; JSON escapes line ends, so its data is one line."""
+    """Renders one build event as a server-sent event. JSON escapes line ends, so one ``data`` line suffices."""
     event = {"ts": ts, "level": level, "phase": phase}
     if source:
         event["source"] = source
@@ -52,7 +52,7 @@ class Stream:
         self._wake()
 
     def _wake(self) -> None:
-        # Each change has its own event, so that a slow subscriber cannot consume the event of another one.
+        # Each wake-up uses a new asyncio event. If all shared one, clearing it could hide it from a slow subscriber.
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
@@ -77,7 +77,7 @@ PHASES: tuple[tuple[Phase, str], ...] = (
     ("record", "recorded the result"),
     ("archive", "archived the snapshot"),
 )
-# Timers round to a millisecond and may fire early; a build must not be shorter than its parts.
+# Added to each wait: timers may fire up to a millisecond early, and a build must not be shorter than its steps.
 TIMER_GRAIN_S = 0.001
 
 SLEEP = re.compile(r"sleep\s+(\d+(?:\.\d*)?|\.\d+)s?\s*")
@@ -91,27 +91,27 @@ DAY_S = 86_400.0
 class Step:
     """One command of ``build.run``."""
 
-    line: str = ""  # output of the step
+    line: str = ""  # what the step prints
     pause_s: float = 0.0
     exit_status: int = 0  # anything but 0 fails the build
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The commands of the install phase, in order."""
+    """What the install phase of a build does: packages, steps and apps, in this order."""
 
-    installs: tuple[tuple[str, str], ...] = ()  # source and line of each package
+    installs: tuple[tuple[str, str], ...] = ()  # source (apt, pip or npm) and log line of each package
     steps: tuple[Step, ...] = ()
-    apps: tuple[str, ...] = ()  # line of each app
+    apps: tuple[str, ...] = ()  # log line of each app
 
     @property
     def pause_s(self) -> float:
-        """Total seconds of the steps before the first failing one."""
+        """Total duration, in seconds, of the steps before the first failing step."""
         return sum(step.pause_s for step in itertools.takewhile(lambda step: not step.exit_status, self.steps))
 
 
 def read_step(command: str) -> Step:
-    """Parses one command. The twin runs no shell: it knows ``echo``, ``sleep`` and ``exit``, and prints others."""
+    """Parses a command. The twin has no shell: it imitates ``echo``, ``sleep``, ``exit``, and prints other commands."""
     text = command.strip()
     if found := SLEEP.fullmatch(text):
         return Step(pause_s=min(float(found[1]), DAY_S))
@@ -125,12 +125,12 @@ def read_step(command: str) -> Step:
 def _printed(text: str) -> str:
     try:
         return " ".join(shlex.split(text))
-    except ValueError:  # an open quote
+    except ValueError:  # a quote is not closed
         return text
 
 
 def read_plan(document: dict[str, Any]) -> Plan:
-    """Parses the build plan of a valid canonical document."""
+    """Reads the plan of the install phase from a valid document in canonical form."""
     build = document.get("build") or {}
     names = {str(name): str(value) for name, value in (document.get("vars") or {}).items()}
     installs = tuple(
@@ -143,7 +143,7 @@ def read_plan(document: dict[str, Any]) -> Plan:
 
 def _filled(command: str, names: dict[str, str]) -> str:
     def value(found: re.Match[str]) -> str:
-        # Two dollar signs escape a reference: remove one of them.
+        # Two dollar signs escape a reference: one of them is removed.
         return found[0][1:] if found[0].startswith("$$") else names.get(found[1], found[0])
 
     return VARIABLE.sub(value, command)
@@ -183,7 +183,7 @@ class Build:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def cancel(self) -> None:
-        """Stops the work at once; the build ends as cancelled after *settle_s*."""
+        """Stops the work at once. The build gets the outcome ``cancelled`` after the setting *settle_s*."""
         if self.outcome or self.cancelling:
             return
         self.cancelling = True
@@ -191,7 +191,7 @@ class Build:
         asyncio.get_running_loop().call_later(self.settings.settle_s, self.end_cancelled, "build cancelled")
 
     def end_cancelled(self, line: str) -> None:
-        """Ends the build as cancelled now, unless it has ended."""
+        """Ends the build at once with the outcome ``cancelled``, unless it has already ended."""
         self._stop_working()
         self.finish("cancelled", "warn", "cancel", line)
 
@@ -214,7 +214,7 @@ class Build:
             self.finish("ready", "success", "ready", self.ready_line())
 
     async def work(self) -> str:
-        """Runs the phases; returns the error of a failed build, else empty text."""
+        """Runs all phases; returns the error if the build fails, or an empty text."""
         share_s = self.settings.build_s / len(PHASES)
         for phase, line in PHASES:
             self.say("info", phase, line, "builder")
@@ -224,7 +224,7 @@ class Build:
         return ""
 
     async def install(self) -> str:
-        """Runs the steps, then installs the apps; returns the error of a failed step, else empty text."""
+        """Logs the packages, runs the steps, logs the apps; returns the error of a failed step, or an empty text."""
         for source, line in self.plan.installs:
             self.say("info", "install", line, source)
         for number, step in enumerate(self.plan.steps, 1):
@@ -238,22 +238,22 @@ class Build:
         return ""
 
     async def spend(self, seconds: float) -> None:
-        """Waits. A late end of one wait shortens the next, so that a build takes as long as its parts."""
+        """Waits. After a wait that ended late, the next one is shorter, so that delays do not add up."""
         self._due_at += seconds
         if seconds:
             await asyncio.sleep(max(0.0, self._due_at + TIMER_GRAIN_S - time.monotonic()))
 
     def ready_line(self) -> str:
-        """The last line of a successful build; its seconds equal *build_time_ms*."""
+        """Returns the last log line of a successful build, which states *build_time_ms* in seconds."""
         return f"golden snapshot ready in {self.build_time_ms / 1000:.1f} s"
 
     def say(self, level: EventLevel, phase: Phase, line: str, source: str = "") -> None:
-        """Adds an event with a timestamp that never decreases."""
+        """Adds an event to the stream. The timestamps of a stream never decrease."""
         now_s = self._epoch_s + time.monotonic() - self._started_at
         self.stream.emit(frame(timestamp(now_s), level, phase, line, source))
 
     def finish(self, outcome: Outcome, level: EventLevel, phase: Phase, line: str) -> None:
-        """Ends the build once: first the state changes, then the last event is sent, then the stream closes."""
+        """Ends a build that has not ended: sets the outcome, then sends the last event, then closes the stream."""
         if self.outcome:
             return
         self.outcome = outcome
@@ -263,7 +263,7 @@ class Build:
 
 
 def finished_build(version: Version, build_time_ms: int) -> Build:
-    """A successful build from before the start of the twin."""
+    """Returns a successful build of *version* that counts as finished before the twin started."""
     build = Build(version, TwinSettings(), lambda _: None)
     build.build_time_ms = build_time_ms
     for phase, line in PHASES:

@@ -10,7 +10,7 @@ CURATED_NAMESPACE = "system"
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """The namespace, name and version of a path, decoded and otherwise unchanged."""
+    """Namespace, name and version, as in the path of a request: decoded, and otherwise unchanged."""
 
     namespace: str
     name: str
@@ -22,7 +22,7 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One published version."""
+    """One published version of a template."""
 
     owner: str  # the key of the account, or EVERYONE for a curated one
     ref: Ref
@@ -43,11 +43,11 @@ class Catalog:
         self._versions: dict[tuple[str, Ref], Version] = {}
 
     def get(self, owner: str, ref: Ref) -> Version | None:
-        """Returns an owner's version with this ref."""
+        """Returns the owner's version with this ref, or None."""
         return self._versions.get((owner, ref))
 
     def put(self, version: Version) -> None:
-        """Stores a version; replaces one with the same owner and ref."""
+        """Stores a version, in place of an earlier version with the same owner and ref."""
         self._versions[version.owner, version.ref] = version
 
     def remove(self, version: Version) -> None:

@@ -1,4 +1,4 @@
-"""Parses and validates the body of a publish, and computes its digest."""
+"""Parses and validates the body of a publish request, and computes the digest of the document."""
 
 import hashlib
 import itertools
@@ -21,11 +21,11 @@ MAX_NODES = 100_000
 _LOADER: type[yaml.SafeLoader] = type(
     "TemplateLoader",
     (getattr(yaml, "CSafeLoader", yaml.SafeLoader),),
-    # Merge keys are ignored: each alias copies its target, so a few lines could exhaust the memory.
+    # YAML merge keys (<<) are ignored: each one copies its target, so a few lines could exhaust the memory.
     {"flatten_mapping": lambda _loader, _node: None},
 )
-# The core schema of YAML 1.2: no yes/no booleans, no dates, no numbers in base 60 or 8. A document then has the same
-# meaning in YAML and in JSON.
+# The core schema of YAML 1.2 has no yes/no booleans, no dates, and no numbers in base 60 or 8. With it, a document has
+# the same meaning in YAML and in JSON.
 _LOADER.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
     ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
@@ -41,10 +41,10 @@ def _unreadable(why: str) -> Refusal:
 
 
 def read_body(body: bytes, content_type: str = "") -> Any:
-    """Parses a body as JSON; if the content type is not JSON, also as YAML.
+    """Parses a body as JSON. If that fails, parses it as YAML, unless the content type is JSON.
 
     Raises:
-        Refusal: 400 for a body that is empty, neither JSON nor YAML, deeper than MAX_DEPTH, or above MAX_NODES values.
+        Refusal: 400 if the body is empty, cannot be parsed, is deeper than MAX_DEPTH or has over MAX_NODES values.
     """
     media = content_type.partition(";")[0].strip().lower()
     try:
@@ -52,7 +52,7 @@ def read_body(body: bytes, content_type: str = "") -> Any:
     except UnicodeDecodeError:
         raise _unreadable("is not UTF-8") from None
     try:
-        # JSON first: it is faster, and some JSON documents (tabs between tokens) are no valid YAML.
+        # JSON first: it is faster, and some JSON documents (tabs between tokens) are not valid YAML.
         data = json.loads(text) if text.strip() else None
     except (ValueError, RecursionError):
         if media == "application/json" or media.endswith("+json"):
@@ -95,10 +95,10 @@ HARDWARE = {"cpu": "cpu", "ram": "ram_gb", "display": "resolution"}
 
 
 def canonical(document: dict[str, Any]) -> dict[str, Any]:
-    """Expands the shorthands of a document; invalid parts stay for the validation."""
+    """Returns a document with its short forms expanded. Invalid parts stay, and the validation reports them."""
     result = {key: value for key, value in document.items() if value is not None}
     sections = {name: result.get(name, {}) for name in ("template", "hardware", "hooks")}
-    # Copies to write into. If a section is no object, its shorthands stay.
+    # Copies of the sections, to change them. If a section is not an object, its short forms stay as they are.
     known = {name: dict(section) for name, section in sections.items() if isinstance(section, dict)}
     if isinstance(result.get("name"), str) and "template" in known:
         name, at, version = result.pop("name").partition("@")
@@ -131,14 +131,14 @@ REFERENCE = re.compile(r"(\$?)\$\{(var|env)\.([^{}]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One violation in a document."""
+    """One violation of the document schema."""
 
     field: str  # dotted path, list positions in brackets
     code: str
     message: str
 
 
-class _Section(BaseModel, strict=True):  # further keys are free
+class _Section(BaseModel, strict=True):  # unknown keys are allowed
     pass
 
 
@@ -161,7 +161,7 @@ def _no_flag(value: Any) -> Any:
 
 
 Kebab = Annotated[str, Field(pattern=r"^[a-z0-9]+(?:-[a-z0-9]+)*$")]
-# The documentation has no rule for namespaces: the rule for names applies.
+# The documentation has no rule for namespaces, so the twin applies the rule for names.
 Name = Annotated[Kebab, Field(max_length=64)]
 _NUMBER, _WORD = r"(?:0|[1-9][0-9]*)", r"(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
 SemVer = Annotated[
@@ -237,7 +237,7 @@ class _Document(_Section):
     apps: list[_App] = []
 
 
-# Codes by pydantic error type; all other errors are ``invalid_type``.
+# Error codes of the API by error type of pydantic; all other types become ``invalid_type``.
 CODES = {
     "missing": "required",
     "literal_error": "invalid_enum",
@@ -249,8 +249,8 @@ CODES = {
 
 
 def problems(document: dict[str, Any]) -> list[Problem]:
-    """All violations in a canonical document and its namespace."""
-    # null is never valid in these sections, not even under unknown keys.
+    """Returns all violations of the schema in a canonical document that has the key ``namespace`` as well."""
+    # In these sections, null is never valid, not even as the value of an unknown key.
     sections = {name: document.get(name) for name in ("template", "hardware", "build")}
     nulls = [
         Problem(f"{name}.{key}", "invalid_type", "expected a value; leave the key out for none")
@@ -310,7 +310,7 @@ class Document:
 
 
 def read_document(body: bytes, content_type: str = "") -> Document:
-    """Parses a publish body: the document itself, or an envelope with namespace, name, version and the document.
+    """Parses the body of a publish: a document, or an envelope with namespace, name, version and a document.
 
     Raises:
         Refusal: 400 if the body is empty or cannot be parsed, 422 with all problems if the document is invalid.
@@ -319,7 +319,7 @@ def read_document(body: bytes, content_type: str = "") -> Document:
     if not isinstance(data, dict):
         raise invalid([Problem("", "invalid_type", "expected an object")])
     inner = data.get("template")
-    # An envelope has no other fields, and its *template* is an object.
+    # An envelope has only fields from ENVELOPE, and its *template* is an object.
     is_envelope = isinstance(inner, dict) and set(data) <= ENVELOPE and (len(data) > 1 or "api_version" in inner)
     envelope: Mapping[str, Any] = data if is_envelope else {}
     content = canonical(envelope.get("template", data))
@@ -338,13 +338,13 @@ def read_document(body: bytes, content_type: str = "") -> Document:
 
 
 def invalid(found: list[Problem]) -> Refusal:
-    """The 422 for an invalid document."""
+    """Returns the 422 for an invalid document or query; *found* lists the problems."""
     errors = [{"field": each.field, "code": each.code, "message": each.message} for each in found]
     return Refusal(422, "The template is not valid.", errors=errors)
 
 
 def digest(content: dict[str, Any], scope: Literal["document", "content"] = "document") -> str:
-    """SHA-256 of the canonical document in hexadecimal; with *scope* ``content``, without name and version."""
+    """Returns the SHA-256 of a canonical document in hex digits. *scope* ``content`` leaves out name and version."""
     if scope == "content":
         rest = {key: value for key, value in content["template"].items() if key not in ("name", "version")}
         content = {**content, "template": rest}

@@ -1,7 +1,4 @@
-"""The behaviour of the API, one small method per promise. A broken server is a subclass that overrides one.
-
-The engine runs in one event loop and never waits, so each request is atomic.
-"""
+"""The behaviour of the API, one small method per promise. A faulty twin is a subclass that overrides one method."""
 
 import math
 import time
@@ -26,14 +23,14 @@ Body = dict[str, Any]
 
 @dataclass(slots=True)
 class Slot:
-    """The builds of one digest of one account."""
+    """The builds of one digest in one account; all versions with this digest share them."""
 
     last: Build | None = None  # the build that started last, running or ended
-    golden: Build | None = None  # the successful build that starts reuse
+    golden: Build | None = None  # the successful build whose snapshot later starts reuse
 
 
 class Engine:
-    """Accounts, versions and builds."""
+    """Accounts, versions and builds. No method waits, so requests in the event loop cannot interleave."""
 
     build_class: type[Build] = Build
 
@@ -43,11 +40,11 @@ class Engine:
         self.slots: dict[tuple[str, str], Slot] = {}
         self.running: set[Build] = set()
         self._accounts = {account.key: account for account in settings.accounts}
-        # Caps on builds are separate: a start that joins or reuses begins no build.
+        # A cap on running builds is checked separately: a start that joins or reuses a build begins none.
         starts, self._most_builds = parted(settings.rate)
         self._limiters: dict[str, Limiter] = {key: limiter_of(starts) for key in self._accounts}
         self._delay_s = 0.0
-        # Windows and ticks follow epoch seconds, but limiters need a clock that never jumps.
+        # Rate limit windows are aligned to epoch seconds, but limiters need a clock that never jumps.
         self._epoch_s = time.time() - time.monotonic()
         self._seed_versions()
 
@@ -56,13 +53,13 @@ class Engine:
             version = self._store(EVERYONE, _small_document(CURATED_NAMESPACE, name))
             build = finished_build(version, CURATED_BUILD_TIME_MS)
             self.slots[EVERYONE, version.digest] = Slot(build, build)
-        # An account below the plan needs a version: the 403 of a start then differs from a 404.
+        # An account that may not build gets a version, so that the 403 for its starts can be told from a 404.
         for account in self.settings.accounts:
             if not self.may_build(account):
                 self._store(account.key, _small_document("default", "legacy-demo"))
 
     def account_of(self, authorization: list[str]) -> Account:
-        """The account of the Authorization header values; raises a 401 without one."""
+        """Returns the account whose key is in the Authorization header; raises a 401 if there is no such account."""
         if not authorization:
             raise answers.missing_key()
         scheme, _, token = authorization[0].partition(" ")
@@ -80,17 +77,17 @@ class Engine:
         return account.plan == "scale"
 
     def require_plan(self, account: Account, doing: str) -> None:
-        """Rejects an account below the Scale plan with 403."""
+        """Raises a 403 for an account below the Scale plan."""
         if not self.may_build(account):
             raise answers.plan_too_small(doing)
 
     def require_own(self, version: Version) -> None:
-        """Rejects a change of a curated version with 403."""
+        """Raises a 403 for a curated version, which no account may change."""
         if version.curated:
             raise answers.curated_is_fixed()
 
     def find(self, account: Account, ref: Ref) -> Version | None:
-        """The version with a ref: the account's own, or a curated one."""
+        """Returns the version with *ref*: the account's own, otherwise a curated one, otherwise None."""
         return self.catalog.get(account.key, ref) or self.catalog.get(EVERYONE, ref)
 
     def require(self, account: Account, ref: Ref) -> Version:
@@ -101,11 +98,14 @@ class Engine:
         return version
 
     def digest_of(self, document: Document) -> str:
-        """The digest of a document."""
+        """Returns the digest of that part of a document which the setting *digest_scope* selects."""
         return digest(document.content, self.settings.digest_scope)
 
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        """Publishes a version, unchanged for the same content; 403 for the curated namespace, 409 for other content."""
+        """Publishes a document and returns its version; the same content again changes nothing.
+
+        Raises a 403 for the curated namespace, and a 409 for other content under an existing ref without *force*.
+        """
         if document.namespace == CURATED_NAMESPACE:
             raise answers.curated_is_fixed()
         old = self.catalog.get(account.key, Ref(document.namespace, document.name, document.version))
@@ -125,13 +125,13 @@ class Engine:
         return version
 
     def delete(self, version: Version) -> Body:
-        """Deletes a version, and ends its build unless another version shares it."""
+        """Deletes a version, and ends its running build unless another version shares the build."""
         self.catalog.remove(version)
         self.release(version)
         return {"deleted": True}
 
     def release(self, version: Version) -> None:
-        """Ends a build that only a replaced or deleted version needed; a finished snapshot stays with its digest."""
+        """Ends the running build of a replaced or deleted version unless others share it; keeps a finished snapshot."""
         slot = self.slots.get((version.owner, version.digest))
         if slot is None or self.catalog.holds(version.owner, version.digest):
             return
@@ -141,24 +141,24 @@ class Engine:
             del self.slots[version.owner, version.digest]
 
     def template_body(self, version: Version) -> Body:
-        """A version with its document."""
+        """Returns the response body for a version, with its document."""
         return {**self.published_body(version), "template": version.template}
 
     def published_body(self, version: Version) -> Body:
-        """A version without its document."""
+        """Returns the response body for a version, without its document."""
         return {"ref": str(version.ref), "digest": version.digest, "published": version.published}
 
     def now_at(self) -> float:
-        """The clock of the limiters: epoch seconds that never jump."""
+        """Returns the time for the limiters: epoch seconds that ignore adjustments of the system clock."""
         return self._epoch_s + time.monotonic()
 
     def pop_delay_s(self) -> float:
-        """Returns the response delay of the last accepted start, and resets it."""
+        """Returns the delay of the response to the last accepted start, in seconds, and resets this delay to 0."""
         delay_s, self._delay_s = self._delay_s, 0.0
         return delay_s
 
     def start(self, account: Account, version: Version) -> Body:
-        """Starts a build, joins the running one, or reuses the snapshot; a 403 or a 429 changes nothing."""
+        """Starts a build, joins the running build, or reuses the snapshot; with a 403 or 429, no build begins."""
         self.require_own(version)
         slot = self.slot_of(version)
         golden = self.reusable(slot)
@@ -174,37 +174,37 @@ class Engine:
         return self.reused_body(version, golden) if golden else self.building_body(version)
 
     def slot_of(self, version: Version) -> Slot:
-        """The builds of a version's digest; accounts share no builds."""
+        """Returns the builds of a version's digest in its account; accounts share no builds."""
         return self.slots.setdefault((version.owner, version.digest), Slot())
 
     def last_of(self, version: Version) -> Build | None:
-        """The last build of a version's digest, or None."""
+        """Returns the last build of a version's digest, or None."""
         slot = self.slots.get((version.owner, version.digest))
         return slot.last if slot is not None else None
 
     def reusable(self, slot: Slot) -> Build | None:
-        """The successful build whose snapshot (golden) a start reuses, or None."""
+        """Returns the successful build whose snapshot (golden) a start reuses, or None."""
         return slot.golden
 
     def joinable(self, slot: Slot) -> bool:
-        """Whether a start can join a running build; one that is being cancelled cannot be joined."""
+        """Whether a start can join the last build: the build runs and is not being cancelled."""
         return slot.last is not None and slot.last.in_flight
 
     def check_rate(self, account: Account) -> None:
-        """Rejects a start above the rate limit with 429."""
+        """Raises a 429 for a start above the rate limit of the account."""
         limiter, now_at = self._limiters[account.key], self.now_at()
         if limiter.wait_s(now_at) > 0:
             limiter.refuse(now_at)
             raise self.too_many("Build rate limit reached. Back off and retry.", limiter.wait_s(now_at))
 
     def check_capacity(self) -> None:
-        """Rejects a build above the host capacity with 429."""
+        """Raises a 429 if the host already runs as many builds as its capacity allows."""
         left_s = [build.left_s for build in self.running if build.in_flight]
         if self.settings.capacity is not None and len(left_s) >= self.settings.capacity:
             raise self.too_many("Host capacity reached. Back off and retry.", min(left_s))
 
     def check_builds(self, account: Account) -> None:
-        """Rejects a build above the cap of its account with 429; one that is being cancelled still counts."""
+        """Raises a 429 if the account has as many builds as its cap allows; builds being cancelled still count."""
         own = [build for build in self.running if build.version.owner == account.key and not build.outcome]
         if self._most_builds is not None and len(own) >= self._most_builds:
             self._limiters[account.key].refuse(self.now_at())
@@ -212,7 +212,7 @@ class Engine:
             raise self.too_many("Too many builds in flight. Back off and retry.", left_s)
 
     def too_many(self, error: str, wait_s: float) -> Refusal:
-        """A 429 with Retry-After in whole seconds, rounded up (RFC 9110, section 10.2.3)."""
+        """Returns a 429 whose Retry-After is *wait_s* in whole seconds, rounded up (RFC 9110, section 10.2.3)."""
         seconds = max(1, math.ceil(wait_s))
         if self.settings.retry_after == "none":
             return Refusal(429, error)
@@ -222,7 +222,7 @@ class Engine:
         return Refusal(429, error, {"Retry-After": value})
 
     def launch(self, version: Version) -> Build:
-        """Starts a new build."""
+        """Creates and starts a new build of a version."""
         build = self.make_build(version)
         self.running.add(build)
         build.launch()
@@ -234,17 +234,17 @@ class Engine:
         return self.build_class(version, self.settings, lambda build: self.ended(slot, build))
 
     def ended(self, slot: Slot, build: Build) -> None:
-        """Removes an ended build; a successful build becomes the reusable one (golden)."""
+        """Takes an ended build out of the running builds; later starts reuse a successful build (golden)."""
         self.running.discard(build)
         if build.outcome == "ready":
             slot.golden = build
 
     def building_body(self, version: Version) -> Body:
-        """The response body of a start that began or joined a build."""
+        """Returns the response body for a start that began or joined a build."""
         return {"ref": str(version.ref), "digest": version.digest, "status": "building"}
 
     def reused_body(self, version: Version, golden: Build) -> Body:
-        """The response body of a start that reuses a snapshot."""
+        """Returns the response body for a start that reuses a snapshot."""
         return {
             "ref": str(version.ref),
             "digest": version.digest,
@@ -254,7 +254,7 @@ class Engine:
         }
 
     def state_of(self, slot: Slot | None) -> Status:
-        """The status of a digest; ``building`` also while a build is being cancelled."""
+        """Returns the status of a digest; while a build is being cancelled, the status is still ``building``."""
         if slot is None or slot.last is None:
             return "not_built"
         if slot.golden is not None:
@@ -264,7 +264,7 @@ class Engine:
         return "failed" if slot.last.outcome == "failed" else "not_built"
 
     def status_body(self, version: Version) -> Body:
-        """The response body of a status read."""
+        """Returns the response body for a read of the build status."""
         slot = self.slots.get((version.owner, version.digest))
         state = self.state_of(slot)
         body: Body = {"ref": str(version.ref), "digest": version.digest, "status": state}
@@ -284,12 +284,12 @@ class Engine:
         return True
 
     def events(self, version: Version) -> AsyncIterator[bytes] | None:
-        """All events of the last build, or None without one."""
+        """Returns the stream of all events of the last build, or None if the version was never built."""
         last = self.last_of(version)
         return self.follow(last) if last is not None else None
 
     def follow(self, build: Build) -> AsyncIterator[bytes]:
-        """The events for one subscriber of a build."""
+        """Returns the stream of events for one subscriber of a build."""
         return build.stream.follow()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Rate limiters for starts, and their text form, such as ``token-bucket:8/4,burst=16``."""
+"""Rate limiters for build starts, and their text form, such as ``token-bucket:8/4,burst=16``."""
 
 import contextlib
 import difflib
@@ -12,26 +12,26 @@ from typing import Any
 
 from touchstone.errors import UsageError
 
-# The shortest wait of a limiter that still rejects; epoch seconds as floats have no finer resolution.
+# The shortest wait that a limiter reports while it rejects starts; floats cannot express epoch seconds more finely.
 GRAIN_S = 1e-6
 
 
 class Limiter:
-    """Limiter for the starts of one account; this one accepts all starts. Times never decrease."""
+    """Base class of rate limiters for one account: it accepts all starts. Callers pass times that never decrease."""
 
     def wait_s(self, now_at: float) -> float:
-        """Seconds until a start would be accepted; infinite if a build must end first. Changes nothing."""
+        """Returns the seconds until a start would be accepted, infinity if a build must end first; changes no state."""
         return 0.0
 
     def delay_s(self, now_at: float) -> float:
-        """Seconds by which the response to a start that is accepted now is delayed. Changes nothing."""
+        """Returns the delay, in seconds, of the response to a start that is accepted now; changes no state."""
         return 0.0
 
     def take(self, now_at: float, delay_s: float = 0.0) -> None:
-        """Counts one accepted start; *delay_s* is the total delay of its response from all limiters."""
+        """Counts one accepted start, whose response all limiters together delay by *delay_s* seconds."""
 
     def refuse(self, now_at: float) -> None:
-        """Handles a start that this or another limiter in the row rejected. Most limiters ignore such starts."""
+        """Handles a start that this limiter, or one combined with it, rejected. Most limiters ignore such starts."""
 
     def ended(self, now_at: float) -> None:
         """Handles the end of a build. Most limiters ignore it."""
@@ -53,7 +53,7 @@ def accept(limiter: Limiter, now_at: float) -> float:
 
 
 def window_of(now_at: float, window_s: float) -> int:
-    """The number of the window at *now_at*; a window excludes its end, in spite of rounding."""
+    """Returns the window number n with n * *window_s* ≤ *now_at* < (n + 1) * *window_s*, in spite of rounding."""
     number = math.floor(now_at / window_s)
     if number * window_s > now_at:
         return number - 1
@@ -61,7 +61,7 @@ def window_of(now_at: float, window_s: float) -> int:
 
 
 def _left_s(due_at: float, now_at: float) -> float:
-    """Seconds until *due_at*; 0 if the difference is only rounding."""
+    """Returns the seconds until *due_at*, or 0 if the difference is only a rounding error."""
     return due_at - now_at if due_at - now_at > GRAIN_S else 0.0
 
 
@@ -71,11 +71,9 @@ class FixedWindow(Limiter):
 
     limit: int
     window_s: float
-    opens: str = (
-        "first"  # ``first``: its first start opens a window; ``clock``: windows begin at multiples of *window_s*
-    )
-    block_s: float | None = None  # the first rejected start blocks all starts for this time
-    refused: str = ""  # ``restart``: each rejected start restarts the full window
+    opens: str = "first"  # ``first``: a start opens a window; ``clock``: windows begin at multiples of *window_s*
+    block_s: float | None = None  # after the first rejected start, all starts are rejected for this time
+    refused: str = ""  # ``restart``: each rejected start prolongs the full window to *window_s* from now
     _closes_at: float = field(default=-math.inf, init=False)
     _shut_until_at: float = field(default=-math.inf, init=False)
     _taken: int = field(default=0, init=False)
@@ -122,14 +120,17 @@ class SlidingLog(Limiter):
 
 @dataclass(eq=False)
 class SlidingCounter(Limiter):
-    """Counts the starts of two windows; the earlier is weighted by its share of the last *window_s* seconds."""
+    """Counts the starts of the current window, plus a share of the starts of the previous window.
+
+    The share is the part of the previous window that lies in the last *window_s* seconds.
+    """
 
     limit: int
     window_s: float
     opens: str = "clock"  # ``first``: the first start after two idle windows opens a window
     refused: str = ""  # ``count``: rejected starts count as well
-    rule: str = ""  # ``below``: accepts if the sum is below *limit*; else if sum + 1 is at most *limit*
-    # Windows are numbered from the origin, so edges do not drift.
+    rule: str = ""  # ``below``: accepts if the sum is below *limit*; by default, if sum + 1 is at most *limit*
+    # Windows are numbered from this time, so that rounding does not shift their edges.
     _origin_at: float = field(default=0.0, init=False)
     _window: int = field(default=0, init=False)
     _before: int = field(default=0, init=False)
@@ -140,7 +141,7 @@ class SlidingCounter(Limiter):
             self._origin_at = -math.inf
 
     def _rolled(self, now_at: float) -> tuple[float, int, int, int]:
-        """The origin, the window at *now_at*, and the starts in the window before it and in it."""
+        """Returns the origin, the window number at *now_at*, and the starts of the previous and of this window."""
         if self._origin_at == -math.inf:
             return now_at, 0, 0, 0
         window = window_of(now_at - self._origin_at, self.window_s)
@@ -174,7 +175,7 @@ class SlidingCounter(Limiter):
 
 @dataclass(eq=False)
 class DecayingCounter(Limiter):
-    """A count that decays by exp(-t / *window_s*) in t seconds; a start may raise it to at most *limit* ≥ 2."""
+    """A count that shrinks by the factor exp(-t / *window_s*) in t seconds. A start may raise it to *limit* ≥ 2."""
 
     limit: int
     window_s: float
@@ -195,16 +196,16 @@ class DecayingCounter(Limiter):
 
 
 class TokenBucket(Limiter):
-    """A bucket of *burst* tokens, with *limit* new tokens per *window_s* seconds. State: the time when it is full."""
+    """A bucket of *burst* tokens that gains *limit* tokens per *window_s* seconds; `_full_at`: when it is full."""
 
     def __init__(
         self,
         limit: int,
         window_s: float,
         burst: int | None = None,
-        starts: str = "",  # ``empty``: the bucket is empty at its first start
+        starts: str = "",  # ``empty``: the bucket is empty when the first start arrives
         tick_s: float | None = None,  # tokens are added only at multiples of this time
-        early: float = 0.0,  # share of a token that a start may lack
+        early: float = 0.0,  # part of a token that may be missing when a start is accepted
     ) -> None:
         size = limit if burst is None else burst
         self._token_s = window_s / limit
@@ -220,7 +221,7 @@ class TokenBucket(Limiter):
 
     def wait_s(self, now_at: float) -> float:
         due_at = self._due_at(now_at) - self._depth_s
-        # Rounding must not make a token late by a whole tick.
+        # Without `_left_s`, a rounding error could delay a token by a whole tick.
         if self._tick_s is None or not _left_s(due_at, self._last_tick_at(now_at)):
             return _left_s(due_at, self._last_tick_at(now_at))
         tick = max(window_of(now_at, self._tick_s) + 1, math.ceil((due_at - GRAIN_S) / self._tick_s))
@@ -230,13 +231,14 @@ class TokenBucket(Limiter):
         self._full_at = max(self._due_at(now_at), self._last_tick_at(now_at)) + self._token_s
 
     def refuse(self, now_at: float) -> None:
-        """A bucket that starts empty fills from now on."""
+        """Lets a bucket that is empty at first fill from the first start on, even if this start is rejected."""
         self._full_at = self._due_at(now_at)
 
 
 class LeakyBucket(TokenBucket):
-    """Serves one start per *window_s* / *limit* seconds; up to *burst* starts wait, the first *delay* without a delay.
+    """Accepts one start per *window_s* / *limit* seconds, and up to *burst* starts that come too early.
 
+    The first *delay* early starts get their responses at once; the responses to the others wait for their turn.
     Source: nginx, ngx_http_limit_req_module, ``limit_req … burst= delay=``.
     """
 
@@ -250,7 +252,7 @@ class LeakyBucket(TokenBucket):
 
 @dataclass(eq=False)
 class Concurrency(Limiter):
-    """At most *limit* starts in progress; each takes *takes_s* seconds."""
+    """At most *limit* starts at the same time; the response to each start takes *takes_s* seconds."""
 
     limit: int
     window_s: float
@@ -270,7 +272,7 @@ class Concurrency(Limiter):
 
 @dataclass(eq=False)
 class BuildCap(Limiter):
-    """At most *limit* running builds; each accepted start begins one."""
+    """At most *limit* running builds; each accepted start begins a build."""
 
     limit: int
     window_s: float
@@ -288,7 +290,7 @@ class BuildCap(Limiter):
 
 @dataclass(eq=False)
 class Tiers(Limiter):
-    """Several limiters (tiers) in a row. A start counts only if all accept it; each handles every rejected start."""
+    """Combined limiters (tiers). A start counts only if all accept it; each limiter handles every rejected start."""
 
     tiers: Sequence[Limiter]
 
@@ -315,7 +317,7 @@ FORM = (
     "[FAMILY:]LIMIT/SECONDS[,OPTION=VALUE] with at least 1 start and more than 0 seconds, "
     "for example 8/4 or token-bucket:8/4,burst=16"
 )
-# Numeric options: type, check of a value, and description for messages.
+# Kinds of numeric options: type, check of a value, and description for messages.
 _NUMBERS: Mapping[str, tuple[type[int] | type[float], Callable[[float], bool], str]] = {
     "SECONDS": (float, lambda value: 0 < value < math.inf, "SECONDS with more than 0 seconds, e.g. {}=0.5"),
     "SECONDS OR 0": (float, lambda value: 0 <= value < math.inf, "SECONDS with 0 or more seconds, e.g. {}=0.5"),
@@ -330,13 +332,13 @@ class Family:
     """A kind of limiter and its text form."""
 
     limiter: Callable[..., Limiter]
-    options: Mapping[str, str] = field(default_factory=dict)  # a key of _NUMBERS, or choices, for each option
+    options: Mapping[str, str] = field(default_factory=dict)  # by option: a key of _NUMBERS, or choices separated by |
     form: str = FORM
-    numbers: str = "LIMIT/SECONDS"  # after the name
+    numbers: str = "LIMIT/SECONDS"  # what follows the name and its colon
     least: int = 1  # the smallest limit
 
     def argument(self, option: str) -> str:
-        """The constructor argument of an option."""
+        """Returns the name of the constructor argument that an option sets."""
         return f"{option}_s" if self.options[option].startswith("SECONDS") else option
 
 
@@ -370,19 +372,19 @@ class RateLimit:
     """A rate limit on the build starts of an account."""
 
     limit: int  # starts per window; for ``concurrency`` and ``builds``, starts or builds at once; 0 for ``none``
-    window_s: float  # above 0; 0 without a window
+    window_s: float  # seconds above 0; 0 for a family without a window
     family: str = "fixed-window"
-    options: Mapping[str, Any] = field(default_factory=dict, hash=False)  # arguments other than the defaults
-    also: "RateLimit | None" = None  # the second limiter of the row
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)  # constructor arguments without the defaults
+    also: "RateLimit | None" = None  # a second limit that holds at the same time
 
     @property
     def tiers(self) -> tuple["RateLimit", ...]:
-        """The limiters of the row (tiers) in the order of the text, each as a limit of its own."""
+        """Returns the combined limits (tiers), each on its own, in the order of the text form."""
         alone = replace(self, also=None)
         return (alone,) if self.also is None else (alone, *self.also.tiers)
 
     def __str__(self) -> str:
-        """The shortest text that parses as this limit and has its family."""
+        """Returns the shortest text with this family that parses as this limit."""
         return "+".join(map(_text, self.tiers))
 
     @classmethod
@@ -401,7 +403,7 @@ class RateLimit:
 
 
 def limiter_for(rate: RateLimit | None) -> Limiter:
-    """Returns a new limiter for one account; None accepts all starts."""
+    """Returns a new limiter for one account; if *rate* is None, it accepts all starts."""
     return limiter_of(rate.tiers if rate is not None else ())
 
 
@@ -412,7 +414,7 @@ def limiter_of(tiers: Sequence[RateLimit]) -> Limiter:
 
 
 def parted(rate: RateLimit | None) -> tuple[list[RateLimit], int | None]:
-    """Splits a limit into the limiters that count starts and the cap on running builds; None without a cap."""
+    """Splits a limit into its limits on starts and its cap on running builds (None if it has no cap)."""
     tiers = rate.tiers if rate is not None else ()
     caps = [tier.limit for tier in tiers if tier.family == "builds"]
     return [tier for tier in tiers if tier.family != "builds"], min(caps, default=None)
@@ -503,5 +505,5 @@ def _text(tier: RateLimit) -> str:
 def _shortest(value: float | str) -> str:
     if isinstance(value, str):
         return value
-    text = format(Decimal(repr(value)), "f")  # no exponent: its sign would separate two limiters
+    text = format(Decimal(repr(value)), "f")  # no exponent: the + of 1e+20 would separate two limits
     return text.rstrip("0").rstrip(".") if "." in text else text

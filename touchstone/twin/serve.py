@@ -29,12 +29,12 @@ def unwrapped(asgi_app: Asgi) -> Asgi:
 
 
 def says_of(part: Any) -> str:
-    """The docstring of a part of the twin on one line, with code in single backticks."""
+    """Returns the docstring of a class or method on one line, with code in single backticks."""
     return " ".join((part.__doc__ or "").split()).replace("``", "`")
 
 
 def with_method(part: Any, over: Callable[..., Any] | None) -> Any:
-    """Returns a subclass with *part* as the method *over*; without *over*, returns *part*."""
+    """Returns a subclass in which the function *part* replaces the method *over*; without *over*, returns *part*."""
     if over is None:
         return part
     base = getattr(sys.modules[over.__module__], over.__qualname__.partition(".")[0])
@@ -42,7 +42,7 @@ def with_method(part: Any, over: Callable[..., Any] | None) -> Any:
 
 
 class Twin:
-    """One server; a process may run several. *wrap* wraps its ASGI application."""
+    """One server of the API; a process may run several. *wrap* wraps the ASGI application of the server."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Twin:
         self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
-        """Starts the server and returns once it responds; raises a UsageError for an unusable host or port."""
+        """Starts the server and returns once it is up; raises a UsageError for an unusable host or port."""
         if self._server is not None:
             return self
         listener = _listener(self.settings)
@@ -74,7 +74,7 @@ class Twin:
         return self
 
     def stop(self) -> None:
-        """Ends builds, closes streams and frees the port; the twin can be started again, empty."""
+        """Ends builds, closes streams and frees the port. The next `start` begins without earlier versions."""
         if self._server is None or self._thread is None:
             return
         self._server.stop()
@@ -90,7 +90,7 @@ class Twin:
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """A named behaviour of the twin."""
+    """A named behaviour of the twin, such as a fault or a variant."""
 
     name: str  # lowercase words joined by hyphens; derived names also have dots
     says: str  # difference from the default twin, one sentence
@@ -106,7 +106,7 @@ class Behaviour:
 
 
 class _Server(uvicorn.Server):
-    """A server that signals its start and stops without waiting for the next tick."""
+    """A uvicorn server that signals when it is up, and that stops at once instead of at uvicorn's next tick."""
 
     def __init__(self, app: Asgi, engine: Engine) -> None:
         config = uvicorn.Config(
@@ -155,7 +155,7 @@ class _Server(uvicorn.Server):
 
     def stop(self) -> None:
         if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed
+            with contextlib.suppress(RuntimeError):  # the loop is already closed
                 self._loop.call_soon_threadsafe(self._halt.set)
 
 
@@ -175,7 +175,7 @@ def _listener(settings: TwinSettings) -> socket.socket:
 
 
 def serve_forever(twin: Twin, announce: Callable[[str], None]) -> None:
-    """Serves until SIGINT or SIGTERM in the main thread; *announce* gets one line for the URL and each account."""
+    """Serves in the main thread until SIGINT or SIGTERM. *announce* gets a line for the URL and for each account."""
     ended = threading.Event()
     before = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -28,21 +28,21 @@ DEFAULT_ACCOUNTS = (
 
 @dataclass(frozen=True, slots=True)
 class TwinSettings:
-    """Settings of a twin; the defaults keep every promise."""
+    """Settings of a twin; with the defaults, it keeps every promise of the documentation."""
 
     host: str = "127.0.0.1"
     port: int = 0  # 0: any free port
     base_path: str = "/api"
-    accounts: tuple[Account, ...] = DEFAULT_ACCOUNTS  # their keys differ
-    build_s: float = 0.2  # duration of a build besides its ``sleep`` steps
+    accounts: tuple[Account, ...] = DEFAULT_ACCOUNTS  # no two with the same key
+    build_s: float = 0.2  # duration of a build without its ``sleep`` steps
     settle_s: float = 0.05  # a cancelled build has the status ``building`` for this time
-    rate: RateLimit | None = None  # rate limit of starts per account
-    charges: Literal["starts", "builds"] = "starts"  # the rate counts all starts, or only new builds
-    capacity: int | None = None  # maximum of running builds of all accounts together
+    rate: RateLimit | None = None  # limit on the build starts of each account
+    charges: Literal["starts", "builds"] = "starts"  # what *rate* counts: all starts, or only new builds
+    capacity: int | None = None  # most builds that may run at once, over all accounts
     latency_s: float = 0.0  # delay of every response
     retry_after: Literal["seconds", "date", "none"] = "seconds"  # form of the Retry-After header
     build_timeout_s: float | None = None  # maximum duration; a longer build fails
-    digest_scope: Literal["document", "content"] = "document"  # ``content`` excludes name and version
+    digest_scope: Literal["document", "content"] = "document"  # ``content``: the digest excludes name and version
     seed: int | None = None  # makes request ids repeatable
 
     def __post_init__(self) -> None:

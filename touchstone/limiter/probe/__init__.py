@@ -1,1 +1,1 @@
-"""Probe process: sends the stimuli of the identification, and records the responses."""
+"""Child process of a probe: sends the stimuli that the identification proposes, and records the responses."""

@@ -1,4 +1,4 @@
-"""Connections that are open before a request is due, unlike those of a pool of httpcore."""
+"""HTTP client of a probe: opens connections before requests are due, which a pool of httpcore cannot do."""
 
 import contextlib
 import functools
@@ -21,7 +21,7 @@ from touchstone.target.call import Call, Keys, MessageBuilder, OutgoingRequest
 from touchstone.target.connections import BoundedBackend, Deadline
 from touchstone.target.tls import trusting
 
-# Servers close idle connections, some after a few seconds.
+# Seconds for which an idle connection is used again: servers close idle ones, some after a few seconds.
 _FRESH_S = 1.5
 # RFC 9110 9.2.1: safe methods may be sent again on a new connection if the old one was closed.
 _SAFE = frozenset({"GET", "HEAD"})
@@ -30,7 +30,7 @@ _FAILED = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolEr
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Prepared request: the headers contain the key, *request* contains no secret."""
+    """Request that is ready to be sent: *headers* contains the key, *request* contains no secret."""
 
     outgoing: OutgoingRequest
     url: httpcore.URL = field(repr=False)
@@ -40,7 +40,7 @@ class Prepared:
 
 @dataclass(slots=True)
 class Reply:
-    """One response, or the error that cut it off; times are run seconds; without a head, the status is 0."""
+    """One response, or the error that cut it off. Times are run seconds; *status* is 0 if no head arrived."""
 
     sent_at: float = 0.0
     head_at: float = 0.0
@@ -52,7 +52,7 @@ class Reply:
 
     @property
     def whole_status(self) -> int:
-        """Status code; 0 without a complete response."""
+        """Status code; 0 if the response is not complete."""
         return 0 if self.error else self.status
 
     @property
@@ -69,7 +69,7 @@ class Reply:
 
 
 class Link:
-    """Thread-safe client for requests that count against the limit, with the first key; sends in the calling thread."""
+    """Thread-safe client for the requests of a probe. It uses the first key, and sends in the thread that calls it."""
 
     def __init__(self, url: str, target: TargetSettings, contract: Contract, now: Callable[[], float]) -> None:
         base = urlsplit(url)
@@ -117,7 +117,7 @@ class Link:
         """Sends a request and waits for the response; repeats a read if the server had just closed the connection.
 
         Args:
-            timeout_s: Time-out of this request, instead of that of the target.
+            timeout_s: Time-out of this request; 0 for the time-out in the settings of the target.
             sent: Event that is set as soon as the request is sent, or sending fails.
         """
         sent = sent or threading.Event()
@@ -152,7 +152,7 @@ class Link:
         except _FAILED as error:
             reply.error = f"{type(error).__name__}: {error}"
         reply.done_at = self.now()
-        # Bytes after the end of a response would be read as the next one.
+        # Bytes after the end of a response would be read as the next response.
         if connection and (reply.error or connection._h11_state.trailing_data[0]):  # noqa: SLF001 - nothing public has it
             connection.close()
         elif connection and connection.is_idle():
@@ -160,7 +160,7 @@ class Link:
         return reply
 
     def _read(self, reply: Reply, response: httpcore.Response) -> None:
-        """Reads a response into *reply*, up to its bounds."""
+        """Reads a response into *reply*, up to the size limits of the target."""
         self._deadline.end_head()
         reply.status, reply.head_at = response.status, self.now()
         reply.headers = tuple((k.decode("latin-1").lower(), v.decode("latin-1")) for k, v in response.headers)

@@ -35,11 +35,11 @@ CASE = "probe"
 
 @dataclass(frozen=True, slots=True)
 class ProbeHandover(Handover):
-    """Task of the child process; the run log already contains the events of an interrupted probe.
+    """Task of the child process. If a probe is resumed, the run log already contains its earlier events.
 
     Attributes:
         refs: Unbuilt versions to start; for a probe of reads, the version to read.
-        origin: Monotonic clock of the machine at run second 0.
+        origin: Reading of the machine's monotonic clock at run second 0.
         until_at: Run second at which sending ends.
     """
 
@@ -76,7 +76,7 @@ class ProbeRun:
         self._probe = create_probe(terms)
         self.bounds = Bounds(terms, handover.until_at, self.now, handover.spent_builds)
         self._link = Link(target.url or "", target, Contract.load(), self.now)
-        # Room for exchanges in the run log.
+        # Limits for exchanges in the run log: their size in bytes, and their number.
         self._room, self._left = Room(target.bounds.max_total_bytes), 5_000
         starts = probing.operation == STARTS
         self._pool = Pool(handover.refs, self._link, target.cancel_timeout_s) if starts else None
@@ -98,7 +98,7 @@ class ProbeRun:
     def run(self) -> None:
         """Sends stimuli until the probe ends; always writes the result."""
         self._attempt(self._go)
-        if self.bounds.why:  # the end of the knee search must not become the reason for the end of the probe
+        if self.bounds.why:  # recorded before the knee search, which may end for another reason
             self._probe.stop(self.bounds.why)
         if self._story.probing.knee and not self.is_lost:
             self._attempt(self._seek)
@@ -128,7 +128,7 @@ class ProbeRun:
             if self._pool:
                 self._pool.settle()
             began_at = self.now()
-            # A stimulus begins once it is computed, which takes about as long as for the last one.
+            # A stimulus is due once it has been computed, which takes about as long as for the last one.
             stimulus = self._probe.propose(began_at + min(1.25 * computes_s, 10.0))
             computes_s = self.now() - began_at
             if stimulus is None:
@@ -144,7 +144,7 @@ class ProbeRun:
             self._observe(number, stimulus, answers)
 
     def _seek(self) -> None:
-        """Searches for the knee if the limiter is certain."""
+        """Searches for the knee; if the limiter is not certain, only records why the knee is unknown."""
         story, identity, bounds = _story(self._handover), self._probe.known(), self.bounds
         terms = story.probing.knee
         assert terms is not None
@@ -198,7 +198,7 @@ class ProbeRun:
         self._log.write(StimulusEnd(number, round(at, 6), dict(families), *counts))
 
     def _record(self, answered: Answered, prepared: Prepared, reply: Reply) -> None:
-        """Records a response; the exchange is written after the end of the stimulus."""
+        """Records a response at once; its exchange is written after the end of the stimulus."""
         self._log.write(answered)
         self._pending.append((prepared, reply, answered.seq))
 
@@ -216,9 +216,9 @@ def _story(handover: ProbeHandover) -> ProbeStory:
 
 
 def main(create_probe: Callable[[Terms], Probe] = Probe) -> int:
-    """Runs the probe of the handover; returns the exit code, 2 if nothing could be sent."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a separate thread waits for the signal
-    sys.setswitchinterval(0.0005)  # seconds: a thread wakes up for its response while another one computes
+    """Runs the probe that the parent process handed over; returns the exit code: 2 if nothing could be sent."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a thread waits for it instead
+    sys.setswitchinterval(0.0005)  # seconds: lets a thread wake up for its response while another thread computes
     hold_lifeline(os.environ)
     try:
         run = ProbeRun(ProbeHandover.received(), create_probe)

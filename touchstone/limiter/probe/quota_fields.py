@@ -1,4 +1,4 @@
-"""Quota of a client, parsed from the header fields of a response in all common dialects; no I/O."""
+"""Parser for the quota of a client in the header fields of a response, in all common dialects; no I/O."""
 
 import math
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 Quota = dict[str, float]
 
-# The parameters of draft 8 and later.
+# Parameters in draft 8 and later, with the names of their numbers in a Quota.
 _PARAMETERS = {"q": "limit", "w": "window_s", "r": "remaining"}
 _KEYS = ("limit", "remaining")
 # Quota units of draft 8 and later; others, such as bytes, do not limit requests.
@@ -15,7 +15,7 @@ _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
 
 
 def quota(headers: Sequence[tuple[str, str]]) -> Quota:
-    """Parses ``limit``, ``remaining`` and ``window_s`` of a rate limit, ``cap`` and ``cap_remaining`` of concurrency.
+    """Parses ``limit``, ``remaining``, ``window_s`` of a rate limit; ``cap``, ``cap_remaining`` of a concurrency cap.
 
     Missing values are left out. If a response uses several dialects, the newest dialect counts.
 
@@ -39,9 +39,9 @@ def quota(headers: Sequence[tuple[str, str]]) -> Quota:
 
 
 def _structured(fields: Mapping[str, str]) -> Quota:
-    """Draft 8 and later: ``"default";r=5;t=3``, and the policy of the same name with its unit.
+    """Parses fields of draft 8 and later, such as ``"default";r=5;t=3``, with the policy of the same name.
 
-    Of several quotas with one unit, the quota with the least left counts; if equal, a quota with a window.
+    If several quotas have the same unit, the one with the least left counts. Among equals, one with a window counts.
     """
     items: dict[str, dict[str, str]] = {}
     for name, parameters in [*_items(fields.get("ratelimit-policy", "")), *_items(fields.get("ratelimit", ""))]:
@@ -60,13 +60,13 @@ def _structured(fields: Mapping[str, str]) -> Quota:
 
 
 def _apart(fields: Mapping[str, str], prefix: str) -> Quota:
-    """One field for each number, as in drafts 0 to 3, and with X- in older dialects."""
+    """Parses fields with one number each, as in drafts 0 to 3, and with the prefix X- in older dialects."""
     first = {key: next(_items(fields.get(f"{prefix}{key}", "")), ("", {}))[0] for key in _KEYS}
     return _policy(fields.get(f"{prefix}limit", "")) | _numbers(first)
 
 
 def _policy(value: str) -> Quota:
-    """Policy such as ``10;w=60``, as before draft 8; of several policies, the first one with a window."""
+    """Parses a policy such as ``10;w=60``, the form before draft 8; takes the first of several that has a window."""
     for item, parameters in _items(value):
         if not _is_quoted(item) and _NUMBER.fullmatch(parameters.get("w", "")):
             return _numbers({"limit": item, "window_s": parameters["w"]})
@@ -74,7 +74,7 @@ def _policy(value: str) -> Quota:
 
 
 def _items(value: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Members of a list, each with its parameters; quoted commas and semicolons do not separate (RFC 9651 4.2)."""
+    """Yields list members, each with its parameters; quoted commas and semicolons do not separate (RFC 9651 4.2)."""
     for member in _split(value, ","):
         parts = [part.strip() for part in _split(member, ";")]
         if parts:  # a single semicolon has no parts

@@ -1,4 +1,4 @@
-"""Probe command: set-up and clean-up in this process, sending in a child process, and the judgement."""
+"""Probe command: this process sets up, judges and cleans up; a child process sends the stimuli."""
 
 import dataclasses
 import sys
@@ -32,7 +32,7 @@ from touchstone.rules.history import Bounds, History
 from touchstone.rules.judge import Judge
 from touchstone.types import Conclude, Progress
 
-# Versions in addition to those whose builds stay in flight: for builds that are still being cancelled.
+# Extra versions beside those whose builds stay in flight: cancelled builds occupy their versions for a while.
 SPARE = 32
 # Duration of the builds of a probe in seconds, unless they are cancelled.
 BUILD_S = 300.0
@@ -40,7 +40,7 @@ BUILD_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Settings of one probe; *past* is the run log of the interrupted probe that it continues."""
+    """Settings of one probe; *past* is the run log of an interrupted probe to continue."""
 
     operation: str
     terms: Terms
@@ -50,7 +50,7 @@ class Launch:
 
 
 def needs(settings: Settings, terms: Terms) -> tuple[Need, ...]:
-    """Versions that a probe needs: new ones with long builds, or without publishing those in the settings."""
+    """Versions that a probe needs: new ones with long builds, or those in the settings if publishing is forbidden."""
     target = settings.target
     has = len(set(target.templates.buildable)) if target.publish == "never" else None
     if not terms.starts:
@@ -69,7 +69,7 @@ def builds_s(settings: Settings) -> float:
 
 
 def check_terms(settings: Settings, launch: Launch) -> None:
-    """Raises `UsageError` if a probe of the target is not allowed, or there is no version to start."""
+    """Raises `UsageError` if the target may not be probed, or if there is no version to start."""
     target = settings.target
     if target.url:
         check_allowed(target.url, launch.allowed_host)
@@ -81,7 +81,7 @@ def check_terms(settings: Settings, launch: Launch) -> None:
 
 
 def probe(settings: Settings, launch: Launch, argv: Sequence[str], progress: Progress, conclude: Conclude) -> Outcome:
-    """Identifies the rate limiter of the target; raises the errors of `check_terms`."""
+    """Identifies the rate limiter of the target; raises `UsageError` for the reasons of `check_terms`."""
     with unsent():
         check_terms(settings, launch)
     return _Probe(settings, progress, launch).run(argv, conclude)
@@ -97,7 +97,7 @@ class _Probe(StagedJob):
         super().__init__(settings, progress)
         self._launch = launch
         past = launch.past.probe if launch.past else None
-        # Events of the earlier session that are written again, but not reported again.
+        # Number of events of the earlier session by type: they are written again, but not reported again.
         self._recalled = Counter({"stimulus": len(past.sent), "tried": len(past.tried)} if past else {})
         self._report, self.progress = self.progress, self._progress
 
@@ -141,12 +141,12 @@ class _Probe(StagedJob):
                 writer.write(Remark(odd))
             if not footer.exit_code and (reason := unsure(log.probe) or no_knee(log.probe)):
                 footer = dataclasses.replace(footer, exit_code=3, reason=reason)
-            if footer.exit_code and log.findings:  # the findings replace the reason of the run's end
+            if footer.exit_code and log.findings:  # findings become the reason; the other one stays as a remark
                 writer.write(Remark(footer.reason))
         return footer
 
     def _begin(self, stage: SettingUp) -> float:
-        """Writes the task and the events of an earlier session; returns the run second at which the budget ends."""
+        """Writes the task and the events of an earlier session; returns the run second at which the time is up."""
         terms, past, origin_utc = self._launch.terms, self._launch.past, round(time.time() - stage.clock.now(), 6)
         plain = dataclasses.asdict(terms)
         probing = Probing(self._launch.operation, terms.seed, plain, origin_utc, knee=self._launch.knee)
@@ -198,7 +198,7 @@ def no_knee(story: ProbeStory | None) -> str:
 
 
 def _spent(story: ProbeStory, identity: Identity) -> str:
-    """The budget that is used up, and the option to raise the budget."""
+    """Says which budget is spent, and which option raises it."""
     most = story.probing.terms
     builds = max([sum(each.may_have_begun for each in story.answers), *(end.builds for end in story.ended)])
     if identity.cost.requests >= most["most_requests"]:
@@ -221,7 +221,7 @@ def _odd(story: ProbeStory | None) -> str:
 
 
 def _judge_exchanges(log: RunLog, settings: Settings, writer: RunLogWriter) -> None:
-    """Judges the exchanges, except requests against the limit whose responses are no evidence about a limiter."""
+    """Judges all exchanges except those of the probed operation whose responses say nothing about a limiter."""
     bounds = Bounds(settings.target.build_timeout_s, settings.target.cancel_timeout_s)
     history = History(Contract.load(), bounds, given=given_contents(settings))
     judge = Judge(history, ledger_of_claims.load(), INLINE_RULES, (), settings.target.key_sources)

@@ -1,4 +1,4 @@
-"""Sends the stimuli of a probe within its budget. Each request is sent when due or later, on an open connection."""
+"""Sends the stimuli of a probe within its budget, on connections that are already open; no request is sent early."""
 
 import threading
 import time
@@ -22,11 +22,11 @@ from touchstone.target.bounds import Room
 
 STARTS = "startBuild"
 
-# Responses in a row without evidence about a limiter that end the probe.
+# The probe ends after this many responses in a row that say nothing about a limiter.
 MOST_OTHERS = 5
-# Seconds before a request is due at which its connection is opened, and at which sleeping ends.
+# This many seconds before a request is due, its connection is opened, and sleeping changes to busy waiting.
 _AHEAD_S, _AWAKE_S = 0.3, 0.002
-# The rate of responses is measured from this share of a trial on: the first responses take some time.
+# The rate of responses is measured from this share of a trial on, because the first responses take some time.
 _STEADY_FROM = 1 / 3
 
 Record = Callable[[Answered, Prepared, Reply], None]
@@ -60,7 +60,7 @@ class Bounds:
                 self.ended.set()
 
     def room(self, at: float) -> int:
-        """Number of requests that may be sent at run second *at*; 0 ends the probe."""
+        """Number of requests that the budget allows at run second *at*; ends the probe if it is 0."""
         if self.ended.is_set():
             return 0
         left = self._terms.most_requests - self.requests
@@ -81,7 +81,7 @@ class Bounds:
         return True
 
     def recall(self, answered: Answered) -> None:
-        """Counts one request of an earlier session; a start without a response may have begun a build."""
+        """Counts one request of an earlier session; a start without a response counts as a build."""
         with self._lock:
             self.requests += 1
             self.refused += answered.status == 429
@@ -89,7 +89,7 @@ class Bounds:
                 self.spent_builds += answered.may_have_begun
 
     def take(self, answered: Answered) -> None:
-        """Counts one request; too many responses in a row without evidence end the probe."""
+        """Counts one request; ends the probe after a 401 or 403, or after MOST_OTHERS useless responses in a row."""
         with self._lock:
             self.recall(answered)
             self._others = 0 if answered.is_evidence else self._others + 1
@@ -103,8 +103,8 @@ class Bounds:
 class Pool:
     """Versions that a probe starts; each is started again only after its last build was cancelled and has ended.
 
-    A start that joins a running build is no evidence about a limiter. A version whose build still runs *settle_s* after
-    its cancel is not started again.
+    A start that joins a running build says nothing about a limiter. A version is not started again if its build still
+    runs *settle_s* seconds after the cancel.
     """
 
     def __init__(self, refs: Iterable[str], link: Link, settle_s: float) -> None:
@@ -131,7 +131,7 @@ class Pool:
         else:
             cancelled = threading.Event()
             self._spawn(ref, cancelled)
-            cancelled.wait(1.0)  # before the next start: a target may have room for few builds
+            cancelled.wait(1.0)  # wait before the next start: a target may have room for few builds
 
     def release(self, count: int) -> None:
         """Cancels *count* builds in flight, and waits until they have ended."""
@@ -171,7 +171,7 @@ class Pool:
             reply = self._link.send(self._link.prepared("getBuild", ref))
             status = reply.whole_status
             if status == 404 or (status == 200 and reply.build_status != "building"):
-                # A version with a finished build is not started again: a start would begin no build.
+                # A version with a finished build is not used again, because a start would begin no build.
                 return status == 404 or reply.build_status != "ready"
             self._closed.wait(poll_s(waited_s) if status == 200 else reply.retry_after_s or FIRST_WAIT_S)
         return False
@@ -200,7 +200,7 @@ class Sender:
         return in_order(self._answers)
 
     def _in_turn(self, segment: Segment) -> bool:
-        """Sends each request after the response to the last one; returns whether the probe continues."""
+        """Sends each request after the response to the previous one; returns whether the probe continues."""
         took_s: list[float] = []
         for at in segment.at:
             if segment.alone and self._pool:
@@ -219,7 +219,7 @@ class Sender:
         """Sends each request in its own thread; returns whether the probe continues."""
         before, flights = len(self._answers), list[Future[Any]]()
         refs = self._ready(segment.at[0], len(segment.at))
-        # If connections opened too late, the whole segment moves, so that its gaps stay the same.
+        # If connections opened too late, all requests are equally late, so that the gaps between them stay the same.
         late_s = max(0.0, self._link.now() - segment.at[0])
         for at, ref in zip(segment.at, refs, strict=False):
             if not self._bounds.wait_until(at + late_s):
@@ -236,7 +236,7 @@ class Sender:
         return len(refs) == len(segment.at) and not self._bounds.ended.is_set()
 
     def _ready(self, at: float, count: int) -> list[str]:
-        """Waits until requests are due; returns their versions, fewer if the budget is smaller."""
+        """Waits until *count* requests are due at *at*; returns their versions, fewer if the budget is too small."""
         bounds, pool, link = self._bounds, self._pool, self._link
         count = min(count, bounds.room(at))
         refs = pool.take(count, bounds.ended) if pool else [self._ref] * count
@@ -278,26 +278,26 @@ class Sender:
 
 
 def _is_let_through(operation: str, status: int) -> bool:
-    """Whether a start is accepted or a read is answered; a 401 or 403 is no evidence about a limiter."""
+    """Whether the limiter let a request pass: a 2xx, or for a read also a 3xx or 4xx except 401, 403 and 429."""
     return 200 <= status < 300 or (operation != STARTS and 300 <= status < 500 and status not in {401, 403, 429})
 
 
 class OpenLoop:
-    """Open-loop trial: sends reads at their due times; *distinct* contains one of all equal responses, to be judged."""
+    """Open-loop trial: sends reads at their due times; *distinct* has each different response once, for the rules."""
 
     def __init__(self, trial: Trial, slo_s: float, link: Link, prepared: Prepared) -> None:
         self.distinct: dict[str, Reply] = {}
         self._trial, self._slo_s, self._link, self._prepared = trial, slo_s, link, prepared
         self._room = Room(link.bounds.max_total_bytes)
-        self._wait_s = min(link.timeout_s, max(5.0, 4 * slo_s))  # later responses have missed the limit anyway
+        self._wait_s = min(link.timeout_s, max(5.0, 4 * slo_s))  # later responses miss the latency limit anyway
         self._reads: list[tuple[float, Reply]] = []
         self._missed = self._refused = self._barred = 0
         self._lock = threading.Lock()
 
     def run(self, bounds: Bounds, until_at: float) -> Outcome:
-        """Sends the reads of the trial until the result is decided."""
+        """Sends the reads of the trial; stops as soon as the result is clear."""
         link, due_s = self._link, due_times(self._trial)
-        link.open(min(int(self._trial.rate_per_s * self._slo_s) + 8, 256))  # busy connections, and spare ones
+        link.open(min(int(self._trial.rate_per_s * self._slo_s) + 8, 256))  # for concurrent reads, and 8 in reserve
         began_at = link.now() + 0.1
         flights, stopped = list[Future[None]](), False
         for due_at in began_at + due_s:
@@ -371,6 +371,6 @@ class OpenLoop:
 
 
 def _is_failed(reply: Reply) -> bool:
-    """Whether a response is neither a success nor one of 404, 409 and 429."""
+    """Whether a read failed: no complete response, or none of 2xx, 404, 409 and 429."""
     status = reply.whole_status
     return not (200 <= status < 300 or status in (404, 409, 429))

@@ -1,7 +1,7 @@
-"""Named faults: bugs of the twin that each break one claim. A golden is the finished snapshot of a build.
+"""Named faults: each is one bug of the twin that breaks a claim. A golden is the finished snapshot of a build.
 
 Each fault is an engine, application or wrapper with one bug, and lists the claims that must be found broken.
-Faults are deterministic: rare events are counted, and delays are much longer than the timeout that detects them.
+Faults are deterministic: a rare bug occurs in every n-th request, and delays far exceed the timeout that detects them.
 """
 
 import importlib
@@ -33,7 +33,7 @@ def found(name: str) -> Fault | None:
 
 
 def __getattr__(name: str) -> Mapping[str, Fault]:
-    """Returns all faults by name; the first access imports all of their modules."""
+    """Returns the value of *FAULTS*, all faults by name; the first access imports their modules."""
     if name != "FAULTS":
         raise AttributeError(name)
     for path in _MODULES:

@@ -78,7 +78,7 @@ class DeletedContentStillConflicts(Engine):
     also="digest.* publish.* template.read-shows-the-published reuse.* status.*",
 )
 class ForcingBackIsSkipped(Engine):
-    """A forced publish of earlier content of the ref is acknowledged, but changes nothing."""
+    """A forced publish that brings back earlier content of a version is acknowledged, but changes nothing."""
 
     held = own(dict[Place, dict[str, Version]])
 
@@ -98,7 +98,7 @@ class ForcingBackIsSkipped(Engine):
 
 @breaks("stateful", "template.read-shows-the-published")
 class DocumentOutlivesItsVersion(Engine):
-    """A ref that is deleted and published with other content still shows the old document."""
+    """After a version is deleted and published with other content, reading it still shows the old document."""
 
     documents = own(dict[Place, Any])
 
@@ -118,7 +118,7 @@ class DocumentOutlivesItsVersion(Engine):
 
 @breaks("semantic", "template.read-shows-the-published")
 class DocumentIsStoredByDigest(Engine):
-    """Reading a version shows the document of another version with the same digest."""
+    """Reading a template shows the document of another version with the same digest."""
 
     documents = own(dict[tuple[str, str], Any])
 
@@ -148,7 +148,7 @@ def republishing_ends_the_build(engine: Engine, account: Account, document: Docu
     "auth.refused-changes-nothing",
 )
 class BuildEndWritesTheVersionsBack(Engine):
-    """A successful build undoes all publishes and deletes of the account since its start."""
+    """When a build succeeds, all publishes and deletes of the account since the start of that build are undone."""
 
     copies = own(dict[Build, list[Version]])
 
@@ -222,7 +222,7 @@ class ForceDeletesBeforeItChecks(App):
     "events.answers-200 cancel.in-flight-is-202",
 )
 class TombstonesOutlivePublishing(Engine):
-    """Publishing a deleted ref again is answered with 201, but the version is still not found."""
+    """Publishing a deleted version again is answered with 201, but the version is still not found."""
 
     tombstones = own(set[Place])
 
@@ -242,7 +242,7 @@ class TombstonesOutlivePublishing(Engine):
     "cancel.does-not-end-ready",
 )
 class ForcedContentBuildsTheOldSteps(Engine):
-    """After a forced publish, a build runs the steps of the first content."""
+    """After a forced publish, a build still runs the steps of the content that was published first."""
 
     plans = own(dict[Place, Plan])
 
@@ -340,7 +340,7 @@ def failure_spreads(engine: Engine, slot: Slot, build: Build) -> None:
     over=App.answer,
 )
 async def events_take_the_verbs_of_the_build(app: App, request: Request) -> Response:
-    """POST and DELETE on the path of the build log start and cancel the build."""
+    """POST on the path of a build log starts the build, and DELETE cancels it."""
     resource = resource_at(request.scope["raw_path"], app.settings.base_path)
     if resource is not None and resource.kind == "events" and request.method in ("POST", "DELETE"):
         account = app.engine.account_of(_values(request.scope, b"authorization"))
@@ -350,7 +350,7 @@ async def events_take_the_verbs_of_the_build(app: App, request: Request) -> Resp
 
 @breaks("semantic", "status.build-time-is-stable", also="status.build-time-is-ms reuse.same-digest-elsewhere")
 class BuildTimeStaysWithTheBuiltVersion(Engine):
-    """A ready version with the finished snapshot (golden) of another version shows a build time of 0."""
+    """A ready version that shares the snapshot (golden) of another version shows a build time of 0."""
 
     def status_body(self, version: Version) -> Body:
         body, last = super().status_body(version), self.last_of(version)
@@ -360,14 +360,14 @@ class BuildTimeStaysWithTheBuiltVersion(Engine):
 
 @breaks("semantic", "cancel.in-flight-is-202", also="cancel.* events.* reuse.same-digest-elsewhere", over=Engine.cancel)
 def only_the_started_ref_cancels(engine: Engine, version: Version) -> bool:
-    """A cancel of a running build that another version with the same digest started is answered with idle."""
+    """If two versions share a running build, a cancel of the version that did not start it is answered with idle."""
     last = engine.last_of(version)
     return (last is None or last.version.ref == version.ref) and Engine.cancel(engine, version)
 
 
 @breaks("semantic", "start.ref-is-the-path", over=Engine.start)
 def join_tells_the_first_ref(engine: Engine, account: Account, version: Version) -> Body:
-    """The response to a start that joins another version's build has the ref of that version."""
+    """If a start joins the build of another version, its response has the ref of that other version."""
     body, last = Engine.start(engine, account, version), engine.last_of(version)
     return body | {"ref": str(last.version.ref)} if body["status"] == "building" and last is not None else body
 
@@ -379,7 +379,7 @@ def join_tells_the_first_ref(engine: Engine, account: Account, version: Version)
     "status.build-time-is-stable",
 )
 class AutomaticGoldenIsNotReused(App):
-    """A start does not reuse the finished snapshot (golden) of an auto_build, but builds again."""
+    """A start does not reuse a finished snapshot (golden) that auto_build has built, but builds again."""
 
     automatic = own(set[Build | None])
 
@@ -409,7 +409,7 @@ class AutomaticGoldenIsNotReused(App):
     over=Engine.release,
 )
 def golden_dies_with_its_first_version(engine: Engine, version: Version) -> None:
-    """After a delete or replacement of the version that was built, other versions with its digest become not_built."""
+    """If the version that was built is deleted or replaced, other versions with its digest become not_built."""
     slot = engine.slots.get((version.owner, version.digest))
     if slot is not None and slot.golden is not None and slot.golden.version.ref == version.ref:
         slot.golden = slot.last = None
@@ -444,7 +444,7 @@ class VersionIsCancelledOnce(Engine):
     over=Engine.make_build,
 )
 def log_continues_the_cancelled_one(engine: Engine, version: Version) -> Build:
-    """The log of a build after a cancelled one begins with the log of the cancelled build."""
+    """After a cancelled build, the log of the next build begins with the log of the cancelled one."""
     last, build = engine.last_of(version), Engine.make_build(engine, version)
     if last is not None and last.outcome == "cancelled":
         build.stream.frames = list(last.stream.frames)

@@ -24,7 +24,7 @@ class Obliging(App):
     """Base class: a cancel without a running build gets a wrong response.
 
     Attributes:
-        states: States of the version with the wrong response; ``settled`` is the state after a cancel.
+        states: States in which a version gets the wrong response; ``settled``: its last build was cancelled.
         idle: Status and body of the wrong response.
     """
 
@@ -97,7 +97,7 @@ fault("ready-cancel-says-ready", "stateful", "cancel.says-idle",
 
 @breaks("stateful", "cancel.in-flight-is-202", target=HASTIER, over=Engine.cancel)
 def cancel_finds_nothing(engine: Engine, version: Version) -> bool:
-    """A cancel is answered with 404 while another build of the account runs, and both builds keep running."""
+    """While another build of the account runs, a cancel is answered with 404, and both builds keep running."""
     own = engine.last_of(version)
     others = (build for build in engine.running if build.version.owner == version.owner and build is not own)
     return not any(build.in_flight for build in others) and Engine.cancel(engine, version)
@@ -121,7 +121,7 @@ class JoinedBuildConflicts(Engine):
 
 
 class SecondCancel(Engine):
-    """Base class: a second cancel goes wrong before the first one has settled."""
+    """Base class: a second cancel, sent before the first one has settled, goes wrong."""
 
     def second(self, build: Build) -> bool:
         raise NotImplementedError
@@ -135,7 +135,7 @@ class SecondCancel(Engine):
 
 @breaks("stateful", "cancel.says-cancelling", over=App.cancel_build)
 def second_cancel_says_idle(app: App, version: Version) -> Response:
-    """A second cancel before the first one has settled is accepted with the status ``idle``."""
+    """A second cancel before the first one has settled is answered with 202 and the status ``idle``."""
     last = app.engine.last_of(version)
     again = last is not None and last.cancelling and not last.outcome
     response = App.cancel_build(app, version)
@@ -172,7 +172,7 @@ async def cancel_deletes(app: App, request: Request, account: Account, resource:
     over=Engine.ended,
 )
 def cancel_marks_ready(engine: Engine, slot: Slot, build: Build) -> None:
-    """A cancelled build ends ready, with an incomplete snapshot (golden)."""
+    """After a cancel, the version becomes ready, with an incomplete snapshot (golden)."""
     Engine.ended(engine, slot, build)
     if build.outcome == "cancelled" and build.cancelling:
         build.build_time_ms, slot.golden = 100, build
@@ -208,7 +208,7 @@ class CancelHits(Engine):
         return cancelled
 
 
-# Without a read between the end of the build and the cancel, the build itself may have vanished.
+# If nobody read the status between the end of the build and the cancel, the build itself seems to have vanished.
 @breaks(
     "stateful",
     "cancel.keeps-finished-golden",
@@ -231,14 +231,14 @@ def cancel_clears_the_failure(engine: CancelHits, version: Version, cancelled: b
 
 @breaks("stateful", "cancel.keeps-neighbours", target=HASTY, over=CancelHits.hit)
 def cancel_hits_neighbours(engine: CancelHits, version: Version, cancelled: bool) -> None:
-    """A cancel ends every build on the host."""
+    """A cancel ends all running builds on the server, not only the requested one."""
     for build in list(engine.running) if cancelled else ():
         build.cancel()
 
 
 @breaks("security", "cancel.keeps-neighbours", over=CancelHits.hit)
 def cancel_hits_strangers(engine: CancelHits, version: Version, cancelled: bool) -> None:
-    """A cancel also ends the builds of all other accounts."""
+    """A cancel also ends the running builds of all other accounts."""
     for build in list(engine.running) if cancelled else ():
         if build.version.owner != version.owner:
             build.cancel()
@@ -268,7 +268,7 @@ class CancelHitsTheOldest(Engine):
 
 @breaks("stateful", "cancel.next-build-completes", also="status.build-does-not-vanish", target=HASTY)
 class CancelPoisonsTheNext(CancelHits):
-    """The next build after a cancelled one of the same version is cancelled as well."""
+    """After a cancel, the next build of the same version is cancelled by itself, without a request."""
 
     poisoned = own(set[Any])
 
@@ -286,7 +286,7 @@ class CancelPoisonsTheNext(CancelHits):
 
 @breaks("stateful", "start.after-cancel-builds-again", over=Engine.reusable)
 def half_built_is_reused(engine: Engine, slot: Slot) -> Build | None:
-    """A start after a cancelled build reuses the incomplete snapshot (golden)."""
+    """A start after a cancelled build is answered with ready and reuses the incomplete snapshot (golden)."""
     if slot.last is not None and slot.last.outcome == "cancelled":
         slot.last.build_time_ms, slot.golden = 100, slot.last
     return slot.golden

@@ -1,6 +1,6 @@
 """Faults that appear only under load: with many builds, requests or followers, or after many requests.
 
-No case of a check creates that much load. Load runs do: the twin has capacity for one build more than BUILDS.
+No case of a check creates that much load. Load runs do, because their twin has room for one build more than BUILDS.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ REFUSALS_PER_S, READS_PER_S = 5, 8
 FOR_EVER_S = 1e6
 SLOWER_S, LONGER_BYTES, KEPT_BYTES = 0.0002, 8, 100_000
 FAILS_FROM, FAILS_EVERY = 250, 10
-# A 500 also breaks the claims about the correct response.
+# A 500 in place of a correct response also breaks the claims about that response.
 _ANY_ANSWER = "load.errors start.* status.* cancel.* events.* publish.* template.*"
 
 
@@ -108,7 +108,7 @@ class CrowdedReadFails(App):
 
 @breaks("load", "http.no-server-error", also="load.errors events.* status.*", under="load")
 def crowded_requests_fail(asgi_app: Asgi) -> Asgi:
-    """While twelve requests are in progress, including open log streams, each further one is answered with 503."""
+    """While twelve requests, including open log streams, are in progress, each further request gets a 503."""
     under_way = 0
 
     async def counted(scope: Scope, receive: Receive, send: Send) -> None:
@@ -180,7 +180,7 @@ class FastPollingIsCharged(Engine):
 
 
 class FollowedByMany(Engine):
-    """Base class: the log is wrong from the seventh concurrent follower on."""
+    """Base class: if more than six clients follow a log at once, those after the sixth get a wrong log."""
 
     followers = own(Counter[int])
 
@@ -200,7 +200,7 @@ class FollowedByMany(Engine):
 
 @breaks("stream", "events.watchers-agree", "events.carry-the-output", also="events.*", under="load")
 class CrowdedLogDropsLines(FollowedByMany):
-    """From the seventh concurrent follower on, the log lacks every third line, except the last one."""
+    """If more than six clients follow a log at once, those after the sixth miss every third line, except the last."""
 
     async def late(self, build: Build) -> AsyncIterator[bytes]:
         number = 0
@@ -212,7 +212,7 @@ class CrowdedLogDropsLines(FollowedByMany):
 
 @breaks("stream", "events.open-while-building", also="events.*", under="load", over=FollowedByMany.late)
 async def crowded_log_ends_early(engine: FollowedByMany, build: Build) -> AsyncIterator[bytes]:
-    """From the seventh concurrent follower on, the log ends after five lines."""
+    """If more than six clients follow a log at once, those after the sixth get only its first five lines."""
     number = 0
     async for frame in build.stream.follow():
         yield frame
@@ -223,7 +223,7 @@ async def crowded_log_ends_early(engine: FollowedByMany, build: Build) -> AsyncI
 
 @breaks("stream", "events.own-lines-only", also="events.*", under="load", over=FollowedByMany.late)
 async def crowded_logs_mix(engine: FollowedByMany, build: Build) -> AsyncIterator[bytes]:
-    """From the seventh concurrent follower on, the log also contains the lines of other builds."""
+    """If more than six clients follow a log at once, those after the sixth also get lines of other builds."""
     sent: set[bytes] = set()
     async for frame in build.stream.follow():
         others = [line for other in engine.running - {build} for line in other.stream.frames if line not in sent]
@@ -256,7 +256,7 @@ async def answers_become_slower(app: Wears, request: Request, response: Response
 
 @breaks("load", "load.drift-bytes", under="load", over=Wears.worn)
 async def answers_become_longer(app: Wears, request: Request, response: Response) -> Response:
-    """Status responses grow by eight trailing blanks with each response of the server."""
+    """Each response of the server makes all later status responses eight trailing blanks longer."""
     is_status = request.method == "GET" and request.url.path.endswith("/build")
     if not is_status or response.status_code != 200:
         return response

@@ -1,4 +1,4 @@
-"""Fault, the registry of faults, and the two ways to define one: a decorated class or function, or a row."""
+"""Fault, the registry of faults, and two ways to define one: the decorator `breaks`, and a call of `fault`."""
 
 import re
 from collections.abc import Callable
@@ -19,16 +19,16 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault(Behaviour):
-    """A bug of the twin that breaks one claim.
+    """A bug of the twin that breaks at least one claim.
 
     Attributes:
-        kind: Class of the fault, by the observation that finds the fault.
-        breaks: Claims that must be found broken; for a generated fault, globs, and one must match a broken claim.
+        kind: Class of the fault: the kind of observation that finds it.
+        breaks: Claims that must be found broken; for a generated fault, globs of which one must match a broken claim.
         also: Globs of claims that the fault may break as a side effect.
         profile: The smallest profile of a check that finds the fault.
         generated: Whether the fault is generated from the table of the twin's responses.
         permits: Sentence or ambiguity of the documentation that permits a generated behaviour, which is then no fault.
-        under: Whether a check reveals the fault, or only the load of many clients.
+        under: ``check`` if a check can reveal the fault, ``load`` if only the load of many clients can.
     """
 
     kind: Kind
@@ -44,13 +44,13 @@ FAULTS: dict[str, Fault] = {}
 
 
 def fault(name: str, kind: Kind, claims: str, says: str, part: Any, /, *, also: str = "", **more: Any) -> None:
-    """Registers a fault that is written as a row.
+    """Registers a fault that is given as one call instead of a decorated class or function.
 
     Args:
         claims: The claims that the fault breaks, separated by spaces.
         part: An engine, an application or a wrapper with the bug.
         also: Globs of claims that the fault may break as a side effect, separated by spaces.
-        more: Other attributes of the fault; all other names override attributes of *part*.
+        more: Attributes of the fault (*pace*, *target*, *profile*, *under*); other names override those of *part*.
     """
     about = {key: more.pop(key) for key in ("pace", "target", "profile", "under") if key in more}
     if more:
@@ -84,7 +84,7 @@ def breaks(
 
 
 def own(make: Callable[[], _T]) -> "cached_property[_T]":
-    """Attribute with one value per engine or application, created on first use."""
+    """An attribute whose value is created on first use, once for each engine or application."""
     return cached_property(lambda _: make())
 
 

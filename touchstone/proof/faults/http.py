@@ -101,7 +101,7 @@ async def idle_cancel_hangs(app: App, request: Request, account: Account, resour
 
 @breaks("concurrency", "http.answers", target={"request_timeout_s": 0.5})
 class ReadersWaitForTheLock(App):
-    """Of simultaneous status reads of a ready version, only the first is answered in time."""
+    """If clients read the status of a ready version at once, only the first gets its response in time."""
 
     held = False
 
@@ -185,7 +185,7 @@ async def head_finds_everything(app: App, request: Request) -> Response:
 
 @breaks("stateful", "status.changes-only-by-a-start", over=HeadDiffers.head)
 def head_starts(app: HeadDiffers, request: Request, response: Response) -> Response:
-    """A HEAD request on the path of a build starts the version."""
+    """A HEAD request for the status of a version starts a build of that version."""
     found = resource_at(request.scope["raw_path"], app.settings.base_path)
     for version in list(app.engine.catalog):
         if found is not None and (found.kind, found.ref) == ("build", version.ref):
@@ -216,7 +216,7 @@ def error_repeats_the_key(engine: Engine, authorization: list[str]) -> Account:
 
 @breaks("security", "error.does-not-repeat-the-key", over=App.answer)
 async def key_is_echoed_in_a_header(app: App, request: Request) -> Response:
-    """Every response has a header with the Authorization header of the request."""
+    """Every response has a header that repeats the Authorization header of the request."""
     response = await App.answer(app, request)
     response.headers["x-authenticated-as"] = request.headers["authorization"]
     return response

@@ -153,7 +153,7 @@ async def logs_take_a_bare_key(app: App, request: Request) -> Response:
 
 @breaks("security", "auth.query-key-is-401")
 def key_in_the_query(app: Asgi) -> Asgi:
-    """A key is accepted from the query string."""
+    """A key in the query string (`api_key`) is accepted."""
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         keys = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("api_key")
@@ -184,7 +184,7 @@ async def others_version_is_401(app: App, request: Request, account: Account, re
 
 @breaks("stateful", "auth.valid-key-is-accepted")
 class WrongKeyLocksTheDoor(Engine):
-    """After a request with an unknown key, the next request is refused even with a valid key."""
+    """After a request without a valid key, the next request gets a 401, even with a valid key."""
 
     locked = False
 
@@ -295,7 +295,7 @@ fault("others-reads-end-goldens", "stateful", "access.others-change-nothing",
       and app.engine.slots.pop((version.owner, version.digest), None), also=WHERE_NAMES_ARE_SHARED, target=HASTY)
 fault("plan-is-not-enforced", "security", "access.start-needs-scale access.publish-needs-scale",
       "Accounts below the Scale plan can publish and build.", Engine, require_plan=lambda *_: None)
-# A deleted version also counts as another account's if that account has the same ref.
+# A deleted version counts as another account's version if that account has a version with the same ref.
 fault("others-version-is-403", "semantic", "access.others-version-is-404",
       "A request for another account's version is answered with 403 instead of 404.", App,
       operate=refusing(App.operate, lambda app, _, account, resource: (owners := {

@@ -20,7 +20,7 @@ from touchstone.twin.settings import Account
 
 # Capacity for one build: the second of two starts at once is refused.
 FULL = {"capacity": 1}
-# The hidden build of a version also changes the response to a cancel.
+# A build that a refused start began also changes the response to a cancel.
 _CANCELLED = "cancel.idle-is-404"
 _REACHED = "Build rate limit reached."
 # Few starts in a wide window: in that window, a slow machine must send three times as many reads.
@@ -47,7 +47,7 @@ fault("limit-says-detail", "schema", "limit.has-the-error-shape",
 fault("limit-is-a-page", "schema", "limit.has-the-error-shape", "The body of a 429 is an HTML page.",
       on("startBuild.429", lambda answer, _: replace(answer, body=_PAGE.encode()).with_header(
           "content-type", b"text/html; charset=utf-8")), also="http.json-media-type")
-# A long window: at a refusal most of the window is left, so that retries are sent too early.
+# A long window: when a start is refused, most of the window is left, so a retry at once is refused again.
 fault("retry-after-is-over", "load", "limit.retry-after-is-honest", "Retry-After is a date in the past.",
       Engine, too_many=retry_after(lambda _: formatdate(time.time() - 60.0, usegmt=True)),
       pace={"rate": RateLimit.parse("18/6")})
@@ -162,7 +162,7 @@ def refusal_ends_running_builds(engine: Refuses, account: Account, version: Vers
 
 @breaks("load", "start.answers-202", also="start.after-cancel-builds-again")
 class RefusalSpoilsTheVersion(Refuses):
-    """After one 429 for an unbuilt version, every later start of it is answered with 409."""
+    """After one 429 for a start of an unbuilt version, every later start of that version is answered with 409."""
 
     spoilt = own(set[object])
 
@@ -206,13 +206,13 @@ class PollingIsCharged(Engine):
 
 @breaks("load", "limit.reads-are-not-charged", **_POLLED, over=PollingIsCharged.status_body)
 def polling_of_a_build_is_charged(engine: PollingIsCharged, version: Version) -> Body:
-    """Each status read of a building version counts as a start for the rate limit."""
+    """Each status read of a version that is being built counts as a start for the rate limit."""
     if engine.joinable(engine.slot_of(version)):
         return PollingIsCharged.status_body(engine, version)
     return Engine.status_body(engine, version)
 
 
-# A check begins more builds than this, but only its limit cases regularly reach the limit.
+# Ten builds in 4 s: a check begins more builds, but only its cases about limits regularly reach this limit.
 BUILDS: Mapping[str, Any] = {"rate": RateLimit.parse("10/4"), "charges": "builds"}
 
 for _fault in [FAULTS[name] for name in FAULTS if name not in _before]:

@@ -62,7 +62,7 @@ class ChangesEvents(Engine):
     """Base class: build logs contain changed events."""
 
     def change(self, event: Event) -> Any:
-        """Returns the data of the changed frame."""
+        """Returns the JSON value to send in place of *event*."""
         raise NotImplementedError
 
     def render(self, event: Event) -> Iterable[bytes]:
@@ -178,7 +178,7 @@ def log_is_there_at_the_end(app: App, request: Request, version: Version) -> Res
 
 @breaks("stream", "events.timestamps-are-true", over=Engine.follow)
 async def old_timestamps_are_local(engine: Engine, build: Build) -> AsyncIterator[bytes]:
-    """In the log of a finished build, timestamps are in local time but are marked as UTC."""
+    """In the log of a finished build, timestamps are in local time, two hours behind, but are marked as UTC."""
     over = bool(build.outcome)
     async for frame in build.stream.follow():
         yield frame_of(moved(event_of(frame), -7200.0)) if over else frame
@@ -223,7 +223,7 @@ class LogGoesOnWithTheNextBuild(Engine):
 
 @breaks("concurrency", "events.watchers-agree")
 class SecondFollowerMissesLines(Engine):
-    """The second follower of a log does not get the events of phase snapshot."""
+    """Only the first client that follows a log gets the events of phase snapshot; all others miss them."""
 
     followers = own(Counter[Build])
 
@@ -249,14 +249,14 @@ class LogCountsTheQueue(ChangesEvents):
 
 @breaks("stream", "events.open-while-building", also="events.cancelled-ends-on-cancel", over=Engine.follow)
 async def log_is_a_snapshot(engine: Engine, build: Build) -> AsyncIterator[bytes]:
-    """The log of a running build closes after the lines that exist at the request."""
+    """The log of a running build closes after the lines that were written before the request."""
     for frame in list(build.stream.frames):
         yield frame
 
 
 @breaks("stream", "events.open-while-building", over=Engine.follow)
 async def log_times_out(engine: Engine, build: Build) -> AsyncIterator[bytes]:
-    """A log without a new line for 50 ms is closed."""
+    """A log closes if no new line comes for 50 ms."""
     frames = aiter(build.stream.follow())
     while True:
         try:
@@ -277,7 +277,7 @@ async def log_closes_late(engine: Engine, build: Build) -> AsyncIterator[bytes]:
 
 @breaks("stream", "events.finished-version-closes", target=HASTY, over=Engine.follow)
 async def log_of_the_finished_is_open(engine: Engine, build: Build) -> AsyncIterator[bytes]:
-    """The log of a finished build does not close when it is read again."""
+    """A log that a client requests after the end of the build never closes."""
     over = bool(build.outcome)
     async for frame in build.stream.follow():
         yield frame

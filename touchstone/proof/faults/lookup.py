@@ -14,7 +14,7 @@ from touchstone.twin.catalog import Ref, Version
 from touchstone.twin.engine import Body, Engine
 from touchstone.twin.settings import Account
 
-# Odd spellings, deleted versions and other accounts' versions are unknown, too; only GET is affected, not HEAD.
+# Odd spellings, deleted versions and other accounts' versions count as unknown, too. HEAD still gets a 404.
 UNKNOWN_TOO = "lookup.* access.others-version-is-404 http.head-matches-get"
 
 
@@ -84,7 +84,7 @@ fault("start-of-unknown-is-202", "semantic", "lookup.unknown-name-is-404 lookup.
 fault("delete-of-unknown-is-200", "semantic", "lookup.unknown-name-is-404 lookup.unknown-version-is-404",
       "Deleting an unknown version is answered with deleted true.", UnknownIsServed, method="DELETE", kind="template",
       serves=lambda *_: {"deleted": True}, also=UNKNOWN_TOO)
-# In the rules, a cancel in another namespace is a cancel of another version.
+# For the rules, a cancel in another namespace is a cancel of another version.
 fault("namespaces-do-not-matter", "semantic", "lookup.unknown-namespace-is-404",
       "A version is found in every namespace.", Finds, also="lookup.odd-spelling-is-404 cancel.keeps-neighbours",
       instead=lambda _, ref, own: (ref.name, ref.version) == (own.name, own.version))
@@ -110,7 +110,7 @@ fault("names-ignore-case", "semantic", "lookup.odd-spelling-is-404", "Names are 
     over=App.operate,
 )
 async def unknown_version_is_the_latest(app: App, request: Request, account: Account, resource: Resource) -> Response:
-    """A request for an unknown version is served with the latest version of the template, except for a delete."""
+    """A request for an unknown version, except a delete, gets the latest version of the template instead."""
     ref, deletes = resource.ref, resource.kind == "template" and request.method == "DELETE"
     if not deletes and app.engine.find(account, ref) is None:
         own = [v.ref for v in app.engine.catalog if v.owner == account.key]

@@ -44,7 +44,7 @@ class Repeats(Engine):
 
 
 class Misjudging(Engine):
-    """Base class with wrong digests that still refuses other content under an existing ref."""
+    """Base class for wrong digests: it compares documents, so it still refuses other content under an existing ref."""
 
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:
         old = self.catalog.get(account.key, ref_of(document))
@@ -178,7 +178,7 @@ fault("auto-build-is-always-told", "schema", "publish.auto-build-only-when-asked
     also="digest.is-the-published-one auth.refused-changes-nothing publish.conflict-keeps-content",
 )
 class DigestDrifts(Engine):
-    """Each status read shows another digest."""
+    """The digest in the status is different at each read."""
 
     reads = own(lambda: itertools.count(1))
 
@@ -281,7 +281,7 @@ class Conflicts(Engine):
     over=Conflicts.conflict,
 )
 def conflict_overwrites(engine: Conflicts, old: Version, document: Document) -> None:
-    """A publish that is refused with 409 still replaces the content."""
+    """A publish that is refused with 409 still replaces the content of the existing version."""
     engine._store(old.owner, document)
 
 
@@ -292,7 +292,7 @@ def conflict_overwrites(engine: Conflicts, old: Version, document: Document) -> 
     over=Conflicts.conflict,
 )
 def conflict_swaps_the_document(engine: Conflicts, old: Version, document: Document) -> None:
-    """A publish that is refused with 409 still replaces the document that a read shows."""
+    """A publish that is refused with 409 still changes the document that reading the template returns."""
     engine.catalog.put(replace(old, template=document.content))
 
 

@@ -174,7 +174,7 @@ class EverySecondReadOfABuildIsStale(Engine):
 
 
 class Vanishing(Build):
-    """A build that is lost after its steps."""
+    """A build that disappears after its last step: its version becomes not_built."""
 
     async def install(self) -> str:
         await super().install()
@@ -183,7 +183,7 @@ class Vanishing(Build):
 
 
 class FirstLongBuild(Engine):
-    """Base class: the first build with a step that takes time is wrong."""
+    """Base class: the first build with a step that takes time gets the faulty class *kind*."""
 
     kind: type[Build] | None = None
 
@@ -205,13 +205,13 @@ def automatic_build_fails(app: App, account: Account, version: Version) -> str:
 
 @breaks("semantic", "status.failing-template-ends-failed", over=Engine.make_build)
 def failing_step_is_ignored(engine: Engine, version: Version) -> Build:
-    """A build with a failing step ends ready."""
+    """A build with a failing step ends as ready."""
     build = Engine.make_build(engine, version)
     build.plan = replace(build.plan, steps=tuple(step for step in build.plan.steps if not step.exit_status))
     return build
 
 
-# A failing build also ends at once, so that a read after the start may miss the build.
+# A failing build also ends at once, so a read right after the start may find it no longer running.
 @breaks("timing", "status.ready-after-its-steps", also="status.build-time-is-ms start.visible-to-next-read")
 class StepsAreSkipped(Engine):
     """A build does not wait for its steps, and is ready too early."""
@@ -360,7 +360,7 @@ def failure_heals(engine: AfterAFailure, version: Version, slot: Slot) -> None:
 
 @breaks("concurrency", "status.concurrent-reads-agree", also="status.build-time-is-stable")
 class SimultaneousReadsDiffer(App):
-    """Of simultaneous status reads of a ready version, only the first returns the right build time."""
+    """If clients read the status of a ready version at once, only the first gets the right build time."""
 
     reading = own(Counter[Any])
 

@@ -18,7 +18,7 @@ from touchstone.twin.engine import Body, Engine, Slot
 from touchstone.twin.settings import Account
 
 HASTY = {"build_timeout_s": 2.0}
-# Duration of a start: a second start overlaps the first.
+# Duration of a start, long enough for a second start to overlap the first.
 SLOW_S = 0.1
 
 
@@ -94,7 +94,7 @@ class StartTellsTheStateBefore(Engine):
 
 @breaks("semantic", "start.fresh-is-building", also="start.after-cancel-builds-again")
 class StartPromisesReady(Engine):
-    """A start that begins a build of a known template is answered with ready and an estimated build time."""
+    """If a template was built before, a start that begins a build gets ready and an estimated build time."""
 
     built = own(set[str])
 
@@ -111,7 +111,7 @@ class StartPromisesReady(Engine):
 
 @breaks("stateful", "start.ref-is-the-path", over=Engine.reused_body)
 def reuse_tells_the_first_ref(engine: Engine, version: Version, golden: Build) -> Body:
-    """The response to a start that reuses another version's finished snapshot (golden) has the ref of that version."""
+    """If a start reuses the snapshot (golden) of another version, its response has the ref of that other version."""
     return Engine.reused_body(engine, version, golden) | {"ref": str(golden.version.ref)}
 
 
@@ -144,7 +144,7 @@ async def starts_take_turns(app: App, request: Request, account: Account, resour
     return await App.operate(app, request, account, resource)
 
 
-# For a client, a version with the status not_built and then building has begun a build without a start.
+# To a client, a status that changes from not_built to building after the start looks like a build without a start.
 @breaks(
     "stateful",
     "start.visible-to-next-read",
@@ -191,7 +191,7 @@ class FailureIsForever(StartsUnlike):
 
 @breaks("concurrency", "start.visible-to-next-read", also="start.concurrent-share-one-build", target=HASTY)
 class SecondBuildIsForgotten(Engine):
-    """A start while the account builds another version is acknowledged, but no build begins."""
+    """While a build of another version of the account runs, a start is acknowledged, but no build begins."""
 
     def start(self, account: Account, version: Version) -> Body:
         others = (build for build in self.running if build.version.owner == account.key and build.in_flight)
@@ -202,7 +202,7 @@ class SecondBuildIsForgotten(Engine):
 
 @breaks("stateful", "start.while-building-is-harmless", also="start.concurrent-share-one-build", target=HASTY)
 class SecondStartEndsTheBuild(Engine):
-    """A start of a building version ends the running build."""
+    """A start of a version that is being built ends the running build."""
 
     def start(self, account: Account, version: Version) -> Body:
         last, running = self.last_of(version), self.joinable(self.slot_of(version))
@@ -232,7 +232,7 @@ def reuse_elsewhere_is_not_told(engine: Engine, version: Version, golden: Build)
 
 @breaks("stateful", "reuse.only-when-reused", over=Engine.start)
 def joining_claims_reuse(engine: Engine, account: Account, version: Version) -> Body:
-    """A start of a building version is answered with reused true."""
+    """A start of a version that is being built is answered with reused true."""
     joins = engine.joinable(engine.slot_of(version))
     data = Engine.start(engine, account, version)
     return data | {"reused": True} if joins and data["status"] == "building" else data
@@ -240,7 +240,7 @@ def joining_claims_reuse(engine: Engine, account: Account, version: Version) -> 
 
 @breaks("stateful", "reuse.ready-at-once")
 class GoldenIsReusedOnce(Engine):
-    """A finished snapshot (golden) is reused only once; the second start of a ready version builds again."""
+    """A finished snapshot (golden) is reused only once; the next start of the ready version builds again."""
 
     used = own(set[Build])
 
@@ -304,7 +304,7 @@ class Racing(App):
 
 @breaks("concurrency", "start.concurrent-share-one-build", target=HASTY, over=Racing.second)
 async def simultaneous_starts_end_each_other(app: Racing, version: Version) -> Response:
-    """The second of two concurrent starts of a version ends their build."""
+    """The second of two concurrent starts of a version ends the build that the first one began."""
     await asyncio.sleep(2 * SLOW_S)
     if last := app.engine.last_of(version):
         last.end_cancelled("build ended by another start")
@@ -317,7 +317,7 @@ async def simultaneous_starts_end_each_other(app: Racing, version: Version) -> R
     also="cancel.finished-is-idle status.build-time-is-stable events.build-time-agrees",
 )
 class EachStartBuilds(Engine):
-    """A start of a building version begins a second build, whose snapshot (golden) replaces that of the first."""
+    """A start of a version that is being built begins a second build, whose snapshot (golden) replaces the first."""
 
     def joinable(self, slot: Slot) -> bool:
         return False
@@ -331,7 +331,7 @@ class EachStartBuilds(Engine):
 
 @breaks("concurrency", "start.concurrent-share-one-build")
 class SecondStartAtOnceComesLate(Racing):
-    """The second of two concurrent starts of a version begins another build when the first one is ready."""
+    """The second of two concurrent starts of a version begins another build once the first build is ready."""
 
     late = own(set[Any])
 

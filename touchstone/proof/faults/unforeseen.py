@@ -1,8 +1,8 @@
 """Faults that earlier checks missed because no case created the situation or the timing in which they appear.
 
-Their authors did not know the checks. The faults led to new cases: every operation in every state of a version, two
-accounts with the same name, late cancels, starts right after the end of a log, silent builds, a full host, retries of
-refused requests, and simultaneous publishes.
+Their authors did not know the checks. The faults led to new cases: every operation in every state of a version, the
+same ref in two accounts, late cancels, starts right after the end of a log, builds without output, a full host,
+retries of refused requests, and simultaneous publishes.
 """
 
 import asyncio
@@ -67,7 +67,7 @@ class CancelIsLoggedEverywhere(Engine):
 
 
 class OneLineAMillisecond(Build):
-    """A build that logs at most one line per millisecond."""
+    """A build that logs at most one line per millisecond and drops the others."""
 
     logged_at = float("-inf")
 
@@ -123,7 +123,7 @@ fault("cancel-is-looked-at-between-steps", "timing", "cancel.does-not-end-ready"
 
 @breaks("stream", "events.finished-version-closes", also="http.answers events.close-at-the-end")
 class LogOfTheReplacedStaysOpen(Engine):
-    """After a forced publish over a built version, the log stays open until the next build."""
+    """After a forced publish over a built version, its log is an empty stream that never closes."""
 
     replaced, waiting = own(set[tuple[str, Ref]]), own(list[Stream])
 
@@ -170,14 +170,14 @@ class ClosedByReading(Stream):
         self.over = True
 
     def read(self) -> None:
-        """Notes a status read."""
+        """Handles a status read: closes the stream if the build has ended."""
         if self.over:
             super().close()
 
 
 @breaks("timing", "events.close-at-the-end", target={"build_timeout_s": 3.0, "cancel_timeout_s": 1.0})
 class UnreadLogStaysOpen(Engine):
-    """The log of a finished build stays open until the status is read."""
+    """The log of a finished build stays open until a client reads the status."""
 
     def make_build(self, version: Version) -> Build:
         build = super().make_build(version)
@@ -197,7 +197,7 @@ class UnreadLogStaysOpen(Engine):
     also="start.* cancel.next-build-completes status.* limit.* publish.auto-build-starts reuse.*",
 )
 class CancelledBuildsKeepTheirPlace(Engine):
-    """Cancelled builds count against the capacity forever, so that the host fills up."""
+    """Cancelled builds use up host capacity forever; once none is left, every start of a build gets a 429."""
 
     kept = 0
 
@@ -243,7 +243,7 @@ def full_host_makes_room(engine: Engine) -> None:
     also="reuse.is-flagged status.ready-stays-ready start.* cancel.finished-is-idle",
 )
 class GoldenIsFiledByTheFirstRead(Engine):
-    """A start before the first status read after a build does not reuse the finished snapshot (golden)."""
+    """A start does not reuse a snapshot (golden) until a client has read the status after the end of the build."""
 
     filed = own(set[Build | None])
 
@@ -267,7 +267,7 @@ def silent_failure_has_no_reason(engine: Engine, version: Version) -> Body:
 
 @breaks("semantic", "status.build-time-is-stable", also="status.build-time-is-ms events.build-time-agrees")
 class BuildTimeIsOfTheName(Engine):
-    """All ready versions of a template show the build time of the last built one."""
+    """All ready versions of a template show the build time of the version that was built last."""
 
     latest = own(dict[tuple[str, str], int])
 
@@ -285,7 +285,7 @@ class BuildTimeIsOfTheName(Engine):
 
 @breaks("security", "access.start-needs-scale", also="status.changes-only-by-a-start")
 class PlanIsAskedOnce(Engine):
-    """An account below the Scale plan is refused only its first start."""
+    """Only the first start of an account below the Scale plan is refused with 403."""
 
     refused = own(set[str])
 
@@ -320,7 +320,7 @@ class RefusedPublishReservesTheRef(App):
 
 @breaks("concurrency", "publish.republish-identical-is-accepted")
 class SimultaneousCopiesCollide(App):
-    """Of simultaneous publishes of a new version with the same content, all but the first get a 409."""
+    """If clients publish the same new version at once, only the first succeeds; the others get a 409."""
 
     underway = own(set[Ref])
 
@@ -342,7 +342,7 @@ class SimultaneousCopiesCollide(App):
     over=App.publish,
 )
 async def simultaneous_publishes_both_win(app: App, request: Request, account: Account) -> Response:
-    """Two simultaneous publishes of a new version with different content are both answered with 201."""
+    """If two clients publish a new version at once with different content, both get a 201."""
     app.engine.require_plan(account, "Publishing")
     document = await document_of(request)
     if app.engine.catalog.get(account.key, ref_of(document)) is None:

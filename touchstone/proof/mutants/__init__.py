@@ -1,4 +1,4 @@
-"""Generated faults: derived from the table of the twin's responses. A name contains place and change."""
+"""Generated faults, derived from the table of the twin's responses. A name says what is changed, and where."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from touchstone.proof.mutants.answers import answer_faults
 from touchstone.proof.mutants.life import LIFE_FAULTS
 from touchstone.proof.mutants.logs import log_faults
 
-# Derived faults that equal a named fault, and the name of that fault. These are not generated.
+# Names that a derived fault would have, and the named fault that it would equal. These faults are not generated.
 DUPLICATES: Mapping[str, str] = {
     "getBuild.200.not_built.code.404": "unbuilt-has-no-status",
     "getBuild.200.failed.code.failing": "failed-build-is-a-server-error",
@@ -57,7 +57,7 @@ DUPLICATES: Mapping[str, str] = {
 
 
 def generated(seed: int = 1) -> dict[str, Fault]:
-    """Returns the derived faults by name; a seed always gives the same faults."""
+    """Returns the derived faults by name; the same seed always gives the same faults."""
     derived = (*answer_faults(seed), *log_faults(), *LIFE_FAULTS.values(), *access_faults())
     faults = {fault.name: fault for fault in derived if fault.name not in DUPLICATES}
     assert len(faults) == sum(fault.name not in DUPLICATES for fault in derived), "two faults have one name"

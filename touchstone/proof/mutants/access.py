@@ -24,7 +24,7 @@ _KEYS = frozenset(account.key for account in DEFAULT_ACCOUNTS)
 # Every operation on an existing version.
 ABOUT_ONE = tuple(operation for operation in OPERATIONS if operation != "publishTemplate")
 _UNCHANGED = "auth.refused-changes-nothing"
-# Claims of faults that serve another version in place of an unknown one; every operation breaks some of these.
+# Claims that may break if an operation serves another version in place of an unknown one.
 _OTHERS = (
     f"{EXISTENCE} *.ref-is-the-path lookup.odd-spelling-is-404 events.own-lines-only cancel.keeps-neighbours "
     "status.build-does-not-vanish"
@@ -32,7 +32,7 @@ _OTHERS = (
 
 
 def access_faults() -> Iterator[Fault]:
-    """Yields a fault for each rule and operation."""
+    """Yields a fault for each pair of an access rule and an operation that ignores the rule."""
     for rule, (says, lets_in, claims, also) in KEY_RULES.items():
         for operation in OPERATIONS:
             text, wrap = f"{operation} accepts {says}.", _letting_in(operation, lets_in)

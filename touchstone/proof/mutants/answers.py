@@ -35,15 +35,15 @@ _OTHER_STATUSES: dict[str, tuple[int, ...]] = {
     "deleteTemplate.404": (200, 409), "streamBuildEvents.404": (403, 422), "publishTemplate.400": (422, 201),
     "publishTemplate.409": (422, 201), "publishTemplate.422": (400, 201), "startBuild.429": (403, 409),
 }  # fmt: skip
-# The twin sends these by the same line of code as other responses. Only those are tried.
+# The twin sends these with the same line of code as other responses, so most faults are generated for the others only.
 SENT_ALIKE = (
     *("getBuild.200.not_built", "getBuild.200.building", "getBuild.200.failed", "startBuild.202.ready"),
     "publishTemplate.201.auto_build",
 )
-# The twin writes these fields with the same line of code in such responses. There the fields are only dropped, or get
-# the value of another version or an old value; all other changes are tried elsewhere.
+# In the responses of SENT_ALIKE, the twin writes these fields with the same line of code as elsewhere. There, faults
+# only drop the fields, or set them to the value of another version or to an old value.
 SHARED = frozenset({"ref", "digest", "published", "build_time_ms"})
-# The twin sends all refusals with one line of code, which is tried once for each status.
+# The twin sends all refusals with one line of code, so some faults are generated for one refusal of each status.
 _ONE_OF_EACH = (
     *("publishTemplate.400", "getBuild.401", "startBuild.403", "getBuild.404", "cancelBuild.404.idle"),
     *("publishTemplate.409", "publishTemplate.422", "startBuild.429"),
@@ -93,7 +93,7 @@ _REPEATED = (
 )
 
 
-# Glob over names; claims, and one of these must be broken; claims that may be broken as well. The first match counts.
+# Glob over fault names; claims of which one must be broken; claims that may be broken, too. The first match counts.
 # fmt: off
 _BLAME: tuple[tuple[str, ...], ...] = (
     ("*.body.cut", "http.body-is-json"),
@@ -182,7 +182,7 @@ _BLAME: tuple[tuple[str, ...], ...] = (
     ("*.error.*", "error.has-the-documented-shape"),
 )
 
-# By glob over names: related claims that may be broken as well.
+# By glob over fault names: related claims that may be broken as well.
 _RELATED = (
     ("*.digest.*", CONTENT),
     ("*.build_time_ms.*", BUILD_TIME),
@@ -191,17 +191,17 @@ _RELATED = (
     # A success with an error status has the wrong body, and its HEAD response is unchanged.
     ("*.20[0-9].*code.*", "error.has-the-documented-shape http.head-matches-get"),
     ("getBuild.*.code.*", "status.answers-200"),
-    # A start with an error status begins its build.
+    # A start that is answered with an error status still begins its build.
     ("startBuild.20[0-9].*.code.*", f"{STATE} start.answers-202 start.concurrent-answers-are-documented"),
     ("startBuild.*.ready.code.*", "reuse.status-code"),
     ("cancelBuild.*.code.*", f"{STATE} cancel.*"),
-    # A publish with an error status stores its version.
+    # A publish that is answered with an error status still stores its version.
     ("publishTemplate.201.*.code.*", f"{EXISTENCE} publish.answers-201"),
     ("publishTemplate.400.code.*", "publish.*-is-400"),
     ("publishTemplate.409.code.*", "publish.other-content-is-409"),
     ("publishTemplate.422.code.*", "publish.invalid-is-422"),
     ("getTemplate.200.*code.*", "template.read-shows-the-published"),
-    # A delete with an error status deletes its version.
+    # A delete that is answered with an error status still deletes its version.
     ("deleteTemplate.200.*code.*", f"{EXISTENCE} template.* status.answers-200"),
     # A refusal with a success status has the body of a refusal.
     ("cancelBuild.404.*code.202", "cancel.says-cancelling"),
@@ -230,7 +230,7 @@ def _fault(name: str, says: str, kind: Kind, change: Change, **more: Any) -> Fau
 
 
 def answer_faults(seed: int) -> Iterator[Fault]:
-    """Yields a fault for each change of a status, body, header and field at each place."""
+    """Yields a fault for each change of a status, body, header or field in each kind of response."""
     for where in PLACES:
         for name, kind in where.fields.items():
             yield from _misshapen(where, name, kind)
@@ -251,7 +251,7 @@ def answer_faults(seed: int) -> Iterator[Fault]:
 
 
 def _field_change(where: Place, name: str, alter: Callable[[dict[str, Any], Past, Answer], None], every: int) -> Change:
-    """Returns a change of a body field in every n-th response of a kind (n: *every*)."""
+    """Returns a change of the body field *name* in one of *every* responses of the kind *where*."""
 
     def changed(answer: Answer, past: Past) -> Answer:
         data = answer.data
@@ -328,7 +328,7 @@ def _remembered(spot: str, how: str, says: str, memory: Callable[[Past, Answer, 
 
 
 def _entries() -> Iterator[Fault]:
-    """Yields a fault for each change of an entry in the errors of a 422."""
+    """Yields a fault for each change of a field of the last entry in the list of errors of a 422."""
     where = place("publishTemplate.422")
     for name in ("field", "code", "message"):
         for how, says in (("drop", "is missing"), ("type", "has a wrong type")):
@@ -406,7 +406,7 @@ def _second_late(name: str) -> Change:
 
 
 def _others_answers() -> Iterator[Fault]:
-    """Yields faults that replace a response: by the first one about the version, or by one about another version."""
+    """Yields faults that replace a response by the first one about its version, or by one about another version."""
     for operation in dict.fromkeys(found.operation for found in SUCCESSES):
         for how, says, found in (
             ("repeat", "repeats the first response to the same request", _first_of),

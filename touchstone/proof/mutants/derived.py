@@ -1,4 +1,4 @@
-"""Constructor of derived faults, and groups of related claims."""
+"""Constructor of derived (generated) faults, and groups of related claims."""
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -7,7 +7,7 @@ from typing import Any
 from touchstone.proof.boundary import Change, wrapped
 from touchstone.proof.faults.fault import Fault, Kind
 
-# Derived behaviour that is no fault, by glob over names: the documented ambiguity or sentence that permits it.
+# Derived behaviour that is no fault, by glob over fault names: the ambiguity or sentence that permits the behaviour.
 PERMITTED: Mapping[str, str] = {
     "getBuild.200.ready.reused.drop": "ambiguity 7.6: a build that reused nothing may leave the flag out",
     "startBuild.202.ready.code.200": "ambiguity 7.5: a reused build is answered with 202 or with 200",
@@ -65,10 +65,10 @@ def derived(
     """Returns a derived fault.
 
     Args:
-        name: Place and change, such as ``getBuild.200.ready.digest.drop``.
+        name: Kind of response and change, such as ``getBuild.200.ready.digest.drop``.
         breaks: Globs of claims, separated by spaces; one claim must be found broken.
         also: Globs of claims that may be found broken as well.
-        change: Change of responses, for a fault at the boundary.
+        change: Change that the fault makes in the responses of a correct twin.
         parts: Other attributes of the fault, such as its engine, application or wrapper.
     """
     if change is not None:

@@ -16,11 +16,11 @@ from touchstone.twin.engine import Body, Engine, Slot, Status
 from touchstone.twin.serve import says_of, with_method
 from touchstone.twin.settings import Account
 
-# Longer than the time until the next read, shorter than the build timeout.
+# Delay of a late transition: longer than the time until the next read, shorter than the build timeout.
 LATE_S = 0.4
-# Longer than the cancel timeout.
+# Time until a late cancel settles: longer than the cancel timeout.
 DYING_S = 1.6
-# Simultaneous requests usually arrive within this time; a later start joins a running build.
+# Starts within this time count as simultaneous; a later start meets a running build.
 SIMULTANEOUS_S = 0.05
 # Extra duration of an unnecessary second build, so that it ends after the first.
 SLOWER_S = 0.3
@@ -43,7 +43,7 @@ def enter(
         claims: Globs of claims; one claim must be found broken.
         also: Globs of claims that may be broken as well. STATE is added for transitions of builds.
         over: The method of the twin that the function replaces.
-        more: Other attributes of the fault; with *every*, one in this many builds gets the build class.
+        more: Other attributes of the fault. *every*: one in this many builds has the registered build class.
     """
     transition = name.partition(".")[0]
     assert transition in TRANSITIONS, name
@@ -63,7 +63,7 @@ def enter(
 
 
 def _building(kind: type[Build], every: int) -> type[Engine]:
-    """Returns an engine in which one of *every* builds has another class."""
+    """Returns an engine in which one in *every* builds has the class *kind*."""
 
     class Building(Engine):
         builds = 0
@@ -79,12 +79,12 @@ def _building(kind: type[Build], every: int) -> type[Engine]:
 
 
 def later(call: Callable[..., Any], *arguments: Any) -> None:
-    """Calls a function LATE_S after the response."""
+    """Calls a function LATE_S seconds from now, which is after the response."""
     asyncio.get_running_loop().call_later(LATE_S, call, *arguments)
 
 
 class Storing(Engine):
-    """Engine with a hook for each stored version.
+    """Engine that calls the hook `stored` after each publish that stores a version.
 
     Attributes:
         publishes: Number of new versions that were published.
@@ -102,26 +102,26 @@ class Storing(Engine):
         return version
 
     def stored(self, version: Version, old: Version | None) -> None:
-        """Hook: receives each stored version and the replaced version."""
+        """Hook: receives each stored version, and the version that it replaced or None."""
 
     def put_back(self, version: Version, old: Version | None) -> None:
-        """Undoes a publish: restores the old version."""
+        """Undoes a publish: removes the version and restores the old one, if any."""
         self.catalog.remove(version)
         if old is not None:
             self.catalog.put(old)
 
     def neighbour(self, version: Version) -> Version | None:
-        """Returns the latest other version of the account."""
+        """Returns the account's latest version other than *version*, or None."""
         own = [v for v in self.catalog if v.owner == version.owner and v.ref != version.ref]
         return own[-1] if own else None
 
     def others(self, version: Version) -> list[Version]:
-        """Returns the versions of other accounts."""
+        """Returns the versions of accounts other than the owner of *version*."""
         return [v for v in self.catalog if v.owner not in {version.owner, ""}]
 
 
 class StoringNew(Storing):
-    """Base class: every third new version is stored in a wrong way. Cases need correct versions in between."""
+    """Base class: every third new version is stored in a wrong way; cases need the correct versions in between."""
 
     def stored(self, version: Version, old: Version | None) -> None:
         if old is None and self.publishes % 3 == 0:
@@ -134,12 +134,12 @@ class StoringNew(Storing):
 
 @enter("publish.skip", "lookup.existing-version-is-found", EXISTENCE)
 class _PublishSkips(StoringNew):
-    """Publishing is acknowledged, but every third new version is not stored."""
+    """Every third publish of a new version is acknowledged, but the version is not found afterwards."""
 
 
 @enter("publish.to-other-account", "lookup.existing-version-is-found access.others-version-is-404", EXISTENCE)
 class _PublishesToOthers(StoringNew):
-    """Every third new version is stored for another account."""
+    """Every third new version goes to another account: that account finds it, but its publisher does not."""
 
     def mistreat(self, version: Version) -> None:
         other = next(account.key for account in self.settings.accounts if account.key != version.owner)
@@ -183,7 +183,7 @@ def _replaces_neighbour(engine: Storing, version: Version, old: Version | None) 
 
 @enter("replace.keeps-golden", "reuse.only-identical-digest", STATE, over=Storing.stored)
 def _replace_keeps_golden(engine: Storing, version: Version, old: Version | None) -> None:
-    """After a forced publish, the finished snapshot (golden) of the old content counts for the new content."""
+    """A forced publish of a ready version leaves it ready, with the snapshot (golden) of the old content."""
     if old is not None and (slot := engine.slots.get((old.owner, old.digest))):
         engine.slots[version.owner, version.digest] = slot
 
@@ -221,7 +221,7 @@ class _DeletesNeighbour(Storing):
     over=Engine.delete,
 )
 def _delete_drops_golden(engine: Engine, version: Version) -> Body:
-    """Deleting a version drops a finished snapshot (golden) that another version still uses."""
+    """Deleting a version also drops its snapshot (golden), so other versions with its digest become not_built."""
     answer = Engine.delete(engine, version)
     engine.slots.pop((version.owner, version.digest), None)
     return answer
@@ -251,7 +251,7 @@ class _StartsLate(Engine):
 
 
 class StartingMore(Storing):
-    """Base class: a start also builds other unbuilt versions."""
+    """Base class: a start also builds those versions that `more` returns, if they are unbuilt."""
 
     def more(self, version: Version) -> list[Version]:
         raise NotImplementedError
@@ -283,7 +283,7 @@ class _StartsOthers(StartingMore):
     kind="concurrency",
 )
 class _StartsTwice(Engine):
-    """A start begins a second build 0.4 s later, which replaces the first build."""
+    """A start that begins a build begins a second one 0.4 s later, which replaces the first."""
 
     def launch(self, version: Version) -> Build:
         slot = self.slot_of(version)
@@ -306,7 +306,7 @@ class _AutoBuildsLate(App):
 
 @enter("auto-build.of-neighbour", _AUTOMATIC, over=App.auto_build)
 def _auto_builds_neighbour(app: App, account: Account, version: Version) -> str:
-    """Publishing with auto_build builds the first version of the account instead."""
+    """Publishing with auto_build builds the account's oldest version instead of the published one."""
     App.auto_build(app, account, next(v for v in app.engine.catalog if v.owner == account.key))
     return "building"
 
@@ -317,7 +317,7 @@ def _auto_builds_neighbour(app: App, account: Account, version: Version) -> str:
     kind="concurrency",
 )
 class _JoinSkips(Engine):
-    """A start of a version that has been building for a while begins a second, slower build."""
+    """A start more than 50 ms after another begins a second, slower build instead of joining the running one."""
 
     launched_at = 0.0
 
@@ -343,7 +343,7 @@ class _JoinSkips(Engine):
     over=Engine.slot_of,
 )
 def _joins_neighbour(engine: Engine, version: Version) -> Slot:
-    """A start joins any running build of the account."""
+    """The first start of a version joins any running build of the account, even of other content."""
     slot = Engine.slot_of(engine, version)
     running = (s for (owner, _), s in engine.slots.items() if owner == version.owner and s.last and s.last.in_flight)
     if slot.last is None and (other := next(running, None)) is not None:
@@ -354,7 +354,7 @@ def _joins_neighbour(engine: Engine, version: Version) -> Slot:
 
 @enter("reuse.of-neighbour", "start.fresh-is-building reuse.*", "events.own-lines-only", over=Engine.reusable)
 def _reuses_neighbour(engine: Engine, slot: Slot) -> Build | None:
-    """A start reuses any finished snapshot (golden) of the account."""
+    """A start reuses any finished snapshot (golden) of the account, even of other content."""
     owner = next((owner for (owner, _), known in engine.slots.items() if known is slot), "")
     goldens = (s.golden for (whose, _), s in engine.slots.items() if whose == owner and s.golden is not None)
     slot.golden = slot.golden or next(goldens, None)
@@ -364,14 +364,14 @@ def _reuses_neighbour(engine: Engine, slot: Slot) -> Build | None:
 
 @enter("reuse.of-failure", "start.after-failure-builds-again", over=Engine.reusable)
 def _reuses_failure(engine: Engine, slot: Slot) -> Build | None:
-    """A start after a failed build is answered with ready."""
+    """A start after a failed build is answered with ready, and nothing is built."""
     failed = slot.last is not None and slot.last.outcome == "failed"
     return slot.last if failed else Engine.reusable(engine, slot)
 
 
 @enter("restart-after-failure.late", "start.after-failure-builds-again start.visible-to-next-read", kind="timing")
 class _FailureReadsOn(Engine):
-    """A version that builds again after a failure still has the status failed for 0.4 s."""
+    """After a start of a failed version, the version still has the status failed for 0.4 s."""
 
     hidden = own(set[Build])
 
@@ -390,7 +390,7 @@ class _FailureReadsOn(Engine):
 
 
 class EndsOtherwise(Build):
-    """Base class: a build with the outcome *outcome_before* ends in another way."""
+    """Base class: a build that should end with *outcome_before* ends in another way."""
 
     outcome_before = "ready"
 
@@ -414,7 +414,7 @@ class _SuccessVanishes(EndsOtherwise):
 
 @enter("succeeds.as-failed", "status.good-template-ends-ready")
 class _SuccessFails(EndsOtherwise):
-    """A successful build ends as failed."""
+    """A build whose steps all succeed ends as failed."""
 
     def otherwise(self, level: Any, phase: Any, line: str) -> None:
         self.error = "the snapshot failed"
@@ -440,7 +440,7 @@ class _SuccessAtOnce(Build):
 
 @enter("succeeds.then-failed", "status.ready-stays-ready reuse.ready-at-once")
 class _ReadyFails(Engine):
-    """A ready version has the status failed 0.4 s later."""
+    """The status of a version changes from ready to failed 0.4 s after the end of its build."""
 
     def ended(self, slot: Slot, build: Build) -> None:
         super().ended(slot, build)
@@ -494,7 +494,7 @@ class _FailsForAll(EndsForAll):
     over=Engine.ended,
 )
 def _success_lost(engine: Engine, slot: Slot, build: Build) -> None:
-    """A build's finished snapshot (golden) is lost if another build of the account runs at the end."""
+    """If another build of the account still runs when a build succeeds, the built version becomes not_built."""
     others = (b for b in engine.running if b.version.owner == build.version.owner and b is not build)
     if build.outcome == "ready" and any(other.in_flight for other in others):
         build.outcome = "cancelled"
@@ -536,7 +536,7 @@ class _SettlesLate(Build):
 
 @enter("cancel-settles.as-failed", "cancel.settles", over=Engine.state_of)
 def _settles_failed(engine: Engine, slot: Slot | None) -> Status:
-    """A cancelled build has the status failed."""
+    """After a cancelled build, the version has the status failed."""
     state = Engine.state_of(engine, slot)
     if slot is not None and slot.last is not None and slot.last.outcome == "cancelled" and state == "not_built":
         slot.last.error = "cancelled"
@@ -546,7 +546,7 @@ def _settles_failed(engine: Engine, slot: Slot | None) -> Status:
 
 @enter("cancel-settles.as-fifth-status", "status.is-one-of-four", over=Engine.status_body)
 def _settles_cancelled(engine: Engine, version: Version) -> Body:
-    """A cancelled build has the status cancelled."""
+    """After a cancelled build, the version has the undocumented status cancelled."""
     body, last = Engine.status_body(engine, version), engine.last_of(version)
     gone = last is not None and last.outcome == "cancelled" and body["status"] == "not_built"
     return body | {"status": "cancelled"} if gone else body

@@ -35,7 +35,7 @@ class LogHistory:
     opened: int = 0
 
     def other(self, ref: str, name: str, value: Any) -> Any:
-        """Returns the latest different value of field *name* in the log of another version, or None."""
+        """Returns the latest value of *name* in the log of another version that differs from *value*, or None."""
         for other, frames in reversed(self.frames.items()):
             values = (read(frame).get(name) for frame in reversed(frames) if other != ref)
             found = next((one for one in values if one is not None and one != value), None)
@@ -65,7 +65,7 @@ def is_output(frame: bytes) -> bool:
 
 
 def wrapped_logs(change: LogChange) -> Callable[[Asgi], Asgi]:
-    """Returns a wrapper that changes build logs and no other responses."""
+    """Returns an ASGI wrapper that changes build logs and no other responses."""
 
     def wrap(app: Asgi) -> Asgi:
         history = LogHistory()
@@ -215,7 +215,7 @@ def _swapping(name: str) -> LogChange:
 
 
 def _numbered(pieces: Callable[[int, bytes], tuple[bytes, ...]]) -> LogChange:
-    """Returns a change that replaces each frame, given its number, by the chunks to send."""
+    """Returns a change that sends, for each frame, the chunks that *pieces* returns for its number and its bytes."""
 
     async def changed(frames: Frames, _ref: str, _history: LogHistory) -> Frames:
         number = 0
@@ -228,7 +228,7 @@ def _numbered(pieces: Callable[[int, bytes], tuple[bytes, ...]]) -> LogChange:
 
 
 def _ended(last: Callable[[bytes], tuple[bytes, ...]]) -> LogChange:
-    """Returns a change that replaces the last frame by the chunks to send."""
+    """Returns a change that sends, instead of the last frame, the chunks that *last* returns for it."""
 
     async def changed(frames: Frames, _ref: str, _history: LogHistory) -> Frames:
         kept = b""

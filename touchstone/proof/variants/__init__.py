@@ -1,8 +1,8 @@
 """Variants: correct twins that behave differently, and still break no claim.
 
-A freedom is an engine, an application or a wrapper with one difference that an ambiguity of the documentation permits.
-A check takes seconds, so a variant combines freedoms that do not hide each other. Freedoms that change times or the
-number of events could hide others, so each is a variant of its own.
+A *freedom* is one difference that the documentation permits: an engine, an application or a wrapper. A check takes
+seconds, so a variant combines several freedoms that do not hide each other. A freedom that changes times or the number
+of events could hide others, so it is a variant of its own.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Variants of keys and plans, of their refusals, and of limits."""
+"""Variants: which keys and plans get access, how the others are refused, and what a rate limit counts."""
 
 import time
 from typing import Any
@@ -19,7 +19,7 @@ MISSING, INVALID = "Missing API key", "Invalid API key"
 
 @permitted(18)
 class RefusalsOfKeysAreShort(App):
-    """The text of a 401 is short and has no full stop."""
+    """The error text of a 401 is short and has no full stop."""
 
     def refused(self, refusal: Refusal) -> Response:
         if refusal.status == 401:
@@ -29,7 +29,7 @@ class RefusalsOfKeysAreShort(App):
 
 @permitted(18, 50)
 class RefusalsTellWhereKeysComeFrom(App):
-    """The text of a 401 says where to get a key, and there is no WWW-Authenticate."""
+    """The error text of a 401 says where to get a key, and the response has no WWW-Authenticate header."""
 
     def refused(self, refusal: Refusal) -> Response:
         if refusal.status == 401:
@@ -41,7 +41,7 @@ class RefusalsTellWhereKeysComeFrom(App):
 
 @permitted(19)
 class MalformedHeaderIsNoKey(Engine):
-    """An Authorization header without a bearer key is treated like a missing header."""
+    """An Authorization header without a bearer key gets the same 401 as a missing header."""
 
     def account_of(self, authorization: list[str]) -> Account:
         scheme, _, token = authorization[0].partition(" ") if authorization else ("", "", "")
@@ -61,7 +61,7 @@ class PlanRefusalHasNoCode(App):
 
 @permitted(21)
 class VersionIsLookedForFirst(App):
-    """A start of an unknown version by an account below the Scale plan is answered with 404."""
+    """If an account below the Scale plan starts an unknown version, it gets a 404 instead of a 403."""
 
     async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
         if resource.kind != "templates":
@@ -101,7 +101,7 @@ def curated_is_in_conflict(engine: Engine, version: Version) -> None:
 
 @permitted(47)
 class CuratedNeedsAPlan(Engine):
-    """Curated versions do not exist for an account below the Scale plan."""
+    """An account below the Scale plan gets a 404 for every curated version."""
 
     def find(self, account: Account, ref: Ref) -> Version | None:
         version = super().find(account, ref)
@@ -110,7 +110,7 @@ class CuratedNeedsAPlan(Engine):
 
 @permitted(source="api-intro#statuses (404 and 405, without an order of precedence)")
 class UnknownMethodIsNotFound(App):
-    """An unsupported method is answered with 404."""
+    """An unsupported method is answered with 404 instead of 405."""
 
     def refused(self, refusal: Refusal) -> Response:
         if refusal.status == 405:
@@ -140,7 +140,7 @@ freedom("retry-after-is-a-date", "The Retry-After of a 429 is a date.", Engine, 
 
 @permitted(24)
 class LimitsSoundAlike(Engine):
-    """The 429 of the rate limit and the 429 of a full host have the same text."""
+    """The 429 for the rate limit and the 429 for a full host have the same error text."""
 
     def too_many(self, error: str, wait_s: float) -> Refusal:
         refusal = super().too_many(error, wait_s)
@@ -150,7 +150,7 @@ class LimitsSoundAlike(Engine):
 
 @permitted(source=_NUMBERS, pace={"rate": RateLimit.parse("sliding-log:30/1")})
 class RefusedStartsCount(Engine):
-    """Refused starts count for the rate limit."""
+    """Starts that are refused with 429 count for the rate limit like accepted ones."""
 
     def check_rate(self, account: Account) -> None:
         limiter, now_at = self._limiters[account.key], self.now_at()
@@ -161,7 +161,7 @@ class RefusedStartsCount(Engine):
 
 @permitted(source="api-intro#rate-limits (a rate limit for each key, not only for starts)")
 class EveryRequestCounts(App):
-    """A second rate limit counts all requests of a key: 400 a second."""
+    """A second rate limit, 400 a second for each key, counts all requests, not only starts."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)

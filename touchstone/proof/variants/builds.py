@@ -1,4 +1,4 @@
-"""Variants of how builds begin, are shared and end, and of cancels."""
+"""Variants: how builds begin, are shared and end, and how cancels are answered."""
 
 import asyncio
 import time
@@ -38,7 +38,7 @@ freedom("cancel-settles-at-once", "A cancel has settled before the response.", E
 
 @permitted(32, 33, pace={"build_timeout_s": 3.0})
 class TimedOutReadsNotBuilt(Engine):
-    """A build is aborted after three seconds, and the version has the status not_built."""
+    """A build is aborted after three seconds, and its version then has the status not_built."""
 
     def state_of(self, slot: Slot | None) -> Status:
         state = super().state_of(slot)
@@ -48,7 +48,7 @@ class TimedOutReadsNotBuilt(Engine):
 
 @permitted(10)
 class StartWhileBuildingIs409(Engine):
-    """A start of a building version is answered with 409 and changes nothing."""
+    """A start of a version that is being built is answered with 409 and changes nothing."""
 
     def start(self, account: Account, version: Version) -> Body:
         if self.joinable(self.slot_of(version)):
@@ -58,7 +58,7 @@ class StartWhileBuildingIs409(Engine):
 
 @permitted(10)
 class StartWhileBuildingIs200(App):
-    """A start of a building version is answered with 200."""
+    """A start of a version that is being built is answered with 200."""
 
     def start_build(self, account: Account, version: Version) -> Response:
         joins = self.engine.joinable(self.engine.slot_of(version))
@@ -69,7 +69,7 @@ class StartWhileBuildingIs200(App):
 
 @permitted(10, 12)
 class StartWhileSettlingIs409(Engine):
-    """A start of a version with the status building is answered with 409, also before a cancel has settled."""
+    """While a version has the status building, even after its build was cancelled, a start is answered with 409."""
 
     def start(self, account: Account, version: Version) -> Body:
         if self.state_of(self.slot_of(version)) == "building":
@@ -79,7 +79,7 @@ class StartWhileSettlingIs409(Engine):
 
 @permitted(4, over=Engine.reusable)
 def goldens_are_shared_by_accounts(engine: Engine, slot: Slot) -> Build | None:
-    """A start reuses the finished snapshot (golden) of another account with the same digest."""
+    """A start reuses a finished snapshot (golden) with the same digest, even if another account built it."""
     if slot.golden is None:
         digest = next(digest for (_, digest), known in engine.slots.items() if known is slot)
         golden = next((s.golden for (_, its), s in engine.slots.items() if its == digest and s.golden), None)
@@ -89,7 +89,7 @@ def goldens_are_shared_by_accounts(engine: Engine, slot: Slot) -> Build | None:
 
 
 class Queued(Build):
-    """A build that waits in a queue."""
+    """A build that waits for its turn before it does any work."""
 
     turn: asyncio.Lock
 
@@ -116,7 +116,7 @@ class BuildsQueueUp(Engine):
 
 
 class LateStatus(Build):
-    """A build whose status changes after its log has ended."""
+    """A build whose status changes a moment after its log has ended."""
 
     _over = False
 
@@ -153,7 +153,7 @@ class Crashing(Build):
 
 @permitted(48)
 class SecretsCrashTheBuild(Engine):
-    """A document that refers to a secret is valid, but its build fails."""
+    """A document that refers to a secret can be published, but its build fails."""
 
     def make_build(self, version: Version) -> Build:
         build = super().make_build(version)
@@ -162,7 +162,7 @@ class SecretsCrashTheBuild(Engine):
 
 
 class Rounded(Build):
-    """A build whose build time is rounded up to 10 ms."""
+    """A build whose build time is rounded up to a multiple of 10 ms."""
 
     def finish(self, outcome: Any, level: Any, phase: Any, line: str) -> None:
         self.build_time_ms = -(-self.build_time_ms // 10) * 10
@@ -191,7 +191,7 @@ class CancelledReadsFailed(Engine):
 
 @permitted(12)
 class CancelLeavesTheEarlierFailure(Engine):
-    """After a cancel, a version that had failed before has the status failed again, with the earlier error."""
+    """After a failed build, the cancel of the next build brings back the status failed and the earlier error."""
 
     before = own(dict[Build, Build])
 
@@ -219,7 +219,7 @@ class SecondCancelFindsNothing(Engine):
 
 @permitted(14)
 class UnknownVersionIsIdle(App):
-    """A cancel of an unknown version is answered with idle, like one without a running build."""
+    """A cancel of an unknown version is answered like a cancel without a running build: 404 with the status idle."""
 
     async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
         cancels = resource.kind == "build" and request.method == "DELETE"
@@ -230,7 +230,7 @@ class UnknownVersionIsIdle(App):
 
 @permitted(15, over=App.cancel_build)
 def idle_has_an_error(app: App, version: Version) -> Response:
-    """The response to a cancel without a running build also has the fields of an error."""
+    """The 404 for a cancel without a running build has an error and a request_id besides the status idle."""
     if app.engine.cancel(version):
         return answer_json(202, {"status": "cancelling"})
     body = {"status": "idle", "error": "Nothing is building.", "request_id": app._request_ids.next()}
@@ -238,7 +238,7 @@ def idle_has_an_error(app: App, version: Version) -> Response:
 
 
 class Silenced(Build):
-    """A build whose log ends when it is cancelled."""
+    """A build whose log ends as soon as the build is cancelled."""
 
     def cancel(self) -> None:
         if not self.outcome and not self.cancelling:

@@ -26,7 +26,7 @@ from touchstone.twin.settings import Account
 
 @permitted(7)
 class ReadsRememberTheReuse(Engine):
-    """After a reuse, status responses have reused true as well."""
+    """After a start that reused a snapshot (golden), status responses of the version have reused true as well."""
 
     reused = own(set[tuple[str, Ref, Build]])
 
@@ -42,7 +42,7 @@ class ReadsRememberTheReuse(Engine):
 
 @permitted(8)
 class GoldenDirIsShown(Engine):
-    """The status of a ready version contains golden_dir."""
+    """Every response with the status ready contains the field golden_dir."""
 
     def status_body(self, version: Version) -> Body:
         body = super().status_body(version)
@@ -57,7 +57,7 @@ class GoldenDirIsShown(Engine):
 
 @permitted(source="build#response (a list of fields that is not called complete)")
 class MoreFieldsThanDocumented(App):
-    """Every JSON object contains undocumented fields."""
+    """Every JSON response contains undocumented fields."""
 
     async def operate(self, request: Request, account: Account, resource: Any) -> Response:
         response = await super().operate(request, account, resource)
@@ -72,14 +72,14 @@ class MoreFieldsThanDocumented(App):
 
 @permitted(16, 17, over=App.refused)
 def errors_hold_error_alone(app: App, refusal: Refusal) -> Response:
-    """Errors have no request_id and no code."""
+    """Error responses have no request_id and no code."""
     body = {key: value for key, value in refusal.body.items() if key in ("error", "errors")}
     return answer_json(refusal.status, body, refusal.headers)
 
 
 @permitted(16, over=App.refused)
 def every_error_has_a_code(app: App, refusal: Refusal) -> Response:
-    """Every error has a code."""
+    """Every error response has a code."""
     body = {"code": f"E{refusal.status}", **refusal.body, "request_id": app._request_ids.next()}
     return answer_json(refusal.status, body, refusal.headers)
 
@@ -95,7 +95,7 @@ def request_ids_of_any_length(app: App, refusal: Refusal) -> Response:
 
 @permitted(17, over=App.refused)
 def request_id_in_a_header_only(app: App, refusal: Refusal) -> Response:
-    """The id of a request is in a header, not in the body."""
+    """Error responses have the request id in the header X-Request-Id, not in the body."""
     headers = {**refusal.headers, "X-Request-Id": app._request_ids.next()}
     return answer_json(refusal.status, refusal.body, headers)
 
@@ -111,7 +111,7 @@ class InvalidDocumentListsErrorsOnly(App):
 
 
 def with_more(response: Response) -> dict[str, Any]:
-    """Returns the JSON object of a response with undocumented fields of several types."""
+    """Returns the JSON object of a response, with undocumented fields of several types added."""
     body = parsed(response)
     return {**body, "api_revision": 7, "links": {"self": "/api"}, "hints": [], "note": None}
 
@@ -174,7 +174,7 @@ def typed(headers: Headers, is_json: bool) -> Headers:
 
 
 def unmeasured(headers: Headers, is_json: bool) -> Headers:
-    """Returns headers without the Content-Length of JSON."""
+    """Returns the headers without Content-Length if the response is JSON."""
     return [header for header in headers if header[0] != b"content-length" or not is_json]
 
 
@@ -201,7 +201,7 @@ _PROXY: Headers = [
 
 @permitted(source="RFC 9110 12.5.3 (a client that lists gzip accepts it)")
 def answers_are_compressed(asgi_app: Asgi) -> Asgi:
-    """JSON is compressed with gzip for clients that accept it."""
+    """JSON is compressed with gzip for clients that accept gzip."""
     compressed: Asgi = GZipMiddleware(asgi_app, minimum_size=1)
     return compressed
 
@@ -237,7 +237,7 @@ def answers_are_packed_anew(asgi_app: Asgi) -> Asgi:
 
 
 def _gzip(body: bytes, name: bytes) -> bytes:
-    """Compresses *body* to a gzip member with a file name (RFC 1952 2.3.1)."""
+    """Compresses *body* to a gzip member with the file name *name* (RFC 1952 2.3.1)."""
     packed = gzip.compress(body, mtime=0)
     return packed[:3] + b"\x08" + packed[4:10] + name + b"\0" + packed[10:]
 

@@ -19,7 +19,7 @@ from touchstone.twin.settings import Account
 
 @permitted(25)
 class LogIsGoneAfterTheBuild(Engine):
-    """The log request for a version that is not building is answered with 404."""
+    """Reading the log of a version that is not being built is answered with 404."""
 
     def events(self, version: Version) -> AsyncIterator[bytes] | None:
         last = self.last_of(version)
@@ -28,7 +28,7 @@ class LogIsGoneAfterTheBuild(Engine):
 
 @permitted(25)
 class LogIsEmptyAtRest(Engine):
-    """The log of a version that is not building is an empty stream."""
+    """The log of a version that is not being built is an empty stream."""
 
     def events(self, version: Version) -> AsyncIterator[bytes] | None:
         last = self.last_of(version)
@@ -47,7 +47,7 @@ class LogOfUnknownVersionIsEmpty(App):
 
 @permitted(27, over=Engine.follow)
 def late_follower_hears_what_comes(engine: Engine, build: Build) -> AsyncIterator[bytes]:
-    """A client gets only the lines after its request; the log of a finished build is empty."""
+    """A client gets only log lines that are written after its request; the log of a finished build is empty."""
     return rest_of(build.stream)
 
 
@@ -66,14 +66,14 @@ class Mumbling(Build):
 
 
 class Failing(Build):
-    """A build whose failure has phase archive."""
+    """A build whose last log event has the phase archive if the build fails."""
 
     def finish(self, outcome: Any, level: Any, phase: Any, line: str) -> None:
         super().finish(outcome, level, "archive" if outcome == "failed" else phase, line)
 
 
 class Announcing(Build):
-    """A build that logs all commands before their output."""
+    """A build that logs the list of its commands before it runs them."""
 
     async def install(self) -> str:
         for number, step in enumerate(self.plan.steps, 1):
@@ -114,7 +114,7 @@ async def silence() -> AsyncIterator[bytes]:
 
 
 async def rest_of(stream: Stream) -> AsyncIterator[bytes]:
-    """Yields the frames that come after this call."""
+    """Yields only the frames that are added after this call."""
     skipped, number = len(stream.frames), 0
     async for frame in stream.follow():
         number += 1
@@ -123,7 +123,7 @@ async def rest_of(stream: Stream) -> AsyncIterator[bytes]:
 
 
 async def lumps_of(stream: Stream) -> AsyncIterator[bytes]:
-    """Yields all frames in batches."""
+    """Yields all frames, in a batch every 30 ms."""
     sent = 0
     while True:
         await asyncio.sleep(0.03)
@@ -143,7 +143,7 @@ _WHATWG = "WHATWG event streams (line ends and byte order mark)"
 def rewritten(
     name: str, says: str, *answers: int, source: str = "", write: Callable[[int, Frame], bytes], opening: bytes = b""
 ) -> None:
-    """Registers an engine whose logs have another form.
+    """Registers, as a freedom, an engine that writes the frames of its logs in another form.
 
     Args:
         write: Returns the bytes of a frame, given its number in the stream and its event.
@@ -181,7 +181,7 @@ def data(event: Frame) -> bytes:
 
 
 def at(event: Frame, form: Callable[[datetime], str]) -> bytes:
-    """Returns a frame with its time in another form."""
+    """Returns an event as a frame; *form* writes its timestamp."""
     return data(event | {"ts": form(datetime.fromisoformat(event["ts"]))})
 
 
@@ -191,7 +191,7 @@ def ends(event: Frame) -> bool:
 
 
 def without(event: Frame, *fields: str) -> Frame:
-    """Returns an event without some of its fields; the last event stays complete."""
+    """Returns an event without the fields *fields*; the last event of a build stays complete."""
     return event if ends(event) else {key: value for key, value in event.items() if key not in fields}
 
 

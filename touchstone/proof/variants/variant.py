@@ -1,4 +1,4 @@
-"""Variant, and the registries of single freedoms and of combined variants."""
+"""Variant, and two registries: freedoms, which are single permitted differences, and variants that combine them."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ from touchstone.twin.serve import Asgi, Behaviour, says_of, unwrapped, with_meth
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant(Behaviour):
-    """A correct twin that reads the documentation differently.
+    """A correct twin that differs from the usual one where the documentation leaves a choice.
 
     Attributes:
         answers: Numbers of the documented ambiguities that permit the behaviour.
@@ -62,7 +62,7 @@ def freedom(
 
 
 def permitted(*answers: int, over: Callable[..., Any] | None = None, **more: Any) -> Callable[[Any], Any]:
-    """Registers a class or function as a freedom: the name in lowercase words, the docstring as its description.
+    """Registers a class or function as a freedom: its name in hyphenated lowercase, its docstring as description.
 
     Args:
         over: The method of the twin that the function replaces.
@@ -107,7 +107,7 @@ def together(name: str, says: str, taken: Sequence[Variant], pace: Mapping[str, 
 
 
 def recast(build: Build, kind: type[Build]) -> Build:
-    """Adds a class to the classes of a build; returns the build."""
+    """Makes a build behave like *kind*, in addition to its own class; returns the build."""
     own = type(build)
     build.__class__ = kind if own is Build else type(kind.__name__, (kind, own), {})
     return build
@@ -116,7 +116,7 @@ def recast(build: Build, kind: type[Build]) -> Build:
 def build_freedom(
     name: str, kind: type[Build], says: str, *answers: int, source: str = "", pace: Mapping[str, Any] | None = None
 ) -> None:
-    """Registers an engine whose builds have another class."""
+    """Registers, as a freedom, an engine whose builds have the class *kind*."""
 
     class Recasting(Engine):
         def make_build(self, version: Any) -> Build:

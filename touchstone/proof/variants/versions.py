@@ -38,14 +38,14 @@ class DigestHasAPrefix(Engine):
 
 @permitted(2, over=Engine.digest_of)
 def digest_of_another_form(engine: Engine, document: Document) -> str:
-    """The digest is computed from another canonical form, with defaults filled in."""
+    """Digests are computed from another canonical form of the document, with default values filled in."""
     content = {"hardware": {"os": "linux", "cpu": 2}, **document.content}
     return hashlib.sha256(json.dumps(content, sort_keys=True, indent=1).encode()).hexdigest()
 
 
 @permitted(35, target={"publish": "wrapped"})
 class PublishTakesAnEnvelope(App):
-    """Publishing accepts a document in an envelope, but no raw document."""
+    """Publishing accepts a document only inside an object with its name and version, not as the whole body."""
 
     async def publish(self, request: Request, account: Account) -> Response:
         self.engine.require_plan(account, "Publishing")
@@ -57,7 +57,7 @@ class PublishTakesAnEnvelope(App):
 
 @permitted(35)
 class DocumentsAreRaw(App):
-    """Publishing accepts a raw document, but no envelope."""
+    """Publishing accepts a document only as the whole body, not inside an object with its name and version."""
 
     async def publish(self, request: Request, account: Account) -> Response:
         self.engine.require_plan(account, "Publishing")
@@ -94,7 +94,7 @@ class PublishingIsLeftAlone(Engine):
 
 @permitted(36)
 class RepublishIs200(App):
-    """Publishing the same content again is answered with 200."""
+    """Publishing the same content again is answered with 200 instead of 201."""
 
     async def publish(self, request: Request, account: Account) -> Response:
         before = list(self.engine.catalog)
@@ -106,7 +106,7 @@ class RepublishIs200(App):
 
 @permitted(37)
 class PublishIs200(App):
-    """Publishing is answered with 200."""
+    """Every successful publish is answered with 200 instead of 201."""
 
     async def publish(self, request: Request, account: Account) -> Response:
         response = await super().publish(request, account)
@@ -116,13 +116,13 @@ class PublishIs200(App):
 
 @permitted(40, over=App.auto_build)
 def auto_build_refused_is_429(app: App, account: Account, version: Version) -> str:
-    """Publishing with auto_build is answered with 429 if the build is refused, but the version is published."""
+    """If a limit refuses the build of a publish with auto_build, the publish gets a 429 but takes effect."""
     return str(app.engine.start(account, version)["status"])
 
 
 @permitted(40)
 class AutoBuildRefusedSaysSo(App):
-    """Publishing with auto_build is answered with `rate_limited` if the build is refused."""
+    """If a limit refuses the build of a publish, the response has the auto_build value `rate_limited`."""
 
     def auto_build(self, account: Account, version: Version) -> str:
         status = super().auto_build(account, version)
@@ -131,7 +131,7 @@ class AutoBuildRefusedSaysSo(App):
 
 @permitted(41)
 class AutoBuildSaysReused(App):
-    """Publishing with auto_build is answered with `reused` if a finished snapshot (golden) was reused."""
+    """If auto_build reuses a snapshot (golden), the response to the publish has the auto_build value `reused`."""
 
     def auto_build(self, account: Account, version: Version) -> str:
         status = super().auto_build(account, version)
@@ -140,7 +140,7 @@ class AutoBuildSaysReused(App):
 
 @permitted(42)
 class GoldenGoesWithItsVersion(Engine):
-    """A finished snapshot (golden) is deleted with the last version that uses it."""
+    """A snapshot (golden) is deleted with the last version that uses it, so its content must be built again."""
 
     def release(self, version: Version) -> None:
         super().release(version)
@@ -155,7 +155,7 @@ def build_outlives_its_version(engine: Engine, version: Version) -> None:
 
 @permitted(42)
 class ForceWhileBuildingIs409(Engine):
-    """Replacing or deleting a building version is answered with 409."""
+    """Replacing or deleting a version that is being built is answered with 409."""
 
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:
         old = self.catalog.get(account.key, Ref(document.namespace, document.name, document.version))
@@ -183,7 +183,7 @@ class EverythingIsInDefault(Engine):
 
 @permitted(46)
 class OddSpellingIs400(App):
-    """A path that cannot be a valid ref is answered with 400."""
+    """A request whose path contains an invalid ref is answered with 400 instead of 404."""
 
     async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
         ref = resource.ref
@@ -196,7 +196,7 @@ class OddSpellingIs400(App):
 
 @permitted(source="publish#response.published (ISO 8601, which has several forms)")
 class PublishedInAnotherForm(Engine):
-    """The publish time has an offset and no fraction of a second."""
+    """The publish time has the UTC offset +00:00 and no fraction of a second."""
 
     def published_body(self, version: Version) -> Body:
         body = super().published_body(version)
@@ -205,7 +205,7 @@ class PublishedInAnotherForm(Engine):
 
 @permitted(source="get#response.template (the document, without a documented form)")
 class TemplateShowsDefaults(App):
-    """Reading a template shows the document with defaults filled in."""
+    """Reading a template shows the document with default values filled in."""
 
     def get_template(self, version: Version) -> Response:
         body: dict[str, Any] = parsed(super().get_template(version))
@@ -213,7 +213,7 @@ class TemplateShowsDefaults(App):
 
 
 async def json_of(request: Request) -> dict[str, Any]:
-    """Returns the JSON object in a request body; empty if there is none."""
+    """Returns the JSON object in a request body; an empty dict if the body is not a JSON object."""
     try:
         data = json.loads(await request.body())
     except ValueError:
