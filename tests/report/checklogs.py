@@ -32,12 +32,12 @@ CLAIMS = """
     status.ready-stays-ready | must | A version that was ready once stays ready. | build-status#ready
     status.build-time-is-ms | must | build_time_ms is the duration of the build in milliseconds. | build#response
     status.golden-dir-is-text | should | golden_dir, if present, is a string. | build#response.golden_dir
-    cancel.in-flight-is-202 | must | A cancel of a running build is answered with 202 and cancelling. | build#cancel
+    cancel.in-flight-is-202 | must | A cancel of a running build gets 202 and the status cancelling. | build#cancel
     cancel.idle-is-404 | must | If no build runs, a cancel is answered with 404 and the status idle. | build#cancel
-    cancel.settles | must | A cancelled build soon loses the status building. | ambiguity 7.12
+    cancel.settles | must | A cancelled build no longer has the status building. | ambiguity 7.12
     events.last-frame-on-ready | must | The stream of a ready build ends on phase ready. | build-events#phase
     events.frames-are-json | must | Each frame of a stream carries one JSON object. | build-events#intro
-    access.other-account-is-404 | must | A version of another account reads like one that does not exist. | api-intro
+    access.other-account-is-404 | must | A read of another account's version gets a 404. | api-intro
     access.below-scale-is-403 | must | Building below the Scale plan is refused with 403. | build#errors
     limit.error-shape | must | A 429 carries the documented error body. | build#errors; troubleshooting
     limit.retry-after-parses | should | Retry-After, where present, is seconds or a date. | RFC 9110 section 10.2.3
@@ -181,7 +181,7 @@ def write_failing(path: Path) -> Path:
     ref = "default/touchstone-ab12-sleep@1.0.0"
     with RunLogWriter(path) as writer:
         writer.write(header(claims=claims))
-        writer.write(TemplateAction(ref, "a build in flight", "b2" * 32, "published", 0.0))
+        writer.write(TemplateAction(ref, "limit.rate", "b2" * 32, "published", 0.0))
         writer.write(*story.build(ref, 20))
         state = {"ref": ref, "digest": "b2" * 32}
         start = story.send("startBuild", ref, 202, state | {"status": "building"})
@@ -205,7 +205,7 @@ def write_failing(path: Path) -> Path:
             Notice("access.below-scale-is-403", "not-applicable", "set restricted_api_key_env"),
             Case("cases/test_cancel.py", "cancel in flight", "failed", 0.5, ("cancel.in-flight-is-202",), "200"),
             Case("cases/b", "a cancelled build settles", "error", 30.1, ("cancel.settles",), "ReadTimeout"),
-            TemplateAction(ref, "a build in flight", "b2" * 32, "left", 9.0),
+            TemplateAction(ref, "limit.rate", "b2" * 32, "left", 9.0),
             Remark("one template could not be deleted: 500 on DELETE"),
             Footer("2026-01-02T03:05:00Z", 54.9, 0, ""),
         )

@@ -155,7 +155,7 @@ UNSURE = (
     Runner(
         "sliding-log", 0.17, "sliding-log:8/4", "it would have refused the request at second 12.041, which was accepted"
     ),
-    Runner("minimum-gap", 0.018, "minimum-gap:0.5", "8 were accepted within 40 ms"),
+    Runner("minimum-gap", 0.018, "minimum-gap:0.5", "8 requests were accepted within 40 ms"),
 )
 
 

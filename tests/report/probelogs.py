@@ -11,7 +11,6 @@ from tests.report.identities import identity
 from touchstone.facts.events import Footer
 from touchstone.facts.identity import Cost, Identity, Runner, Step
 from touchstone.facts.observed import Answer
-from touchstone.report.probe_sentences import describe_end
 from touchstone.report.probe_view import probe_of
 from touchstone.report.view import View, view
 from touchstone.twin import RateLimit, decide, limiter_for
@@ -24,7 +23,7 @@ RUNNERS = (
     ("fixed-window", "fixed-window:5/29", "accepted at 6.2 s, in a window that was full until 29 s"),
     ("sliding-counter", "sliding-counter:6/31.5", "accepted 1 at 18.4 s, but it would have accepted 3"),
     ("decaying-counter", "decaying-counter:5/25", "refused at 44.1 s, when its count had fallen to 3.2"),
-    ("minimum-gap", "minimum-gap:6", "5 were accepted within 40 ms"),
+    ("minimum-gap", "minimum-gap:6", "5 requests were accepted within 40 ms"),
 )
 
 
@@ -112,7 +111,7 @@ def run_of(story_of_log: object) -> View:
     probe = probe_of(story_of_log)  # type: ignore[arg-type]  # built like the story of a run log
     assert probe
     sure = probe.identity.sure
-    reason = "" if sure else f"the limiter is not certain; {describe_end(probe.identity)}"
+    reason = "" if sure else "the limiter is not certain: the budget of 66 requests is spent; raise --max-requests"
     lasted_s = probe.identity.cost.seconds + (probe.knee.knee.seconds if probe.knee else 0.0) + 2.0
     ended = Footer("2026-01-02T03:05:06Z", round(lasted_s, 1), 0 if sure else 3, reason, False)
     run = view(replace(log, workload=None, windows=(), attempts=(), builds=(), workers=(), footer=ended))

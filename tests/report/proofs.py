@@ -14,7 +14,7 @@ from touchstone.report.proof_report import ProofRun, ProofView, proof_view
 CLAIMS = (
     Claim("start.answers-202", "A start is answered with 202.", "build#intro", "must"),
     Claim("start.ref-is-the-path", "The ref names the version in the path.", "build#response.ref", "must"),
-    Claim("cancel.settles", "The status of a cancelled build is no longer building.", "ambiguity 7.12", "must"),
+    Claim("cancel.settles", "A cancelled build no longer has the status building.", "ambiguity 7.12", "must"),
     Claim("cancel.says-idle", "A cancel without a running build is answered with idle.", "build#cancel", "must"),
     Claim("error.has-a-text", "An error has a text.", "build#errors", "should"),
 )
@@ -22,12 +22,18 @@ RUN = ProofRun("260102-030405-a1b2c3", "2026-01-02T03:04:05Z", 61.5, 2, 7, asked
 
 
 def fault(name: str, *breaks: str, also: tuple[str, ...] = (), kind: str = "schema", sort: Sort = "fault") -> Subject:
-    return Subject(name, sort, f"The server has the bug ``{name}``.", kind, breaks, also)
+    return Subject(name, sort, f"The server has a bug: {name}.", kind, breaks, also)
 
 
 def correct(name: str, permits: str, sort: Sort = "variant", breaks: tuple[str, ...] = ()) -> Subject:
     return Subject(
-        name, sort, f"The server differs by ``{name}``.", "schema" if sort == "permitted" else "", breaks, (), permits
+        name,
+        sort,
+        f"The server has a permitted deviation: {name}.",
+        "schema" if sort == "permitted" else "",
+        breaks,
+        (),
+        permits,
     )
 
 

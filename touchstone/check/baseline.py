@@ -76,7 +76,7 @@ def write_baseline(path: Path, verdicts: Mapping[str, str], remarks: Mapping[str
 
 
 def lines_to_keep(path: Path) -> list[str]:
-    """Returns the lines of the baseline, or the comment for a new one; raises UsageError if the file is no baseline."""
+    """Returns the lines of the baseline file. A new file gets a comment. Raises UsageError for any other file."""
     if not path.exists():
         return list(_ABOUT)
     lines = _lines(path)

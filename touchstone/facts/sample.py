@@ -23,7 +23,7 @@ def cell(value_s: float) -> int:
 
 
 def middle_s(edge: int) -> float:
-    """Returns the middle, in seconds, of the cell whose lower edge is *edge* nanoseconds."""
+    """Returns the middle, in seconds, of the histogram cell whose lower edge is *edge* nanoseconds."""
     shift = edge.bit_length() - _CELL_BITS
     return (edge + (1 << shift) / 2) / _NS if shift > 0 else edge / _NS
 

@@ -121,7 +121,7 @@ class Held:
 
 
 def room_for(count: int, room: Room, at: float) -> tuple[int, float]:
-    """Number of requests that the rate limit accepts, and when: at *at* if *count* or more, else after a refill."""
+    """Number of requests that the rate limit accepts, and the time: *at* if it accepts *count* then, else later."""
     now, full_at = room(at)
     if now >= count or full_at <= at:
         return now, at

@@ -184,7 +184,7 @@ class Cells:
         self.likely = self.likely + np.where(one_edge, 0.0, likely)
 
     def _go_on(self, params: Params, moment: Moment, left: Array, slack: Array) -> None:
-        """Updates the state of each limiter with one decision, and compares Retry-After with the new state."""
+        """Updates the state of each limiter with one response, and compares its Retry-After with that state."""
         self.state = self.kind.update(params, self.state, moment.at, moment.accepted)
         if moment.accepted:
             self.known = replace(self.known, below=left)

@@ -16,7 +16,7 @@ _MOST_OTHERS = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Pace at which a client is never refused; None stands for any number of requests or builds."""
+    """Pace at which a client is never refused. A field that is None sets no limit."""
 
     spacing_s: float = 0.0  # from one request to the next; 0 if only concurrent requests or builds are limited
     burst: int | None = None  # requests at once after a rest

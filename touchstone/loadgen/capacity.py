@@ -293,7 +293,7 @@ def _finding(log: RunLog, refusals: Sequence[Refusal], filled: Room | None, *, i
 
 
 def _is_rate(log: RunLog) -> bool:
-    """Whether a rate limit per key explains all refusals, if it limits all starts or only those that need room."""
+    """Whether a rate limit per key explains all refusals: a limit on all starts, or on starts that need a new build."""
     of_room = {exchange.seq for exchange in log.exchanges if "room" in exchange.note}
     for starts in Record(log).by_account.values():
         decided = [start for start in starts if start.is_served or start.is_refused]

@@ -112,7 +112,7 @@ class Collector:
         self._events.append(runlog.encode(event))
 
     def drain(self, fold: Callable[[Window], None] = lambda _window: None) -> list[dict[str, Any]]:
-        """Removes and returns all unreported facts as events of the run log; calls *fold* with each window."""
+        """Removes and returns all unreported facts as events of the run log; calls *fold* with each sample window."""
         windows, self._windows = self._windows, {}
         events, self._events = self._events, []
         for window in windows.values():

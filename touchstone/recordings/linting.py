@@ -42,8 +42,8 @@ def lint(
     """Problems of the recordings in *paths*, file by file.
 
     Args:
-        keys: Secrets by name; no file may contain a secret. Text that looks like a key is a fault as well.
-        max_age_days: A recording older than this is a fault. None: one older than OLD_DAYS gets a warning.
+        keys: Secrets by name; no file may contain a secret, nor any text that looks like a key.
+        max_age_days: A recording older than this is a problem. If None, a recording older than OLD_DAYS gets a warning.
         accounts: The account of each key in foreign files; see `reader.read`.
     """
     remarks: list[Remark] = []

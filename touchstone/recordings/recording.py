@@ -155,7 +155,7 @@ _FRAME = re.compile(rb"(?s).*?(?:\r\n|\r|\n){2}|.+")
 
 
 def cleaned(exchange: Exchange, change: Clean, change_body: Clean | None = None) -> Exchange:
-    """Removes credentials and irrelevant headers; applies *change* to all text (*change_body*, if given, to bodies)."""
+    """Removes credentials and irrelevant headers, and applies *change* to all text, or *change_body* to bodies."""
 
     def clean(text: str) -> str:
         return without_credentials(change(text))

@@ -98,7 +98,7 @@ class Playback:
             self._recorded[request_key(exchange.request.method, target, exchange.request.body)].append(exchange)
 
     def left(self) -> tuple[Exchange, ...]:
-        """The exchanges that have not answered a request, in order."""
+        """Recorded exchanges whose response no request has received yet, in order."""
         left = (exchange for key, known in self._recorded.items() for exchange in known[self._served[key] :])
         return tuple(sorted(left, key=lambda exchange: exchange.seq))
 

@@ -100,7 +100,8 @@ class KneeView:
             rate = knee.rate_per_s
             ends = f"{figure(rate.low)}–{figure(rate.high)}"
             found = f"{figure(rate.value)} ({ends}) reads per second with {self.limit}"
-            return f"knee of {self.operation}: {found}, confirmed by {plural(knee.confirmed_by, 'read')}; {cost}"
+            reads = plural(knee.confirmed_by, "read")
+            return f"knee of {self.operation}: {found}, confirmed by {reads}; the search took {cost}"
         kept = ""
         if knee.kept_per_s and knee.why not in ("rate-limited", "never"):
             kept = f"; highest passed rate {figure(knee.kept_per_s)} reads per second (p99 {brief(knee.kept_p99_s)})"
@@ -112,7 +113,7 @@ class ProbeView:
     """View of a probe.
 
     Attributes:
-        operation: operationId of the requests; *noun* names such a request: ``build`` or ``read``.
+        operation: operationId of the requests.
         answers: Responses in the order of their requests.
         failed: Requests without a response, and responses of a failing server.
         steps: Probabilities after each stimulus (a planned series of requests).
@@ -150,7 +151,7 @@ class ProbeView:
 
 def _ends(name: str, number: Interval) -> str:
     if number.low == number.high:
-        return "certain"
+        return "exact"
     unit = " per second" if name == "rate_per_s" else " s" if name.endswith("_s") else ""
     return f"{figure(number.low, 4)} to {figure(number.high, 4)}{unit}"
 

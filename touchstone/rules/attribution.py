@@ -1,8 +1,8 @@
 """Decides which claim to blame if a read shows an impossible status, or if a refused request took effect.
 
-The most specific claim that fits is blamed, such as the one about refused starts if a build began after a refused
-start. But if builds also begin without refused starts, a general claim is blamed. The owner's later responses show
-whether a refused request took effect.
+The most specific claim that fits is blamed. Example: a build began after a refused start, so the claim about refused
+starts is blamed. If builds also begin when nobody sent a start, a general claim is blamed instead. The owner's later
+responses show whether a refused request took effect.
 """
 
 from collections.abc import Iterator
@@ -263,7 +263,7 @@ def refused_deletes(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def vanished(ref: str, history: History) -> Delete | None:
-    """Returns the refused delete after which the owner got only 404 for an existing version, or None."""
+    """Returns a delete that was refused but took effect (afterwards the owner got only 404), or None."""
     for delete in _deletes(ref, history):
         if delete.answer.status in SUCCESS:
             continue

@@ -104,7 +104,7 @@ def document_of(exchange: Exchange) -> Any:
 
 
 def replaced(shelf: Shelf, before: Exchange, publish: Exchange) -> bool | None:
-    """Whether reads show that *publish* replaced the document of *before*; None if no read decides that."""
+    """Whether reads show that *publish* replaced the document of the publish *before*; None if no read decides that."""
     answers = [answer for answer in shelf.answers_since(publish) if answer.operation != "startBuild"]
     documents = json.dumps([document_of(answer) for answer in answers])
     markers = (publish.note.get("marker"), before.note.get("marker"))

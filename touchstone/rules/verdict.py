@@ -140,7 +140,7 @@ def _judge_run(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[int, str]
     broken = _with_verdict([claim for claim in claims if not claim.known], "broken", strict=log.header.strict)
     again = _again(log, claims)
     if broken:
-        reason = f"{plural(len(broken), _level(log, claims))} broken{_known(claims, 'more')}"
+        reason = f"{plural(len(broken), _level(log, claims))} broken{_known(claims, 'other ')}"
         return 1, f"{reason}; {again}" if again else reason
     if footer.exit_code > 1:
         return footer.exit_code, footer.reason or "the run did not finish"
@@ -183,11 +183,11 @@ def _level(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> str:
 
 def _known(claims: tuple[ClaimVerdict, ...], more: str = "") -> str:
     known = sum(claim.known and claim.verdict == "broken" for claim in claims)
-    return f"; {known} {more}{' ' if more else ''}{'is' if known == 1 else 'are'} in the baseline" if known else ""
+    return f"; {known} {more}broken {'claim is' if known == 1 else 'claims are'} in the baseline" if known else ""
 
 
 def unexplained(log: RunLog) -> tuple[Case, ...]:
-    """Returns the cases that did not pass but have no finding: Touchstone's faults, which must not look like a pass."""
+    """Returns the cases that did not pass but have no finding. Errors of Touchstone must not look like a pass."""
     accounted = {occurrence.case for occurrence in log.occurrences}
     accused = {finding.claim for finding in log.findings}
     return tuple(

@@ -149,7 +149,7 @@ class MessageBuilder:
 
 
 def may_publish(call: Call) -> bool:
-    """Whether *call* may publish a template, also if only a server that normalises its path would do so."""
+    """Whether *call* may publish a template. Also true if only servers that normalise paths would publish it."""
     return call.operation == "publishTemplate" or (_acts(call) and _path(call) == "/templates")
 
 
@@ -159,7 +159,7 @@ def asks_auto_build(call: Call) -> bool:
 
 
 def may_start(call: Call) -> bool:
-    """Whether *call* may start a build, also if only a server that normalises its path would do so."""
+    """Whether *call* may start a build. Also true if only servers that normalise paths would start one."""
     return call.operation == "startBuild" or (_acts(call) and _path(call).endswith("/build"))
 
 

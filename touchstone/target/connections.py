@@ -61,7 +61,7 @@ class Deadline(threading.local):
         self._at, self._until = time.monotonic() + seconds, until
 
     def bounded(self, timeout_s: float | None) -> float | None:
-        """Returns *timeout_s*, or the time left if it is less; raises ReadTimeout if none is left or *until* is set."""
+        """Returns *timeout_s* or the time until the deadline, whichever is less; raises ReadTimeout if none is left."""
         if self._until and self._until.is_set():
             raise httpcore.ReadTimeout("the rest is not needed")
         left_s = self._at - time.monotonic()

@@ -94,7 +94,7 @@ def curated_is_not_allowed(engine: Engine, version: Version) -> None:
 
 @permitted(44, over=Engine.require_own)
 def curated_is_in_conflict(engine: Engine, version: Version) -> None:
-    """Starting, cancelling or deleting a curated version is answered with 409."""
+    """A start, cancel or delete of a curated version (published by the API itself) is answered with 409."""
     if version.curated:
         raise Refusal(409, "Curated versions are always built.")
 
