@@ -33,9 +33,9 @@ def test_simultaneous_starts_share_one_build(exam: Examination) -> None:
 
 
 def started_together(exam: Examination, times: int) -> Template:
-    """Sends *times* simultaneous starts of a new version; returns it once at least two starts got no 429.
+    """Starts a new version *times* times at once; returns the version once at least two starts got no 429.
 
-    The build prints so late that a client can open the log before that.
+    The build waits before it prints, so that a client can open the log first.
 
     Raises:
         Unsuited: a limit accepted fewer than two starts in each try.

@@ -80,7 +80,7 @@ class Room:
         return False
 
     def _swap(self, outside: str, turn: int) -> str | None:
-        """Cancels a build, then starts *outside*; returns the cancelled version, or None if cancel or start failed."""
+        """Cancels a build, then starts *outside* (a version); returns the cancelled one, or None after a failure."""
         leaving = self._inside.pop(0)
         cancelled = self._send("cancelBuild", leaving, "cancel", turn)
         if not 200 <= cancelled.status < 300 or not self._until_gone(leaving, "cancel", self._gives_up_at(), turn):

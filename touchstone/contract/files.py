@@ -79,7 +79,7 @@ def read_regular(path: Path, most_bytes: int = WRITTEN_BYTES) -> bytes:
 
 
 def read_toml(path: Path, name: str) -> dict[str, Any]:
-    """Reads a TOML file. *name*: what messages call the file.
+    """Reads a TOML file. *name*: name of the file in messages.
 
     Raises:
         OSError: the file cannot be read, is not regular, or is too large.

@@ -192,7 +192,7 @@ def quantiles(values: Array, weights: Array, shares: Sequence[float]) -> list[fl
 
 
 def plain(number: Interval) -> str:
-    """Shortest decimal near a value: off by at most 1/4 of the interval's width, or 1/2 if it has one digit."""
+    """Shortest decimal near the value of *number*: off by 1/4 of its interval at most, or 1/2 for a single digit."""
     shortest, width = number.value, number.high - number.low
     for digits in range(1, 10):
         value, near = float(f"{number.value:.{digits}g}"), width / 2 if digits == 1 else width / 4

@@ -23,7 +23,7 @@ _Value = TypeVar("_Value")
 
 
 def picked(value: _Value, mask: Mask | NDArray[np.int64]) -> _Value:
-    """Returns the part of *value* (an array, a state or cells) that belongs to the cells in *mask*."""
+    """Returns *value* (an array, a state or cells) reduced to the cells that *mask* selects."""
     found: Any = value
     if isinstance(value, np.ndarray):
         found = value[..., mask]

@@ -75,7 +75,7 @@ class Prediction:
 
 
 def _steps(stimuli: Sequence[Stimulus]) -> Array:
-    """For each request of each stimulus: due time, number of its segment (from 1), decision that ends the segment."""
+    """For each request of each stimulus: due time, number of its segment (from 1), outcome that ends the segment."""
     steps = [
         [(at, n, _UNTIL[part.until]) for n, part in enumerate(each.segments, 1) for at in part.at] for each in stimuli
     ]

@@ -54,7 +54,7 @@ class Flow:
     def start(self, ref: str, *, fresh: bool | None, patient: bool = True) -> Reply:
         """Starts a build and returns the last response. After a 429, waits and retries, for patience_s at most.
 
-        A wait takes as long as Retry-After, or without that header as long as the documented back-off. If *fresh*, a
+        Each wait lasts for Retry-After or, without that header, for the documented back-off. If *fresh*, a
         read before and after each wait shows whether the refused start began a build.
 
         Args:

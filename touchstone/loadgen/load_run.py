@@ -183,7 +183,7 @@ class LoadRun:
         return not self.stopped.wait(max(seconds, 0.0))
 
     def keeps(self, story: int) -> bool:
-        """Whether the run log keeps all exchanges of one client or one shared version; *story* is its number."""
+        """Whether the run log keeps all exchanges of the client, or of the shared version, with the number *story*."""
         return story % self.part.keep_every == 0
 
     def keeps_read(self) -> bool:

@@ -202,7 +202,7 @@ def describe_value(change: Change, value: float) -> str:
 def describe_apart(change: Change) -> str:
     """Describes a difference with its interval. With too little data, says instead how much there is and is needed."""
     if change.lack:
-        return f"{plural(change.lack.have, change.lack.what)}; needs {change.lack.need:,}"
+        return f"{plural(change.lack.have, change.lack.what)}; {change.lack.need:,} needed"
     if change.apart is None:
         return ""
     unit = " points" if change.statistic.endswith("_share") else " %"

@@ -101,7 +101,7 @@ def noise(trial: Trial) -> tuple[str, ...]:
 
 
 def proof_view(run: ProofRun, trials: Sequence[Trial], claims: Sequence[Claim]) -> ProofView:
-    """Builds the view of trials; *claims* are all judged claims in ledger order."""
+    """Builds the view of trials; *claims*: all judged claims in the order of `openapi/claims.yaml`."""
     cells = {trial.subject.name: _cells(trial, claims) for trial in trials}
     killed = {trial.subject.name for trial in trials if trial.state == "killed"}
     rows = []

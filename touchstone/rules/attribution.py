@@ -274,7 +274,7 @@ def vanished(ref: str, history: History) -> Delete | None:
 
 
 def was_vanished(exchange: Exchange, history: History) -> bool:
-    """Whether *exchange* is a 404 because a refused delete took effect."""
+    """Whether *exchange* is a 404 because an earlier delete, although refused, removed the version."""
     if exchange.status != 404 or exchange.ref is None:
         return False
     delete = vanished(exchange.ref, history)

@@ -206,7 +206,7 @@ def _alike(history: History) -> dict[object, list[Content]]:
 
 
 def _contents(story: list[Exchange]) -> Iterator[Content]:
-    """Yields the documents that a version had one after the other, by its successful publishes and deletes."""
+    """Yields in order each document that a version had, as its successful publishes and deletes show."""
     current: Content | None = None
     for exchange in story:
         if not 200 <= exchange.status < 300:

@@ -107,7 +107,7 @@ def gap_s(before: Exchange, after: Exchange) -> float:
 
 
 def started_beside(first: Exchange, last: Exchange, history: History) -> bool:
-    """Whether a start with the same key, but outside the rounds of this case, was open between *first* and *last*."""
+    """Whether another start with the key of *last* waited for a response between *first* and *last*."""
     others = (e for e in starts_of(last.credential, history) if e.case != last.case or "limit" not in e.note)
     return any(e.sent_at < last.done_at and e.done_at > first.sent_at for e in others)
 
@@ -325,9 +325,9 @@ _IN_VAIN = 2  # consecutive waits without success; one may be due to another use
 
 @rule("room.free", _ROOM_CLAIM)
 def room_is_free(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges that a start is accepted after the documented waits if no build of the run can still be running.
+    """Judges a start at a moment when no build of the run can still run: it must be accepted after documented waits.
 
-    No build can still be running if no start was accepted for the maximum time of a build and of its cancel.
+    Such a moment comes when the last accepted start is longer ago than the maximum times of a build and a cancel.
     """
     if exchange.operation != "startBuild" or exchange.status != 429:
         return
@@ -422,7 +422,7 @@ def _log_beside(start: Exchange, logs: Iterable[Exchange]) -> _Beside | None:
 
 
 def _build_beside(start: Exchange, builds: Iterable[_Build], *, own: bool) -> _Beside | None:
-    """Returns an earlier build that can have delayed *start*; with *own*, of the same version, else of another."""
+    """Returns an earlier build that can have delayed *start*: of the same version if *own*, else of another version."""
     for build in builds:
         other = build.start
         if build.ends_at - start.sent_at < _CONCLUSIVE_S or other.done_at > start.sent_at:

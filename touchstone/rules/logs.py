@@ -250,7 +250,7 @@ def last_frame(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("logged.output", "events.carry-the-output", _SHARED)
 def output(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that a log contains the build's output once. Twice after simultaneous starts means that two builds ran."""
+    """Judges that a log contains the output once. If it appears twice after simultaneous starts, two builds ran."""
     for following, log, end in whole_logs(ref, history):
         running = following.running
         marker = running.content.marker

@@ -34,7 +34,7 @@ def says_of(part: Any) -> str:
 
 
 def with_method(part: Any, over: Callable[..., Any] | None) -> Any:
-    """Returns a subclass in which the function *part* replaces the method *over*; without *over*, returns *part*."""
+    """Returns a subclass of the class of the method *over*, with *part* instead. Without *over*, returns *part*."""
     if over is None:
         return part
     base = getattr(sys.modules[over.__module__], over.__qualname__.partition(".")[0])

@@ -39,9 +39,10 @@ def quota(headers: Sequence[tuple[str, str]]) -> Quota:
 
 
 def _structured(fields: Mapping[str, str]) -> Quota:
-    """Parses fields of draft 8 and later, such as ``"default";r=5;t=3``, with the policy of the same name.
+    """Parses a RateLimit header of IETF draft 8 or later, such as ``"default";r=5;t=3``, with its RateLimit-Policy.
 
-    If several quotas have the same unit, the one with the least left counts. Among equals, one with a window counts.
+    If several quotas have the same unit, the one with the least left counts.
+    Among equal quotas, one that states its window is used.
     """
     items: dict[str, dict[str, str]] = {}
     for name, parameters in [*_items(fields.get("ratelimit-policy", "")), *_items(fields.get("ratelimit", ""))]:
