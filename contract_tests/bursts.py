@@ -158,7 +158,7 @@ class Round:
         """Retries after Retry-After, or after doubling pauses, until a start is served.
 
         Raises:
-            Unsuited: no start was served within patience_s, or within less time if earlier waits failed.
+            Unsuited: no start was served within patience_s. The time is shorter after earlier waits that failed.
         """
         answer, waits = self.last_refused, self.exam.waits
         patience_s = waits.limit_s(REFUSED, self.exam.target.patience_s)

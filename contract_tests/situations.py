@@ -123,7 +123,7 @@ def publish_wrong(
     *,
     force: bool = False,
 ) -> Exchange:
-    """Publishes an invalid body. The journal lists the version under which a server may store it."""
+    """Publishes an invalid body. The journal lists the version, because a faulty server may store it."""
     needs_publishing(exam)
     exam.register(template)
     headers, query = {"Content-Type": media_type}, {"force": "true"} if force else {}

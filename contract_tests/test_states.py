@@ -67,7 +67,7 @@ def heads(scene: Scene) -> None:
 
 
 def leave_the_log(scene: Scene) -> None:
-    """Follows the log to its end; if a build runs, disconnects once the log is open."""
+    """Disconnects once the log is open if a build runs, else follows the log to its end."""
     following = scene.exam.follow(scene.ref)
     if scene.status() == "building":
         following.until.set()

@@ -27,7 +27,7 @@ from touchstone.facts.runlog import RunLogWriter, read
 BASE = "http://127.0.0.1:8123/api"
 CLAIMS = """
     start.answers-202 | must | Starting a build of a new version is answered with 202 Accepted. | build#intro
-    start.ref-is-the-path | must | The ref in the answer to a start is the version in the path. | build#response.ref
+    start.ref-is-the-path | must | The ref in the response to a start is that of the path. | build#response.ref
     start.does-not-wait | must | A start is answered at once, before its build has ended. | build#intro
     status.ready-stays-ready | must | A version that was ready once stays ready. | build-status#ready
     status.build-time-is-ms | must | build_time_ms is the duration of the build in milliseconds. | build#response

@@ -169,7 +169,7 @@ def unsure() -> View:
         why="budget",
         others_share=around(0.12, 0.5),
         families=UNSURE,
-        findings=("Retry-After is too short in 3 of 9 refusals; the worst had Retry-After: 1, but 5.90 s are needed",),
+        findings=("Retry-After is too short in 3 of 3 refusals; the worst had Retry-After: 1, but 5.90 s are needed",),
         notes=("2 responses were ignored: they took longer than 10 s.",),
         uncapped_to=16,
     )

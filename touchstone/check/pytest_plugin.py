@@ -1,4 +1,4 @@
-"""Pytest plugin for the contract tests: provides the examination, judges exchanges, writes the run log."""
+"""Pytest plugin for the contract tests: provides their fixtures, judges exchanges, writes the run log."""
 
 import contextlib
 import inspect

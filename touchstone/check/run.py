@@ -30,7 +30,7 @@ from touchstone.rules.history import Bounds, Content, Outcome
 from touchstone.rules.judge import by_all_rules
 from touchstone.target.transport import Transport
 
-UNSHOWN = "not covered by these scenarios; run other scenarios, or all contract tests on a live target"
+UNSHOWN = "these scenarios do not test them; record other scenarios, or run `touchstone check`"
 
 
 class Run:

@@ -43,7 +43,7 @@ def clear() -> None:
 
 
 def parts_of(names: Mapping[str, str]) -> dict[str, str]:
-    """Maps each part of a key, in lower case, to the name of the key. A part has PART_CHARS characters, or is the key.
+    """Maps each part of a key, in lower case, to the name of the key. A shorter key is one part.
 
     Parts that keys share with each other or with the example key are left out.
 

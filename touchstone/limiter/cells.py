@@ -203,7 +203,7 @@ class Cells:
         return self.kind.phase and self.kind.family == "fixed-window"
 
     def _lost(self, let_in: Array, moment: Moment, params: Params) -> Array:
-        """Log likelihood of a decision if the phase is unknown: the log of 1/2 if the decision is possible at all."""
+        """Log likelihood of a response if the start of the windows is unknown: log(1/2) if the response is possible."""
         length, limit = params[self.kind.scales[0]], params["limit"].astype(np.int64)
         place = len(let_in) - (2 * limit if moment.accepted else limit)
         last = np.where(place >= 0, let_in[np.maximum(place, 0)] if len(let_in) else LONG_AGO, LONG_AGO)

@@ -222,7 +222,7 @@ def most_missed(arrivals: int) -> int:
 
 
 def marked(trial: Trial, outcome: Outcome, slo_s: float) -> Mark:
-    """Mark of a trial: "failed" only if it fails even without reads that were sent late and reads delayed by them."""
+    """Mark of a trial; "failed" only if the trial also fails without reads that were sent late or delayed by these."""
     is_late, allowed = outcome.late_p99_s > LATE_SHARE * slo_s, trial.arrivals * MISS_SHARE
     if outcome.refused:
         return "refused"

@@ -92,7 +92,7 @@ class Opening:
             self.over = self.unrefused or len(everything) >= self.most
 
     def _check(self, answers: Sequence[Answer]) -> None:
-        """Tells a rate limit from a build cap: with one build at a time, only a cap accepts more starts than before."""
+        """Tells a rate limit from a build cap: with one build at a time, only a cap accepts more starts."""
         accepted, whole = sum(answer.accepted for answer in answers), not answers[-1].accepted
         if not self.refilled:
             self.refilled = answers[-1].accepted

@@ -42,7 +42,7 @@ class Fit:
         return float(np.median(np.abs(late - max(0.0, np.median(late))))) if len(late) else 0.0
 
     def places(self, first: int, count: int) -> tuple[int, float]:
-        """Smallest and largest queue that explain *count* responses from *first* on; infinite without a refusal."""
+        """Smallest and largest queue size that explain *count* responses from *first* on, up to infinity."""
         grain = min(max(_LEAST_GRAIN, _BLURS * self.blur), _MOST_GRAIN)
         part = slice(first, first + count)
         accepted, paces = self.accepted[part], self.paces[part]

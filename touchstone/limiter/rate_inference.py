@@ -116,7 +116,7 @@ class _First:
 
     @classmethod
     def of(cls, cells: Cells) -> "_First":
-        """The likeliest limiter in *cells*, as the first of two limiters."""
+        """The likeliest limiter in *cells*, for use as the first of a combination of two."""
         found, logs = tier(cells), []
         for name in cells.kind.scales:
             number = found.numbers["rate_per_s" if name == "token_s" else name]

@@ -249,7 +249,7 @@ class ArrivalUser(User):
             self._do(replace(arrival, due_at=run.now()))
 
     def _again(self, arrivals: Iterator[Arrival], until_at: float) -> Iterator[Arrival]:
-        """Yields all arrivals once, then repeats those that begin no build. A remark in the run log says from when."""
+        """Yields all arrivals once, then repeats those that begin no build. The run log says when this begins."""
         run, first = self.run_, list(arrivals)
         yield from first
         repeated = [arrival for arrival in first if not ACTIONS[arrival.action].builds]

@@ -186,7 +186,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """Outcomes of the clients that started versions not built yet; of all clients if no client did so."""
+    """Outcomes of the clients that started versions not built yet. Without such clients: outcomes of all clients."""
 
     wanted: int  # number of these clients: the sum of the next six numbers
     at_once: int  # accepted at the first try

@@ -157,7 +157,7 @@ class Master:
     def _deal(self, client: str, number: int, clock: tuple[float, float] | None) -> None:
         """Sends a worker its part. The start time follows later, in ``began_at``, since workers need time to prepare.
 
-        *clock*: a round trip in seconds (twice the maximum clock error), and the worker's clock at run second 0. None
+        *clock*: round trip in seconds (twice the maximum clock error), and the worker's time when the run begins. None
         if master and worker use the same clock.
         """
         trip_s, origin = clock or (0.0, self._go.origin)

@@ -125,7 +125,7 @@ class Percentile:
 
     @property
     def name(self) -> str:
-        """Name in a text, such as ``p99.9``."""
+        """Name of the percentile in texts, such as ``p99.9``."""
         return name_of(self.share)
 
     @property

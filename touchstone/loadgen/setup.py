@@ -267,7 +267,7 @@ class SettingUp:
 
 
 def _idle(log: RunLog, refs: Iterable[str]) -> list[str]:
-    """Versions among *refs* without a running build: it ended, or all workers reported and none sent a start."""
+    """Versions among *refs* without a running build: their builds ended, or all workers reported and sent no start."""
     last = {worker.number: worker.state for worker in log.workers if worker.number != TARGET}
     is_whole = last and all(state == "done" for state in last.values())
     started = {attempt.ref for attempt in log.attempts if not attempt.unsent}

@@ -290,7 +290,8 @@ def judge_thresholds(readings: Iterable[Reading], log: RunLog, ledger: Ledger) -
             remark = f" ({reading.reason})" if reading.reason else ""
             broken = Judgement(claim, "broken", CHECK, operation, (), limit, value_text(reading) + remark)
             duration_s = log.workload.duration_s if log.workload else 0.0
-            where = f"{scope_text(reading.limit.operation)} during {duration_s:g} s, {plural(reading.count, 'sample')}"
+            scope, samples = scope_text(reading.limit.operation), plural(reading.count, "sample")
+            where = f"{scope}, schedule of {duration_s:g} s, {samples}"
             ruling.findings.append(finding_at(broken, ledger, where, again(log.header)))
         elif reading.verdict == "not-applicable":
             reason = reading.reason or f"the run sends no {reading.limit.operation}"

@@ -95,7 +95,7 @@ def _band(edges: Sequence[int], floor: Sequence[float], top: Sequence[float]) ->
 
 
 def knee_chart(view: KneeView) -> Chart | None:
-    """Chart of latency by rate of reads, with the knee if it is known; None if no trial passed or failed."""
+    """Chart of latency by rate of reads, with the knee if it is known; None if no trial has a result."""
     conclusive = [each for each in view.tried if each.mark in ("passed", "failed")]
     trials = sorted(((each.trial.rate_per_s, each.outcome) for each in conclusive), key=lambda each: each[0])
     if not trials:

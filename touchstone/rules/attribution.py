@@ -1,8 +1,8 @@
 """Decides which claim to blame if a read shows an impossible status, or if a refused request took effect.
 
 The most specific claim that fits is blamed. Example: a build began after a refused start, so the claim about refused
-starts is blamed. If builds also begin when nobody sent a start, a general claim is blamed instead. The owner's later
-responses show whether a refused request took effect.
+starts is blamed. If builds also begin when nobody sent a start, a general claim is blamed instead. Later
+responses to the owner of the version show whether a refused request took effect.
 """
 
 from collections.abc import Iterator
@@ -94,7 +94,7 @@ def hurries_anyway(history: History) -> bool:
 
 
 def _left_alone(history: History) -> tuple[tuple[Exchange, Exchange], ...]:
-    """Returns pairs of reads of a version between which nobody tried to change it or to cancel another build."""
+    """Returns pairs of reads of a version. Between them, nobody tried to change it or to cancel other builds."""
     found = []
     for ref in {content.ref for content in history.all_contents()}:
         story = [e for e in history.story(ref) if e.operation not in _HARMLESS or is_read(e, history)]
@@ -298,7 +298,7 @@ def published_by(exchange: Exchange, history: History) -> tuple[str, Exchange] |
 
 
 def _deletes(ref: str, history: History) -> Iterator[Delete]:
-    """Yields refused deletes of an existing version; of several before the owner's next response, only the first."""
+    """Yields the refused deletes of an existing version, but only the first before each response to the owner."""
     story = history.story(ref)
     if not any(e.operation == "deleteTemplate" and not owned(e, history) for e in story):
         return  # shortcut for nearly all versions: the loop below is expensive

@@ -100,7 +100,10 @@ def names(text: str, marker: str) -> int:
 
 
 def printed(line: object, marker: str) -> int:
-    """Counts how often a log line shows *marker* as output. A logged command, ``echo`` and *marker*, does not count."""
+    """Counts how often a log line shows *marker* as output.
+
+    A line that logs the command itself, ``echo`` followed by *marker*, does not count.
+    """
     if not isinstance(line, str):
         return 0
     return len(_alone(marker, not_after=r"(?<!echo )(?<!echo [\"'])").findall(_COLOUR.sub(" ", line)))

@@ -149,7 +149,7 @@ def _at_stake(claim: str, value: dict[str, object]) -> bool:
 
 
 def _strange(exchange: Exchange, history: History, text: str) -> list[Content]:
-    """Returns the documents whose output must not be in this log. Versions with equal digests share builds."""
+    """Returns the documents whose output must not be in this log. Versions with the same digest may share output."""
     same_name = history.contents(exchange.ref or "")
     # Two accounts may have a version of this name; with a third key, the log may belong to either account.
     own = [c for c in same_name if c.owner == exchange.credential] or list(same_name)

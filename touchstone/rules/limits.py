@@ -143,7 +143,7 @@ def limit_shape(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @story_rule("limits.otherwise", "limit.has-the-error-shape")
 def refused_otherwise(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that a limit refuses starts with 429: reports other statuses that only a limit can explain."""
+    """Judges that a limit answers a refused start with 429: reports other statuses that only a limit can explain."""
     for served, refused, after in _refused_between(ref, history):
         expected, actual = "429: only a limit can refuse a start between served ones", describe(refused)
         yield broken("limit.has-the-error-shape", served, after, refused, expected=expected, actual=actual)

@@ -417,7 +417,7 @@ def one_time(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _apart(one: Log, other: Log) -> tuple[dict[str, Any], ...] | None:
-    """Returns the last frame with different timestamps, as a pair; () if all agree; None if no common frame has one."""
+    """Compares two logs. Returns the last pair of frames whose timestamps differ; () if all agree; None without any."""
     common = False
     for first, second in zip(reversed(one.lines), reversed(other.lines), strict=False):
         at, also_at = moment(first.get("ts")), moment(second.get("ts"))

@@ -141,7 +141,7 @@ def _is_inconclusive(get: Exchange, history: History) -> bool:
 
 
 def _wrong_length(head: Exchange, get: Exchange, story: tuple[Exchange, ...]) -> str:
-    """Returns the Content-Length of *head* if several GETs agree on another length, else "" (RFC 9110 8.6)."""
+    """Returns the Content-Length of the HEAD response if several GETs agree on another, else "" (RFC 9110 8.6)."""
     usual = head.response.header("content-length") if head.response else None
     gets = [e for e in story if e.request.method == "GET" and e.status == head.status and _same_target(e, head)]
     answers = {(e.response.body, _length(e)) for e in gets if e.response}

@@ -66,7 +66,7 @@ class Shelf:
         return [(answer, self.standing(answer)) for answer in self.answers]
 
     def refused_between(self, publish: Exchange, answer: Exchange) -> list[Exchange]:
-        """Returns the refused publishes of another document than that of *publish*, between *publish* and *answer*."""
+        """Returns the publishes between *publish* and *answer* that were refused and had another document."""
         between = (e for e in self.publishes if publish.done_at <= e.sent_at < answer.done_at and 400 <= e.status < 500)
         return [e for e in between if e.note.get("content") not in {None, publish.note["content"]}]
 

@@ -44,7 +44,7 @@ class Repeats(Engine):
 
 
 class Misjudging(Engine):
-    """Base class for wrong digests: it compares documents, so it still refuses other content under an existing ref."""
+    """Base class for wrong digests: the twin compares documents instead, and still refuses other content for a ref."""
 
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:
         old = self.catalog.get(account.key, ref_of(document))

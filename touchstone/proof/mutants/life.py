@@ -317,7 +317,7 @@ def _auto_builds_neighbour(app: App, account: Account, version: Version) -> str:
     kind="concurrency",
 )
 class _JoinSkips(Engine):
-    """A start more than 50 ms after another begins a second, slower build instead of joining the running one."""
+    """A start that comes more than 50 ms after another start begins a new, slower build instead of joining."""
 
     launched_at = 0.0
 
@@ -518,7 +518,7 @@ class _CancelsLate(Build):
 
 @enter("cancel.lost-beside-another", "cancel.does-not-end-ready cancel.settles", kind="concurrency", over=Engine.cancel)
 def _cancel_lost(engine: Engine, version: Version) -> bool:
-    """A cancel while another build of the account runs is accepted, but changes nothing."""
+    """If another build of the account runs, a cancel is accepted, but changes nothing."""
     own = engine.last_of(version)
     others = (b for b in engine.running if b.version.owner == version.owner and b is not own)
     if own is not None and own.in_flight and any(other.in_flight for other in others):
