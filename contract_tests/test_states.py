@@ -145,7 +145,6 @@ def do_no_harm(scene: Scene) -> None:
     "start.refuses-deleted-version",
     "reuse.only-identical-digest",
     "events.carry-the-output",
-    "publish.answers-201",
 )
 def test_harmless_requests_change_nothing_and_a_delete_everything(
     exam: Examination, state: Callable[[Scene], None]
