@@ -27,7 +27,7 @@ from touchstone.facts.runlog import RunLogWriter, read
 BASE = "http://127.0.0.1:8123/api"
 CLAIMS = """
     start.answers-202 | must | Starting a build of a new version is answered with 202 Accepted. | build#intro
-    start.ref-is-the-path | must | The ref in the response to a start is that of the path. | build#response.ref
+    start.ref-is-the-path | must | The ref in the response to a start names the version. | build#response.ref
     start.does-not-wait | must | A start is answered at once, before its build has ended. | build#intro
     status.ready-stays-ready | must | A version that was ready once stays ready. | build-status#ready
     status.build-time-is-ms | must | build_time_ms is the duration of the build in milliseconds. | build#response
@@ -35,7 +35,7 @@ CLAIMS = """
     cancel.in-flight-is-202 | must | A cancel of a running build gets 202 and the status cancelling. | build#cancel
     cancel.idle-is-404 | must | If no build runs, a cancel is answered with 404 and the status idle. | build#cancel
     cancel.settles | must | A cancelled build no longer has the status building. | ambiguity 7.12
-    events.last-frame-on-ready | must | The stream of a ready build ends on phase ready. | build-events#phase
+    events.last-frame-on-ready | must | The last event of a ready build has the phase ready. | build-events#phase
     events.frames-are-json | must | Each frame of a stream carries one JSON object. | build-events#intro
     access.other-account-is-404 | must | A read of another account's version gets a 404. | api-intro
     access.below-scale-is-403 | must | Building below the Scale plan is refused with 403. | build#errors

@@ -30,7 +30,7 @@ from touchstone.rules.history import Bounds, Content, Outcome
 from touchstone.rules.judge import by_all_rules
 from touchstone.target.transport import Transport
 
-UNSHOWN = "these scenarios do not test them; record other scenarios, or run `touchstone check`"
+UNSHOWN = "not tested by the recorded scenarios; record others, or run `touchstone check`"
 
 
 class Run:

@@ -527,7 +527,7 @@ class Tiered(Kind):
         return {_FIRST + name: value for name, value in first.items()} | second
 
     def turn_at(self, params: Params, state: State) -> Array:
-        """Time at which the requests that the second limiter counts expire."""
+        """Time at which the second limiter stops counting its current requests."""
         return self.second.turn_at(params, self._split(params, state)[2])
 
     def room(self, params: Params, state: State, at: Array | float) -> Array:

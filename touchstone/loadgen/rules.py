@@ -491,7 +491,7 @@ def judge_load(log: RunLog, ledger: Ledger) -> Ruling:
     moments |= {start.seq: (start.ref, start.sent_at) for start in record.starts}
 
     def finding(judgement: Judgement) -> Finding:
-        """Finding whose place is the last exchange; if the run log lacks it, the time in the run."""
+        """Finding that points to the last exchange, or to its time if the run log does not have that exchange."""
         seq = judgement.evidence[-1]
         if (exchange := exchanges.get(seq)) is None:
             return finding_at(judgement, ledger, "{}, {:.1f} s into the run".format(*moments[seq]), again(log.header))

@@ -97,7 +97,7 @@ class Past:
         return self._latest(now, name, lambda answer: answer.ref != now.ref)
 
     def of_account(self, now: Answer, name: str) -> Any:
-        """Returns the latest value of *name* for another account, skipping values equal to that of *now*, or None."""
+        """Returns the latest value of *name* for another account that differs from the value in *now*, or None."""
         return self._latest(now, name, lambda answer: answer.key != now.key)
 
     def _latest(self, now: Answer, name: str, fits: Callable[[Answer], bool]) -> Any:

@@ -349,7 +349,7 @@ def _work(log: RunLog) -> dict[str, str]:
 class _Side:
     """One run, divided into blocks of equal length; the last block also has the remaining seconds.
 
-    Outside load runs, *windows* has the 2xx responses of the run, except those of followed logs.
+    If the run is not a load run, *windows* has its 2xx responses, without those that stream a log.
     """
 
     def __init__(self, log: RunLog) -> None:

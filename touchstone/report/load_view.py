@@ -46,7 +46,7 @@ class LoadView:
 
     @property
     def origin_s(self) -> int:
-        """Run second at which every chart begins: the start of the schedule, or an earlier first request."""
+        """Time in the run at which every chart begins: the start of the schedule, or an earlier first request."""
         return min([int(self.workload.began_at), *(window.at_s for window in self.windows)])
 
 

@@ -53,7 +53,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """One document of a version, with the facts from the note of its publish."""
+    """One document of a version, with the facts that the case noted when it published the document."""
 
     ref: str
     owner: Credential

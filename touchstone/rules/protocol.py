@@ -76,7 +76,7 @@ def documented_status(exchange: Exchange, history: History) -> Iterator[Judgemen
 
 @rule("protocol.media-type", "http.json-media-type")
 def json_media_type(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges that a response with a body has the documented media type if that is JSON."""
+    """Judges that a response with a body has the documented media type, if this type is JSON."""
     operation = operation_of(exchange, history.contract)
     if operation is None or exchange.response is None or not exchange.response.body:
         return

@@ -27,7 +27,7 @@ def first_account(engine: Engine) -> Account:
 
 
 def requested(request: Request, engine: Engine) -> tuple[str, list[Version]]:
-    """Returns the kind of the requested resource, and the versions of all accounts with the requested ref."""
+    """Returns the kind of the requested resource, and every version with the requested ref, in any account."""
     resource = resource_at(request.scope["raw_path"], engine.settings.base_path) or Resource("templates")
     return resource.kind, [version for version in engine.catalog if version.ref == resource.ref]
 
