@@ -239,7 +239,7 @@ def _start_skips(engine: Engine, version: Version) -> Build:
     return build
 
 
-@enter("start.late", "start.visible-to-next-read", kind="timing")
+@enter("start.late", "start.visible-to-next-read", "events.answers-200", kind="timing")
 class _StartsLate(Engine):
     """A start is acknowledged, but its build begins 0.4 s later."""
 
