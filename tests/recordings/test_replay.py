@@ -54,7 +54,7 @@ def text(old: str, new: str) -> Callable[[Entry], None]:
     return change
 
 
-READY_LOG, CANCELLED_LOG, FAILED_LOG = "log ends on ready", "log ends on cancel", "log ends on install, an error"
+READY_LOG, FAILED_LOG = "log ends on ready", "log ends on install, an error"
 
 # Scenario, step and operation of an entry; a change; and the claim that it breaks.
 CHANGES: dict[str, tuple[str, str, str, Callable[[Entry], None], str]] = {

@@ -16,8 +16,7 @@ from touchstone.facts.wording import describe_chance
 from touchstone.limiter.pace import Pace
 from touchstone.report.probe_charts import knee_chart, pictures
 from touchstone.report.probe_sentences import describe_limiter, describe_rate, give_or_take, lasting, sentence
-from touchstone.report.probe_view import KneeView, ProbeView, advice
-from touchstone.report.view import View
+from touchstone.report.probe_view import KneeView, advice
 
 LIMITERS = (
     *("none", "8/4", "fixed-window:100/60,opens=clock", "fixed-window:5/10,block=90", "sliding-log:1/2,refused=count"),
@@ -26,13 +25,6 @@ LIMITERS = (
     *("leaky-bucket:8/4", "leaky-bucket:8/4,burst=6,delay=2", "concurrency:4,takes=0.5", "builds:1"),
     *("sliding-log:5/1+minimum-gap:0.1", "token-bucket:10/60,burst=5+builds:4"),
 )
-
-
-def probe_in(name: str) -> ProbeView:
-    run = example(name)
-    assert isinstance(run, View)
-    assert run.probe
-    return run.probe
 
 
 def test_sentences_of_limiters_equal_their_golden_file() -> None:

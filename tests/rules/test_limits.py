@@ -409,12 +409,6 @@ FEWEST_FIRST = [
     *with_burst(3, 300, 3),
     *with_burst(4, 410, 2, 12, pace=2),
 ]
-FEWEST_LAST = [
-    *with_burst(1, 100, 3),
-    *with_burst(2, 200, 3),
-    *with_burst(3, 300, 9),
-    *with_burst(4, 410, 2, 12, pace=2),
-]
 LONGER_REST = [*with_burst(1, 100, 3), *with_burst(2, 250, 4), *with_burst(3, 340, 4, 12)]
 ALONE = [*with_burst(1, 1000, 3, case="alone"), *with_burst(2, 1210, 4, 12, case="alone")]
 
