@@ -87,7 +87,7 @@ def test_interrupted_search_reports_what_is_known_and_goes_on_later(tmp_path: Pa
     workers, shell = Workers(4, 0.005), probes.shell(tmp_path, probes.FREE)
     flags = ("--knee", "--operation", "getTemplate", "--max-requests", "4400")
     with Watched(wrap=workers.wrap) as twin:
-        first, before, report = probed(shell, twin, *flags, interrupt_at="trial 2: capacity")
+        first, before, report = probed(shell, twin, *flags, interrupt_at="trial 2: overload")
         assert (first.code, report["knee"]["why"], report["sure"]) == (130, "interrupted", True)
         assert (before.tried[0].mark, before.finished) == ("passed", False)
         assert report["knee"]["kept_per_s"] == before.tried[0].trial.rate_per_s
