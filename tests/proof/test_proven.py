@@ -23,7 +23,7 @@ FOUND_ELSEWHERE = "deleted-content-still-conflicts"
 COVERING = (
     "each-start-builds",
     "goldens-cannot-be-deleted",
-    "small-plan-publishes-unseen",
+    "small-plan-publishes-anyway",
     "cancelled-builds-keep-their-place",
     "failures-are-tidied-up-later",
     "refused-publish-publishes",

@@ -267,7 +267,6 @@ def of_given(ts: str) -> list[Exchange]:
 
 
 OLD, WRONG = "2020-01-01T00:00:00Z", {"ts": "2025-03-14T09:00:12Z", "phase": "boot"}
-HTML = stream([], 4, headers={"date": DATE, "content-type": "text/html"})
 
 
 @cases(

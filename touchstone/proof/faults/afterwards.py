@@ -262,7 +262,7 @@ class ForcedContentBuildsTheOldSteps(Engine):
 
 
 @breaks("security", "access.publish-needs-scale", also="publish.auto-build-starts", over=App.publish)
-async def auto_build_looks_at_the_plan_later(app: App, request: Request, account: Account) -> Response:
+async def auto_build_checks_the_plan_later(app: App, request: Request, account: Account) -> Response:
     """An account below the Scale plan can publish with auto_build; only the build is refused."""
     if app.engine.may_build(account) or not automatic(request):
         return await App.publish(app, request, account)

@@ -255,7 +255,7 @@ class OthersAreLetIn(App):
         return await super().operate(request, account, resource)
 
 
-class OthersActUnseen(App):
+class OthersActAnyway(App):
     """Base class: some requests about another account's version are carried out, then answered with 404."""
 
     def act(self, method: str, kind: str, version: Version) -> Any:
@@ -279,19 +279,19 @@ fault("goldens-are-for-everyone", "security", "access.others-version-is-404",
 fault("others-may-cancel", "security", "access.others-version-is-404", "Every account can cancel every build.",
       OthersAreLetIn, lets_in=lambda _, method, kind, version: (method, kind) == ("DELETE", "build"), target=HASTY)
 fault("others-start-unseen", "security", "access.others-change-nothing",
-      "A start from another account gets a 404, but the build begins.", OthersActUnseen, also=WHERE_NAMES_ARE_SHARED,
+      "A start from another account gets a 404, but the build begins.", OthersActAnyway, also=WHERE_NAMES_ARE_SHARED,
       act=lambda app, method, kind, version: (method, kind) == ("POST", "build")
       and app.engine.start(app.engine._accounts[version.owner], version))
 fault("others-cancel-unseen", "security", "access.others-change-nothing",
-      "A cancel from another account gets a 404, but takes effect.", OthersActUnseen, also=WHERE_NAMES_ARE_SHARED,
+      "A cancel from another account gets a 404, but takes effect.", OthersActAnyway, also=WHERE_NAMES_ARE_SHARED,
       act=lambda app, method, kind, version: (method, kind) == ("DELETE", "build") and app.engine.cancel(version),
       target=HASTY)
 fault("others-delete-unseen", "security", "access.others-change-nothing",
-      "A delete from another account gets a 404, but takes effect.", OthersActUnseen, also=WHERE_NAMES_ARE_SHARED,
+      "A delete from another account gets a 404, but takes effect.", OthersActAnyway, also=WHERE_NAMES_ARE_SHARED,
       act=lambda app, method, kind, version: (method, kind) == ("DELETE", "template") and app.engine.delete(version))
 fault("others-reads-end-goldens", "stateful", "access.others-change-nothing",
       "A start of a ready version from another account is answered with 404, but drops the snapshot (golden).",
-      OthersActUnseen, act=lambda app, method, kind, version: (method, kind) == ("POST", "build")
+      OthersActAnyway, act=lambda app, method, kind, version: (method, kind) == ("POST", "build")
       and app.engine.slots.pop((version.owner, version.digest), None), also=WHERE_NAMES_ARE_SHARED, target=HASTY)
 fault("plan-is-not-enforced", "security", "access.start-needs-scale access.publish-needs-scale",
       "Accounts below the Scale plan can publish and build.", Engine, require_plan=lambda *_: None)
@@ -318,7 +318,7 @@ def small_plan_is_401(engine: Engine, account: Account, doing: str) -> None:
 
 
 @breaks("stateful", "access.start-needs-scale", over=App.operate)
-async def small_plan_starts_unseen(app: App, request: Request, account: Account, resource: Resource) -> Response:
+async def small_plan_starts_anyway(app: App, request: Request, account: Account, resource: Resource) -> Response:
     """A start by an account below the Scale plan is refused with 403, but the build begins."""
     version = app.engine.find(account, resource.ref)
     if resource.kind == "build" and request.method == "POST" and version and not app.engine.may_build(account):
@@ -327,7 +327,7 @@ async def small_plan_starts_unseen(app: App, request: Request, account: Account,
 
 
 @breaks("stateful", "access.publish-needs-scale")
-class SmallPlanPublishesUnseen(Engine):
+class SmallPlanPublishesAnyway(Engine):
     """A publish by an account below the Scale plan is refused with 403, but the version is published."""
 
     def require_plan(self, account: Account, doing: str) -> None:

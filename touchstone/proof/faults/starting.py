@@ -225,7 +225,7 @@ class ReuseIsToldOnce(Engine):
 
 
 @breaks("stateful", "reuse.is-flagged", over=Engine.reused_body)
-def reuse_elsewhere_is_not_told(engine: Engine, version: Version, golden: Build) -> Body:
+def reuse_elsewhere_is_not_flagged(engine: Engine, version: Version, golden: Build) -> Body:
     """A start that reuses the finished snapshot (golden) of another version is answered with reused false."""
     return Engine.reused_body(engine, version, golden) | {"reused": golden.version.ref == version.ref}
 
