@@ -128,7 +128,7 @@ class Round:
         self.witness = ""
 
     def reads(self, number: int, running: str) -> None:
-        """Sends *number* reads in turn: status of the first version, status of *running*, the first template."""
+        """Sends *number* reads in rotation: status of the first version, status of *running*, the first template."""
         own = self.versions[0].ref
         polled = itertools.cycle([("getBuild", own), ("getBuild", running), ("getTemplate", own)])
         for operation, ref in itertools.islice(polled, number):

@@ -1,4 +1,4 @@
-"""Runs the scenarios of scenarios.py: on a target, for a recording, or on recordings."""
+"""Runs the scenarios of scenarios.py: to check a target, to record it, or to replay recordings."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

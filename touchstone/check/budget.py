@@ -68,7 +68,7 @@ class FailedWaits:
         return min(most_s, max(TIRED_SHARE * most_s + needed_s, _SURE_TIMES * self._longest_s.get(key, 0.0)))
 
     def add(self, key: Hashable) -> None:
-        """Counts a failed wait for the event *key*."""
+        """Counts a wait that ended without its event; *key* stands for the event."""
         self._times[key] += 1
 
     def lift(self, key: Hashable, most: int, waited_s: float = 0.0) -> None:

@@ -23,7 +23,7 @@ class Quarry:
     any_one: bool = False
 
     def is_found(self, broken: Collection[str]) -> bool:
-        """Whether the claims in *broken* reach the goal."""
+        """Whether the broken claims suffice to count the fault as found."""
         found = [any(fnmatchcase(claim, glob) for claim in broken) for glob in self.breaks]
         return any(found) if self.any_one else all(found)
 

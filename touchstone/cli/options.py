@@ -80,7 +80,7 @@ class Place:
 class Run(Place):
     """Options of commands that send requests."""
 
-    strict: Annotated[bool | None, Option("--strict", help="Broken should claims fail the run, too.")] = None
+    strict: Annotated[bool | None, Option("--strict", help="A broken should-level claim fails the run, too.")] = None
     plan: Annotated[bool | None, Option("--plan", help="Show what would run and what it costs; send nothing.")] = None
     max_builds: Annotated[int | None, Option(help=f"Maximum number of builds that the run starts.  {_BUDGET}")] = None
     max_seconds: Annotated[float | None, Option(help="Maximum duration of the run in seconds.")] = None
@@ -94,7 +94,7 @@ class SeededRun(Run):
 
 
 def _config_above(flags: Flags, environ: Mapping[str, str], cwd: Path) -> Path | None:
-    """Returns the nearest folder above, in the checkout, with touchstone.toml; None if a target or settings are set."""
+    """Returns the nearest parent folder in the checkout with a touchstone.toml; None if a target or file is chosen."""
     chosen = (flags.target, flags.url, flags.config, environ.get("TOUCHSTONE_TARGET"), environ.get("ORGO_BASE_URL"))
     here = config.find(None, cwd)
     if any(chosen) or here.name == "touchstone.toml" or here.table.model_fields_set:

@@ -94,7 +94,7 @@ def replay(
         bool | None,
         Option(
             "--strict/--no-strict",
-            help="Broken should claims fail the run, too.  [default: --strict if Touchstone wrote all files]",
+            help="A broken should-level claim fails the run, too.  [default: --strict if Touchstone wrote all files]",
         ),
     ] = None,
 ) -> None:

@@ -144,7 +144,7 @@ def tier(cells: Cells) -> Tier:
 
 
 def _bucket(limit: float, window: Interval, rate: Interval, options: dict[str, str]) -> str:
-    """Notation of a bucket: with the time that fills the bucket, or with a whole-number rate if that is shorter."""
+    """Notation of a bucket: gives the time to fill it, or the rate if that is a whole number and a shorter text."""
     best = f"{limit:g}/{plain(window)}"
     for unit_s in (1, 60, 3600):
         number = plain(Interval(rate.value * unit_s, rate.low * unit_s, rate.high * unit_s))
@@ -230,7 +230,7 @@ def overlap(one: Tier, other: Tier, *, times_only: bool = False) -> bool:
 
 
 def _walk(cells: Cells, story: Sequence[Moment]) -> Iterator[tuple[Moment, State, State]]:
-    """Yields each usable decision, with the state of the limiter (a single cell) before and after it."""
+    """Yields each decision from the first usable one on, with the limiter's state before and after; *cells* is one."""
     kind, params = cells.kind, cells.params()
     moments = story[kind.begins(story) :]
     state = kind.start(params, moments[0].at) if moments else {}

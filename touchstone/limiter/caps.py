@@ -61,7 +61,8 @@ class Held:
         ended = self.lasts_s > 0 and not self.cap and at >= self._first_at + self.lasts_s
         if count < 1 or ended:
             return None
-        name = "cancel one, start one" if self._frees else "start one more" if self.cap else f"hold {count} more"
+        more = "start one more" if self.cap else f"start {count} builds and keep them in flight"
+        name = "cancel one, start one" if self._frees else more
         part = Segment((at,) * count, "refused", holds=True)
         return Stimulus(name, (part,), frees=int(self._frees), stage="builds")
 

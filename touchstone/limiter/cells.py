@@ -239,12 +239,12 @@ class Cells:
         return cells
 
     def taking(self, other: "Cells") -> "Cells":
-        """Returns cells of *other*, and own cells with limits that *other* lacks; both include the same decisions."""
+        """Returns the cells of *other*, and those own cells whose limits *other* lacks, after the same decisions."""
         return _joined(picked(self, ~np.isin(self.limits, np.unique(other.limits))), other)
 
 
 def _axes(kind: Kind) -> tuple[int, int]:
-    """Number of axes of a cell, and number of pieces along each axis when a cell is cut."""
+    """Number of parameters of a cell, and number of pieces along each of them when the cell is divided."""
     axes = len(kind.scales) + int(kind.phase)
     return axes, 4 if axes == 1 else 2
 

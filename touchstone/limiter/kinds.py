@@ -74,7 +74,7 @@ class Kind:
         raise NotImplementedError
 
     def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
-        """State after a request at *at*; *accepted* is what the target decided, even if this limiter would not."""
+        """State after a request at *at*; *accepted*: decision of the target, which this limiter may contradict."""
         raise NotImplementedError
 
     def room(self, params: Params, state: State, at: Array | float) -> Array:
@@ -107,7 +107,7 @@ class Kind:
         return params["token_s"] if self.fills else self.refill_s(params)
 
     def begins(self, moments: Sequence[Moment]) -> int:
-        """Index of the first usable decision: the first acceptance; 0 if the limiter starts empty."""
+        """Index of the first decision to use: the first accepted request; 0 if a new account has no tokens."""
         if self.empty:  # in other cases, earlier requests caused refusals before the first acceptance
             return 0
         return next((number for number, moment in enumerate(moments) if moment.accepted), len(moments))

@@ -302,7 +302,7 @@ def _spaced(
 
 
 def _changes(found: Sequence[Draws], states: Sequence[State], now: float) -> tuple[Moments, Moments]:
-    """For each sampled limiter: when it next accepts a request, and when its counts expire or its window ends."""
+    """For each limiter drawn at random: when it next accepts a request, and when its counts or its window end."""
     each = [(draws.kind, (draws.params, state)) for draws, state in zip(found, states, strict=True)]
     free = _moments(found, [np.maximum(kind.free_at(*known), now) for kind, known in each])
     return free, _moments(found, [np.maximum(kind.turn_at(*known), now) for kind, known in each])

@@ -189,7 +189,7 @@ class AnswerJudge:
 
 
 def masked(body: bytes) -> tuple[bytes, bytes]:
-    """Returns a JSON body with its request id masked, and the id; any other body unchanged, and b"" as the id."""
+    """Returns (body, request id). In a JSON body, the id is masked. Any other body is unchanged, and its id is b""."""
     found = _REQUEST_ID.search(body) if b'"request_id"' in body and len(body) <= _LONGEST_MASKED_BYTES else None
     if found is None:
         return body, b""

@@ -190,26 +190,30 @@ _NO_BUILD = (
     "storm, steady, soak and watchers do, unless a limit refuses all starts",
     ("storm", "steady", "soak", "watchers"),
 )
-_STORM_WAITS = "refused clients of `touchstone load storm` retry"
+_STORM_WAITS = "in `touchstone load storm`, they do"
 # For each claim: what the run lacked, how to get it, and the scenarios that test the claim.
 _IDLE: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "status.build-ends": _NO_BUILD,
     "status.build-does-not-vanish": _NO_BUILD,
     "load.builds-admitted": ("no read of a running build was kept", "give the run longer builds", ()),
     "limit.refused-start-starts-nothing": (
-        "no version was read after a refused start and before the next one",
-        "`touchstone load storm` reads versions after refused starts",
+        "no version was read between a refused start and its next start",
+        "`touchstone load storm` does this",
         (STORM,),
     ),
-    "limit.ends-after-back-off": ("no refused client retried", _STORM_WAITS, (STORM,)),
+    "limit.ends-after-back-off": (
+        "no client was refused and then retried",
+        "`touchstone load storm` does this",
+        (STORM,),
+    ),
     "limit.retry-after-is-honest": (
-        "no retry without other load came after the full wait in Retry-After",
+        "no client retried after the whole Retry-After while nothing else was sent",
         _STORM_WAITS,
         (STORM,),
     ),
     "limit.is-per-key": (
-        "no key sent starts alone and then beside another key",
-        "`touchstone load fairness` does, with a second key",
+        "no key was used to start builds, first alone and then beside another key",
+        "`touchstone load fairness` does this, with a second key",
         ("fairness",),
     ),
 }

@@ -75,7 +75,7 @@ class Schedule:
         return sum(number for name, number in self.counts.items() if ACTIONS[name].builds in builds)
 
     def share(self, worker: int, workers: int) -> "Schedule":
-        """Share of worker number *worker*, from 0. The arrivals of each action are dealt to the workers in turn."""
+        """Part of the schedule for one worker (number 0 to workers - 1). The workers get the arrivals in turn."""
         mine = np.sort(np.argsort(self.rows["action"], kind="stable")[worker::workers])
         return Schedule(self.duration_s, self.rows[mine])
 
@@ -141,7 +141,7 @@ def _fairness(options: Options) -> Schedule:
 
 
 def _watchers(options: Options) -> Schedule:
-    """Schedule that starts all builds at once; watchers arrive before the output, which begins half-way."""
+    """Schedule: all builds start at once, and all watchers arrive before the output, in the first half of a build."""
     number = options.builds * options.watchers
     if options.watchers < 2:
         why = "a comparison of logs needs two watchers of a build; expected 2 or more"

@@ -124,7 +124,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """Measured value. *doubt*: why it is None or uncertain; *breach*: why the limit is broken despite the doubt."""
+    """Measured value. *doubt*: why it is None or uncertain; *breach*: why the limit is surely exceeded all the same."""
 
     value: float | None
     count: int

@@ -50,7 +50,7 @@ class Order:
     Attributes:
         folder: Folder of the run log.
         whole: Whether the check continues after the proof is complete.
-        only_own: Whether to run only cases about the claims that the fault breaks; wrong blames of others go unseen.
+        only_own: Whether to run only the cases about claims that the fault breaks. They miss wrongly blamed claims.
     """
 
     subject: Subject

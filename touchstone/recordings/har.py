@@ -38,7 +38,7 @@ Count = Annotated[int, Field(ge=0, lt=2**53)]
 
 
 class _About(BaseModel):
-    """The fields of a Touchstone recording as a whole."""
+    """The fields that describe a whole recording, in contrast to one entry."""
 
     format: Count
     case: str

@@ -196,7 +196,7 @@ def terms_of(target: Mapping[str, Any], latency_s: float) -> Terms:
 
 
 def written(name: str, result: Recording | str, folder: Path, keys: Mapping[str, str]) -> Written:
-    """Writes a recording if it contains none of *keys* and no text that looks like a key; returns the result."""
+    """Writes a recording, unless it contains a key or *result* is an error; returns its path or the reason."""
     if isinstance(result, str):
         return Written(name, None, result)
     text = har.render(result)

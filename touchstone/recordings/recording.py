@@ -155,7 +155,7 @@ _FRAME = re.compile(rb"(?s).*?(?:\r\n|\r|\n){2}|.+")
 
 
 def cleaned(exchange: Exchange, change: Clean, change_body: Clean | None = None) -> Exchange:
-    """Removes credentials and irrelevant headers, and applies *change* to all text, or *change_body* to bodies."""
+    """Removes credentials and irrelevant headers; applies *change* to the text, or *change_body*, if any, to bodies."""
 
     def clean(text: str) -> str:
         return without_credentials(change(text))

@@ -97,7 +97,7 @@ class Log:
         return min(max((at - self._low) / (self._high - self._low), 0.0), 1.0)
 
     def at_s(self, share: float) -> float:
-        """Duration in seconds at a position from 0 to 1."""
+        """Duration in seconds at a position on the axis, from 0 (start) to 1 (end)."""
         return float(10 ** (self._low + share * (self._high - self._low)))
 
     def axis(self, name: str) -> Axis:

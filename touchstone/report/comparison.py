@@ -369,7 +369,7 @@ class _Side:
         return min((at_s - self.first_s) // self.block_s, self.blocks - 1)
 
     def durations(self, name: str, *, is_timed: bool) -> Durations:
-        """Durations of the responses of an operation by block: response times if *is_timed*, else service times."""
+        """Durations of an operation in each block of the run: response times if *is_timed*, else service times."""
         parts = (
             (self.block(window.at_s), window.response if is_timed else window.service)
             for window in self.windows

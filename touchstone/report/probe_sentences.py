@@ -29,7 +29,7 @@ _SENTENCES = {
 }
 _OPTIONS = {
     "opens=clock": ", windows aligned to the clock",
-    "opens=first": ", windows opened by a request",
+    "opens=first": " that begins with a request",
     "block": "; the first refusal blocks all requests for {} s",
     "refused=restart": "; each refusal restarts the window",
     "refused=count": ", counting refused requests",
@@ -106,7 +106,7 @@ def describe_limiter(tiers: Sequence[Tier], what: str) -> str:
     cap = " and ".join(caps)
     if not rates:
         return f"at most {cap}" if cap else "no limit"
-    return "; and ".join(rates) + (f", and {cap}" if cap else "")
+    return "; and ".join(rates) + (f"; and at most {cap}" if cap else "")
 
 
 def _describe_tier(tier: Tier, what: str) -> str:
@@ -132,8 +132,8 @@ def give_or_take(name: str, number: Interval) -> str:
 
 
 def describe_cost(cost: Cost) -> str:
-    """Cost of a probe: ``43 requests, 61 s``."""
-    return f"{plural(cost.requests, 'request')}, {brief(cost.seconds, 2)}"
+    """Cost of a probe: ``43 requests in 61 s``."""
+    return f"{plural(cost.requests, 'request')} in {brief(cost.seconds, 2)}"
 
 
 def sentence(identity: Identity, operation: str) -> str:
@@ -151,7 +151,7 @@ def sentence(identity: Identity, operation: str) -> str:
         return f"not certain: {likely}; {cost}; {describe_end(identity)}"
     found = describe_limiter(identity.tiers, what)
     alike = f"; requests cannot distinguish it from {' or '.join(identity.alike)}" if identity.alike else ""
-    return f"{found}{alike}; {cost}"
+    return f"{found}{alike} (found with {cost})"
 
 
 def describe_end(identity: Identity) -> str:
@@ -160,7 +160,7 @@ def describe_end(identity: Identity) -> str:
 
 
 def describe_stimulus(name: str) -> str:
-    """Describes a stimulus. ``3 spread, drain``: 3 requests with pauses, then more until a refusal."""
+    """Describes a stimulus: ``3 spread, drain`` is three requests with pauses, then requests until one is refused."""
     parts = []
     for part in name.split(", "):
         count, _, rest = part.partition(" ")

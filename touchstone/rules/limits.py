@@ -85,7 +85,7 @@ def _all_rounds(history: History) -> tuple[Round, ...]:
 
 
 def rested(ref: str, history: History) -> Iterator[tuple[Round, float]]:
-    """Yields rounds that reached the limit again, each with the seconds since the last refusal of the round before."""
+    """Yields each round that follows another one up to a refusal, and the pause in seconds between the two rounds."""
     for before, after in pairwise(rounds(ref, history)):
         served = before.case == after.case and before.retries and before.retries[-1].status in SUCCESS
         refused = [e for e in (*before.burst, before.confirm, *before.retries) if e and e.status == 429]

@@ -134,7 +134,7 @@ def _nearest_get(head: Exchange, story: tuple[Exchange, ...]) -> Exchange | None
 
 
 def _is_inconclusive(get: Exchange, history: History) -> bool:
-    """Whether a GET says nothing about a HEAD: it is for a log, got a wrong 401, or found another account's version."""
+    """Whether a GET cannot be compared with a HEAD: a GET of a log, with a wrong 401, or of a foreign version."""
     if get.status == 401 and get.credential not in REFUSED_CREDENTIALS:
         return True
     return path_of(get).endswith("/events") or (get.status in SUCCESS and standing(get, history) == "foreign")

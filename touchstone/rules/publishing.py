@@ -38,7 +38,7 @@ class Shelf:
         return last if last and last.operation == "publishTemplate" and "content" in last.note else None
 
     def replaces(self, publish: Exchange) -> Exchange | None:
-        """Returns the publish by the same account whose document *publish* would replace, or None."""
+        """Returns the earlier publish by the same account, if *publish* would replace its document, else None."""
         before = self.standing(publish)
         return before if before and before.credential == publish.credential else None
 

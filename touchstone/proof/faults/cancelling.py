@@ -66,7 +66,7 @@ fault("cancel-deletes-nothing-found", "stateful", "cancel.in-flight-is-202",
       "A cancel of a running build is answered with 404, but the build is cancelled.",
       App, target=HASTY, cancel_build=lambda self, version: (self.engine.cancel(version), answer_json(404, IDLE))[1])
 fault("cancel-does-nothing", "stateful", "cancel.does-not-end-ready",
-      "A cancel with an accepted response leaves the build running.",
+      "A cancel gets a 202, but the build continues.",
       # The build may fail by itself after the cancel; the log then ends with an error.
       Engine, build_class=Deaf, also="cancel.settles cancel.settled-is-idle events.cancelled-ends-on-cancel")
 fault("cancel-never-settles", "timing", "cancel.settles", "A cancelled build has the status building forever.",

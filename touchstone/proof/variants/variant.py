@@ -116,7 +116,7 @@ def recast(build: Build, kind: type[Build]) -> Build:
 def build_freedom(
     name: str, kind: type[Build], says: str, *answers: int, source: str = "", pace: Mapping[str, Any] | None = None
 ) -> None:
-    """Registers, as a freedom, an engine whose builds have the class *kind*."""
+    """Registers a variant of the twin whose builds have the class *kind*: the documentation leaves this freedom."""
 
     class Recasting(Engine):
         def make_build(self, version: Any) -> Build:
