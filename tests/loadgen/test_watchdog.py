@@ -37,6 +37,7 @@ def stops(limit: Limit, *windows: Window) -> bool:
         (MAX, [second(n, [0.01] * 9 + [0.5]) for n in range(7)]),
         (P90, [second(n, [0.01] * 8, outcome=outcome) for n in range(7) for outcome in ("200", NO_ANSWER)]),
         (MAX, [second(n, [0.01] * 8, outcome=outcome) for n in range(7) for outcome in ("200", NO_ANSWER)]),
+        (MAX, [second(n, [0.01] * 8, outcome=NO_ANSWER) for n in range(7)]),
         (Limit("getBuild", "mean_s", 0.1), [second(n, [0.11, 0.13] * 5) for n in range(7)]),
         (ERRORS, [second(n, [0.01] * 10, outcome="500") for n in range(7)]),
         (Limit("*", "late_share", 0.1), [second(n, [0.01] * 10, late_s=0.2) for n in range(7)]),

@@ -179,9 +179,9 @@ def describe_free(identity: Identity) -> Iterable[str]:
     """Yields a text for each cap on open requests or on builds that the probe looked for and did not find."""
     capped = {tier.family for tier in identity.tiers}
     if identity.uncapped_to and "concurrency" not in capped:
-        yield f"no cap up to {plural(identity.uncapped_to, 'request')} at once"
+        yield f"no cap on open requests up to {identity.uncapped_to}"
     if identity.holds_to and "builds" not in capped:
-        yield f"no cap up to {plural(identity.holds_to, 'build')} in flight"
+        yield f"no cap on builds in flight up to {identity.holds_to}"
 
 
 def describe_others(share: Interval) -> str:
