@@ -1,8 +1,8 @@
 """Room: after a storm, one client tests whether a start is accepted as soon as a build ends.
 
-A refusal does not show whether the host is full or a rate limit applies: if all builds take equally long, both end
-refusals at similar times. So the client fills the host, then cancels builds at times of its own choice. Before every
-other cancel, it waits longer than a start had to wait after the previous cancel.
+A refusal does not show whether the host is full or a rate limit applies: if all builds take equally long,
+refusals stop at similar times in both cases. So the client fills the host, then cancels builds at times of its own
+choice. Before every second cancel, it waits longer than a start had to wait after the previous cancel.
 
 `touchstone.loadgen.capacity` evaluates the responses. The note of each request names its step.
 """
@@ -12,7 +12,7 @@ from touchstone.loadgen.arrival_user import Flow
 from touchstone.loadgen.load_run import LoadRun, Reply
 from touchstone.loadgen.plan import ROOM_TURNS
 
-# The wait before every other cancel: its minimum, and its length relative to the time that the last cancel took.
+# The wait before every second cancel: its minimum, and its length relative to the time that the last cancel took.
 _LEAST_HELD_S = 0.5
 _HELD_TIMES = 2.5
 _MOST_TRIES = 6

@@ -165,7 +165,7 @@ def read(path: Path) -> events.RunLog:
 
 
 def encode(event: Event) -> dict[str, Any]:
-    """Converts an event to JSON values; NaN and infinity, which JSON does not have, stay numbers."""
+    """Converts an event to values for JSON; NaN and infinity stay floats, although standard JSON has neither."""
     name = _TYPES[type(event)]
     if isinstance(event, exchange.Exchange):
         return {"type": name, **exchange.encode(event)}

@@ -251,7 +251,7 @@ class _SlidingCounter(Kind):
         return np.where(here < opened + length, here, after)
 
     def _counts(self, state: State, steps: Array) -> tuple[Array, Array]:
-        """Counts of the previous and the current window, *steps* windows later."""
+        """The counts of the previous and the current window after *steps* more windows."""
         last = np.where(steps == 0, state["last"], np.where(steps == 1, state["count"], 0.0))
         return last, np.where(steps == 0, state["count"], 0.0)
 
@@ -487,7 +487,7 @@ _FIRST = "first."
 
 
 class Tiered(Kind):
-    """First limiter with *known* parameters, and an unknown second one. *loose*: relative error of the known times."""
+    """First limiter with *known* parameters, and an unknown second one. *loose*: relative error of times in *known*."""
 
     def __init__(self, first: Kind, known: Mapping[str, float], second: Kind, loose: float) -> None:
         super().__init__(second.text, phase=second.phase)

@@ -165,7 +165,7 @@ class Search:
         return sum(each.missed for each in outcomes) <= most and not any(each.stopped for each in outcomes)
 
     def _confirm(self, rate: float) -> _Steps:
-        """Lowers the rate until the limit holds in a long trial; raises it while misses are below MISS_SHARE / 2."""
+        """Lowers the rate until a long trial is fast enough; raises it while few reads are slow (MISS_SHARE / 2)."""
         for steps_down in range(6):
             outcome = yield "confirm", rate
             while _limit_holds(outcome):

@@ -97,7 +97,7 @@ def _whole(number: float) -> int:
 def _spaced(
     burst: int, spacing_s: float, rest_s: float, after_s: float, free_s: float, *, harmful: bool = False
 ) -> Pace:
-    """Adds margins: 2 % to each time; with a burst of 1, at least the lesser of 10 ms and 10 % to the spacing."""
+    """Adds 2 % to each time; if *burst* is 1, adds at least 10 ms or 10 % to *spacing_s*, whichever is less."""
     jitter_s = max(min(0.01, 0.1 * spacing_s), (_MARGIN - 1) * spacing_s)
     spacing_s = spacing_s * _MARGIN if burst > 1 else spacing_s + jitter_s
     return Pace(spacing_s, burst, rest_s * _MARGIN, max(after_s * _MARGIN, spacing_s), free_s * _MARGIN, harmful)

@@ -202,7 +202,7 @@ class Queues:
         return Tier("leaky-bucket", text, numbers, options)
 
     def _places(self) -> Interval:
-        """Number of places of the queue, from the last bursts with a refusal; from all bursts if none had one."""
+        """Number of places of the queue, by the last bursts with a refusal; by all bursts if none had a refusal."""
         known, full = self._known(), self._full()
         bounds = [known.places(one.start, len(one)) for one in full[-_AGREE:] or self.fillings]
         if not full:

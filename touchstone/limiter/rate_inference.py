@@ -347,7 +347,7 @@ class Rates:
 
     @property
     def _filled_once(self) -> bool:
-        """Whether the limit was reached only once, so that other clients may have used a part of it."""
+        """Whether the limit was reached only once. Then other clients may have used a part of it."""
         cells, moments = self.belief.likeliest(), self._story.moments()
         kind, refill_s, limit = cells.kind, self.refill_s, self.limit
         if isinstance(kind, Tiered):

@@ -107,7 +107,7 @@ class AnswerJudge:
     def judge(
         self, request: PreparedRequest, answer: Answer, seq: int, case: str = ""
     ) -> tuple[tuple[Finding, ...], Exchange | None]:
-        """Judges one response. Returns its new findings, and its exchange, or None if the fingerprint is known."""
+        """Judges one response; returns its new findings and its exchange (None if its fingerprint is known)."""
         fingerprint = self.fingerprint(request, answer)
         verdict = None if fingerprint is None else self._known.get(fingerprint)
         if verdict is not None:

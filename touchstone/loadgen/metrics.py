@@ -67,7 +67,7 @@ class Totals:
     unanswered: int = 0  # requests that are missing in `times` because they got no response
 
     def add(self, window: Window) -> None:
-        """Adds a window; ignores it if its operation or outcome is another."""
+        """Adds a window; ignores windows of other operations or outcomes."""
         if self.operation not in (ALL, window.operation) or self.outcome not in (ALL, window.outcome):
             return
         self.kinds[kind_of(window.outcome)] += window.count

@@ -212,7 +212,7 @@ _IDLE: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
         (STORM,),
     ),
     "limit.is-per-key": (
-        "no key was used to start builds, first alone and then beside another key",
+        "this needs a key that starts builds alone at first, and then beside another key",
         "`touchstone load fairness` does this, with a second key",
         ("fairness",),
     ),

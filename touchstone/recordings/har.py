@@ -177,7 +177,7 @@ def _response(exchange: Exchange) -> Json:
 
 
 def _text(data: bytes, name: str) -> Json:
-    """The fields of a body: UTF-8 text; or base64, with the word ``base64`` in the field *name*."""
+    """The fields of a body: its text if it is UTF-8, else base64 and a field called *name* with the word ``base64``."""
     try:
         return {"text": data.decode("utf-8")}
     except UnicodeDecodeError:

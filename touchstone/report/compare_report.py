@@ -200,7 +200,7 @@ def describe_value(change: Change, value: float) -> str:
 
 
 def describe_apart(change: Change) -> str:
-    """Describes a difference with its interval. With too little data, says instead how much there is and is needed."""
+    """Describes a difference with its interval; if there are too few samples, how many there are and are needed."""
     if change.lack:
         return f"{plural(change.lack.have, change.lack.what)}; {change.lack.need:,} needed"
     if change.apart is None:

@@ -165,7 +165,8 @@ def describe_stimulus(name: str) -> str:
     for part in name.split(", "):
         count, _, rest = part.partition(" ")
         if count.isdigit():
-            part = f"{plural(int(count), 'request')} {'with pauses between them' if rest == 'spread' else rest}"  # noqa: PLW2901
+            rest = "with pauses between them" if rest == "spread" else rest * (count != "1")
+            part = f"{plural(int(count), 'request')} {rest}".strip()  # noqa: PLW2901
         parts.append(_STIMULI.get(part, part))
     return ", then ".join(parts)
 

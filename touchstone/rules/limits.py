@@ -160,7 +160,7 @@ def _statuses_of_limits(history: History) -> frozenset[int]:
 
 
 def _refused_between(ref: str, history: History) -> Iterator[tuple[Exchange, Exchange, Exchange]]:
-    """Yields starts that show a limit (accepted, refused, accepted), of a ready version or a round with *builds*."""
+    """Yields starts that show a limit: accepted, refused, accepted; of a ready version, or in a round with *builds*."""
     served: Exchange | None = None
     refused: Exchange | None = None
     for exchange in history.story(ref):

@@ -362,7 +362,7 @@ def _opened_in_time(following: Following, history: History) -> bool:
 
 
 def _note(content: Content, history: History) -> Mapping[str, Any]:
-    """Returns the note of a document's publish; empty for a configured version."""
+    """Returns the note of the publish of *content*; empty if the version comes from the settings."""
     return next((e.note for e in history.story(content.ref) if e.seq == content.published_seq), {})
 
 

@@ -286,7 +286,7 @@ def _missing_claim(exchange: Exchange, history: History) -> str:
 
 
 def _is_fair(exchange: Exchange, history: History) -> bool:
-    """Whether the status is fine despite the spelling: it has another reason, or the server tidied the path."""
+    """Whether the status is correct: it has another reason than the odd path, or the server normalised the path."""
     if exchange.status in {401, 403} or exchange.status in excused(exchange, history.contract):
         return True
     if any(e.operation == "publishTemplate" and e.body.get("ref") == exchange.ref for e in history.exchanges):

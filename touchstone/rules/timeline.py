@@ -118,7 +118,7 @@ class Timeline:
         return next((e for e in reversed(self.beginnings) if e.done_at <= at), None)
 
     def settled(self, exchange: Exchange, by_at: float) -> bool:
-        """Whether a read by the time *by_at* showed that the build which *exchange* began or cancelled was over."""
+        """Whether a read before *by_at* showed the end of the build that *exchange* began or cancelled."""
         first = bisect_left(self._rest_sent_at, acted_by(exchange))
         return first < len(self._rests) and self._rest_ended_at[first] <= by_at
 

@@ -167,7 +167,7 @@ def _judge_completeness(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[
 
 
 def _again(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> str:
-    """Returns which claims of the baseline hold again and what to do; empty if there are none or that is uncertain."""
+    """Names the claims of the baseline that hold again, and says what to do; empty if none does for certain."""
     names = [claim.claim.id for claim in claims if claim.holds_again]
     # A lost line may have been a finding.
     if not names or log.torn_lines or unexplained(log):

@@ -221,7 +221,7 @@ def _odd(story: ProbeStory | None) -> str:
 
 
 def _judge_exchanges(log: RunLog, settings: Settings, writer: RunLogWriter) -> None:
-    """Judges all exchanges except those of the probed operation whose responses say nothing about a limiter."""
+    """Judges all exchanges; of the probed operation, only those with a response that tells something of the limiter."""
     bounds = Bounds(settings.target.build_timeout_s, settings.target.cancel_timeout_s)
     history = History(Contract.load(), bounds, given=given_contents(settings))
     judge = Judge(history, ledger_of_claims.load(), INLINE_RULES, (), settings.target.key_sources)

@@ -34,7 +34,7 @@ class Repeats(Engine):
     """Base class: a publish of an existing version is handled in a wrong way."""
 
     def again(self, old: Version, same: bool, force: bool) -> Version | None:
-        """Returns the version for the response, or None for a correct publish; *same*: whether the content is equal."""
+        """Returns the version to respond with; None to publish correctly. *same*: whether the content is the same."""
         raise NotImplementedError
 
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:
@@ -44,7 +44,7 @@ class Repeats(Engine):
 
 
 class Misjudging(Engine):
-    """Base class for wrong digests: the twin compares documents instead, and still refuses other content for a ref."""
+    """Base class for wrong digests. To refuse other content for a ref, the twin compares documents, not digests."""
 
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:
         old = self.catalog.get(account.key, ref_of(document))

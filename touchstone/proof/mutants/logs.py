@@ -243,7 +243,7 @@ def _ended(last: Callable[[bytes], tuple[bytes, ...]]) -> LogChange:
 
 
 def _open(wait: Callable[[], Any]) -> LogChange:
-    """Returns a change that waits before the log ends."""
+    """Returns a change of the twin that delays the end of the log."""
 
     async def changed(frames: Frames, _ref: str, _history: LogHistory) -> Frames:
         async for frame in frames:
