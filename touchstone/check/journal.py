@@ -159,7 +159,7 @@ class Journal:
         self._write("started", *refs)
 
     def settled(self, *refs: str) -> None:
-        """Records that no build of *refs* that this run started is running any more."""
+        """Records that all builds of *refs* that this run started have ended."""
         self._write("settled", *refs)
 
     def removed(self, ref: str, by: str = "") -> None:

@@ -27,7 +27,7 @@ _LIKE_KEY = re.compile(
 
 
 def quoted(value: object) -> str:
-    """Returns the shortened repr of a value. Describes dicts, lists, and strings that may contain an API key."""
+    """Returns the shortened repr of a value. Only describes a dict, a list, or a string that may contain an API key."""
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list | tuple | set | frozenset):

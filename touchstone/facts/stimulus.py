@@ -60,7 +60,7 @@ class Stimulus:
 
 
 def waits(took_s: Sequence[float]) -> bool:
-    """Whether responses are queued: the last responses took equally long, and much longer than the fastest response."""
+    """Whether requests wait in a queue: the last ones took equally long, and much longer than the fastest one."""
     quick_s = min(took_s)
     few, many = took_s[-_FEW:], took_s[-_MANY:]
     slow = len(few) == _FEW and min(few) > quick_s + max(_SLOW_S, _SLOW_TIMES * quick_s)

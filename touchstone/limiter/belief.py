@@ -144,7 +144,7 @@ def tier(cells: Cells) -> Tier:
 
 
 def _bucket(limit: float, window: Interval, rate: Interval, options: dict[str, str]) -> str:
-    """Notation of a bucket: gives the time to fill it, or the rate if that is a whole number and a shorter text."""
+    """Notation of a bucket: with the time to fill it, or with the rate if a whole number makes the text shorter."""
     best = f"{limit:g}/{plain(window)}"
     for unit_s in (1, 60, 3600):
         number = plain(Interval(rate.value * unit_s, rate.low * unit_s, rate.high * unit_s))

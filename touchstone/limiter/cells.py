@@ -266,7 +266,7 @@ def _cut(cells: Cells, story: Sequence[Moment]) -> Cells:
 
 
 def grid(kind: Kind, limits: Sequence[int], ranges_s: Sequence[tuple[float, float]], steps: int, prior: float) -> Cells:
-    """Cells over all parameters of a kind. *ranges_s*: range of each time in seconds. A limit has the prior 1/limit."""
+    """A grid of cells over all parameters. *ranges_s*: range of each time in seconds. A limit has the prior 1/limit."""
     edges = [np.linspace(math.log(low), math.log(high), steps + 1) for low, high in ranges_s]
     axes = [(line[1:] + line[:-1]) / 2 for line in edges]
     half = max((line[1] - line[0]) / 2 for line in edges)

@@ -390,7 +390,7 @@ class _TokenBucket(Kind):
         return {"full": full, "since": since, "tick": tick, "refused": LONG_AGO, "let_in": LONG_AGO}
 
     def _most_s(self, params: Params) -> Array:
-        """Longest time before *full*, in seconds, at which the bucket accepts a request."""
+        """Seconds that a bucket may lack until it is full of tokens, and still accept a request."""
         return np.asarray((params["limit"] - 1.0 + self.early) * params["token_s"])
 
     def _taken_at(self, state: State, at: Array | float) -> Array:

@@ -118,7 +118,7 @@ class Moments:
     weights: Array
 
     def by(self, share: float) -> float:
-        """Quantile *share* of the times."""
+        """Time by which the fraction *share* of all times has come (a quantile; 0.5 is the median)."""
         return quantiles(self.at, self.weights, [share])[0]
 
     def ahead(self, now: float, shares: Sequence[float] = _SHARES) -> list[float]:

@@ -36,7 +36,7 @@ class Fit:
     waited: Array  # response time in excess of that without a wait, in paces
 
     def off(self, first: int) -> float:
-        """Median error of delayed responses from index *first* on, in paces, after subtraction of the common delay."""
+        """Median of how far the delayed responses, from index *first* on, come from the steady pace; unit: one pace."""
         expected = self.paces[first:] - self.delay
         late = (self.waited[first:] - expected)[self.accepted[first:] & (expected > 2 * _DELAYED_SHARE)]
         return float(np.median(np.abs(late - max(0.0, np.median(late))))) if len(late) else 0.0

@@ -32,7 +32,7 @@ _JITTER_S = 0.25
 
 @dataclass
 class Flow:
-    """One client of the load. *want*: its number in the whole run; *paced*: whether its next request is the first."""
+    """One client of the load. *want*: its number in the run; *paced*: whether it has not sent a request yet."""
 
     run: LoadRun
     want: int

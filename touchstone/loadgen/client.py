@@ -360,7 +360,7 @@ class Parser:
         raise Broken(f"RemoteProtocolError: the server closed {where}")
 
     def _measure(self) -> None:
-        """Raises `Broken` if the head exceeds a limit, or if too many bytes lie between two pieces of content."""
+        """Raises `Broken` if the head exceeds a limit, or if the framing between two body chunks does."""
         most, head = self._bounds.max_head_bytes, self.head
         if self._status_bytes > MAX_STATUS_LINE_BYTES:
             raise Broken(f"RemoteProtocolError: {STATUS_LINE_TOO_LONG}")

@@ -212,7 +212,7 @@ _IDLE: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
         (STORM,),
     ),
     "limit.is-per-key": (
-        "this needs a key that starts builds alone at first, and then beside another key",
+        "one key must start builds alone, and then at the same time as another key",
         "`touchstone load fairness` does this, with a second key",
         ("fairness",),
     ),

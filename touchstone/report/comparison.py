@@ -187,7 +187,7 @@ class Comparison:
 
     @property
     def slower_or_faster(self) -> tuple[OperationChange, ...]:
-        """Operations whose latency differs beyond noise; empty for load runs."""
+        """Operations of a check or probe whose latency differs beyond noise; empty for load runs."""
         operations = () if self.is_load else self.operations
         return tuple(one for one in operations if any(change.differs for change in one.times))
 

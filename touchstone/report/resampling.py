@@ -76,7 +76,7 @@ def count_filled(blocks: Floats) -> int:
 
 
 def ratios(before: Durations, after: Durations, shares: Sequence[float], seed: int) -> list[Interval]:
-    """Relative difference from the first run to the second, for the quantile at each of *shares*; never below -1."""
+    """Relative change from the first run to the second of each percentile in *shares* (0.99 for p99); at least -1."""
     logs = [lambda sums, run=run: np.log(quantiles_s(sums, run.lengths_s, shares)) for run in (before, after)]
     return [Interval(*map(math.expm1, one)) for one in _apart((before.counts, after.counts), logs, seed)]
 

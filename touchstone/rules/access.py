@@ -84,7 +84,7 @@ def accepted_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @rule("access.publish-plan", "access.publish-needs-scale")
 def publish_needs_scale(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges that a publish below the Scale plan gets a 403. A server may report errors in the document first."""
+    """Judges that a publish below the Scale plan gets a 403. A server may validate the document first."""
     claim = "access.publish-needs-scale"
     operation = operation_of(exchange, history.contract)
     if exchange.credential != "restricted" or operation is None or operation.id != "publishTemplate":
@@ -129,7 +129,7 @@ def others_version(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _unlike_missing(exchange: Exchange, history: History) -> Exchange | None:
-    """Returns one of the 404s for missing versions if the 404 in *exchange* differs from all of them, else None."""
+    """Compares the 404 in *exchange* with those for missing versions; returns one of these if all differ from it."""
     if exchange.operation == "cancelBuild":
         return None
     alike = [e for e in history.exchanges if e.operation == exchange.operation and e.credential == exchange.credential]

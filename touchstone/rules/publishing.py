@@ -264,7 +264,7 @@ def _held(shelf: Shelf, publish: Exchange) -> Iterator[Exchange]:
 
 
 def _republished(history: History) -> set[bool]:
-    """Returns whether repeated publishes of a document in the same form got a 409: True, False, both or neither."""
+    """Returns the set of outcomes of identical publishes: True if one got a 409, False if one did not."""
     answers = set()
     for ref in {e.ref for e in history.exchanges if e.operation == "publishTemplate" and e.ref}:
         shelf = history.once(Shelf, ref)

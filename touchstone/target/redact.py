@@ -225,7 +225,7 @@ def _grown(folded: bytes, found: int, form: bytes, at: int, size: int) -> tuple[
 
 @functools.lru_cache(maxsize=4096)
 def _meaning(escape: bytes) -> bytes:
-    """Decodes an escape; empty for a line break."""
+    """Decodes an escape; returns nothing if the escape stands for a line break."""
     kind, rest = escape[:1], escape.lstrip(b"\\")
     if kind == b"%":
         plain = bytes.fromhex(escape[-2:].decode())

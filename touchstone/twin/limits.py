@@ -28,7 +28,7 @@ class Limiter:
         return 0.0
 
     def take(self, now_at: float, delay_s: float = 0.0) -> None:
-        """Counts one accepted start, whose response all limiters together delay by *delay_s* seconds."""
+        """Counts one accepted start; *delay_s*: delay of its response in seconds, caused by all limiters together."""
 
     def refuse(self, now_at: float) -> None:
         """Handles a start that this limiter, or one combined with it, rejected. Most limiters ignore such starts."""
@@ -175,7 +175,7 @@ class SlidingCounter(Limiter):
 
 @dataclass(eq=False)
 class DecayingCounter(Limiter):
-    """A count that shrinks by the factor exp(-t / *window_s*) in t seconds. A start may raise it to *limit* ≥ 2."""
+    """A count that shrinks by the factor exp(-t / *window_s*) in t seconds. A start may raise it up to *limit*."""
 
     limit: int
     window_s: float

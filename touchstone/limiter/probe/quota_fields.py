@@ -41,7 +41,7 @@ def quota(headers: Sequence[tuple[str, str]]) -> Quota:
 def _structured(fields: Mapping[str, str]) -> Quota:
     """Parses a RateLimit header of IETF draft 8 or later, such as ``"default";r=5;t=3``, with its RateLimit-Policy.
 
-    If several quotas have the same unit, the one with the least left counts.
+    If several quotas have the same unit, the one with the fewest requests left is used.
     Among equal quotas, one that states its window is used.
     """
     items: dict[str, dict[str, str]] = {}

@@ -60,7 +60,7 @@ class Bounds:
                 self.ended.set()
 
     def room(self, at: float) -> int:
-        """Number of requests that the budget allows at run second *at*; ends the probe if it is 0."""
+        """Number of requests that the budget still allows at time *at* (run seconds); ends the probe if it is 0."""
         if self.ended.is_set():
             return 0
         left = self._terms.most_requests - self.requests

@@ -23,7 +23,7 @@ class Fault(Behaviour):
 
     Attributes:
         kind: Class of the fault: the kind of observation that finds it.
-        breaks: Claims that must be found broken; for a generated fault, globs of which one must match a broken claim.
+        breaks: Claims that must be found broken; for a generated fault, globs: at least one must match a broken claim.
         also: Globs of claims that the fault may break as a side effect.
         profile: The smallest profile of a check that finds the fault.
         generated: Whether the fault is generated from the table of the twin's responses.
