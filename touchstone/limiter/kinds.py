@@ -103,7 +103,7 @@ class Kind:
         return np.asarray(time_s * params["limit"] if self.fills else time_s)
 
     def lasts_s(self, params: Params) -> Array:
-        """Longest time in seconds for which a request counts; for a bucket, the time of one token."""
+        """Longest time in seconds for which a request counts; for a bucket, the time until a token is refilled."""
         return params["token_s"] if self.fills else self.refill_s(params)
 
     def begins(self, moments: Sequence[Moment]) -> int:

@@ -94,7 +94,7 @@ def _turns(
 
 
 def _pace(lines: Sequence[Array], rough_s: float) -> Interval:
-    """Seconds per request, with 95 % interval: slope of the *lines*, each with places in a queue and response times."""
+    """Seconds per request, with 95 % interval. Each of *lines* has places in a queue and their response times."""
     lines = [line - line.mean(axis=0) for line in lines if len(line) > 1]
     points = np.concatenate([np.zeros((0, 2)), *lines])
     below = float(points[:, 0] @ points[:, 0])

@@ -201,7 +201,7 @@ class LoadRun:
         self.starts[build].set(self.now() if accepted else None)
 
     def accepted_at(self, build: int, within_s: float) -> float | None:
-        """Waits up to *within_s* seconds for the start of *build*; returns when it was accepted, or None."""
+        """Waits up to *within_s* seconds until the start of *build* is accepted; returns the time of that, or None."""
         known = self.starts[build]
         gevent.wait((known, self.stopped), timeout=within_s, count=1)
         return known.get(block=False) if known.ready() else None

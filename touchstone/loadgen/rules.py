@@ -197,7 +197,7 @@ class _Counted:
         return np.asarray(begun - gone - self._itself, dtype=np.float64)
 
     def most_served(self, window_s: float) -> int:
-        """Most starts in any window that ends with an accepted start; only starts that a limit certainly counted."""
+        """Largest number of starts that a limit certainly counted in any window that ends with an accepted start."""
         over = np.searchsorted(self._counts[:, 1], self._served[:, 0], side="right")
         early = np.searchsorted(self._counts[:, 0], self._served[:, 1] - window_s, side="left")
         return int(np.max(np.maximum(over - early, 0))) + 1 if len(self._served) else 0

@@ -166,7 +166,7 @@ def flight_chart(found: Capacity, columns: Columns) -> Chart:
         Shape(f"M0 {height(level)}H{SIDE}", "cap"),
     ]
     keys = [Key("f-sure", "certainly in flight"), Key("f-unsure", "possibly in flight")]
-    caption = f"Maximum: {plural(found.at_least, 'build')} in flight (certainly)"
+    caption = f"Maximum: {plural(found.at_least, 'build')} certainly in flight at once"
     marks = Counter(  # refusals close to each other share a mark
         (refusal.below, round(columns.share(refusal.at_s) * _MOST_MARKS), at)
         for refusal, at in zip(found.refusals, refused_at, strict=True)

@@ -114,7 +114,7 @@ class Timeline:
         return next((read for read in reversed(self.reads) if read.done_at <= at), None)
 
     def begun_by(self, at: float) -> Exchange | None:
-        """The last request that can have begun a build and ended by *at*."""
+        """The last request that ended no later than *at* and may have begun a build."""
         return next((e for e in reversed(self.beginnings) if e.done_at <= at), None)
 
     def settled(self, exchange: Exchange, by_at: float) -> bool:

@@ -27,7 +27,7 @@ class Fault(Behaviour):
         also: Globs of claims that the fault may break as a side effect.
         profile: The smallest profile of a check that finds the fault.
         generated: Whether the fault is generated from the table of the twin's responses.
-        permits: Sentence or ambiguity of the documentation that permits a generated behaviour, which is then no fault.
+        permits: Sentence or ambiguity of the documentation that permits a generated behaviour; if any, it is no fault.
         under: ``check`` if a check can reveal the fault, ``load`` if only the load of many clients can.
     """
 
