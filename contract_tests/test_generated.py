@@ -43,4 +43,4 @@ def test_operation(case: "Case[Any]", exam: Examination, run: Run) -> None:
     number = next(_numbers[case.operation.label])
     exchange = send_case(exam, case, number)
     if exchange:
-        run.add(judgements(case, exchange))
+        run.add(exam.case, judgements(case, exchange))

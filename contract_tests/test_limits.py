@@ -24,6 +24,7 @@ READS_PER_START = 3
 RUNNING_S = 4.0
 
 
+@pytest.mark.alone
 @pytest.mark.cost(builds={"quick": 30, "standard": 54, "thorough": 54}, requests=300)
 @pytest.mark.claims(
     "limit.has-the-error-shape",
@@ -145,6 +146,7 @@ def recover_with_builds(attempt: Round) -> None:
     attempt.make_room()
 
 
+@pytest.mark.alone
 @pytest.mark.profile("standard")
 @pytest.mark.cost(builds=80, requests=800)
 @pytest.mark.claims("limit.reads-are-not-charged", "limit.ends-after-back-off", "limit.retry-after-is-honest")
@@ -191,6 +193,7 @@ def without_retry_after(run: Run, attempt: Round) -> None:
         run.not_applicable(claims, "the target sends no Retry-After with its 429")
 
 
+@pytest.mark.alone
 @pytest.mark.profile("standard")
 @pytest.mark.cost(builds=MOST_BUILDS_AT_ONCE + 4, requests=150)
 @pytest.mark.claims(

@@ -54,7 +54,7 @@ def test_any_order_keeps_the_life_cycle(exam: Examination, run: Run) -> None:
             choices.choice(STEPS)(walker)
             walker.read_all()
             exam.read(other.ref)
-            if run.has_trouble():
+            if run.has_trouble(exam.case):
                 break
         for walker in pair:
             walker.rest()

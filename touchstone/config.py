@@ -151,6 +151,7 @@ class TargetTable(BaseModel, extra="forbid", frozen=True):
     patience_s: Seconds = _is(120.0, "Longest total wait after a 429 response.")
     request_timeout_s: Seconds = _is(30.0, "Longest wait for one response.")
     max_builds: Count = _is(DEFAULT_MAX_BUILDS, "Most builds that the run may start.")
+    max_in_flight: Count = _is(8, "Most builds that a check runs at a time; fewer if the target refuses more.")
     publish: Annotated[Publish, fits(*get_args(Publish))] = _is(
         "raw", "Form of published templates: the document itself (raw), inside a named object (wrapped), or never."
     )
@@ -291,6 +292,7 @@ class TargetSettings:
     patience_s: float = 120.0
     request_timeout_s: float = 30.0
     max_builds: int = DEFAULT_MAX_BUILDS
+    max_in_flight: int = 8
     publish: Publish = "raw"
     templates: Templates = field(default_factory=Templates)
     bounds: Bounds = BOUNDS

@@ -1,6 +1,7 @@
 """Limits that end a run or a wait early: builds, time, failed waits, and a target that stopped responding."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ class Silence:
         """Records whether a finished request of any client was *answered*."""
         self._since = self._since if self._unanswered else sent_at
         self._unanswered = 0 if answered else self._unanswered + 1
+
+    def end(self) -> None:
+        """Forgets the requests so far."""
+        self._unanswered = 0
 
     def lasts(self, at_s: float) -> bool:
         """Whether the target is silent at the time *at_s*."""
@@ -75,6 +80,45 @@ class FailedWaits:
         """Records a successful wait of *waited_s* seconds; reduces the number of failed waits to *most* if greater."""
         self._times[key] = min(self._times[key], most)
         self._longest_s[key] = max(self._longest_s.get(key, 0.0), waited_s)
+
+
+class Flow:
+    """Builds of the run in flight, and how many of them the target admits at a time; thread-safe.
+
+    Attributes:
+        room: Number of builds that may be in flight. A refused start reduces it to the builds that are, and a start
+            accepted beyond it shows that the refusal had another reason.
+        moves: Number of builds that have begun or ended so far.
+    """
+
+    def __init__(self, most: int = 1) -> None:
+        self._most = self.room = most
+        self.moves = 0
+        self._began_at: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def began(self, ref: str) -> None:
+        """Records that a build of *ref* runs."""
+        with self._lock:
+            self.moves += 1
+            self._began_at[ref] = time.monotonic()
+            if len(self._began_at) > self.room:
+                self.room = self._most
+
+    def ended(self, ref: str) -> None:
+        """Records that no build of *ref* runs."""
+        with self._lock:
+            self.moves += self._began_at.pop(ref, None) is not None
+
+    def refused(self) -> None:
+        """Records that a start got a 429."""
+        with self._lock:
+            self.room = max(1, min(self.room, len(self._began_at)))
+
+    def may_end(self, within_s: float) -> bool:
+        """Whether a build in flight began less than *within_s* seconds ago."""
+        with self._lock:
+            return any(time.monotonic() - at < within_s for at in self._began_at.values())
 
 
 SPENT = "the budget of builds is spent; raise --max-builds or max_builds"

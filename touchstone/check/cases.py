@@ -42,6 +42,7 @@ class Quarry:
         return self.is_found(broken) and all(claim in judged or self.expects(claim) for claim in case)
 
 
+# The cases in this file run before all others, and without cancels: they show how the target behaves in general.
 GENERAL_CASES = "test_lifecycle.py"
 LAST_CASES = "test_wrap_up.py"
 
@@ -57,10 +58,12 @@ class Declared:
     Attributes:
         id: File and function without ``test_``: ``cancel.in_flight[x]`` for ``test_cancel.py::test_in_flight[x]``.
         builds: Maximum number of builds that the case begins.
+        at_once: Maximum number of builds of the case that run at the same time.
         requests: Approximate number of requests, without polls.
         profile: The smallest profile that runs the case.
         is_given: Whether the case also runs with ``publish = "never"``.
         is_once: Whether the case gets no second attempt; generated cases get none.
+        is_alone: Whether no other case may run meanwhile, because the case observes the account as a whole.
     """
 
     id: str
@@ -68,10 +71,29 @@ class Declared:
     title: str = ""
     claims: tuple[str, ...] = ()
     builds: int = 0
+    at_once: int = 0
     requests: int = 0
     profile: str = "quick"
     is_given: bool = False
     is_once: bool = False
+    is_alone: bool = False
+
+    @property
+    def stage(self) -> int:
+        """Number of the stage: general cases run side by side, then most others, then some singly."""
+        if self.file in (GENERAL_CASES, LAST_CASES):
+            return 0 if self.file == GENERAL_CASES else 3
+        return 2 if self.is_alone else 1
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether the case runs beside others."""
+        return self.stage < 2
+
+    @property
+    def costs(self) -> int:
+        """Approximate effort, in requests. The costliest cases start first."""
+        return self.requests + BUILD_COSTS * self.builds
 
     @property
     def may_be_left_out(self) -> bool:
@@ -101,8 +123,10 @@ def declared_by(item: "pytest.Item", profile: str) -> Declared:
         title=" ".join((getattr(getattr(item, "function", None), "__doc__", "") or "").split()),
         claims=tuple(claim for mark in item.iter_markers("claims") for claim in mark.args),
         builds=builds,
+        at_once=int(costs.get("at_once", min(builds, 1))),
         requests=requests,
         profile=str(smallest.args[0]) if smallest else "quick",
         is_given=item.get_closest_marker("given") is not None,
         is_once=item.get_closest_marker("once") is not None,
+        is_alone=item.get_closest_marker("alone") is not None,
     )

@@ -1,7 +1,8 @@
 """Sends the requests of the cases to a target. It asserts nothing, and raises `Unsuited` if a case cannot continue."""
 
+import statistics
 import threading
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from touchstone.check import budget as limits
-from touchstone.check.budget import Budget, FailedWaits, Received, Silence
+from touchstone.check.budget import Budget, FailedWaits, Flow, Received, Silence
 from touchstone.check.journal import Journal
 from touchstone.check.templates import VERSION, Form, Template, given, publish_call
 from touchstone.config import TargetSettings
@@ -158,12 +159,16 @@ _LOGS = {True: ("streamBuildEvents", "live"), False: ("streamBuildEvents", "at r
 _GLANCE_S = 1.0
 _UNDOCUMENTED = "without a documented status"
 
+TURNS = 100  # the latest requests, which show how long one takes now
 # Sleep of a build: seconds, plus a number of latencies. The build has to outlast the requests sent while it runs, and
 # each request takes about one latency.
 SHORT_SLEEP_S, LONG_SLEEP_S = 0.15, 2.0
 SHORT_SLEEP_LATENCIES, LONG_SLEEP_LATENCIES = 12, 60
 
 READY_TRIES = 3  # Attempts to build the ready version that cases share
+
+OWNERS = ("primary", "second", "restricted")
+CLEAN_UP = "clean-up"  # case of the requests that clean up; a stopped run still sends them
 
 
 def transport_to(
@@ -185,12 +190,13 @@ def _received(call: Call, exchange: Exchange) -> Received:
 
 @dataclass(repr=False)
 class Examination:
-    """One run against one target.
+    """One run against one target, as one case sees it; `for_case` returns the view of another case.
 
     Attributes:
-        case: Id of the running case; written into each exchange.
+        case: Id of the case; written into each exchange.
         latency_s: Duration of a status read in seconds, measured before the first case.
         stretch: Factor for the sleeps in build steps; more than 1 in the second attempt of a case.
+        stopping: Set to end the run: rests end at once, and no case sends another request.
     """
 
     transport: Transport
@@ -204,14 +210,26 @@ class Examination:
     templates: list[Template] = field(default_factory=list)
     publications: Publications = field(default_factory=Publications)
     waits: FailedWaits = field(default_factory=FailedWaits)
+    flow: Flow = field(default_factory=Flow)
+    stopping: threading.Event = field(default_factory=threading.Event)
     _running: set[str] = field(default_factory=set)
     _dying: set[str] = field(default_factory=set)
     _shared: dict[str, Template] = field(default_factory=dict)
     _not_ready: list[str] = field(default_factory=list)
-    _serial: dict[str, int] = field(default_factory=dict)
+    _serial: Counter[str] = field(default_factory=Counter)
     _followings: list[Following] = field(default_factory=list)
     _silence: Silence = field(default_factory=lambda: Silence(limits.UNANSWERED_REQUESTS))
     _silent: int = 0
+    _views: "list[Examination]" = field(default_factory=list)
+    _turns: "deque[float]" = field(default_factory=lambda: deque(maxlen=TURNS))  # seconds per request, with its judging
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _building: dict[str, threading.Lock] = field(default_factory=lambda: {o: threading.Lock() for o in OWNERS})
+
+    def for_case(self, case: str) -> "Examination":
+        """Returns the view of the case *case*: with builds and logs of its own; all else is shared by all cases."""
+        view = replace(self, case=case, stretch=1.0, _running=set(), _dying=set(), _followings=[])
+        self._views.append(view)
+        return view
 
     # --- single requests ---------------------------------------------------------------------------------------------
 
@@ -220,6 +238,8 @@ class Examination:
         return self.publications.send(call, self._send)
 
     def _send(self, call: Call) -> Exchange:
+        if self.stopping.is_set() and self.case != CLEAN_UP:
+            raise KeyboardInterrupt
         if self.target.publish == "never" and may_publish(call):
             raise Unsuited("not-applicable", PUBLISH_ADVICE)
         if self.transport.now() > self.budget.until_at:
@@ -231,6 +251,8 @@ class Examination:
             raise Unsuited("could-not-run", limits.SPENT)
         self.budget.sends(call)
         exchange = self.transport.send(call, self.case)
+        if not call.stream_s:
+            self._turns.append(self.transport.now() - exchange.sent_at)
         self._silence.record(exchange.sent_at, answered=exchange.response is not None)
         self.budget.receive(_received(call, exchange), reserved=reserved, lasts_s=self._lasts_s(exchange.ref))
         self._note(exchange)
@@ -252,8 +274,10 @@ class Examination:
         starts = exchange.operation in ("startBuild", "publishTemplate")
         if starts and "building" in (status, exchange.body.get("auto_build")):
             self._running.add(ref)
+            self.flow.began(ref)
         elif exchange.operation == "getBuild" and status in AT_REST and exchange.credential == self._owner(ref):
             self._running.discard(ref)
+            self.flow.ended(ref)
         elif exchange.operation == "cancelBuild" and exchange.status == 202:
             self._running.discard(ref)
             self._dying.add(ref)
@@ -262,16 +286,20 @@ class Examination:
         """Sends a request, and repeats it after each 429; raises Unsuited if the waits would exceed patience_s."""
         key, waited_s = (call.operation, "429"), 0.0
         patience_s = self.waits.limit_s(key, self.target.patience_s)
+        begins = self.budget.may_begin(call)
         for wait_s in back_off_s():
-            exchange = self.send(call)
+            moves, exchange = self.flow.moves, self.send(call)
             if exchange.status != 429:
                 self.waits.lift(key, 0 if waited_s else limits.GIVEN_UP_AFTER - 1, waited_s)
                 return exchange
             requested_s = retry_after_s(exchange.response) or wait_s
-            if waited_s + requested_s > patience_s:
+            if begins:
+                self.flow.refused()
+            # While builds of this run are in flight, the run itself may be what reaches the limit.
+            if waited_s + requested_s > patience_s and not (begins and self.flow.may_end(self.target.build_timeout_s)):
                 break
             self.rest(requested_s)
-            waited_s += requested_s
+            waited_s = 0.0 if begins and self.flow.moves > moves else waited_s + requested_s
         self.waits.add(key)
         raise Unsuited("indeterminate", f"still refused with 429 after {waited_s:.0f} s of retries")
 
@@ -288,8 +316,8 @@ class Examination:
         return self.retry_429(Call("cancelBuild", ref, credential))
 
     def rest(self, seconds: float) -> None:
-        """Waits for *seconds* on the run's clock, which may be faster in a replay."""
-        self.transport.clock.rest(seconds)
+        """Waits for *seconds* on the run's clock, which may be faster in a replay; a stopped run does not wait."""
+        self.transport.clock.rest(seconds, None if self.case == CLEAN_UP else self.stopping)
 
     def together(self, *calls: Call) -> list[Exchange]:
         """Sends all *calls* at once, each on its own connection; returns the exchanges in the order of the calls."""
@@ -394,7 +422,9 @@ class Examination:
         self, purpose: str, *, sleep_s: float = 0.0, fails: bool = False, owner: Credential = "primary"
     ) -> Template:
         """Returns a new template of this run without publishing it."""
-        number = self._serial[purpose] = self._serial.get(purpose, 0) + 1
+        with self._lock:
+            self._serial[purpose] += 1
+            number = self._serial[purpose]
         name = f"touchstone-{self.run_id}-{purpose}" + (f"-{number}" if number > 1 else "")
         return Template(name[:64].rstrip("-"), VERSION, sleep_s, fails, f"mark-{self.run_id}-{purpose}-{number}", owner)
 
@@ -414,9 +444,10 @@ class Examination:
 
     def register(self, template: Template) -> None:
         """Lists *template* in the journal; must be called before a request that may create it."""
-        if not any((one.ref, one.owner) == (template.ref, template.owner) for one in self.templates):
-            self.ledger.intend(template)
-            self.templates.append(template)
+        with self._lock:
+            if not any((one.ref, one.owner) == (template.ref, template.owner) for one in self.templates):
+                self.ledger.intend(template)
+                self.templates.append(template)
 
     def forget(self, template: Template) -> None:
         """Drops *template* from the clean-up, because the target did not create it."""
@@ -448,11 +479,19 @@ class Examination:
         return self.published(purpose, sleep_s=sleep_s, fails=fails, owner=owner)
 
     def _sleep_s(self, least_s: float, latencies: int) -> float:
-        return round(self.stretch * (least_s + latencies * self.latency_s), 2)
+        return round(self.stretch * (least_s + latencies * self._turn_s()), 2)
+
+    def _turn_s(self) -> float:
+        """Returns how long a request takes now; cases that run side by side slow each other down."""
+        turns = list(self._turns) if self._views else []
+        return max(self.latency_s, statistics.quantiles(turns, n=10)[-1] if len(turns) > 1 else 0.0)
 
     def ready(self, owner: Credential = "primary") -> Template:
         """Returns the ready version that cases share, after building it at first use; raises Unsuited if that fails."""
-        purpose = f"ready-{owner}"
+        with self._building[owner]:
+            return self._ready(f"ready-{owner}", owner)
+
+    def _ready(self, purpose: str, owner: Credential) -> Template:
         if self._not_ready.count(purpose) == READY_TRIES:
             raise Unsuited("could-not-run", f"none of {READY_TRIES} builds of the shared version became ready")
         if purpose not in self._shared:
@@ -492,15 +531,17 @@ class Examination:
         self._followings.clear()
         for ref in sorted(self._running | self._dying):
             self._try(Call("cancelBuild", ref, self._owner(ref)))
+            self.flow.ended(ref)
         self._running.clear()
         self._dying.clear()
 
     def clean_up(self) -> bool:
         """Cancels all builds and deletes all templates of the run; returns whether nothing is left."""
         self.budget.until_at = float("inf")
-        self.case = "clean-up"
-        self._silence = Silence(limits.UNANSWERED_REQUESTS)  # the target may have recovered
-        self.quieten()
+        self._silence.end()  # the target may have recovered
+        for view in (self, *self._views):
+            view.case = CLEAN_UP
+            view.quieten()
         removed = [self._remove(template) for template in reversed(self.templates)]
         return all(removed)
 

@@ -35,8 +35,9 @@ from touchstone.types import Conclude, Progress
 # --- the embedded twin -----------------------------------------------------------------------------------------------
 
 # For checks: limits that do not slow down a check, and that even a slow machine can reach.
+CAPACITY = 4
 EMBEDDED_TWIN = TwinSettings(
-    build_s=0.05, settle_s=0.04, rate=RateLimit.parse("30/1"), capacity=4, digest_scope="content"
+    build_s=0.05, settle_s=0.04, rate=RateLimit.parse("30/1"), capacity=CAPACITY, digest_scope="content"
 )
 # For recordings: tight limits, reproducible responses, and a latency that makes simultaneous requests overlap.
 RECORDED_TWIN = dataclasses.replace(
@@ -60,6 +61,7 @@ def at_twin(settings: Settings, url: str) -> Settings:
         restricted_api_key=keys["restricted"],
         build_timeout_s=min(settings.target.build_timeout_s, BUILD_TIMEOUT_S),
         cancel_timeout_s=min(settings.target.cancel_timeout_s, CANCEL_TIMEOUT_S),
+        max_in_flight=min(settings.target.max_in_flight, CAPACITY),
         templates=dataclasses.replace(settings.target.templates, restricted=(RESTRICTED_REF,)),
     )
     return dataclasses.replace(settings, target=target)

@@ -1,6 +1,7 @@
 """Preflight checks: the target is the API, has the configured templates, and lets the main key build."""
 
 import contextlib
+import threading
 from urllib.parse import urlsplit
 
 from touchstone.check.examination import Examination, Unsuited
@@ -115,6 +116,7 @@ class PlanWatch:
         self.is_barred = False
         self._accepted = False
         self._refusals = 0
+        self._lock = threading.Lock()
 
     def record(self, exchange: Exchange) -> None:
         """Counts *exchange* if it is a publish or a start with the main key."""
@@ -125,6 +127,10 @@ class PlanWatch:
 
     def settle(self, exam: Examination) -> bool:
         """Returns whether the main key is below the Scale plan. Tries again if every publish and start was refused."""
+        with self._lock:
+            return self._settle(exam)
+
+    def _settle(self, exam: Examination) -> bool:
         if self._in_doubt() and not self.is_barred:
             before, refs = self._refusals, exam.target.templates.buildable
             with contextlib.suppress(Unsuited):
@@ -133,7 +139,7 @@ class PlanWatch:
                         exam.publish(exam.template("plan"))
                     elif refs:
                         exam.start(refs[number % len(refs)])
-            self.is_barred = self._in_doubt() and self._refusals == before + MORE_TRIES
+            self.is_barred = self._in_doubt() and self._refusals >= before + MORE_TRIES
         return self.is_barred
 
     def _in_doubt(self) -> bool:

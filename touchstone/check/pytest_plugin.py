@@ -5,18 +5,19 @@ import inspect
 import json
 import os
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
 
-from touchstone.check.cases import GENERAL_CASES, Declared, declared_by
-from touchstone.check.examination import PUBLISH_ADVICE, Examination, Unsuited
+from touchstone.check.cases import Declared, declared_by
+from touchstone.check.examination import CLEAN_UP, PUBLISH_ADVICE, Examination, Unsuited
 from touchstone.check.handover import BARRED, UNWRITTEN, CheckHandover, hold_lifeline
 from touchstone.check.preflight import barred
 from touchstone.check.run import Run
+from touchstone.check.scheduler import Job
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.errors import HarnessError, RecordingError
 from touchstone.facts.events import Case, CaseOutcome, Notice, Selected
@@ -29,13 +30,15 @@ STRETCH = 4.0  # Factor for the build times in the second attempt of a case
 RUN = pytest.StashKey[Run]()
 HANDOVER = pytest.StashKey[CheckHandover]()
 CASE = pytest.StashKey[Declared]()
-_REORDERED = pytest.StashKey[bool]()
+JOB = pytest.StashKey[Job]()
+TOOK_S = pytest.StashKey[float]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Reads the data from the parent process and creates the run."""
+    config.addinivalue_line("markers", "alone: no other case may run meanwhile")
     config.addinivalue_line("markers", "claims(*ids): the claims that the case is written for")
-    config.addinivalue_line("markers", "cost(builds, requests): upper bounds of the cost of the case")
+    config.addinivalue_line("markers", "cost(builds, at_once, requests): upper bounds of the cost of the case")
     config.addinivalue_line("markers", 'given: the case is useful with publish = "never" as well')
     config.addinivalue_line("markers", "once: the case has no second attempt")
     config.addinivalue_line("markers", "profile(name): the smallest profile that runs the case")
@@ -88,9 +91,9 @@ def _choose(config: pytest.Config, handover: CheckHandover, items: list[pytest.I
     left_out = {claim for item in items if item not in small for claim in item.stash[CASE].claims}
     items[:] = [item for item in small if not selected.isdisjoint(item.stash[CASE].claims)]
     if quarry:
-        items.sort(key=lambda item: item.stash[CASE].place(quarry))
+        items.sort(key=lambda item: (item.stash[CASE].stage, item.stash[CASE].place(quarry)))
     else:
-        items.sort(key=lambda item: item.path.name != GENERAL_CASES)
+        items.sort(key=lambda item: (item.stash[CASE].stage, -item.stash[CASE].costs))
     if handover.errand.mode == "plan":
         cases = [item.stash[CASE] for item in items if settings.target.publish != "never" or item.stash[CASE].is_given]
         rows = [{"case": c.id, "claims": c.claims, "builds": c.builds, "requests": c.requests} for c in cases]
@@ -104,27 +107,31 @@ def _choose(config: pytest.Config, handover: CheckHandover, items: list[pytest.I
     )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skips a case that a proof does not need."""
-    case = item.stash[CASE]
-    if case.may_be_left_out and item.config.stash[RUN].can_do_without(case.claims):
-        pytest.skip("the proof does not need this case")
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Starts the cases that may run side by side."""
+    run = session.config.stash.get(RUN, None)
+    if run and run.handover.errand.mode == "run":
+        functions = [item for item in session.items if isinstance(item, pytest.Function)]
+        beside = [item for item in functions if item.stash[CASE].is_beside]
+        jobs = [Job(item.stash[CASE], partial(_conduct, run, item)) for item in beside]
+        for item, job in zip(beside, jobs, strict=True):
+            item.stash[JOB] = job
+        run.scheduler.add(jobs)
+    return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
-    """Reorders the cases once a proof has found its fault, and stops a run that cannot go on."""
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Reorders the cases of a proof that has found its fault, and stops a run that cannot go on."""
     result = yield
     run, session = item.config.stash[RUN], item.session
     if run.is_lost:
         session.shouldstop = str(run.log.lost)
     if run.plan.is_barred:
         session.shouldstop = barred(run.settings.target)
-    if nextitem and run.has_found() and not session.stash.get(_REORDERED, False):
-        session.stash[_REORDERED] = True
-        left = session.items.index(nextitem) + 1
-        session.items[left:] = sorted(session.items[left:], key=lambda item: item.stash[CASE].place(None))
+    if run.has_found():
+        run.scheduler.reorder(lambda case: case.place(None))
     return result
 
 
@@ -139,20 +146,32 @@ def run(pytestconfig: pytest.Config) -> Run:
 
 @pytest.fixture(scope="session")
 def exam(run: Run) -> Examination:
-    """The examination that sends the case's requests."""
+    """The examination that sends the case's requests; `_body` passes the view of the case."""
     return run.exam
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
+    """Waits for the case if it runs beside others, else runs it; fails or skips it with the same outcome."""
+    job = pyfuncitem.stash.get(JOB, None)
+    if job:
+        job.result.result()
+    else:
+        _conduct(pyfuncitem.config.stash[RUN], pyfuncitem)
+    return True
+
+
+def _conduct(run: Run, item: pytest.Function) -> None:
     """Runs a case, cancels its builds, applies the rules, and fails the case if there are findings."""
-    run, case = item.config.stash[RUN], item.stash[CASE]
-    run.exam.case = case.id
-    began, began_at, message = time.monotonic(), datetime.now(UTC), ""
+    case = item.stash[CASE]
+    if case.may_be_left_out and run.can_do_without(case.claims):
+        pytest.skip("the proof does not need this case")
+    exam, began, began_at = run.exam_for(case.id), time.monotonic(), datetime.now(UTC)
     outcome: CaseOutcome = "passed"
+    message, again = "", ""
     try:
         _need_publishing(run, case)
-        yield
+        again = _attempted(run, case, exam, partial(_body, run, item, exam))
     except Unsuited as unsuited:
         # A recording contains all responses that its scenario needs. If one is missing, somebody changed the recording.
         outcome, message = "error" if run.is_replay else "skipped", unsuited.reason
@@ -167,16 +186,17 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         run.notice(case, "could-not-run", message if is_ours else f"the case {case.id} itself failed: {message}")
         raise
     finally:
-        findings = _concluded(run, case, interrupted=message == "interrupted")
-        message = message or "; ".join(str(value) for _, value in item.user_properties)
+        findings = _concluded(run, case, exam, interrupted=message == "interrupted")
+        message = message or again
         if findings:
             outcome, message = "failed", "; ".join(dict.fromkeys(f.sentence() for f in findings))
+        took_s = item.stash[TOOK_S] = time.monotonic() - began
         run.log.write(
             Case(
                 id=case.id,
                 title=case.title,
                 outcome=outcome,
-                duration_s=round(time.monotonic() - began, 6),
+                duration_s=round(took_s, 6),
                 claims=case.claims,
                 message=run.transport.secrets.text(message),
                 began_at=began_at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
@@ -191,35 +211,36 @@ def _need_publishing(run: Run, case: Declared) -> None:
         raise Unsuited("not-applicable", PUBLISH_ADVICE)
 
 
-def _concluded(run: Run, case: Declared, *, interrupted: bool) -> list[Finding]:
+def _body(run: Run, item: pytest.Function, exam: Examination) -> None:
+    """Calls the test function with its examination, the run and its parameters."""
+    known = {"exam": exam, "run": run} | (item.callspec.params if hasattr(item, "callspec") else {})
+    item.obj(**{name: known[name] for name in inspect.signature(item.obj).parameters})
+
+
+def _attempted(run: Run, case: Declared, exam: Examination, body: Callable[[], None]) -> str:
+    """Runs *body*, and again with longer builds if a claim of the case was not judged; returns a note on that."""
+    try:
+        body()
+    finally:
+        is_barred = run.plan.settle(exam)
+    if is_barred or case.is_once:
+        return ""
+    run.conclude(case.id, final=False)
+    unclear = run.unclear(case.claims)
+    if unclear:
+        exam.stretch = STRETCH
+        exam.quieten()
+        body()
+    return f"second attempt, not judged in the first: {', '.join(unclear)}" if unclear else ""
+
+
+def _concluded(run: Run, case: Declared, exam: Examination, *, interrupted: bool) -> list[Finding]:
     if not interrupted and not run.is_replay:
         if run.handover.errand.mode == "record":
-            run.exam.case = "clean-up"  # a recording omits the requests of the clean-up
+            exam.case = CLEAN_UP  # a recording omits the requests of the clean-up
         with contextlib.suppress(Unsuited):
-            run.exam.quieten()
+            exam.quieten()
     return [] if run.plan.is_barred else run.conclude(case.id)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
-    """Runs the body of a case; runs it again with longer builds if a claim of the case was not judged."""
-    run, case = pyfuncitem.config.stash[RUN], pyfuncitem.stash[CASE]
-    try:
-        result = yield
-    finally:
-        is_barred = run.plan.settle(run.exam)
-    if is_barred or case.is_once:
-        return result
-    run.conclude(case.id, final=False)
-    if unclear := run.unclear(case.claims):
-        pyfuncitem.user_properties.append(("again", f"second attempt, not judged in the first: {', '.join(unclear)}"))
-        run.exam.stretch = STRETCH
-        try:
-            run.exam.quieten()
-            pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters})
-        finally:
-            run.exam.stretch = 1.0
-    return result
 
 
 @pytest.hookimpl(wrapper=True)
@@ -228,6 +249,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Records an error for a case whose setup or teardown failed."""
     report = yield
+    if call.when == "call":
+        report.duration = item.stash.get(TOOK_S, report.duration)
     if report.failed and call.when != "call" and call.excinfo:
         run, case = item.config.stash[RUN], item.stash[CASE]
         message = run.transport.secrets.text(f"failed at its {call.when}: {call.excinfo.exconly(tryshort=True)}")

@@ -1,11 +1,13 @@
 """State of one run of the contract tests in this process: examination, judge, journal and run log."""
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from touchstone.check.budget import Budget
+from touchstone.check.budget import Budget, Flow
 from touchstone.check.cases import Declared
 from touchstone.check.examination import (
     PUBLISH_ADVICE,
@@ -18,6 +20,7 @@ from touchstone.check.examination import (
 from touchstone.check.handover import CheckHandover
 from touchstone.check.journal import Journal
 from touchstone.check.preflight import PlanWatch
+from touchstone.check.scheduler import Scheduler
 from touchstone.check.sweep import EMBEDDED_URL
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract import claims as ledger_of_claims
@@ -31,6 +34,16 @@ from touchstone.rules.judge import by_all_rules
 from touchstone.target.transport import Transport
 
 UNSHOWN = "not tested by the recorded scenarios; record others, or run `touchstone check`"
+
+
+@dataclass
+class _CaseSoFar:
+    """What a case that still runs has shown. *news* are the versions to judge since the last question for trouble."""
+
+    judgements: list[Judgement] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    refs: dict[str, None] = field(default_factory=dict)
+    news: dict[str, None] = field(default_factory=dict)
 
 
 class Run:
@@ -53,15 +66,13 @@ class Run:
         self.exam = self._examination(target, handover.latency_s)
         self.plan = PlanWatch()
         self._conclusion: Callable[[Judgement], Judgement] = lambda judgement: judgement
-        self._lock = threading.Lock()
-        self._judgements: list[Judgement] = []
+        self.scheduler = Scheduler(self.exam.flow, target.max_in_flight)
+        self._lock = threading.RLock()
         self._clear: set[str] = set()
         self._broken: set[str] = set()
-        self._findings: list[Finding] = []
         self.suspects: set[str] = set()
         self.declared: set[str] = set()
-        self._refs: dict[str, None] = {}
-        self._news: dict[str, None] = {}
+        self._cases: defaultdict[str, _CaseSoFar] = defaultdict(_CaseSoFar)
 
     def _transport(self) -> Transport:
         return transport_to(self.settings.target, self.contract, self._record)
@@ -70,7 +81,15 @@ class Run:
         budget = Budget(target.max_builds, self.settings.max_seconds or float("inf"))
         assert self.journal, "only a replay has no journal, and it creates its own examinations"
         ledger = Ledger(self.handover.run_id, self.journal, self.log, self.transport)
-        return Examination(self.transport, target, self.handover.run_id, ledger, budget, latency_s)
+        flow = Flow(target.max_in_flight)
+        return Examination(self.transport, target, self.handover.run_id, ledger, budget, latency_s, flow=flow)
+
+    def exam_for(self, case_id: str) -> Examination:
+        """Returns the examination for a case. Scenarios run one after the other and share one."""
+        if self.handover.errand.mode == "run":
+            return self.exam.for_case(case_id)
+        self.exam.case = case_id
+        return self.exam
 
     def _open_journal(self) -> Journal | None:
         url = EMBEDDED_URL if self.settings.target.embedded else self.settings.target.url or ""
@@ -104,42 +123,46 @@ class Run:
         self.log.write(exchange)
         if self.is_lost and not was_lost:
             self.exam.budget.until_at = float("-inf")  # no more requests until the clean-up
-        self._judgements += self.judge.add(exchange)
+        case = self._cases[exchange.case]
+        case.judgements += self.judge.add(exchange)
         if exchange.ref:
-            self._refs[exchange.ref] = self._news[exchange.ref] = None
+            case.refs[exchange.ref] = case.news[exchange.ref] = None
 
     def _catch_up(self) -> None:
         """Judges exchanges whose judgement was postponed; only a replay postpones any."""
 
-    def add(self, judgements: list[Judgement]) -> None:
+    def add(self, case_id: str, judgements: list[Judgement]) -> None:
         """Adds judgements of Schemathesis, except findings about exchanges for which a rule already has a finding."""
         with self._lock:
-            known = {judgement.evidence[-1] for judgement in self._judgements if judgement.outcome == "broken"}
-            self._judgements += [j for j in judgements if j.outcome != "broken" or j.evidence[-1] not in known]
+            case = self._cases[case_id]
+            known = {judgement.evidence[-1] for judgement in case.judgements if judgement.outcome == "broken"}
+            case.judgements += [j for j in judgements if j.outcome != "broken" or j.evidence[-1] not in known]
 
     def conclude(self, case_id: str, *, final: bool = True) -> list[Finding]:
         """Judges all exchanges about the versions that the case used; writes the judgements, returns the findings."""
         with self._lock:
             self._catch_up()
-            judgements = list(map(self._conclusion, self._judgements + self.judge.conclude(self._refs)))
-            self._judgements, self._refs, self._news = [], {}, {}
-        judgements = [j for j in judgements if j.claim in self.selected]
-        self._clear |= {j.claim for j in judgements if j.outcome != "indeterminate"}
-        self._broken |= {j.claim for j in judgements if j.outcome == "broken"}
-        self.log.write(*tallies(case_id, judgements))
-        self.suspects |= self.judge.accused(judgements)
-        findings = [self.judge.finding(j) for j in judgements if j.outcome == "broken"]
-        self.log.write(*(Occurrence(finding, case_id) for finding in findings))
-        known = self._findings + findings
-        self._findings = [] if final else known
-        return known
+            case = self._cases.pop(case_id, _CaseSoFar())
+            judgements = list(map(self._conclusion, case.judgements + self.judge.conclude(case.refs)))
+            judgements = [j for j in judgements if j.claim in self.selected]
+            self._clear |= {j.claim for j in judgements if j.outcome != "indeterminate"}
+            self._broken |= {j.claim for j in judgements if j.outcome == "broken"}
+            self.log.write(*tallies(case_id, judgements))
+            self.suspects |= self.judge.accused(judgements)
+            findings = [self.judge.finding(j) for j in judgements if j.outcome == "broken"]
+            self.log.write(*(Occurrence(finding, case_id) for finding in findings))
+            known = case.findings + findings
+            if not final:
+                self._cases[case_id].findings = known
+            return known
 
-    def has_trouble(self) -> bool:
-        """Whether the running case has findings so far; later findings may be consequences of these."""
+    def has_trouble(self, case_id: str) -> bool:
+        """Whether a case has findings so far; later findings may be consequences of these."""
         with self._lock:
-            self._judgements += self.judge.conclude(self._news)
-            self._news = {}
-            return bool(self.judge.accused(self._judgements))
+            case = self._cases[case_id]
+            case.judgements += self.judge.conclude(case.news)
+            case.news = {}
+            return bool(self.judge.accused(case.judgements))
 
     def has_found(self) -> bool:
         """Whether the run is a proof that has found its fault."""
@@ -177,7 +200,9 @@ class Run:
         }
 
     def finish(self) -> None:
-        """Cleans up the target, judges the clean-up, and closes the run log."""
+        """Ends all cases, cleans up the target, judges the clean-up, and closes the run log."""
+        self.exam.stopping.set()
+        self.scheduler.stop()
         try:
             if self.journal:
                 self.exam.clean_up()

@@ -1,5 +1,6 @@
 """Set-up and clean-up of a load or a probe: publishes versions, builds some of them, and removes all at the end."""
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -58,11 +59,11 @@ class _Clock(WallClock):
         if self.stopped():
             raise Stopped
 
-    def rest(self, seconds: float) -> None:
+    def rest(self, seconds: float, until: threading.Event | None = None) -> None:
         until_at = self.now() + seconds
         while (left_s := until_at - self.now()) > 0:
             self.check()
-            super().rest(min(left_s, _CHECK_S))
+            super().rest(min(left_s, _CHECK_S), until)
 
 
 class _Ledger(Ledger):

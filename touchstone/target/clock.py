@@ -15,9 +15,9 @@ class WallClock:
         """Seconds since the start of the run."""
         return time.monotonic() - self.origin
 
-    def rest(self, seconds: float) -> None:
-        """Waits for *seconds*."""
-        wait_s(seconds)
+    def rest(self, seconds: float, until: threading.Event | None = None) -> None:
+        """Waits for *seconds*, or less if *until* is set."""
+        wait_s(seconds, until)
 
 
 class RecordedClock:
@@ -32,9 +32,9 @@ class RecordedClock:
         """Current time in the recording, in seconds."""
         return self._now
 
-    def rest(self, seconds: float) -> None:
-        """Waits for *seconds* of the recording."""
-        wait_s(seconds / self._speed)
+    def rest(self, seconds: float, until: threading.Event | None = None) -> None:
+        """Waits for *seconds* of the recording, or less if *until* is set."""
+        wait_s(seconds / self._speed, until)
         with self._lock:
             self._now += seconds
 
@@ -44,7 +44,7 @@ class RecordedClock:
             self._now = max(self._now, moment)
 
 
-def wait_s(seconds: float) -> None:
-    """Waits for *seconds*; returns at once for 0."""
+def wait_s(seconds: float, until: threading.Event | None = None) -> None:
+    """Waits for *seconds*, or less if *until* is set; returns at once for 0."""
     if seconds > 0:
-        threading.Event().wait(seconds)
+        (until or threading.Event()).wait(seconds)
