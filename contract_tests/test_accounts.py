@@ -4,37 +4,50 @@ from dataclasses import replace
 
 import pytest
 
-from situations import needs_publishing, needs_restricted, needs_second, publish_refused, raw, request
+from situations import attempt, needs_publishing, needs_restricted, needs_second, publish_refused, raw, request
 from touchstone.check.examination import Examination
 from touchstone.contract.lifecycle import AT_REST
+from touchstone.facts.exchange import Credential
 
 OPERATIONS = ("getBuild", "getTemplate", "startBuild", "cancelBuild", "streamBuildEvents", "deleteTemplate")
 
 
-@pytest.mark.cost(builds=1, requests=44)
-@pytest.mark.claims("access.others-version-is-404", "access.others-change-nothing", "auth.valid-key-is-accepted")
-def test_another_account_neither_sees_nor_touches(exam: Examination) -> None:
-    """Another account cannot find or change an idle, running or ready version."""
-    needs_second(exam)
-    template = exam.short("private")
+@pytest.mark.cost(builds=1, requests=56)
+@pytest.mark.claims(
+    "access.others-version-is-404",
+    "access.others-change-nothing",
+    "auth.valid-key-is-accepted",
+    "auth.refused-changes-nothing",
+    "auth.missing-key-is-401",
+)
+def test_only_the_owner_sees_and_touches_a_version(exam: Examination) -> None:
+    """A refused key or another account cannot find or change an idle, running or ready version."""
+    template, has_second = exam.short("private", times=3), bool(exam.target.second_api_key)
     exam.read(template.ref)
-    for operation in OPERATIONS:
+    starters: tuple[Credential, ...] = ("none", "longer")
+    for credential in starters:
+        attempt(exam, "startBuild", template, credential)
+        exam.read(template.ref)
+    for operation in OPERATIONS if has_second else ():
         request(exam, operation, template.ref, "second")
         exam.read(template.ref)
     exam.start(template.ref)
     following = exam.follow(template.ref)
     exam.read(template.ref)
-    for operation in OPERATIONS:
-        request(exam, operation, template.ref, "second")
+    cancellers: tuple[Credential, ...] = ("none", "unknown")
+    for credential in cancellers:
+        attempt(exam, "cancelBuild", template, credential)
     # No earlier read: if the server wrongly cancelled the build, its status may still be building for a moment.
-    exam.rest(template.sleep_s)
+    exam.rest(template.sleep_s / 3)
+    exam.read(template.ref)
+    for operation in OPERATIONS if has_second else ():
+        request(exam, operation, template.ref, "second")
+    exam.rest(template.sleep_s * 2 / 3)
     exam.wait(template.ref)
     exam.closed(following)
-    ready = exam.ready()
-    exam.read(ready.ref)
-    for operation in OPERATIONS:
-        request(exam, operation, ready.ref, "second")
-        exam.read(ready.ref)
+    for operation in OPERATIONS if has_second else ():
+        request(exam, operation, template.ref, "second")
+        exam.read(template.ref)
 
 
 @pytest.mark.cost(builds=0, requests=14)
@@ -77,7 +90,8 @@ def test_building_needs_the_scale_plan(exam: Examination) -> None:
     exam.read(ready.ref)
 
 
-@pytest.mark.cost(builds=3, requests=40)
+@pytest.mark.profile("standard")
+@pytest.mark.cost(builds=3, at_once=2, requests=40)
 @pytest.mark.claims(
     "publish.answers-201",
     "template.read-shows-the-published",

@@ -9,8 +9,11 @@ from touchstone.check.examination import Examination
 from touchstone.check.templates import Template
 
 
-@pytest.mark.cost(builds=3, requests=22)
+@pytest.mark.cost(builds=3, at_once=2, requests=24)
 @pytest.mark.claims(
+    "events.cancelled-ends-on-cancel",
+    "events.close-at-the-end",
+    "events.level-is-documented",
     "cancel.in-flight-is-202",
     "cancel.says-cancelling",
     "cancel.second-is-documented",
@@ -24,18 +27,18 @@ from touchstone.check.templates import Template
     "status.is-one-of-four",
 )
 def test_running_build_is_cancelled_and_the_next_completes(exam: Examination) -> None:
-    """A running build ends after a cancel, a later cancel gets 404, and the next build completes."""
-    template = exam.short("cancelled")
+    """A running build and its log end after a cancel, a later cancel gets 404, and the next build completes."""
+    template = exam.short("cancelled", times=2)
     exam.start(template.ref)
+    log = exam.follow(template.ref)
     theirs = stranger(exam, template) if exam.target.second_api_key else None
     exam.read(template.ref)
     exam.cancel(template.ref)
     exam.cancel(template.ref)
     exam.settle(template.ref)
+    exam.closed(log)
     exam.cancel(template.ref)
     exam.rest(template.sleep_s)
-    if theirs:
-        exam.wait(theirs.ref)
     exam.start(template.ref)
     following = exam.follow(template.ref)
     exam.read(template.ref)
@@ -47,8 +50,11 @@ def test_running_build_is_cancelled_and_the_next_completes(exam: Examination) ->
     exam.cancel(template.ref)
     exam.read(template.ref)
     exam.closed(following)
+    if theirs:
+        exam.wait(theirs.ref)
 
 
+@pytest.mark.profile("standard")
 @pytest.mark.cost(builds=2, requests=8)
 @pytest.mark.claims("cancel.in-flight-is-202", "start.after-cancel-builds-again", "cancel.next-build-completes")
 def test_start_right_after_a_cancel_builds_again(exam: Examination) -> None:
@@ -61,7 +67,7 @@ def test_start_right_after_a_cancel_builds_again(exam: Examination) -> None:
     exam.wait(template.ref)
 
 
-@pytest.mark.cost(builds=3, requests=24)
+@pytest.mark.cost(builds=3, at_once=3, requests=24)
 @pytest.mark.claims(
     "cancel.keeps-neighbours",
     "cancel.in-flight-is-202",
@@ -112,25 +118,13 @@ def stranger(exam: Examination, like: Template) -> Template | None:
 
 
 @pytest.mark.profile("standard")
-@pytest.mark.cost(builds=1, requests=8)
+@pytest.mark.cost(builds=1, requests=12)
 @pytest.mark.claims("cancel.in-flight-is-202", "cancel.settles", "cancel.does-not-end-ready")
-def test_build_is_cancelled_late(exam: Examination) -> None:
-    """A build can be cancelled shortly before its end."""
+def test_simultaneous_cancels_late_in_a_build_are_one(exam: Examination) -> None:
+    """Simultaneous cancels shortly before the end of a build get documented responses, and the build is cancelled."""
     template = exam.long("late")
     exam.start(template.ref)
     exam.rest(template.sleep_s * 3 / 4)
-    exam.read(template.ref)
-    exam.cancel(template.ref)
-    exam.settle(template.ref)
-
-
-@pytest.mark.profile("standard")
-@pytest.mark.cost(builds=2, requests=12)
-@pytest.mark.claims("cancel.in-flight-is-202", "cancel.settles", "cancel.does-not-end-ready")
-def test_two_cancels_at_once_are_one(exam: Examination) -> None:
-    """Simultaneous cancels get documented responses, and the build is cancelled."""
-    template = exam.long("twice")
-    exam.start(template.ref)
     exam.read(template.ref)
     exam.together(*[call("cancelBuild", template.ref)] * 3)
     exam.settle(template.ref)

@@ -1,4 +1,4 @@
-"""Simultaneous requests, for one version and for several."""
+"""Starts of a running build, and simultaneous requests for one version and for several."""
 
 from dataclasses import replace
 
@@ -13,6 +13,19 @@ from touchstone.facts.backoff import FIRST_WAIT_S, retry_after_s
 TRIES = 3
 
 
+@pytest.mark.cost(builds=1, requests=8)
+@pytest.mark.claims("start.while-building-is-harmless", "reuse.only-when-reused", "publish.ref-is-the-document")
+def test_start_of_a_running_build_changes_nothing(exam: Examination) -> None:
+    """A start during a build gets a documented response, and the build completes."""
+    template = exam.short("joined")
+    exam.start(template.ref)
+    exam.read(template.ref)
+    exam.rest(template.sleep_s / 2)
+    exam.start(template.ref)
+    exam.wait(template.ref)
+
+
+@pytest.mark.profile("standard")
 @pytest.mark.cost(builds=1, requests=14)
 @pytest.mark.claims(
     "start.concurrent-answers-are-documented",
@@ -53,19 +66,7 @@ def started_together(exam: Examination, times: int) -> Template:
     raise Unsuited("indeterminate", f"a limit accepted fewer than two of {times} simultaneous starts")
 
 
-@pytest.mark.profile("standard")
-@pytest.mark.cost(builds=1, requests=20)
-@pytest.mark.claims("status.concurrent-reads-agree", "http.answers")
-def test_reads_beside_a_build_are_answered(exam: Examination) -> None:
-    """Simultaneous reads during and after a build all get a response."""
-    template = exam.short("read-often")
-    exam.start(template.ref)
-    exam.together(*[call("getBuild", template.ref)] * 6)
-    exam.wait(template.ref)
-    exam.together(*[call("getBuild", template.ref)] * 6)
-
-
-@pytest.mark.profile("standard")
+@pytest.mark.profile("thorough")
 @pytest.mark.cost(builds=3, requests=10)
 @pytest.mark.claims("start.concurrent-answers-are-documented", "status.build-ends")
 def test_start_and_cancel_at_once_leave_a_sane_version(exam: Examination) -> None:
@@ -78,7 +79,8 @@ def test_start_and_cancel_at_once_leave_a_sane_version(exam: Examination) -> Non
     exam.wait(template.ref)
 
 
-@pytest.mark.cost(builds=1, requests=60)
+@pytest.mark.profile("standard")
+@pytest.mark.cost(builds=1, requests=72)
 @pytest.mark.claims(
     "status.ref-is-the-path", "status.concurrent-reads-agree", "template.read-shows-the-published", "http.answers"
 )
@@ -94,10 +96,11 @@ def test_answers_to_simultaneous_requests_are_not_mixed_up(exam: Examination) ->
         exam.together(*reversed(reads))
     exam.wait(running.ref)
     exam.together(*reads)
+    exam.together(*[call("getBuild", running.ref)] * 6)
 
 
-@pytest.mark.profile("standard")
-@pytest.mark.cost(builds=6, requests=60)
+@pytest.mark.profile("thorough")
+@pytest.mark.cost(builds=6, at_once=3, requests=60)
 @pytest.mark.claims(
     "publish.answers-201",
     "publish.ref-is-the-document",
@@ -153,24 +156,3 @@ def test_simultaneous_publishes_leave_one_content(exam: Examination) -> None:
         publish_together(exam, template, template.revised())
         for operation in ("getTemplate", "getBuild", "getTemplate"):
             request(exam, operation, template.ref)
-
-
-@pytest.mark.cost(builds=3, requests=22)
-@pytest.mark.claims(
-    "status.good-template-ends-ready", "status.failing-template-ends-failed", "events.own-lines-only", "http.answers"
-)
-def test_builds_side_by_side_end_each_in_its_own_way(exam: Examination) -> None:
-    """Three builds run at once, and one fails; each build has its own outcome and its own log."""
-    bad, good = exam.short("bad", fails=True), exam.short("good")
-    slow = exam.short("slow", times=3)
-    exam.start(slow.ref)
-    start_both(exam, bad.ref, good.ref)
-    followings = [exam.follow(template.ref) for template in (bad, good, slow)]
-    for ref in (good.ref, bad.ref):
-        exam.wait(ref)
-        exam.read(slow.ref)
-    exam.wait(slow.ref)
-    for following in followings:
-        exam.closed(following)
-    for ref in (bad.ref, good.ref, slow.ref):
-        exam.read(ref)

@@ -7,9 +7,9 @@ from typing import Any, get_args
 
 import pytest
 
-from situations import YAML, publish_bytes, publish_invalid, publish_spoilt, publish_wrong, request
+from situations import YAML, publish_bytes, publish_invalid, publish_wrong, request
 from touchstone.check.examination import Examination
-from touchstone.check.templates import Form, Template
+from touchstone.check.templates import Form
 
 Document = dict[str, Any]
 
@@ -137,29 +137,3 @@ def test_document_is_returned_with_all_its_sections(exam: Examination) -> None:
     for ref in (bare.ref, full.ref):
         request(exam, "getTemplate", ref)
         exam.read(ref)
-
-
-def spoilt(template: Template, what: str) -> Document:
-    """Returns the document of *template* with one error; *what* is a key of SPOILT."""
-    document = template.document()
-    SPOILT[what](document)
-    return document
-
-
-@pytest.mark.cost(builds=1, requests=30)
-@pytest.mark.claims(
-    "publish.invalid-is-422",
-    "lookup.existing-version-is-found",
-    "template.read-shows-the-published",
-    "status.ready-stays-ready",
-)
-def test_refused_document_leaves_what_is_there(exam: Examination) -> None:
-    """A publish of an invalid document, with or without force, does not change the existing version."""
-    kept = exam.published("kept")
-    exam.start(kept.ref)
-    exam.wait(kept.ref)
-    for what in ("api version", "cpu", "run", "env name"):
-        for force in (False, True):
-            publish_spoilt(exam, kept, spoilt(kept, what), force=force)
-            exam.read(kept.ref)
-            request(exam, "getTemplate", kept.ref)

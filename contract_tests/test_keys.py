@@ -49,26 +49,6 @@ def test_refused_keys_get_401_everywhere(exam: Examination) -> None:
         exam.read(refused.ref)
 
 
-@pytest.mark.cost(builds=1, requests=14)
-@pytest.mark.claims("auth.refused-changes-nothing", "auth.missing-key-is-401")
-def test_refused_keys_neither_start_nor_cancel(exam: Examination) -> None:
-    """A start or cancel with an invalid key has no effect."""
-    template = exam.short("guarded")
-    exam.read(template.ref)
-    starters: tuple[Credential, ...] = ("none", "longer")
-    for credential in starters:
-        attempt(exam, "startBuild", template, credential)
-        exam.read(template.ref)
-    exam.start(template.ref)
-    exam.read(template.ref)
-    cancellers: tuple[Credential, ...] = ("none", "unknown")
-    for credential in cancellers:
-        attempt(exam, "cancelBuild", template, credential)
-    # No earlier read: if the server wrongly cancelled the build, its status may still be building for a moment.
-    exam.rest(template.sleep_s)
-    exam.wait(template.ref)
-
-
 @pytest.mark.given
 @pytest.mark.cost(builds=0, requests=14)
 @pytest.mark.claims("auth.missing-key-is-401", "auth.unknown-key-is-401")

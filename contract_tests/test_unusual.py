@@ -22,7 +22,7 @@ def alike(exam: Examination) -> list[Template]:
     return [first, *names, *versions]
 
 
-@pytest.mark.profile("standard")
+@pytest.mark.profile("thorough")
 @pytest.mark.cost(builds=3, requests=80)
 @pytest.mark.claims(
     "publish.answers-201",

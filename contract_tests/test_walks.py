@@ -13,7 +13,7 @@ from touchstone.check.examination import Examination
 from touchstone.check.run import Run
 from touchstone.contract.document import Contract
 
-WALKS = {"quick": 1, "standard": 4, "thorough": 30}
+WALKS = {"quick": 1, "standard": 4, "thorough": 30}  # of the links; the other walks are for thorough alone
 LENGTH = 40
 LINKS = 8
 
@@ -24,9 +24,8 @@ def walks(run: Run) -> Iterator[Random]:
         yield Random(f"{run.settings.seed}.{number}")
 
 
-@pytest.mark.cost(
-    builds={"quick": 20, "standard": 80, "thorough": 600}, requests={"quick": 300, "standard": 1200, "thorough": 9000}
-)
+@pytest.mark.profile("thorough")
+@pytest.mark.cost(builds=600, requests=9000)
 @pytest.mark.claims(
     "status.build-ends",
     "status.ready-stays-ready",
@@ -61,24 +60,20 @@ def test_any_order_keeps_the_life_cycle(exam: Examination, run: Run) -> None:
             walker.read_all()
 
 
-@pytest.mark.cost(
-    builds={"quick": 1, "standard": 4, "thorough": 30}, requests={"quick": 8, "standard": 40, "thorough": 240}
-)
+@pytest.mark.cost(builds=0, requests={"quick": 10, "standard": 40, "thorough": 300})
 @pytest.mark.claims("http.status-is-documented", "lookup.existing-version-is-found", "status.answers-200")
 def test_links_lead_where_they_say(exam: Examination, run: Run) -> None:
     """The links of the contract lead to operations that find the version."""
     needs_publishing(exam)
     document = Contract.load().document
     for choices in walks(run):
-        template = exam.template("linked")
-        exchange = exam.publish(template)
+        exchange = exam.publish(exam.ready())
         for _ in range(LINKS):
             onward = [link for link in links(document, exchange.operation, exchange.status) if safe(link)]
             if not onward:
                 break
             link = choices.choice(onward)
             exchange = exam.send(call(link.operation, link.ref(exchange)))
-        exam.cancel(template.ref)
 
 
 def safe(link: Link) -> bool:

@@ -89,11 +89,13 @@ class Flow:
         room: Number of builds that may be in flight. A refused start reduces it to the builds that are, and a start
             accepted beyond it shows that the refusal had another reason.
         moves: Number of builds that have begun or ended so far.
+        length_s: Longest time that a finished build took besides its sleeps, as far as reads showed it.
     """
 
     def __init__(self, most: int = 1) -> None:
         self._most = self.room = most
         self.moves = 0
+        self.length_s = 0.0
         self._began_at: dict[str, float] = {}
         self._lock = threading.Lock()
 
@@ -105,10 +107,13 @@ class Flow:
             if len(self._began_at) > self.room:
                 self.room = self._most
 
-    def ended(self, ref: str) -> None:
-        """Records that no build of *ref* runs."""
+    def ended(self, ref: str, lasts_s: float | None = None) -> None:
+        """Records that no build of *ref* runs. *lasts_s*: minimum duration of a build that was finished."""
         with self._lock:
-            self.moves += self._began_at.pop(ref, None) is not None
+            began_at = self._began_at.pop(ref, None)
+            self.moves += began_at is not None
+            if began_at is not None and lasts_s is not None:
+                self.length_s = max(self.length_s, time.monotonic() - began_at - lasts_s)
 
     def refused(self) -> None:
         """Records that a start got a 429."""

@@ -91,9 +91,17 @@ class Declared:
         return self.stage < 2
 
     @property
-    def costs(self) -> int:
-        """Approximate effort, in requests. The costliest cases start first."""
-        return self.requests + BUILD_COSTS * self.builds
+    def is_generated(self) -> bool:
+        """Whether Hypothesis generates the requests.
+
+        Only one such case runs at a time, because Hypothesis uses ast.parse, which in CPython 3.11 fails in threads.
+        """
+        return self.file == GENERATED_CASES
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """Sort key: by stage, then the cases with most builds at a time, and among equal ones the costliest."""
+        return self.stage, -self.at_once, -(self.requests + BUILD_COSTS * self.builds)
 
     @property
     def may_be_left_out(self) -> bool:

@@ -277,7 +277,7 @@ class Examination:
             self.flow.began(ref)
         elif exchange.operation == "getBuild" and status in AT_REST and exchange.credential == self._owner(ref):
             self._running.discard(ref)
-            self.flow.ended(ref)
+            self.flow.ended(ref, self._lasts_s(ref) if status in FINISHED else None)
         elif exchange.operation == "cancelBuild" and exchange.status == 202:
             self._running.discard(ref)
             self._dying.add(ref)
@@ -475,7 +475,7 @@ class Examination:
 
     def long(self, purpose: str, *, fails: bool = False, owner: Credential = "primary") -> Template:
         """Publishes a template whose build takes longer than LONG_SLEEP_LATENCIES requests."""
-        sleep_s = self._sleep_s(LONG_SLEEP_S, LONG_SLEEP_LATENCIES)
+        sleep_s = min(self._sleep_s(LONG_SLEEP_S, LONG_SLEEP_LATENCIES), self.target.build_timeout_s / 2)
         return self.published(purpose, sleep_s=sleep_s, fails=fails, owner=owner)
 
     def _sleep_s(self, least_s: float, latencies: int) -> float:

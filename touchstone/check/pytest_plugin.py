@@ -93,7 +93,7 @@ def _choose(config: pytest.Config, handover: CheckHandover, items: list[pytest.I
     if quarry:
         items.sort(key=lambda item: (item.stash[CASE].stage, item.stash[CASE].place(quarry)))
     else:
-        items.sort(key=lambda item: (item.stash[CASE].stage, -item.stash[CASE].costs))
+        items.sort(key=lambda item: item.stash[CASE].order)
     if handover.errand.mode == "plan":
         cases = [item.stash[CASE] for item in items if settings.target.publish != "never" or item.stash[CASE].is_given]
         rows = [{"case": c.id, "claims": c.claims, "builds": c.builds, "requests": c.requests} for c in cases]
@@ -112,6 +112,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     """Starts the cases that may run side by side."""
     run = session.config.stash.get(RUN, None)
     if run and run.handover.errand.mode == "run":
+        run.pending.update(claim for item in session.items for claim in item.stash[CASE].claims)
         functions = [item for item in session.items if isinstance(item, pytest.Function)]
         beside = [item for item in functions if item.stash[CASE].is_beside]
         jobs = [Job(item.stash[CASE], partial(_conduct, run, item)) for item in beside]
@@ -222,6 +223,7 @@ def _attempted(run: Run, case: Declared, exam: Examination, body: Callable[[], N
     try:
         body()
     finally:
+        run.pending.subtract(case.claims)
         is_barred = run.plan.settle(exam)
     if is_barred or case.is_once:
         return ""

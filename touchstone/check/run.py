@@ -1,7 +1,7 @@
 """State of one run of the contract tests in this process: examination, judge, journal and run log."""
 
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from touchstone.check.examination import (
 from touchstone.check.handover import CheckHandover
 from touchstone.check.journal import Journal
 from touchstone.check.preflight import PlanWatch
-from touchstone.check.scheduler import Scheduler
+from touchstone.check.scheduler import READERS, Scheduler
 from touchstone.check.sweep import EMBEDDED_URL
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract import claims as ledger_of_claims
@@ -66,12 +66,13 @@ class Run:
         self.exam = self._examination(target, handover.latency_s)
         self.plan = PlanWatch()
         self._conclusion: Callable[[Judgement], Judgement] = lambda judgement: judgement
-        self.scheduler = Scheduler(self.exam.flow, target.max_in_flight)
+        self.scheduler = Scheduler(self.exam.flow, target.max_in_flight + READERS)
         self._lock = threading.RLock()
         self._clear: set[str] = set()
         self._broken: set[str] = set()
         self.suspects: set[str] = set()
         self.declared: set[str] = set()
+        self.pending: Counter[str] = Counter()  # claims of the cases whose first attempt is not over
         self._cases: defaultdict[str, _CaseSoFar] = defaultdict(_CaseSoFar)
 
     def _transport(self) -> Transport:
@@ -185,10 +186,11 @@ class Run:
                 self._clear.add(claim)
 
     def unclear(self, claims: Sequence[str]) -> list[str]:
-        """Returns those *claims* that apply to the target and have no judgement yet."""
-        lacking = self.lacking()
-        wanted = (self.selected[claim] for claim in claims if claim in self.selected)
-        return [c.id for c in wanted if c.id not in self._clear and not any(lacking[need] for need in c.needs)]
+        """Returns those *claims* that apply to the target, have no judgement yet, and are claims of no other case."""
+        with self._lock:
+            lacking = self.lacking()
+            left = (self.selected[claim] for claim in claims if claim in self.selected and self.pending[claim] < 1)
+            return [c.id for c in left if c.id not in self._clear and not any(lacking[need] for need in c.needs)]
 
     def lacking(self) -> dict[str, str]:
         """Returns, for each need of a claim, such as a second key, what to set; empty if the target meets the need."""

@@ -10,6 +10,8 @@ from touchstone.check.budget import Flow
 from touchstone.check.cases import Declared
 from touchstone.target.connections import in_background
 
+# Number of cases that may run beside those that build.
+READERS = 4
 # After a stop, cases get this many seconds to end; what still runs then is left to the clean-up.
 STOP_S = 5.0
 
@@ -68,6 +70,8 @@ class Scheduler:
                     in_background(job.result, job.body)
 
     def _has_room(self, case: Declared) -> bool:
+        if case.is_generated and any(job.case.is_generated for job in self._running):
+            return False
         held = sum(job.case.at_once for job in self._running)
         return not case.at_once or not held or held + case.at_once <= self._flow.room
 

@@ -42,7 +42,7 @@ class Prove:
     generated: Annotated[bool, Option("--generated", help="Try faults derived from the contract instead.")] = False
     jobs: Annotated[int, Option(help="Number of concurrent checks.", min=1, max=64)] = 2
     whole: Annotated[bool, Option("--whole", help="Run each check to its end, also after its fault is found.")] = False
-    profile: Annotated[Profile, Option(help="Effort of the check of a variant.")] = "quick"
+    profile: Annotated[Profile, Option(help="Effort of the check of a variant.")] = "standard"
     seed: Annotated[int, Option(help="Seed of all generated data.")] = 1
     report_dir: Annotated[Path | None, Option(help="Folder for the results.  [default: reports/prove-<id>]")] = None
     list_names: Annotated[bool, Option("--list", help="List the faults and variants; run nothing.")] = False

@@ -34,7 +34,7 @@ class Candidate:
 
     subject: Subject
     behaviour: Behaviour
-    profile: str = "quick"
+    profile: str = "standard"
 
 
 def listed_faults(glob: str = "*") -> list[Candidate]:
@@ -64,7 +64,7 @@ def derived(glob: str = "*", seed: int = 1) -> list[Candidate]:
     return [_fault(fault, "generated") for name, fault in _mutants(seed).items() if fnmatchcase(name, glob)]
 
 
-def variants(glob: str = "*", profile: str = "quick") -> list[Candidate]:
+def variants(glob: str = "*", profile: str = "standard") -> list[Candidate]:
     """Returns variants that match *glob*, in catalogue order; if none match, the parts of combined variants that do."""
     freedoms, known = _variants()
     found = [[one for name, one in those.items() if fnmatchcase(name, glob)] for those in (known, freedoms)]

@@ -8,6 +8,6 @@ import touchstone.check.pytest_plugin
 import touchstone.proof.trial  # noqa: F401
 from touchstone.check.schemathesis_hooks import load_schema
 
-load_schema(1, "quick")
+load_schema(1, "standard")
 # Hypothesis computes this table on first use, unless its storage folder has it.
 intervals_from_codec("utf-8")

@@ -8,8 +8,9 @@ responses to the owner of the version show whether a refused request took effect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from statistics import median
 
-from touchstone.contract.lifecycle import FINISHED, State, statuses
+from touchstone.contract.lifecycle import AT_REST, FINISHED, State, statuses
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.history import History
@@ -61,23 +62,36 @@ def outlives_a_cancel(history: History) -> bool:
 
 
 def fails_anyway(history: History) -> bool:
-    """Whether a build of a good template did not end ready, although there was one start and no cancel."""
+    """Whether a build had the wrong end although there was one start, and no cancel when it ended."""
     for content in history.all_contents():
-        if content.outcome != "ready":
+        if content.outcome == "unknown":
             continue
-        started = False
+        began_at = None
         for exchange in history.story(content.ref):
-            if exchange.operation == "cancelBuild" or (started and exchange.operation == "startBuild"):
+            if exchange.operation == "cancelBuild" or (began_at is not None and exchange.operation == "startBuild"):
                 break
             begins = exchange.operation == "startBuild" and exchange.status in SUCCESS
             if begins and exchange.sent_at >= content.sure_at:
-                started, began_at = True, exchange.sent_at
-            elif started and is_read(exchange, history) and exchange.body["status"] != "building":
-                wrong = exchange.body["status"] != "ready" and exchange.sent_at < content.until_at
+                began_at = exchange.sent_at
+            elif began_at is not None and is_read(exchange, history):
+                if exchange.body["status"] == "building":
+                    began_at = max(began_at, exchange.sent_at - history.overall(settling_s))
+                    continue
+                wrong = exchange.body["status"] != content.outcome and exchange.sent_at < content.until_at
                 if wrong and not _was_cancel_sent(history, content.ref, began_at, exchange.done_at):
                     return True
                 break
     return False
+
+
+def settling_s(history: History) -> float:
+    """Returns the usual time, in seconds, from a cancel until a read shows that the build no longer runs."""
+    found = []
+    for cancel in history.cancels:
+        later = (e for e in history.story(cancel.ref or "") if e.sent_at >= cancel.done_at and is_read(e, history))
+        rest = next((e for e in later if e.body["status"] in AT_REST), None)
+        found += [rest.done_at - cancel.sent_at] if rest else []
+    return median(found) if found else 0.0
 
 
 def hurries_anyway(history: History) -> bool:
@@ -194,7 +208,9 @@ def _wrong_end(walk: Walk, read: Exchange, status: str) -> _Blamed:
     if not fails_anyway(walk.history):
         if suspect := _refusal(walk, CANCELS):
             return suspect
-        if elsewhere := walk.cancelled_elsewhere(build.start.sent_at, read.done_at):
+        # A cancelled build is still building for a while.
+        lasted_to_at = walk.last_read.sent_at - walk.history.overall(settling_s) if walk.last_read else NEVER_AT
+        if elsewhere := walk.cancelled_elsewhere(max(build.start.sent_at, lasted_to_at), read.done_at):
             return "cancel.keeps-neighbours", (build.start, elsewhere)
         joined = build.joined and (not walk.last_read or walk.last_read.sent_at < build.joined.done_at)
         if build.after_cancel and not joined:

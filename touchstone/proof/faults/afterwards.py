@@ -297,7 +297,6 @@ class AutoBuildTakesTheReplacedContent(App):
     "cancel.in-flight-is-202",
     also="cancel.says-cancelling cancel.does-not-end-ready cancel.settles events.cancelled-ends-on-cancel "
     "cancel.idle-is-404 status.failed-stays-failed",
-    profile="standard",
 )
 class RetryCannotBeCancelled(Engine):
     """Only the first build of a version can be cancelled; a cancel of a later one is answered with 404."""
@@ -420,7 +419,6 @@ def golden_dies_with_its_first_version(engine: Engine, version: Version) -> None
     "stateful",
     "cancel.does-not-end-ready",
     also="cancel.settles cancel.settled-is-idle events.cancelled-ends-on-cancel",
-    profile="standard",
 )
 class VersionIsCancelledOnce(Engine):
     """A version can be cancelled once; a cancel of a later build is accepted, but that build keeps running."""

@@ -34,7 +34,7 @@ class Fault(Behaviour):
     kind: Kind
     breaks: tuple[str, ...]
     also: tuple[str, ...] = ()
-    profile: Literal["quick", "standard"] = "quick"
+    profile: Literal["quick", "standard", "thorough"] = "standard"
     generated: bool = False
     permits: str = ""
     under: Literal["check", "load"] = "check"

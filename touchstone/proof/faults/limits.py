@@ -25,7 +25,7 @@ _CANCELLED = "cancel.idle-is-404"
 _REACHED = "Build rate limit reached."
 # Few starts in a wide window: in that window, a slow machine must send three times as many reads.
 _POLLED: dict[str, Any] = {
-    "profile": "standard", "pace": {"rate": RateLimit.parse("12/2")}, "target": {"build_timeout_s": 30.0},
+    "pace": {"rate": RateLimit.parse("12/2")}, "target": {"build_timeout_s": 30.0},
 }  # fmt: skip
 _PAGE = "<html><body><h1>429 Too Many Requests</h1></body></html>"
 _before = set(FAULTS)
@@ -137,7 +137,7 @@ def refused_start_is_queued(engine: Refuses, account: Account, version: Version,
         asyncio.get_running_loop().call_later(0.15, engine.begin, version)
 
 
-@breaks("load", "limit.refused-start-starts-nothing", also=_CANCELLED, profile="standard")
+@breaks("load", "limit.refused-start-starts-nothing", also=_CANCELLED)
 class FullHostBuilds(Engine):
     """A start that is refused with 429 because the host is full still begins a build."""
 
@@ -217,4 +217,4 @@ BUILDS: Mapping[str, Any] = {"rate": RateLimit.parse("10/4"), "charges": "builds
 
 for _fault in [FAULTS[name] for name in FAULTS if name not in _before]:
     _name, _says = f"{_fault.name}-of-builds", f"{_fault.says} Only starts that begin a build count for the limit."
-    FAULTS[_name] = replace(_fault, name=_name, says=_says, pace={**_fault.pace, **BUILDS}, profile="standard")
+    FAULTS[_name] = replace(_fault, name=_name, says=_says, pace={**_fault.pace, **BUILDS})

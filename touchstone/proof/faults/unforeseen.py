@@ -224,7 +224,6 @@ class CancelTokenExpires(Engine):
 @breaks(
     "load",
     "status.build-does-not-vanish",
-    profile="standard",
     pace={"capacity": 3},
     also="status.* start.* events.* cancel.* limit.* access.others-change-nothing",
     over=Engine.check_capacity,

@@ -1,0 +1,99 @@
+"""Versions without a running build: a start reuses what is ready, a cancel finds nothing, and nothing changes."""
+
+import pytest
+
+from situations import published_without
+from touchstone.check.examination import Examination, Unsuited
+from touchstone.target.call import Call
+
+# How long a case watches versions, as a multiple of a build's duration: long enough for late changes.
+BUILDS = 4
+
+
+@pytest.mark.given
+@pytest.mark.cost(builds=0, requests=12)
+@pytest.mark.claims(
+    "reuse.ready-at-once",
+    "reuse.is-flagged",
+    "reuse.status-code",
+    "status.ready-stays-ready",
+    "status.build-time-is-stable",
+    "status.concurrent-reads-agree",
+    "cancel.finished-is-idle",
+    "cancel.says-idle",
+    "cancel.keeps-finished-golden",
+    "error.has-no-upstream-status",
+)
+def test_finished_build_is_reused_and_kept(exam: Examination) -> None:
+    """A ready version stays ready, also after a cancel; a start reuses its finished snapshot (golden)."""
+    ref = exam.ready().ref
+    exam.read(ref)
+    exam.start(ref)
+    exam.read(ref)
+    exam.cancel(ref)
+    exam.read(ref)
+    exam.start(ref)
+    exam.together(*[Call("getBuild", ref)] * 4)
+
+
+@pytest.mark.cost(builds=0, requests=10)
+@pytest.mark.claims(
+    "status.unbuilt-is-not-built", "status.changes-only-by-a-start", "cancel.idle-is-404", "cancel.says-idle"
+)
+def test_idle_version_has_nothing_to_cancel(exam: Examination) -> None:
+    """A version that was never started stays not_built, and a cancel gets 404."""
+    for template in (exam.published("idle"), published_without(exam, "idle")):
+        exam.read(template.ref)
+        exam.cancel(template.ref)
+        exam.read(template.ref)
+
+
+@pytest.mark.given
+@pytest.mark.cost(builds=4, requests=20)
+@pytest.mark.claims(
+    "status.good-template-ends-ready",
+    "status.failing-template-ends-failed",
+    "status.build-ends",
+    "cancel.settles",
+    "reuse.ready-at-once",
+    "reuse.is-flagged",
+    "cancel.finished-is-idle",
+)
+def test_given_templates_keep_their_promises(exam: Examination) -> None:
+    """Existing templates become ready or fail as the settings say; their builds can be cancelled and reused."""
+    templates = exam.target.templates
+    if exam.target.publish != "never" or not (templates.buildable or templates.failing):
+        raise Unsuited("not-applicable", "the settings list no existing templates")
+    for ref in (*templates.buildable, *templates.failing):
+        exam.read(ref)
+        exam.start(ref)
+        exam.read(ref)
+        exam.cancel(ref)
+        exam.settle(ref)
+        exam.start(ref)
+        exam.wait(ref)
+        exam.cancel(ref)
+        exam.read(ref)
+        exam.start(ref)
+        exam.wait(ref)
+
+
+@pytest.mark.profile("thorough")
+@pytest.mark.cost(builds=2, requests=50)
+@pytest.mark.claims("status.changes-only-by-a-start", "status.failed-stays-failed", "status.ready-stays-ready")
+def test_nothing_happens_by_itself(exam: Examination) -> None:
+    """Versions without requests keep their status for the duration of several builds."""
+    cancelled, failed = exam.short("cancelled-alone"), exam.short("failed-alone", fails=True)
+    refs = [exam.ready().ref, exam.published("idle-alone").ref, cancelled.ref, failed.ref]
+    exam.start(cancelled.ref)
+    exam.read(cancelled.ref)
+    exam.cancel(cancelled.ref)
+    exam.settle(cancelled.ref)
+    exam.start(failed.ref)
+    exam.start(failed.ref)
+    exam.wait(failed.ref)
+    # Two reads per build duration, so that no build is missed.
+    for _ in range(2 * BUILDS):
+        for ref in refs:
+            exam.read(ref)
+        exam.rest(failed.sleep_s / 2)
