@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV   := .venv
 JOBS   ?= 3
-TRIALS ?= 12
+TRIALS ?= 4
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SUITE  := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone and not whole and not prove and not kill and not wheel"

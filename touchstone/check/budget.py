@@ -96,24 +96,37 @@ class Flow:
         self._most = self.room = most
         self.moves = 0
         self.length_s = 0.0
-        self._began_at: dict[str, float] = {}
+        self._began_at: dict[str, float] = {}  # in the order of the beginnings
+        self._free_at: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def began(self, ref: str) -> None:
         """Records that a build of *ref* runs."""
         with self._lock:
             self.moves += 1
-            self._began_at[ref] = time.monotonic()
+            self._began_at.setdefault(ref, time.monotonic())
             if len(self._began_at) > self.room:
                 self.room = self._most
 
     def ended(self, ref: str, lasts_s: float | None = None) -> None:
         """Records that no build of *ref* runs. *lasts_s*: minimum duration of a build that was finished."""
         with self._lock:
-            began_at = self._began_at.pop(ref, None)
+            before = list(self._began_at)
+            began_at, now = self._began_at.pop(ref, None), time.monotonic()
+            self._free_at.pop(ref, None)
+            if began_at is not None:
+                self._free_at |= dict.fromkeys(before[before.index(ref) + 1 :], now)
             self.moves += began_at is not None
             if began_at is not None and lasts_s is not None:
-                self.length_s = max(self.length_s, time.monotonic() - began_at - lasts_s)
+                self.length_s = max(self.length_s, now - began_at - lasts_s)
+
+    def free_s(self, ref: str) -> float:
+        """Returns how long ago the last build that began before the one of *ref* ended; infinity if none ended since.
+
+        A server may queue builds, so that a build runs only after all that began before.
+        """
+        with self._lock:
+            return time.monotonic() - self._free_at.get(ref, float("-inf"))
 
     def refused(self) -> None:
         """Records that a start got a 429."""

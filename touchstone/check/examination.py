@@ -355,7 +355,7 @@ class Examination:
             silent, answered_at = (0, now) if exchange.response else (silent + 1, answered_at)
             given_up = idle > limits.IDLE_POLLS and now > active_at + limits.IDLE_S
             given_up |= silent > limits.UNANSWERED_POLLS and now > answered_at + limits.UNANSWERED_S
-            waited_s = now - began
+            waited_s = min(now - began, self.flow.free_s(ref))
             if status in until and stuck:
                 self.waits.lift(("getBuild", stuck), 1, waited_s)
             if status in until or given_up or exchange.status in (401, 403, 404):

@@ -169,22 +169,13 @@ def _conduct(run: Run, item: pytest.Function) -> None:
         pytest.skip("the proof does not need this case")
     exam, began, began_at = run.exam_for(case.id), time.monotonic(), datetime.now(UTC)
     outcome: CaseOutcome = "passed"
-    message, again = "", ""
+    again = message = ""
     try:
-        _need_publishing(run, case)
         again = _attempted(run, case, exam, partial(_body, run, item, exam))
-    except Unsuited as unsuited:
-        # A recording contains all responses that its scenario needs. If one is missing, somebody changed the recording.
-        outcome, message = "error" if run.is_replay else "skipped", unsuited.reason
-        run.notice(case, unsuited.verdict, unsuited.reason)
-        pytest.skip(unsuited.reason)
-    except KeyboardInterrupt:
-        outcome, message = "error", "interrupted"
-        raise
     except BaseException as error:
-        is_ours = isinstance(error, RecordingError)
-        outcome, message = "error", str(error) if is_ours else f"{type(error).__name__}: {error}"
-        run.notice(case, "could-not-run", message if is_ours else f"the case {case.id} itself failed: {message}")
+        outcome, message = _explained(run, case, error)
+        if isinstance(error, Unsuited):
+            pytest.skip(message)
         raise
     finally:
         findings = _concluded(run, case, exam, interrupted=message == "interrupted")
@@ -192,24 +183,25 @@ def _conduct(run: Run, item: pytest.Function) -> None:
         if findings:
             outcome, message = "failed", "; ".join(dict.fromkeys(f.sentence() for f in findings))
         took_s = item.stash[TOOK_S] = time.monotonic() - began
-        run.log.write(
-            Case(
-                id=case.id,
-                title=case.title,
-                outcome=outcome,
-                duration_s=round(took_s, 6),
-                claims=case.claims,
-                message=run.transport.secrets.text(message),
-                began_at=began_at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
-            )
-        )
+        message = run.transport.secrets.text(message)
+        at = began_at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        run.log.write(Case(case.id, case.title, outcome, round(took_s, 6), case.claims, message, at))
     if findings:
         pytest.fail("\n".join(f.sentence() for f in findings), pytrace=False)
 
 
-def _need_publishing(run: Run, case: Declared) -> None:
-    if run.settings.target.publish == "never" and not (case.is_given or run.is_replay):
-        raise Unsuited("not-applicable", PUBLISH_ADVICE)
+def _explained(run: Run, case: Declared, error: BaseException) -> tuple[CaseOutcome, str]:
+    """Returns outcome and message of a case that ended with *error*, and records why it did not judge its claims."""
+    if isinstance(error, KeyboardInterrupt):
+        return "error", "interrupted"
+    if isinstance(error, Unsuited):
+        run.notice(case, error.verdict, error.reason)
+        # A recording contains all responses that its scenario needs. If one is missing, somebody changed the recording.
+        return "error" if run.is_replay else "skipped", error.reason
+    is_ours = isinstance(error, RecordingError)
+    message = str(error) if is_ours else f"{type(error).__name__}: {error}"
+    run.notice(case, "could-not-run", message if is_ours else f"the case {case.id} itself failed: {message}")
+    return "error", message
 
 
 def _body(run: Run, item: pytest.Function, exam: Examination) -> None:
@@ -221,6 +213,8 @@ def _body(run: Run, item: pytest.Function, exam: Examination) -> None:
 def _attempted(run: Run, case: Declared, exam: Examination, body: Callable[[], None]) -> str:
     """Runs *body*, and again with longer builds if a claim of the case was not judged; returns a note on that."""
     try:
+        if run.settings.target.publish == "never" and not (case.is_given or run.is_replay):
+            raise Unsuited("not-applicable", PUBLISH_ADVICE)
         body()
     finally:
         run.pending.subtract(case.claims)

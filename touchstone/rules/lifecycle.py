@@ -28,7 +28,7 @@ from touchstone.rules.possible_states import (
     lost,
 )
 from touchstone.rules.rule import broken, describe, held, judged, render, story_rule, unclear
-from touchstone.rules.timeline import may_have_acted
+from touchstone.rules.timeline import ended_before, may_have_acted
 
 SHORTEST_CONCLUSIVE_SLEEP_S = 0.1  # a slow network also explains a shorter wait
 
@@ -358,12 +358,17 @@ def _building_stakes(walk: Walk, build: Build, read: Exchange, status: str) -> I
         yield judged(claim, fits, build.start, read, expected=expected, actual=actual)
     for claim, refused in walk.refusals(CANCELS).items():
         yield held(claim, refused, read)
-    running_s = read.sent_at - build.start.done_at
+    longest_s, running_s = walk.history.bounds.build_timeout_s, read.sent_at - build.start.done_at
     if status in FINISHED:
         yield from _end_stakes(walk, build, read, status)
-    elif status == "building" and running_s > walk.history.bounds.build_timeout_s:
+    elif status == "building" and running_s > longest_s and _queued_s(walk, build, read) > longest_s:
         expected, actual = "ready or failed within build_timeout_s", f"building {running_s:.1f} s after the start"
         yield broken("status.build-ends", build.start, read, expected=expected, actual=actual)
+
+
+def _queued_s(walk: Walk, build: Build, read: Exchange) -> float:
+    """Returns how long before *read* the last build that began earlier ended; a server may queue builds."""
+    return read.sent_at - ended_before(walk.ref, build.start, walk.history)
 
 
 def _is_old_failure(walk: Walk, build: Build, read: Exchange, status: str) -> bool:

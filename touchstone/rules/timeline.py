@@ -176,6 +176,16 @@ class Timeline:
         return rest if self.content(since_at, rest.done_at) else None
 
 
+def ended_before(ref: str, start: Exchange, history: History) -> float:
+    """Returns when the last of the other builds that began before *start* ended; the build may have waited for it."""
+    ends = [float("-inf")]
+    for other in {content.ref for content in history.all_contents()} - {ref}:
+        timeline = history.once(Timeline, other)
+        begun_at = max((e.sent_at for e in timeline.beginnings if e.sent_at < start.sent_at), default=float("inf"))
+        ends += [e.done_at for e in timeline.reads if e.sent_at > begun_at and e.body["status"] in AT_REST][:1]
+    return max(ends)
+
+
 def first_ends(rests: Iterable[Exchange]) -> tuple[list[float], list[float]]:
     """Returns the times of sending, in order, and for each the earliest end of the exchanges sent then or later."""
     ordered = sorted(rests, key=lambda e: e.sent_at)
