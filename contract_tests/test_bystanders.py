@@ -36,9 +36,9 @@ class Subject:
         return self.now.ref
 
     def replaced(self, *, fails: bool = False, sleep_s: float = 0.0) -> None:
-        """Publishes other content with force."""
+        """Publishes other content with force, and with auto_build if its build fails."""
         self.now = replace(self.now.revised(), fails=fails, sleep_s=sleep_s, halved=True)
-        self.exam.publish(self.now, force=True)
+        self.exam.publish(self.now, force=True, auto_build=fails)
 
 
 Action = Callable[[Subject], object]
@@ -63,9 +63,9 @@ def build(subject: Subject) -> None:
 
 
 def fail(subject: Subject) -> None:
-    """Publishes content whose build fails, and builds the version."""
+    """Publishes content whose build fails, and begins it at once."""
     subject.replaced(fails=True)
-    subject.exam.start(subject.ref)
+    subject.exam.read(subject.ref)
     subject.exam.wait(subject.ref)
 
 

@@ -54,7 +54,7 @@ def test_fresh_build_runs_to_ready(exam: Examination) -> None:
     exam.read(template.ref)
     exam.wait(template.ref)
     exam.read(template.ref)
-    exam.read(template.ref)
+    exam.share(template, exam.read(template.ref))
 
 
 @pytest.mark.cost(builds=2, at_once=2, requests=10)

@@ -15,7 +15,7 @@ from touchstone.check.run import Run
 from touchstone.check.templates import Template
 
 # If this many builds were started and cancelled without a refusal, a case concludes that builds have no limit.
-MOST_BUILDS = {"quick": 12, "standard": 24, "thorough": 24}
+MOST_BUILDS = {"quick": 12, "standard": 12, "thorough": 24}
 # Most simultaneous builds that a case runs to find the capacity of the host.
 MOST_BUILDS_AT_ONCE = 8
 READS_PER_START = 3
@@ -87,6 +87,8 @@ def refused_for_a_rate(exam: Examination, run: Run, theirs: Template | None = No
     Raises:
         Unsuited: no start was refused, or all refusals ended once no build was in flight.
     """
+    if run.unlimited:
+        raise Unsuited("not-applicable", run.unlimited)
     most, began_at, begun = MOST_BUILDS[run.settings.profile], exam.transport.now(), 0
     attempt = Round(exam, [exam.long("limited") for _ in range(most)], most, "cancelled", polls=True)
     # The first refusal may be due to starts of earlier cases, the second to capacity. So the last burst never has
@@ -100,7 +102,8 @@ def refused_for_a_rate(exam: Examination, run: Run, theirs: Template | None = No
         if attempt.refused is None:
             attempt.make_room()
             fewer = f", with at most {attempt.at_once} in flight" if attempt.at_once < most else ""
-            raise Unsuited("not-applicable", f"no start was refused: {tried}{fewer}")
+            run.unlimited = f"no start was refused: {tried}{fewer}"
+            raise Unsuited("not-applicable", run.unlimited)
         room = max(room, len(attempt.in_flight))
         without_retry_after(run, attempt)
         if is_for_a_rate(attempt, theirs):

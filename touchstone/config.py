@@ -29,7 +29,7 @@ Publish = Literal["raw", "wrapped", "never"]
 
 EMBEDDED = "twin"
 DEFAULT_SEED = 20
-DEFAULT_MAX_BUILDS = 40
+DEFAULT_MAX_BUILDS = 64
 UNBOUNDED_BUILDS = 10_000  # of the embedded twin, whose builds cost nothing
 
 KEY_NAMES = ("api_key", "second_api_key", "restricted_api_key")
@@ -269,6 +269,7 @@ class Flags:
     seed: int | None = None
     strict: bool | None = None
     plan: bool | None = None
+    fail_fast: bool | None = None
     max_builds: int | None = None
     max_seconds: float | None = None
     profile: str | None = None
@@ -324,6 +325,7 @@ class Settings:
     strict: bool = False
     plan: bool = False  # print the plan and send nothing
     profile: Profile = "standard"
+    fail_fast: bool = False  # end the run at the first broken must claim
     claims_glob: str = "*"
     max_seconds: float | None = None
     baseline: Path | None = None
@@ -364,6 +366,7 @@ def load(flags: Flags, environ: Mapping[str, str], cwd: Path, builds: int | None
         report_dir=cwd / run.report_dir if run.report_dir else None,
         state_dir=next((home / "touchstone" / "journals" for home in homes if home.is_absolute()), None),
         plan=bool(flags.plan),
+        fail_fast=bool(flags.fail_fast),
         claims_glob=run.claims,
         baseline=cwd / run.baseline if run.baseline else None,
         **run.model_dump(include={"seed", "strict", "profile", "max_seconds"}),

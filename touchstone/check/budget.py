@@ -40,6 +40,12 @@ class Silence:
         return self._unanswered >= self._fewest and at_s - self._since > SILENT_S
 
 
+class Stop(threading.Event):
+    """Is set to end a run. *why*: reason for the cases that the stop cuts short; empty after an interrupt."""
+
+    why = ""
+
+
 # A wait ends after this many consecutive reads, over this many seconds, that report not_built or get no response.
 IDLE_POLLS, IDLE_S = 10, 1.0
 UNANSWERED_POLLS, UNANSWERED_S = 10, 5.0

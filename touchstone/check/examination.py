@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from touchstone.check import budget as limits
-from touchstone.check.budget import Budget, FailedWaits, Flow, Received, Silence
+from touchstone.check.budget import Budget, FailedWaits, Flow, Received, Silence, Stop
 from touchstone.check.journal import Journal
 from touchstone.check.templates import VERSION, Form, Template, given, publish_call
 from touchstone.config import TargetSettings
@@ -196,7 +196,7 @@ class Examination:
         case: Id of the case; written into each exchange.
         latency_s: Duration of a status read in seconds, measured before the first case.
         stretch: Factor for the sleeps in build steps; more than 1 in the second attempt of a case.
-        stopping: Set to end the run: rests end at once, and no case sends another request.
+        stopping: Ends the run: rests end at once, and no case sends another request.
     """
 
     transport: Transport
@@ -211,7 +211,7 @@ class Examination:
     publications: Publications = field(default_factory=Publications)
     waits: FailedWaits = field(default_factory=FailedWaits)
     flow: Flow = field(default_factory=Flow)
-    stopping: threading.Event = field(default_factory=threading.Event)
+    stopping: Stop = field(default_factory=Stop)
     _running: set[str] = field(default_factory=set)
     _dying: set[str] = field(default_factory=set)
     _shared: dict[str, Template] = field(default_factory=dict)
@@ -231,6 +231,14 @@ class Examination:
         self._views.append(view)
         return view
 
+    def stop(self, why: str = "") -> None:
+        """Ends the run in all cases; *why* is the reason for what they do not judge, empty after an interrupt."""
+        self.stopping.why = why
+        self.stopping.set()
+        for view in (self, *self._views):
+            for following in tuple(view._followings):  # noqa: SLF001 - of the same class
+                following.until.set()
+
     # --- single requests ---------------------------------------------------------------------------------------------
 
     def send(self, call: Call) -> Exchange:
@@ -239,7 +247,7 @@ class Examination:
 
     def _send(self, call: Call) -> Exchange:
         if self.stopping.is_set() and self.case != CLEAN_UP:
-            raise KeyboardInterrupt
+            raise Unsuited("could-not-run", self.stopping.why) if self.stopping.why else KeyboardInterrupt
         if self.target.publish == "never" and may_publish(call):
             raise Unsuited("not-applicable", PUBLISH_ADVICE)
         if self.transport.now() > self.budget.until_at:
@@ -366,7 +374,7 @@ class Examination:
             if waited_s > self._limit_s(ref, stuck, most_s) + 0.1:
                 self.waits.add(("getBuild", stuck))
                 return exchange
-            self.rest(poll_s(waited_s))
+            self.rest(poll_s(waited_s, self.flow.length_s))
 
     def _limit_s(self, ref: str, stuck: str, most_s: float) -> float:
         if stuck == "cancelling":
@@ -503,6 +511,11 @@ class Examination:
                 raise Unsuited("could-not-run", how_ended(template.ref, ended))
             self._shared[purpose] = template
         return self._shared[purpose]
+
+    def share(self, template: Template, ended: Exchange) -> None:
+        """Makes *template* the ready version that cases share if *ended*, its last read, shows it ready."""
+        if ended.body.get("status") == "ready":
+            self._shared.setdefault(f"ready-{template.owner}", template)
 
     def _given(self, owner: Credential) -> Template:
         if owner != "primary":

@@ -72,6 +72,7 @@ class Run:
         self._broken: set[str] = set()
         self.suspects: set[str] = set()
         self.declared: set[str] = set()
+        self.unlimited = ""  # what was tried, if starts of new builds have reached no limit
         self.pending: Counter[str] = Counter()  # claims of the cases whose first attempt is not over
         self._cases: defaultdict[str, _CaseSoFar] = defaultdict(_CaseSoFar)
 
@@ -152,6 +153,8 @@ class Run:
             self.suspects |= self.judge.accused(judgements)
             findings = [self.judge.finding(j) for j in judgements if j.outcome == "broken"]
             self.log.write(*(Occurrence(finding, case_id) for finding in findings))
+            if self.settings.fail_fast and (first := next((f for f in findings if f.level == "must"), None)):
+                self.exam.stop(f"the run ended at the first broken must-level claim: {first.claim}")
             known = case.findings + findings
             if not final:
                 self._cases[case_id].findings = known
@@ -203,7 +206,7 @@ class Run:
 
     def finish(self) -> None:
         """Ends all cases, cleans up the target, judges the clean-up, and closes the run log."""
-        self.exam.stopping.set()
+        self.exam.stop(self.exam.stopping.why)  # after Ctrl-C, cases may still run
         self.scheduler.stop()
         try:
             if self.journal:

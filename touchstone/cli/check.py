@@ -51,6 +51,9 @@ class Check(SeededRun):
             "--last-failed", help="Judge only what failed in the latest check of this target, or all if nothing did."
         ),
     ] = False
+    fail_fast: Annotated[
+        bool | None, Option("--fail-fast", help="End the run at the first broken must-level claim.")
+    ] = None
     baseline: Annotated[
         Path | None, Option(help="File of claims that may be broken. One that holds again fails the run.")
     ] = None

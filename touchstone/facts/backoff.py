@@ -9,7 +9,8 @@ from touchstone.facts.exchange import Response
 FIRST_WAIT_S = 1.0  # Documentation, page api-intro: wait 1 s, then twice as long each time, at most 60 s.
 LONGEST_WAIT_S = 60.0
 
-SHORTEST_POLL_S, LONGEST_POLL_S, POLL_SHARE = 0.01, 1.0, 0.12
+# Pauses between polls: a share of the wait so far, within bounds, but at least a share of the duration of a build.
+SHORTEST_POLL_S, LONGEST_POLL_S, POLL_SHARE, LEAST_POLL_SHARE = 0.01, 1.0, 0.12, 0.05
 
 # RFC 9110, 5.6.7: servers send dates in the first form; clients must also accept the two obsolete forms.
 _DATE_FORMS = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
@@ -23,9 +24,13 @@ def back_off_s() -> Iterator[float]:
         wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
 
-def poll_s(waited_s: float) -> float:
-    """Returns the seconds until the next poll: 12 % of the time waited so far, at least 0.01 and at most 1."""
-    return min(max(waited_s * POLL_SHARE, SHORTEST_POLL_S), LONGEST_POLL_S)
+def poll_s(waited_s: float, build_s: float = 0.0) -> float:
+    """Returns the seconds until the next poll: 12 % of the time waited so far, at least 0.01 and at most 1.
+
+    It is longer for long builds: at least 5 % of the time waited so far or of *build_s*, the usual time of a build.
+    """
+    least_s = LEAST_POLL_SHARE * max(waited_s, build_s)
+    return max(min(max(waited_s * POLL_SHARE, SHORTEST_POLL_S), LONGEST_POLL_S), least_s)
 
 
 def retry_after_s(response: Response | None) -> float | None:

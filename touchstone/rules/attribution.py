@@ -5,6 +5,7 @@ starts is blamed. If builds also begin when nobody sent a start, a general claim
 responses to the owner of the version show whether a refused request took effect.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -15,7 +16,7 @@ from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.history import History
 from touchstone.rules.messages import SUCCESS, parts
-from touchstone.rules.possible_states import CLOCK_SHARE, NEVER_AT, UNDER_WAY, Walk, cancels_of_others
+from touchstone.rules.possible_states import CLOCK_SHARE, NEVER_AT, UNDER_WAY, Build, Walk, cancels_of_others
 from touchstone.rules.rule import broken, judged, story_rule
 from touchstone.rules.timeline import is_read, may_have_acted, owned, reports_building
 
@@ -208,17 +209,9 @@ def _wrong_end(walk: Walk, read: Exchange, status: str) -> _Blamed:
     if not fails_anyway(walk.history):
         if suspect := _refusal(walk, CANCELS):
             return suspect
-        # A cancelled build is still building for a while.
-        lasted_to_at = walk.last_read.sent_at - walk.history.overall(settling_s) if walk.last_read else NEVER_AT
-        if elsewhere := walk.cancelled_elsewhere(max(build.start.sent_at, lasted_to_at), read.done_at):
-            return "cancel.keeps-neighbours", (build.start, elsewhere)
-        joined = build.joined and (not walk.last_read or walk.last_read.sent_at < build.joined.done_at)
-        if build.after_cancel and not joined:
-            return "cancel.next-build-completes", evidence
-        if build.overlapped:
-            return "start.concurrent-share-one-build", evidence
-        if build.joined:
-            return "start.while-building-is-harmless", (build.start, build.joined)
+        if suspects := _suspects(walk, build, read):
+            survived = walk.history.overall(_survived)
+            return min(suspects, key=lambda suspect: survived[suspect[0]])
         since = build.start if first or walk.last_read is None else walk.last_read
         idle = (e for e in walk.history.exchanges if e.operation == "cancelBuild" and e.status == 404 and walk.owns(e))
         elsewhere = next(cancels_of_others(walk.ref, since.done_at, read.sent_at, idle), None)
@@ -227,6 +220,53 @@ def _wrong_end(walk: Walk, read: Exchange, status: str) -> _Blamed:
     if first and status in (build.before, "not_built") and not vanishes_anyway(walk.history):
         return "start.visible-to-next-read", evidence
     return ("status.build-does-not-vanish" if status == "not_built" else "status.good-template-ends-ready"), evidence
+
+
+_ELSEWHERE, _AFTER_CANCEL = "cancel.keeps-neighbours", "cancel.next-build-completes"
+_OVERLAPPED, _JOINED = "start.concurrent-share-one-build", "start.while-building-is-harmless"
+
+
+def _suspects(walk: Walk, build: Build, read: Exchange) -> list[_Blamed]:
+    """Returns what happened to a build that may explain its wrong end, the most specific event first."""
+    found: list[_Blamed] = []
+    # A cancelled build is still building for a while.
+    lasted_to_at = walk.last_read.sent_at - walk.history.overall(settling_s) if walk.last_read else NEVER_AT
+    if elsewhere := walk.cancelled_elsewhere(max(build.start.sent_at, lasted_to_at), read.done_at):
+        found.append((_ELSEWHERE, (build.start, elsewhere)))
+    joined = build.joined and (not walk.last_read or walk.last_read.sent_at < build.joined.done_at)
+    if build.after_cancel and not joined:
+        found.append((_AFTER_CANCEL, (build.start,)))
+    if build.overlapped:
+        found.append((_OVERLAPPED, (build.start,)))
+    elif build.joined:
+        found.append((_JOINED, (build.start, build.joined)))
+    return found
+
+
+def _survived(history: History) -> Counter[str]:
+    """Counts the builds that ended as they should, by the claim about what had happened to them."""
+    counts: Counter[str] = Counter()
+    for content in history.all_contents():
+        starts: list[Exchange] = []
+        after_cancel = False
+        for e in history.story(content.ref):
+            if not content.sure_at <= e.sent_at < content.until_at:
+                continue
+            if e.operation == "cancelBuild":
+                after_cancel |= e.status in SUCCESS
+                starts = []
+            elif e.operation == "startBuild" and reports_building(e):
+                starts.append(e)
+            elif starts and is_read(e, history) and e.body["status"] == content.outcome:
+                happened = {
+                    _ELSEWHERE: any(cancels_of_others(content.ref, starts[0].sent_at, e.sent_at, history.cancels)),
+                    _AFTER_CANCEL: after_cancel,
+                    _OVERLAPPED: len(starts) > 1 and starts[0].overlaps(starts[1]),
+                    _JOINED: len(starts) > 1 and not starts[0].overlaps(starts[1]),
+                }
+                counts.update(claim for claim, did in happened.items() if did)
+                starts = []
+    return counts
 
 
 def _last_start(walk: Walk, read: Exchange) -> Exchange | None:

@@ -62,9 +62,11 @@ class Transport:
         self._bounds = bounds
         self._wire = wire
         # A server may close an idle connection at any time. Requests with side effects must not be sent twice, so they
-        # do not reuse connections.
-        self._keeping, self._single = self._client(kept=32), self._client(kept=0)
-        self._kept = self._keeping
+        # do not reuse connections. Each of the other clients serves one thread at a time: a pool of httpcore that
+        # several threads share may close a connection on which one of them has just sent a request.
+        self._single = self._client(kept=0)
+        self._resting: list[httpx.Client] = []
+        self._reuses, self._is_closed = True, False
         self._room = Room(bounds.max_total_bytes)
         # Number of requests that were sent again, and of bodies and heads that max_total_bytes truncated.
         self.resent = self.cut = self.cut_heads = 0
@@ -98,8 +100,9 @@ class Transport:
 
     def close(self) -> None:
         """Closes all connections."""
-        self._keeping.close()
-        self._single.close()
+        self._is_closed = True
+        for client in (*self._resting, self._single):
+            client.close()
 
     def now(self) -> float:
         """Seconds since the start of the run, as in every exchange."""
@@ -132,10 +135,30 @@ class Transport:
         return exchange
 
     def _exchange(self, outgoing: OutgoingRequest, call: Call) -> "_Outcome":
+        with self._client_for(outgoing) as client:
+            return self._exchange_by(client, outgoing, call)
+
+    @contextlib.contextmanager
+    def _client_for(self, outgoing: OutgoingRequest) -> Iterator[httpx.Client]:
+        if outgoing.method not in _SAFE or not self._reuses:
+            yield self._single
+            return
+        try:
+            client = self._resting.pop()
+        except IndexError:
+            client = self._client(kept=1)
+        try:
+            yield client
+        finally:
+            self._resting.append(client)
+            if self._is_closed:
+                client.close()
+
+    def _exchange_by(self, client: httpx.Client, outgoing: OutgoingRequest, call: Call) -> "_Outcome":
         outcome = _Outcome()
         began = self.now()
         try:
-            response = self._receive_head(outgoing, call, outcome)
+            response = self._receive_head(client, outgoing, call, outcome)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             outcome.error = self._problem(error)
             is_ours = isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.PoolTimeout)
@@ -158,15 +181,16 @@ class Transport:
         if surplus_bytes := response.extensions.get(SURPLUS_BYTES):
             outcome.note["surplus_bytes"] = surplus_bytes
             # More bytes may arrive later and be mistaken for the next response, so connections are no longer reused.
-            self._kept = self._single
+            self._reuses = False
         return outcome
 
-    def _receive_head(self, outgoing: OutgoingRequest, call: Call, outcome: "_Outcome") -> httpx.Response:
+    def _receive_head(
+        self, client: httpx.Client, outgoing: OutgoingRequest, call: Call, outcome: "_Outcome"
+    ) -> httpx.Response:
         """Sends a request and receives the head; sends a GET or HEAD again if a reused connection was already closed.
 
         Source: RFC 9110 9.2.2; RFC 9112 9.3.1.
         """
-        client = self._kept if outgoing.method in _SAFE else self._single
         connected: list[str] = []
         try:
             return self._send(client, outgoing, call, outcome, connected)
