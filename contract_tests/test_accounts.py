@@ -84,12 +84,13 @@ def test_building_needs_the_scale_plan(exam: Examination) -> None:
     for ref in (ready.ref, exam.unknown("name"), *exam.target.templates.restricted):
         request(exam, "getBuild", ref, "restricted")
         for _ in range(2):
-            request(exam, "startBuild", ref, "restricted")
+            exam.start(ref, "restricted")
             request(exam, "getBuild", ref, "restricted")
     request(exam, "getBuild", ready.ref, "restricted")
     exam.read(ready.ref)
 
 
+@pytest.mark.cancels
 @pytest.mark.profile("standard")
 @pytest.mark.cost(builds=3, at_once=2, requests=40)
 @pytest.mark.claims(

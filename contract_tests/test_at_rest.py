@@ -10,6 +10,7 @@ from touchstone.target.call import Call
 BUILDS = 4
 
 
+@pytest.mark.cancels
 @pytest.mark.given
 @pytest.mark.cost(builds=0, requests=12)
 @pytest.mark.claims(
@@ -36,6 +37,7 @@ def test_finished_build_is_reused_and_kept(exam: Examination) -> None:
     exam.together(*[Call("getBuild", ref)] * 4)
 
 
+@pytest.mark.cancels
 @pytest.mark.cost(builds=0, requests=10)
 @pytest.mark.claims(
     "status.unbuilt-is-not-built", "status.changes-only-by-a-start", "cancel.idle-is-404", "cancel.says-idle"
@@ -48,7 +50,9 @@ def test_idle_version_has_nothing_to_cancel(exam: Examination) -> None:
         exam.read(template.ref)
 
 
+@pytest.mark.cancels
 @pytest.mark.given
+@pytest.mark.only_given
 @pytest.mark.cost(builds=4, requests=20)
 @pytest.mark.claims(
     "status.good-template-ends-ready",
@@ -62,7 +66,7 @@ def test_idle_version_has_nothing_to_cancel(exam: Examination) -> None:
 def test_given_templates_keep_their_promises(exam: Examination) -> None:
     """Existing templates become ready or fail as the settings say; their builds can be cancelled and reused."""
     templates = exam.target.templates
-    if exam.target.publish != "never" or not (templates.buildable or templates.failing):
+    if not (templates.buildable or templates.failing):
         raise Unsuited("not-applicable", "the settings list no existing templates")
     for ref in (*templates.buildable, *templates.failing):
         exam.read(ref)
@@ -78,6 +82,7 @@ def test_given_templates_keep_their_promises(exam: Examination) -> None:
         exam.wait(ref)
 
 
+@pytest.mark.cancels
 @pytest.mark.profile("thorough")
 @pytest.mark.cost(builds=2, requests=50)
 @pytest.mark.claims("status.changes-only-by-a-start", "status.failed-stays-failed", "status.ready-stays-ready")

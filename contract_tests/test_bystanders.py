@@ -118,8 +118,9 @@ ACTIONS: tuple[Action, ...] = (
 )
 
 
+@pytest.mark.cancels
 @pytest.mark.profile("standard")
-@pytest.mark.cost(builds=5, at_once=2, requests=130)
+@pytest.mark.cost(builds=5, at_once=2, lengths=3, requests=130)
 @pytest.mark.claims(
     "status.build-does-not-vanish",
     "status.good-template-ends-ready",

@@ -9,7 +9,8 @@ from touchstone.check.examination import Examination
 from touchstone.check.templates import Template
 
 
-@pytest.mark.cost(builds=3, at_once=2, requests=24)
+@pytest.mark.cancels
+@pytest.mark.cost(builds=3, at_once=2, lengths=1, requests=24)
 @pytest.mark.claims(
     "events.cancelled-ends-on-cancel",
     "events.close-at-the-end",
@@ -54,19 +55,7 @@ def test_running_build_is_cancelled_and_the_next_completes(exam: Examination) ->
         exam.wait(theirs.ref)
 
 
-@pytest.mark.profile("standard")
-@pytest.mark.cost(builds=2, requests=8)
-@pytest.mark.claims("cancel.in-flight-is-202", "start.after-cancel-builds-again", "cancel.next-build-completes")
-def test_start_right_after_a_cancel_builds_again(exam: Examination) -> None:
-    """A start right after a cancel begins a new build, which completes."""
-    template = exam.short("restarted", times=3)
-    exam.start(template.ref)
-    exam.start(template.ref)
-    exam.cancel(template.ref)
-    exam.start(template.ref)
-    exam.wait(template.ref)
-
-
+@pytest.mark.cancels
 @pytest.mark.cost(builds=3, at_once=3, requests=24)
 @pytest.mark.claims(
     "cancel.keeps-neighbours",
@@ -117,15 +106,30 @@ def stranger(exam: Examination, like: Template) -> Template | None:
     return theirs if started else None
 
 
+@pytest.mark.cancels
 @pytest.mark.profile("standard")
-@pytest.mark.cost(builds=1, requests=12)
-@pytest.mark.claims("cancel.in-flight-is-202", "cancel.settles", "cancel.does-not-end-ready")
-def test_simultaneous_cancels_late_in_a_build_are_one(exam: Examination) -> None:
-    """Simultaneous cancels shortly before the end of a build get documented responses, and the build is cancelled."""
-    template = exam.long("late")
+@pytest.mark.cost(builds=3, lengths=1, requests=20)
+@pytest.mark.claims(
+    "cancel.in-flight-is-202",
+    "cancel.settles",
+    "cancel.does-not-end-ready",
+    "start.after-cancel-builds-again",
+    "cancel.next-build-completes",
+)
+def test_builds_are_cancelled_and_started_again_at_once(exam: Examination) -> None:
+    """Simultaneous cancels late in a build are one; each start right after a cancel builds again."""
+    template = exam.short("restarted", times=4)
+    exam.start(template.ref)
     exam.start(template.ref)
     exam.rest(template.sleep_s * 3 / 4)
     exam.read(template.ref)
     exam.together(*[call("cancelBuild", template.ref)] * 3)
+    exam.start(template.ref)
+    exam.read(template.ref)
+    exam.rest(template.sleep_s / 4)
+    exam.read(template.ref)
+    exam.cancel(template.ref)
     exam.settle(template.ref)
     exam.read(template.ref)
+    exam.start(template.ref)
+    exam.wait(template.ref)

@@ -66,6 +66,7 @@ def started_together(exam: Examination, times: int) -> Template:
     raise Unsuited("indeterminate", f"a limit accepted fewer than two of {times} simultaneous starts")
 
 
+@pytest.mark.cancels
 @pytest.mark.profile("thorough")
 @pytest.mark.cost(builds=3, requests=10)
 @pytest.mark.claims("start.concurrent-answers-are-documented", "status.build-ends")
@@ -99,6 +100,7 @@ def test_answers_to_simultaneous_requests_are_not_mixed_up(exam: Examination) ->
     exam.together(*[call("getBuild", running.ref)] * 6)
 
 
+@pytest.mark.cancels
 @pytest.mark.profile("thorough")
 @pytest.mark.cost(builds=6, at_once=3, requests=60)
 @pytest.mark.claims(

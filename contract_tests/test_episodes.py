@@ -148,6 +148,7 @@ def _chapters() -> Iterator[Any]:
         yield pytest.param(stride, marks=spends)
 
 
+@pytest.mark.cancels
 @pytest.mark.profile("thorough")
 @pytest.mark.parametrize("stride", _chapters())
 @pytest.mark.claims(

@@ -25,7 +25,7 @@ RUNNING_S = 4.0
 
 
 @pytest.mark.alone
-@pytest.mark.cost(builds={"quick": 30, "standard": 54, "thorough": 54}, requests=300)
+@pytest.mark.cost(builds={"quick": 13, "standard": 13, "thorough": 25}, lengths=1, requests=300)
 @pytest.mark.claims(
     "limit.has-the-error-shape",
     "limit.ends-after-back-off",
@@ -151,7 +151,7 @@ def recover_with_builds(attempt: Round) -> None:
 
 @pytest.mark.alone
 @pytest.mark.profile("standard")
-@pytest.mark.cost(builds=80, requests=800)
+@pytest.mark.cost(builds=2, lengths=0, requests=400)
 @pytest.mark.claims("limit.reads-are-not-charged", "limit.ends-after-back-off", "limit.retry-after-is-honest")
 def test_polling_is_not_charged(exam: Examination, run: Run) -> None:
     """After equal rests, a burst with status reads before it has as many served starts as a burst without reads."""
@@ -198,7 +198,7 @@ def without_retry_after(run: Run, attempt: Round) -> None:
 
 @pytest.mark.alone
 @pytest.mark.profile("standard")
-@pytest.mark.cost(builds=MOST_BUILDS_AT_ONCE + 4, requests=150)
+@pytest.mark.cost(builds=MOST_BUILDS_AT_ONCE + 1, lengths=0, requests=150)
 @pytest.mark.claims(
     "limit.refused-start-starts-nothing",
     "limit.has-the-error-shape",

@@ -135,6 +135,7 @@ def do_no_harm(scene: Scene) -> None:
         scene.read_all()
 
 
+@pytest.mark.cancels
 @pytest.mark.parametrize("state", _states())
 @pytest.mark.claims(
     "status.changes-only-by-a-start",

@@ -24,6 +24,7 @@ def walks(run: Run) -> Iterator[Random]:
         yield Random(f"{run.settings.seed}.{number}")
 
 
+@pytest.mark.cancels
 @pytest.mark.profile("thorough")
 @pytest.mark.cost(builds=600, requests=9000)
 @pytest.mark.claims(
@@ -60,6 +61,7 @@ def test_any_order_keeps_the_life_cycle(exam: Examination, run: Run) -> None:
             walker.read_all()
 
 
+@pytest.mark.cancels
 @pytest.mark.cost(builds=0, requests={"quick": 10, "standard": 40, "thorough": 300})
 @pytest.mark.claims("http.status-is-documented", "lookup.existing-version-is-found", "status.answers-200")
 def test_links_lead_where_they_say(exam: Examination, run: Run) -> None:

@@ -389,16 +389,19 @@ def _target(flags: Flags, environ: Mapping[str, str], file: SettingsFile) -> Tar
         ("ORGO_BASE_URL", environ.get("ORGO_BASE_URL") or None, _plain),
         (f"{file.name}: target", file.table.target, _target_of),
     )
-    return next(read(value, place, environ, file) for place, value, read in sources if value is not None)
+    needs_key = not flags.plan  # a plan sends nothing
+    return next(read(value, place, environ, file, needs_key) for place, value, read in sources if value is not None)
 
 
-def _plain(text: str, place: str, environ: Mapping[str, str], _file: SettingsFile) -> TargetSettings:
+def _plain(text: str, place: str, environ: Mapping[str, str], _file: SettingsFile, needs_key: bool) -> TargetSettings:
     url = checked(place, text, _url)
-    keys = _keys({"url": url}, "the target" if may_be_key(url) else f"the target {url}", place, environ)
+    keys = _keys({"url": url}, "the target" if may_be_key(url) else f"the target {url}", place, environ, needs_key)
     return TargetSettings("url", url, **keys)
 
 
-def _target_of(name: str, place: str, environ: Mapping[str, str], file: SettingsFile) -> TargetSettings:
+def _target_of(
+    name: str, place: str, environ: Mapping[str, str], file: SettingsFile, needs_key: bool
+) -> TargetSettings:
     if name == EMBEDDED:
         return TargetSettings(max_builds=UNBOUNDED_BUILDS)
     if name not in file.table.targets:
@@ -406,14 +409,16 @@ def _target_of(name: str, place: str, environ: Mapping[str, str], file: Settings
         advice = nearest(name, (*file.table.targets, EMBEDDED))
         raise UsageError(f"{place} {quoted(name)}: no such target in {where}; {advice}")
     table, where = file.table.targets[name], file.place("targets", name)
-    keys = _keys(table.model_dump(exclude_unset=True), where, f"{where} url", environ)
+    keys = _keys(table.model_dump(exclude_unset=True), where, f"{where} url", environ, needs_key)
     shared = {each.name for each in dataclasses.fields(TargetSettings)} & TargetTable.model_fields.keys()
     values = {each: getattr(table, each) for each in shared - {*KEY_NAMES}}
     bounds = Bounds(**{each: getattr(table, each) for each in BOUND_NAMES})
     return TargetSettings(name=name, bounds=bounds, **values, **keys)
 
 
-def _keys(values: Mapping[str, Any], place: str, url_place: str, environ: Mapping[str, str]) -> dict[str, Any]:
+def _keys(
+    values: Mapping[str, Any], place: str, url_place: str, environ: Mapping[str, str], needs_key: bool
+) -> dict[str, Any]:
     """Returns a target's keys and their sources, as arguments of TargetSettings; the URL must not contain a key."""
     # A key in the settings file belongs to a throw-away server; then the usual variables belong to another target.
     is_literal = any(name in values for name in KEY_NAMES)
@@ -423,7 +428,7 @@ def _keys(values: Mapping[str, Any], place: str, url_place: str, environ: Mappin
         value = environ.get(variable, "") if variable else ""
         found[name] = values.get(name) or (checked(variable, value, read_key) if value else None)
         sources.append(variable or f"{name} of {place.partition(': ')[2]}")
-    if not found["api_key"]:
+    if needs_key and not found["api_key"]:
         variable = values.get("api_key_env", "ORGO_API_KEY")
         raise UsageError(f"{place}: has no key: the variable {variable} is not set; export {variable}=<your key>")
     for name, key in found.items():

@@ -113,7 +113,7 @@ def narrowed(settings: Settings, ledger: Ledger, reports: Path) -> tuple[Setting
     The settings stay unchanged if nothing failed, or if neither *reports* nor the report folder has an earlier check.
     """
     folders = tuple(dict.fromkeys((reports, settings.report_dir or reports)))
-    found = _newest(settings, folders)
+    found = newest(settings, folders)
     if found is None:
         target = settings.target
         name = target.url if target.name == "url" else target.name
@@ -137,7 +137,7 @@ def narrowed(settings: Settings, ledger: Ledger, reports: Path) -> tuple[Setting
     return dataclasses.replace(settings, claims_glob=glob), sentence
 
 
-def _newest(settings: Settings, folders: Iterable[Path]) -> tuple[Path, str] | None:
+def newest(settings: Settings, folders: Iterable[Path]) -> tuple[Path, str] | None:
     """Returns the run log and the run id of the target's newest check, or None without one; skips unreadable files."""
     found: list[tuple[str, float, Path, str]] = []
     wanted = "" if settings.target.embedded else settings.target.url  # an embedded twin has another URL in each run

@@ -4,10 +4,13 @@ A proof that has found its fault still has to show that the check blames no othe
 the general cases and judges two thirds of all other claims. It skips cases that judge no new claim.
 """
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
+
+from touchstone.check.forecast import Cost
 
 if TYPE_CHECKING:
     import pytest
@@ -45,6 +48,7 @@ class Quarry:
 # The cases in this file run before all others, and without cancels: they show how the target behaves in general.
 GENERAL_CASES = "test_lifecycle.py"
 LAST_CASES = "test_wrap_up.py"
+ALONE = 3  # the first stage whose cases run one by one
 
 # Costs in requests: of a build, which has to be awaited, and of a generated request, which has to be computed.
 BUILD_COSTS = 5
@@ -59,10 +63,12 @@ class Declared:
         id: File and function without ``test_``: ``cancel.in_flight[x]`` for ``test_cancel.py::test_in_flight[x]``.
         builds: Maximum number of builds that the case begins.
         at_once: Maximum number of builds of the case that run at the same time.
+        lengths: Number of builds that run one after the other, and to their end.
         requests: Approximate number of requests, without polls.
         profile: The smallest profile that runs the case.
         is_given: Whether the case also runs with ``publish = "never"``.
         is_once: Whether the case gets no second attempt; generated cases get none.
+        cancels: Whether the case cancels builds.
         is_alone: Whether no other case may run meanwhile, because the case observes the account as a whole.
     """
 
@@ -72,23 +78,28 @@ class Declared:
     claims: tuple[str, ...] = ()
     builds: int = 0
     at_once: int = 0
+    lengths: int = 0
     requests: int = 0
     profile: str = "quick"
     is_given: bool = False
     is_once: bool = False
     is_alone: bool = False
+    cancels: bool = False
 
     @property
     def stage(self) -> int:
-        """Number of the stage: general cases run side by side, then most others, then some singly."""
+        """Number of the stage. Cases of one stage run side by side, except those alone and the last ones.
+
+        Cancels come late: if a build goes wrong while nobody cancels anything, no cancel can be the reason.
+        """
         if self.file in (GENERAL_CASES, LAST_CASES):
-            return 0 if self.file == GENERAL_CASES else 3
-        return 2 if self.is_alone else 1
+            return 0 if self.file == GENERAL_CASES else 4
+        return ALONE if self.is_alone else 2 if self.cancels else 1
 
     @property
     def is_beside(self) -> bool:
         """Whether the case runs beside others."""
-        return self.stage < 2
+        return self.stage < ALONE
 
     @property
     def is_generated(self) -> bool:
@@ -97,6 +108,11 @@ class Declared:
         Only one such case runs at a time, because Hypothesis uses ast.parse, which in CPython 3.11 fails in threads.
         """
         return self.file == GENERATED_CASES
+
+    @property
+    def cost(self) -> Cost:
+        """What the case needs, for an estimate of the duration."""
+        return Cost(self.builds, self.at_once, self.requests, self.stage, self.lengths)
 
     @property
     def order(self) -> tuple[int, int, int]:
@@ -108,13 +124,13 @@ class Declared:
         """Whether a proof that has found its fault may skip the case."""
         return self.file not in (GENERAL_CASES, LAST_CASES)
 
-    def place(self, quarry: Quarry | None) -> tuple[int, float]:
-        """Sort key in a proof: general cases, cases for claims of *quarry*, others (cheap ones first), last cases."""
-        if not self.may_be_left_out:
-            return (0 if self.file == GENERAL_CASES else 3, 0)
-        each = GENERATED_COSTS if self.file == GENERATED_CASES else 1
+    def place(self, quarry: Quarry | None) -> tuple[int, float, float]:
+        """Sort key in a proof: by stage, then cases for claims of *quarry*, then the others, cheap ones first."""
+        if not self.is_beside:
+            return self.order
+        each = GENERATED_COSTS if self.is_generated else 1
         likely = quarry is not None and any(map(quarry.expects, self.claims))
-        return (1 if likely else 2, (each * self.requests + BUILD_COSTS * self.builds) / len(self.claims))
+        return self.stage, not likely, (each * self.requests + BUILD_COSTS * self.builds) / len(self.claims)
 
 
 def declared_by(item: "pytest.Item", profile: str) -> Declared:
@@ -125,16 +141,19 @@ def declared_by(item: "pytest.Item", profile: str) -> Declared:
         int(value[profile] if isinstance(value, Mapping) else value)
         for value in (costs.get("builds", 0), costs.get("requests", 0))
     )
+    at_once = int(costs.get("at_once", min(builds, 1)))
     return Declared(
         id=f"{item.path.stem.removeprefix('test_')}.{item.name.removeprefix('test_')}",
         file=item.path.name,
         title=" ".join((getattr(getattr(item, "function", None), "__doc__", "") or "").split()),
         claims=tuple(claim for mark in item.iter_markers("claims") for claim in mark.args),
         builds=builds,
-        at_once=int(costs.get("at_once", min(builds, 1))),
+        at_once=at_once,
+        lengths=int(costs.get("lengths", math.ceil(builds / at_once) if at_once else 0)),
         requests=requests,
         profile=str(smallest.args[0]) if smallest else "quick",
         is_given=item.get_closest_marker("given") is not None,
         is_once=item.get_closest_marker("once") is not None,
+        cancels=item.get_closest_marker("cancels") is not None,
         is_alone=item.get_closest_marker("alone") is not None,
     )

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Generator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
@@ -37,9 +38,11 @@ TOOK_S = pytest.StashKey[float]()
 def pytest_configure(config: pytest.Config) -> None:
     """Reads the data from the parent process and creates the run."""
     config.addinivalue_line("markers", "alone: no other case may run meanwhile")
+    config.addinivalue_line("markers", "cancels: the case cancels builds")
     config.addinivalue_line("markers", "claims(*ids): the claims that the case is written for")
-    config.addinivalue_line("markers", "cost(builds, at_once, requests): upper bounds of the cost of the case")
+    config.addinivalue_line("markers", "cost(builds, at_once, lengths, requests): upper bounds of the cost of the case")
     config.addinivalue_line("markers", 'given: the case is useful with publish = "never" as well')
+    config.addinivalue_line("markers", 'only_given: the case is useful with publish = "never" only')
     config.addinivalue_line("markers", "once: the case has no second attempt")
     config.addinivalue_line("markers", "profile(name): the smallest profile that runs the case")
     try:
@@ -79,7 +82,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     else:
         _choose(config, handover, items)
     if handover.errand.mode != "plan" and not handover.quarry:
-        config.stash[RUN].log.write(Selected(tuple(item.stash[CASE].id for item in items)))
+        run = config.stash[RUN]
+        items[:] = [item for item in items if item.stash[CASE].id not in run.done]
+        run.log.write(Selected((*run.done, *(item.stash[CASE].id for item in items))))
     return (yield)
 
 
@@ -87,16 +92,17 @@ def _choose(config: pytest.Config, handover: CheckHandover, items: list[pytest.I
     """Keeps the profile's cases that judge selected claims, and sorts them. A plan only writes them to a file."""
     settings, quarry = handover.settings, handover.quarry
     selected = _selected(settings.claims_glob)
+    items[:] = [i for i in items if settings.target.publish == "never" or not i.get_closest_marker("only_given")]
     small = [i for i in items if PROFILES.index(i.stash[CASE].profile) <= PROFILES.index(settings.profile)]
     left_out = {claim for item in items if item not in small for claim in item.stash[CASE].claims}
     items[:] = [item for item in small if not selected.isdisjoint(item.stash[CASE].claims)]
     if quarry:
-        items.sort(key=lambda item: (item.stash[CASE].stage, item.stash[CASE].place(quarry)))
+        items.sort(key=lambda item: item.stash[CASE].place(quarry))
     else:
         items.sort(key=lambda item: item.stash[CASE].order)
     if handover.errand.mode == "plan":
         cases = [item.stash[CASE] for item in items if settings.target.publish != "never" or item.stash[CASE].is_given]
-        rows = [{"case": c.id, "claims": c.claims, "builds": c.builds, "requests": c.requests} for c in cases]
+        rows = [{"case": c.id, "claims": c.claims} | asdict(c.cost) for c in cases]
         Path(handover.run_log).write_text(json.dumps(rows), encoding="utf-8")
         items.clear()
         return
@@ -168,6 +174,8 @@ def _conduct(run: Run, item: pytest.Function) -> None:
     if case.may_be_left_out and run.can_do_without(case.claims):
         pytest.skip("the proof does not need this case")
     exam, began, began_at = run.exam_for(case.id), time.monotonic(), datetime.now(UTC)
+    if case.is_alone:
+        run.now_alone()
     outcome: CaseOutcome = "passed"
     again = message = ""
     try:

@@ -20,15 +20,16 @@ from touchstone.check.examination import (
 from touchstone.check.handover import CheckHandover
 from touchstone.check.journal import Journal
 from touchstone.check.preflight import PlanWatch
+from touchstone.check.resume import done
 from touchstone.check.scheduler import READERS, Scheduler
 from touchstone.check.sweep import EMBEDDED_URL
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
-from touchstone.facts.events import Case, Notice, NoticeVerdict, Occurrence, Remark, tallies
+from touchstone.facts.events import Case, Notice, NoticeVerdict, Occurrence, Remark, RunLog, tallies
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.finding import Finding, Judgement
-from touchstone.facts.runlog import RunLogWriter
+from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.rules.history import Bounds, Content, Outcome
 from touchstone.rules.judge import by_all_rules
 from touchstone.target.transport import Transport
@@ -62,16 +63,18 @@ class Run:
         bounds = Bounds(target.build_timeout_s, target.cancel_timeout_s)
         self.judge = by_all_rules(bounds, given_contents(settings), target.key_sources)
         self.transport = self._transport()
+        self._clear: set[str] = set()
+        self._broken: set[str] = set()
+        self.done = self._take_over(read(Path(handover.run_log))) if handover.errand.mode == "run" else ()
         self.journal = self._open_journal()
         self.exam = self._examination(target, handover.latency_s)
         self.plan = PlanWatch()
         self._conclusion: Callable[[Judgement], Judgement] = lambda judgement: judgement
         self.scheduler = Scheduler(self.exam.flow, target.max_in_flight + READERS)
         self._lock = threading.RLock()
-        self._clear: set[str] = set()
-        self._broken: set[str] = set()
         self.suspects: set[str] = set()
         self.declared: set[str] = set()
+        self._is_alone = False
         self.unlimited = ""  # what was tried, if starts of new builds have reached no limit
         self.pending: Counter[str] = Counter()  # claims of the cases whose first attempt is not over
         self._cases: defaultdict[str, _CaseSoFar] = defaultdict(_CaseSoFar)
@@ -85,6 +88,14 @@ class Run:
         ledger = Ledger(self.handover.run_id, self.journal, self.log, self.transport)
         flow = Flow(target.max_in_flight)
         return Examination(self.transport, target, self.handover.run_id, ledger, budget, latency_s, flow=flow)
+
+    def _take_over(self, log: RunLog) -> tuple[str, ...]:
+        """Continues the numbers, times and verdicts of an earlier run in *log*; returns the cases that are done."""
+        self._broken = {finding.claim for finding in log.findings}
+        self._clear = self._broken | {tally.claim for tally in log.tallies if tally.held}
+        self.transport.number_from(max((exchange.seq for exchange in log.exchanges), default=0) + 1)
+        self.transport.clock.pass_s(max((exchange.done_at for exchange in log.exchanges), default=0.0))
+        return done(log)
 
     def exam_for(self, case_id: str) -> Examination:
         """Returns the examination for a case. Scenarios run one after the other and share one."""
@@ -194,6 +205,12 @@ class Run:
             lacking = self.lacking()
             left = (self.selected[claim] for claim in claims if claim in self.selected and self.pending[claim] < 1)
             return [c.id for c in left if c.id not in self._clear and not any(lacking[need] for need in c.needs)]
+
+    def now_alone(self) -> None:
+        """Lets the first case that runs alone wait after a 429 again: what other cases caused is over."""
+        if not self._is_alone:
+            self._is_alone = True
+            self.exam.waits.lift(("startBuild", "429"), 0)
 
     def lacking(self) -> dict[str, str]:
         """Returns, for each need of a claim, such as a second key, what to set; empty if the target meets the need."""

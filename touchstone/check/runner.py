@@ -9,19 +9,21 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from touchstone.check.baseline import read_baseline
+from touchstone.check.baseline import newest, read_baseline
 from touchstone.check.child import child_environment, elsewhere
 from touchstone.check.examination import transport_to
+from touchstone.check.forecast import Pace, seen_in
 from touchstone.check.handover import BARRED, CHECK, CheckHandover, Errand
 from touchstone.check.job import EMBEDDED_TWIN, REACHED_ITS_END, Job, Outcome, failed
 from touchstone.check.preflight import barred, check_given, smoke
+from touchstone.check.resume import facts
 from touchstone.check.sweep import sweep_run
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.claims import Ledger
 from touchstone.contract.files import contract_tests_dir
 from touchstone.errors import HarnessError, RunLogError, UsageError
-from touchstone.facts.events import Footer, Remark
+from touchstone.facts.events import Footer, Remark, RunLog
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.twin import TwinSettings
 from touchstone.types import Conclude, Progress
@@ -39,8 +41,9 @@ def check(
     conclude: Conclude,
     twin: TwinSettings = EMBEDDED_TWIN,
     errand: Errand = CHECK,
+    earlier: RunLog | None = None,
 ) -> Outcome:
-    """Runs the contract tests and judges every claim.
+    """Runs the contract tests and judges every claim. *earlier*: log of a check to continue, in the report folder.
 
     Raises:
         UsageError: the report folder or the baseline is invalid, or no claim matches the setting ``claims_glob``.
@@ -48,14 +51,21 @@ def check(
     """
     job = _Check(settings, progress)
     job.ledger.select(settings.claims_glob)
+    job.earlier = earlier
     job.twin, job.errand, job.known = twin, errand, _known(settings, errand, job.ledger)
     return job.run(argv, conclude)
 
 
 class _Check(Job):
+    earlier: RunLog | None = None
+
     def work(self) -> Footer:
         """Runs the preflight checks, then the cases in a child process."""
         errand, settings, latency_s = self.errand, self.settings, 0.0
+        if self.earlier:
+            with RunLogWriter(self.run_log) as writer:
+                writer.write(*facts(self.earlier))
+            sweep_run(settings, (settings.state_dir, self.folder), self.earlier.header.run_id)
         if errand.mode != "replay":
             with closing(transport_to(settings.target, self.contract)) as transport:
                 latency_s = smoke(transport, settings.target.key_sources.primary)
@@ -101,6 +111,12 @@ def plan(settings: Settings, folder: Path, errand: Errand = CHECK) -> str:
     if not path.exists():
         raise UsageError(f"the contract tests could not be listed:\n{child.stdout}{child.stderr}")
     return path.read_text(encoding="utf-8")
+
+
+def last_pace(settings: Settings, reports: Path) -> Pace | None:
+    """Returns the times of a build and of a request in the newest check of the target; None without such a check."""
+    found = newest(settings, (reports,))
+    return seen_in(found[0]) if found else None
 
 
 def _known(settings: Settings, errand: Errand, ledger: Ledger) -> tuple[str, ...]:

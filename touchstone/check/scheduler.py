@@ -45,10 +45,10 @@ class Scheduler:
             self._waiting += jobs
         self._start()
 
-    def reorder(self, key: Callable[[Declared], tuple[int, float]]) -> None:
+    def reorder(self, key: Callable[[Declared], tuple[int, float, float]]) -> None:
         """Sorts the jobs that have not begun."""
         with self._lock:
-            self._waiting.sort(key=lambda job: (job.case.stage, key(job.case)))
+            self._waiting.sort(key=lambda job: key(job.case))
 
     def stop(self) -> None:
         """Starts no further job, and waits up to STOP_S seconds for the running ones."""

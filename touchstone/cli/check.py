@@ -12,11 +12,14 @@ from typer import Option, Typer
 
 from touchstone.check import baseline as baselines
 from touchstone.check import runner
+from touchstone.check.forecast import BUILD_S, LATENCY_S, Pace
+from touchstone.check.resume import continued, cut_short
 from touchstone.check.sweep import sweep
 from touchstone.cli.live import print_plan, print_report, progress_on
 from touchstone.cli.options import Place, Reports, SeededRun, WriteBaseline, claim_ids, command, say
-from touchstone.config import Profile
+from touchstone.config import Profile, Settings
 from touchstone.contract import claims as ledger_of_claims
+from touchstone.errors import UsageError
 from touchstone.facts.wording import was
 from touchstone.report.terminal import say as say_fitted
 from touchstone.report.write import conclude
@@ -54,25 +57,49 @@ class Check(SeededRun):
     fail_fast: Annotated[
         bool | None, Option("--fail-fast", help="End the run at the first broken must-level claim.")
     ] = None
+    resume: Annotated[
+        Path | None, Option(help="Continue the check in this report folder, which was cut short.", metavar="REPORT_DIR")
+    ] = None
     baseline: Annotated[
         Path | None, Option(help="File of claims that may be broken. One that holds again fails the run.")
     ] = None
     write_baseline: WriteBaseline = None
+    build_s: Annotated[
+        float | None,
+        Option(help="Seconds of a build, for the estimate of --plan.  [default: as in the latest check]", min=0),
+    ] = None
+    verbose: Annotated[bool, Option("--verbose", "-v", help="List the cases of --plan.")] = False
+
+    def _pace(self, settings: Settings) -> Pace | None:
+        if settings.target.embedded:
+            return None  # the speed of this machine decides
+        last = runner.last_pace(settings, settings.report_dir or Path("reports"))
+        if self.build_s is not None:
+            return Pace(self.build_s, last.latency_s if last else LATENCY_S, "--build-s")
+        return last or Pace(BUILD_S, LATENCY_S, "as documented; --build-s sets another time")
 
     def run(self) -> int:
         """Runs the check and returns the exit code."""
-        settings, out = self.settings("judging"), Console()
+        settings, out, earlier = self.settings("judging"), Console(), None
+        if self.resume:
+            if self.report_dir or self.profile or self.claims or self.seed is not None or self.last_failed:
+                flags = "--report-dir, --profile, --claims, --seed or --last-failed"
+                raise UsageError(f"--resume: found {flags} beside it; the check goes on as it began")
+            earlier = cut_short(self.resume, settings)
+            settings = continued(settings, earlier, self.resume)
         if self.last_failed:
             settings, note = baselines.narrowed(settings, ledger_of_claims.load(), Path("reports"))
             say(out, note)
         if settings.plan:
             with tempfile.TemporaryDirectory() as folder:
-                print_plan(runner.plan(settings, Path(folder)), settings, out)
+                pace = self._pace(settings)
+                print_plan(runner.plan(settings, Path(folder)), settings, out, pace, listed=self.verbose)
             return 0
         if self.write_baseline:
             baselines.lines_to_keep(self.write_baseline)  # reports an invalid file before anything runs
         with progress_on(Console(stderr=True)) as progress:
-            outcome = runner.check(settings, ["touchstone", *sys.argv[1:]], progress, conclude)
+            argv = ["touchstone", *sys.argv[1:]]
+            outcome = runner.check(settings, argv, progress, conclude, earlier=earlier)
         file = self.write_baseline
         line = (lambda run: baselines.write_baseline(file, run.verdicts, run.remarks)) if file else None
         print_report(outcome.run_log, outcome.folder, out, line)

@@ -6,6 +6,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,13 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
+from touchstone.check.cases import ALONE
+from touchstone.check.examination import CLEAN_UP
+from touchstone.check.forecast import Cost, Pace, duration_s
 from touchstone.cli.options import say
 from touchstone.config import Settings
+from touchstone.contract.lifecycle import AT_REST
+from touchstone.facts.exchange import Exchange
 from touchstone.facts.runlog import decode, read
 from touchstone.facts.sample import UNSENT, Histogram, Window
 from touchstone.facts.wording import brief, describe_chance, figure, plural
@@ -28,6 +34,7 @@ from touchstone.report.view import View, view
 from touchstone.types import Progress as Show
 
 LINE_EVERY_S = 30
+SHARED_FROM = "lifecycle.fresh_build"  # the case whose version the others share
 SET_UP_EVERY_S = 10.0
 _KIND_NAMES: dict[Kind, str] = {"refused": "refused", "error": "errors", "cut": "cut off", "unsent": "never sent"}
 
@@ -51,18 +58,69 @@ def changing_on(console: Console) -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def progress_on(console: Console) -> Iterator[Show]:
-    """Yields a function that shows the progress of a check from its events, on an interactive terminal only."""
-    counts: Counter[str] = Counter()
+def progress_on(console: Console, now: Callable[[], float] = time.monotonic) -> Iterator[Show]:
+    """Yields a function that shows the progress of a check from its events; outside a terminal, every 30 s."""
+    state, watched = CheckState(now()), is_watched(console)
+    printed_at = now()
     with changing_on(console) as change:
 
         def show(event: dict[str, Any]) -> None:
-            counts[str(event.get("type"))] += 1
-            if event.get("type") == "exchange":
-                nouns = ("case", "exchange", "finding") if counts["finding"] else ("case", "exchange")
-                change(f"{', '.join(plural(counts[noun], noun) for noun in nouns)}: {event.get('case')}")
+            nonlocal printed_at
+            state.add(event)
+            if watched and event.get("type") in ("exchange", "case"):
+                change(state.line(now()))
+            elif not watched and now() - printed_at >= LINE_EVERY_S:
+                printed_at = now()
+                say(console, state.line(printed_at))
 
         yield show
+
+
+class CheckState:
+    """Progress of a check so far, from the events of its run log."""
+
+    def __init__(self, began_at: float) -> None:
+        self._began_at = began_at
+        self._cases = self._done = self._findings = self._begun = 0
+        self._running: dict[str, None] = {}  # cases, in the order of their first requests
+        self._building: set[str] = set()
+
+    def add(self, event: dict[str, Any]) -> None:
+        """Updates the progress with one event of any type."""
+        match event.get("type"):
+            case "selected":
+                self._cases = len(event["cases"])
+            case "case":
+                self._done += 1
+                self._running.pop(event["id"], None)
+            case "finding":
+                self._findings += 1
+            case "exchange":
+                if event["case"] in ("smoke", CLEAN_UP):
+                    return
+                self._running.setdefault(event["case"])
+                exchange = decode(event)
+                assert isinstance(exchange, Exchange)
+                self._count(exchange)
+
+    def _count(self, exchange: Exchange) -> None:
+        ref, status = exchange.ref or "", exchange.body.get("status")
+        if exchange.operation in ("startBuild", "publishTemplate"):
+            if "building" in (status, exchange.body.get("auto_build")) and ref not in self._building:
+                self._begun += 1
+                self._building.add(ref)
+        elif (exchange.operation == "getBuild" and status in AT_REST) or exchange.operation == "deleteTemplate":
+            self._building.discard(ref)
+
+    def line(self, now: float) -> str:
+        """Returns the progress as one line: cases, builds, findings, the case that runs longest, and the time left."""
+        parts = [f"{self._done} of {plural(self._cases, 'case')} done, {len(self._running)} under way"]
+        parts += [f"{plural(self._begun, 'build')} begun, {len(self._building)} in flight"]
+        parts += [plural(self._findings, "finding")] if self._findings else []
+        parts += [f"waiting for {next(iter(self._running))}"] if self._running else []
+        if 0 < self._done < self._cases:
+            parts += [f"about {_minutes((now - self._began_at) / self._done * (self._cases - self._done))} left"]
+        return "; ".join(parts)
 
 
 @contextmanager
@@ -216,31 +274,68 @@ def _candidates(belief: dict[str, Any]) -> str:
     return f"candidates: {likely or 'none'}; {spent}"
 
 
-def print_plan(text: str, settings: Settings, console: Console, *, shared: bool = True) -> None:
-    """Prints the cases, their cost and totals. With *shared*, the cost includes built versions that cases share."""
+def print_plan(
+    text: str,
+    settings: Settings,
+    console: Console,
+    pace: Pace | None = None,
+    *,
+    shared: bool = True,
+    listed: bool = True,
+) -> None:
+    """Prints the costs of the cases, or of groups of cases unless *listed*, and the totals.
+
+    Args:
+        pace: Times of a build and of a request, for an estimate of the duration; None for no estimate.
+        shared: Whether the costs include ready versions that cases share.
+    """
     cases: list[dict[str, Any]] = json.loads(text)
     target, rows = settings.target, list[dict[str, Any]]()
     ready = (0 if not target.templates.buildable else 1) if target.publish == "never" else 2
+    # The first case builds one of them.
+    ready -= bool(ready) and any(case["case"].startswith(SHARED_FROM) for case in cases)
     if shared and ready:
         case = f"shared by the cases: {plural(ready, 'ready version')}"
         rows.append({"case": case, "claims": (), "builds": ready, "requests": 10 * ready})
     rows += cases
-    cells = [(row["case"], f"{len(row['claims']) or ''}", f"{row['builds']}", f"{row['requests']}") for row in rows]
-    table(console, ("case", ">claims", ">builds", ">requests"), cells)
+    names = [row["case"] if listed else row["case"].partition(".")[0].partition(":")[0] for row in rows]
+    groups = {name: [row for row, own in zip(rows, names, strict=True) if own == name] for name in names}
+    cells = [
+        (name, f"{len({c for r in g for c in r['claims']}) or ''}", f"{_sum(g, 'builds')}", f"{_sum(g, 'requests')}")
+        for name, g in groups.items()
+    ]
+    table(console, ("case" if listed else "cases about", ">claims", ">builds", ">requests"), cells)
     claims = {claim for case in cases for claim in case["claims"]}
-    builds, requests = (sum(row[name] for row in rows) for name in ("builds", "requests"))
+    builds, requests = _sum(rows, "builds"), _sum(rows, "requests")
     say_fitted(
         console,
         f"{plural(len(cases), 'case')}, {plural(len(claims), 'claim')}; at most {plural(builds, 'build')} "
         f"(budget {target.max_builds:,}) and about {plural(requests, 'request')} besides polling and cleaning up; "
         f"nothing was sent to {target.url or 'the embedded twin'}",
     )
+    if pace:
+        costs = [Cost(*(case[field.name] for field in fields(Cost))) for case in cases]
+        takes_s = duration_s(costs, pace, target.max_in_flight, ALONE)
+        whole = sum(cost.builds for cost in costs if cost.stage < ALONE) + ready
+        say_fitted(
+            console,
+            f"it takes about {_minutes(takes_s)} and {whole * pace.build_s / 60:,.1f} build-minutes, with builds of "
+            f"{figure(pace.build_s)} s ({pace.source}), {target.max_in_flight} at a time",
+        )
     if builds > target.max_builds:
         say_fitted(
             console,
             "the budget is smaller than the plan: some claims may not be judged, and the run may end with exit code 3; "
             f"use --max-builds {builds} to run all cases",
         )
+
+
+def _sum(rows: list[dict[str, Any]], name: str) -> int:
+    return sum(int(row[name]) for row in rows)
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 def print_report(

@@ -169,6 +169,7 @@ def _started_below(ref: str, history: History) -> Iterator[Judgement]:
             continue
         between = (e for e in history.story(ref) if e.operation == "startBuild" and e.credential == "restricted")
         refused = [e for e in between if one.done_at <= e.sent_at and e.done_at <= other.sent_at]
+        refused = [e for e in refused if e.status != 429]  # a start after a wait
         if refused and all(e.status == 403 for e in refused):
             claim, status = "access.start-needs-scale", one.body["status"]
             actual = f"status {other.body['status']} after a rejected start"

@@ -24,10 +24,17 @@ def concurrent_reads(ref: str, history: History) -> Iterator[Judgement]:
         if one.done_at <= other.sent_at or not timeline.idle(one.sent_at, max(one.done_at, other.done_at)):
             continue
         results = [{key: read.body[key] for key in _RESULT if key in read.body} for read in (one, other)]
-        if any(read.body["status"] in FINISHED for read in (one, other)):
+        if any(read.body["status"] in FINISHED for read in (one, other)) and not _has_changed(timeline, one, other):
             claim, same = "status.concurrent-reads-agree", results[0] == results[1]
             actual = f"{render(results[0])} and {render(results[1])}"
             yield judged(claim, same, one, other, expected="the same result in overlapping reads", actual=actual)
+
+
+def _has_changed(timeline: Timeline, one: Exchange, other: Exchange) -> bool:
+    """Whether the status changed for good while two reads overlapped, which is no disagreement."""
+    later = timeline.read_after(max(one.done_at, other.done_at))
+    statuses = [read.body["status"] for read in (one, other)]
+    return statuses[0] != statuses[1] and later is not None and later.body["status"] != "ready"
 
 
 @story_rule("agreement.build-time", _STABLE, _SHARED)

@@ -14,9 +14,17 @@ from statistics import median
 from touchstone.contract.lifecycle import AT_REST, FINISHED, State, statuses
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.history import History
+from touchstone.rules.history import Content, History
 from touchstone.rules.messages import SUCCESS, parts
-from touchstone.rules.possible_states import CLOCK_SHARE, NEVER_AT, UNDER_WAY, Build, Walk, cancels_of_others
+from touchstone.rules.possible_states import (
+    CLOCK_SHARE,
+    EXCHANGING,
+    NEVER_AT,
+    UNDER_WAY,
+    Build,
+    Walk,
+    cancels_of_others,
+)
 from touchstone.rules.rule import broken, judged, story_rule
 from touchstone.rules.timeline import is_read, may_have_acted, owned, reports_building
 
@@ -24,13 +32,24 @@ _HARMLESS = frozenset({"getBuild", "getTemplate", "streamBuildEvents"})
 
 
 def begins_anyway(history: History) -> bool:
-    """Whether an unbuilt version began to build by itself: between two reads, and without even a refused start."""
-    return any(
+    """Whether a version began to build by itself, after its publish or between reads, without even a refused start."""
+    return any(_begins_unstarted(content, history) for content in history.all_contents()) or any(
         one.body["status"] == "not_built"
         and other.body["status"] in ("building", "ready")
         and not any(e.operation == "startBuild" and 400 <= e.status < 500 for e in _before(other, history))
         for one, other in history.overall(_left_alone)
     )
+
+
+def _begins_unstarted(content: Content, history: History) -> bool:
+    """Whether the first read of a new version shows a build, although no request but its publish can have begun one."""
+    for e in history.story(content.ref):
+        if is_read(e, history):
+            return bool(content.published_seq) and e.body["status"] in ("building", "ready")
+        starts = e.operation == "startBuild" or (e.operation == "publishTemplate" and e.note.get("auto_build"))
+        if starts or (e.operation == "publishTemplate" and e.seq != content.published_seq):
+            return False
+    return False
 
 
 def changes_anyway(history: History, besides: str) -> bool:
@@ -49,17 +68,6 @@ def vanishes_anyway(history: History) -> bool:
         and not _was_cancel_sent(history, one.ref or "", one.sent_at, other.done_at)
         for one, other in history.overall(_left_alone)
     )
-
-
-def outlives_a_cancel(history: History) -> bool:
-    """Whether a version stayed ready after a cancel with status 404."""
-    for ref in {content.ref for content in history.all_contents()}:
-        story = [e for e in history.story(ref) if e.operation not in _HARMLESS or is_read(e, history)]
-        for before, cancel, after in zip(story, story[1:], story[2:], strict=False):
-            idle = cancel.operation == "cancelBuild" and cancel.status == 404
-            if idle and all(is_read(e, history) and e.body["status"] == "ready" for e in (before, after)):
-                return True
-    return False
 
 
 def fails_anyway(history: History) -> bool:
@@ -185,17 +193,44 @@ def _began(walk: Walk, status: str, last: tuple[Exchange, ...]) -> _Blamed:
 
 def _lost_golden(walk: Walk, read: Exchange, last: tuple[Exchange, ...]) -> _Blamed:
     if not changes_anyway(walk.history, walk.ref):
-        if suspect := _refusal(walk, CANCELS | STARTS):
-            return suspect
+        suspects: list[_Blamed] = [(claim, (e,)) for claim, e in walk.refusals(CANCELS | STARTS).items()]
+        if idle := _idle_cancel(walk):
+            suspects.append(idle)
         elsewhere = walk.cancelled_elsewhere(last[0].done_at, read.sent_at) if last else None
-        suspect = _idle_cancel(walk)
-        if suspect and not (elsewhere and outlives_a_cancel(walk.history)):
-            return suspect
         if elsewhere:
-            return "cancel.keeps-neighbours", (elsewhere,)
+            suspects.append((_ELSEWHERE, (elsewhere,)))
+        outlasted = walk.history.overall(_outlasted)
+        # What was often harmless is no explanation, except cancels: they may hit some versions only.
+        suspects = [each for each in suspects if each[0] == _ELSEWHERE or outlasted[each[0]] < OFTEN]
+        if suspects:
+            return min(suspects, key=lambda suspect: outlasted[suspect[0]])
         if walk.build and walk.build.overlapped:
             return "start.concurrent-share-one-build", (walk.build.start, *last)
     return "status.ready-stays-ready", last
+
+
+def _outlasted(history: History) -> Counter[str]:
+    """Counts, by claim, what did not change the status of a ready version although a broken claim would explain it."""
+    counts: Counter[str] = Counter()
+    for ref in {content.ref for content in history.all_contents()}:
+        before: Exchange | None = None
+        tried: set[str] = set()
+        for e in history.story(ref):
+            if is_read(e, history):
+                if before and before.body["status"] == e.body["status"] == "ready":
+                    counts.update(tried)
+                    counts[_ELSEWHERE] += any(cancels_of_others(ref, before.done_at, e.sent_at, history.cancels))
+                before, tried = e, set()
+            elif e.operation in CANCELS | STARTS and 400 <= e.status < 500:
+                if e.credential in REFUSED_CREDENTIALS:
+                    tried.add(REFUSED)
+                elif not owned(e, history):
+                    tried.add(FOREIGN)
+                elif e.operation == "cancelBuild":
+                    tried.add(_KEPT_GOLDEN)
+                elif e.status == 429:
+                    tried.add("limit.refused-start-starts-nothing")
+    return counts
 
 
 def _wrong_end(walk: Walk, read: Exchange, status: str) -> _Blamed:
@@ -215,23 +250,29 @@ def _wrong_end(walk: Walk, read: Exchange, status: str) -> _Blamed:
         since = build.start if first or walk.last_read is None else walk.last_read
         idle = (e for e in walk.history.exchanges if e.operation == "cancelBuild" and e.status == 404 and walk.owns(e))
         elsewhere = next(cancels_of_others(walk.ref, since.done_at, read.sent_at, idle), None)
-        if elsewhere and not vanishes_anyway(walk.history):
+        if elsewhere and not _was_exchanged(walk, since.done_at, read) and not vanishes_anyway(walk.history):
             return "cancel.keeps-neighbours", (build.start, elsewhere)
     if first and status in (build.before, "not_built") and not vanishes_anyway(walk.history):
         return "start.visible-to-next-read", evidence
     return ("status.build-does-not-vanish" if status == "not_built" else "status.good-template-ends-ready"), evidence
 
 
+OFTEN = 3
 _ELSEWHERE, _AFTER_CANCEL = "cancel.keeps-neighbours", "cancel.next-build-completes"
+_KEPT_GOLDEN = "cancel.keeps-finished-golden"
 _OVERLAPPED, _JOINED = "start.concurrent-share-one-build", "start.while-building-is-harmless"
 
 
 def _suspects(walk: Walk, build: Build, read: Exchange) -> list[_Blamed]:
     """Returns what happened to a build that may explain its wrong end, the most specific event first."""
     found: list[_Blamed] = []
-    # A cancelled build is still building for a while.
-    lasted_to_at = walk.last_read.sent_at - walk.history.overall(settling_s) if walk.last_read else NEVER_AT
-    if elsewhere := walk.cancelled_elsewhere(max(build.start.sent_at, lasted_to_at), read.done_at):
+    lasted_to_at = max(build.start.sent_at, walk.last_read.sent_at if walk.last_read else NEVER_AT)
+    elsewhere = walk.cancelled_elsewhere(lasted_to_at, read.done_at)
+    if elsewhere is None and walk.history.overall(_survived)[_ELSEWHERE] < OFTEN:
+        # A cancelled build is still building for a while.
+        before_at = max(build.start.sent_at, lasted_to_at - walk.history.overall(settling_s))
+        elsewhere = walk.cancelled_elsewhere(before_at, read.done_at)
+    if elsewhere and not _was_exchanged(walk, lasted_to_at, read):
         found.append((_ELSEWHERE, (build.start, elsewhere)))
     joined = build.joined and (not walk.last_read or walk.last_read.sent_at < build.joined.done_at)
     if build.after_cancel and not joined:
@@ -241,6 +282,12 @@ def _suspects(walk: Walk, build: Build, read: Exchange) -> list[_Blamed]:
     elif build.joined:
         found.append((_JOINED, (build.start, build.joined)))
     return found
+
+
+def _was_exchanged(walk: Walk, since_at: float, read: Exchange) -> bool:
+    """Whether a publish or delete of the version itself may explain what *read* shows better than a cancel of others."""
+    own = (e for e in walk.history.story(walk.ref) if e.operation in EXCHANGING and e.sent_at < read.done_at)
+    return any(e.done_at > since_at for e in own)
 
 
 def _survived(history: History) -> Counter[str]:
@@ -280,7 +327,7 @@ def _idle_cancel(walk: Walk) -> _Blamed | None:
     cancel, last = walk.idle_cancel, walk.last_read
     if cancel is None or (last and last.sent_at >= cancel.done_at):
         return None
-    return "cancel.keeps-finished-golden", (cancel,)
+    return _KEPT_GOLDEN, (cancel,)
 
 
 def _refusal(walk: Walk, operations: frozenset[str]) -> _Blamed | None:

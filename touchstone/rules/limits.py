@@ -314,7 +314,7 @@ def _may_be_used_up(other: Exchange, refused: Exchange, each: Round, history: Hi
     gaps_s = [gap_s(e, other) for e in starts_of(other.credential, history) if e.seq < other.seq]
     gains = [(max(_LONGEST_WINDOW_S, (number + 1) * recovery_s), number)]
     # A key at rest regains at least as many starts as the first key had regained at a later burst.
-    later = (one for one in rounds(each.burst[0].ref or "", history) if one.burst[0].sent_at > refused.done_at)
+    later = (one for one in history.overall(_all_rounds) if one.burst[0].sent_at > refused.done_at)
     gains += [(gap_s(refused, one.served[-1]), len(one.served) // _WINDOWS_PER_BURST) for one in later if one.served]
     return all(sum(its_s < within_s for its_s in gaps_s) >= number for within_s, number in gains)
 

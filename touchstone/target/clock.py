@@ -15,6 +15,10 @@ class WallClock:
         """Seconds since the start of the run."""
         return time.monotonic() - self.origin
 
+    def pass_s(self, seconds: float) -> None:
+        """Lets *seconds* pass at once: the run continues an earlier one, which took so long."""
+        self.origin -= seconds
+
     def rest(self, seconds: float, until: threading.Event | None = None) -> None:
         """Waits for *seconds*, or less if *until* is set."""
         wait_s(seconds, until)
@@ -31,6 +35,10 @@ class RecordedClock:
     def now(self) -> float:
         """Current time in the recording, in seconds."""
         return self._now
+
+    def pass_s(self, seconds: float) -> None:
+        """Lets *seconds* pass at once."""
+        self.come_to(self._now + seconds)
 
     def rest(self, seconds: float, until: threading.Event | None = None) -> None:
         """Waits for *seconds* of the recording, or less if *until* is set."""

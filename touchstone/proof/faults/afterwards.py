@@ -196,7 +196,11 @@ def texts(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-@breaks("stateful", "lookup.existing-version-is-found", also="status.answers-200 template.read-shows-the-published")
+@breaks(
+    "stateful",
+    "lookup.existing-version-is-found",
+    also="http.no-server-error status.answers-200 template.read-shows-the-published",
+)
 class ForceDeletesBeforeItChecks(App):
     """A forced publish of an invalid document is answered with 422, but deletes the existing version."""
 

@@ -142,7 +142,9 @@ def second_cancel_says_idle(app: App, version: Version) -> Response:
     return answer_json(202, IDLE) if again else response
 
 
-@breaks("stateful", "cancel.does-not-end-ready", also="cancel.settles", over=SecondCancel.second)
+@breaks(
+    "stateful", "cancel.does-not-end-ready", also="events.carry-the-output cancel.settles", over=SecondCancel.second
+)
 def second_cancel_revives(engine: SecondCancel, build: Build) -> bool:
     """A second cancel before the first one has settled makes the version ready."""
     build.build_time_ms = 100
@@ -244,7 +246,9 @@ def cancel_hits_strangers(engine: CancelHits, version: Version, cancelled: bool)
             build.cancel()
 
 
-@breaks("stateful", "cancel.keeps-neighbours", over=CancelHits.hit)
+@breaks(
+    "stateful", "cancel.keeps-neighbours", over=CancelHits.hit, also="reuse.ready-at-once status.build-does-not-vanish"
+)
 def cancel_drops_goldens(engine: CancelHits, version: Version, cancelled: bool) -> None:
     """A cancel of a running build resets all ready versions of the account to not_built."""
     for key, slot in list(engine.slots.items()) if cancelled else ():
@@ -252,7 +256,12 @@ def cancel_drops_goldens(engine: CancelHits, version: Version, cancelled: bool) 
             del engine.slots[key]
 
 
-@breaks("stateful", "cancel.keeps-neighbours", also="cancel.settles cancel.does-not-end-ready", target=HASTY)
+@breaks(
+    "stateful",
+    "cancel.keeps-neighbours",
+    also="cancel.next-build-completes status.ready-after-its-steps cancel.settles cancel.does-not-end-ready",
+    target=HASTY,
+)
 class CancelHitsTheOldest(Engine):
     """A cancel ends the oldest running build of the account instead of the requested one."""
 

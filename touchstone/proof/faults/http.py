@@ -139,7 +139,7 @@ def answers_come_twice(asgi_app: Asgi) -> Asgi:
     return twice
 
 
-@breaks("stateful", "http.no-server-error", also="status.answers-200")
+@breaks("stateful", "http.no-server-error", also="http.head-matches-get status.answers-200")
 class EverySeventhReadFails(App):
     """Every seventh status read is answered with 500."""
 

@@ -182,7 +182,11 @@ async def others_version_is_401(app: App, request: Request, account: Account, re
     return await App.operate(app, request, account, resource)
 
 
-@breaks("stateful", "auth.valid-key-is-accepted")
+@breaks(
+    "stateful",
+    "auth.valid-key-is-accepted",
+    also="auth.scheme-ignores-case access.plan-is-no-key-matter http.head-matches-get",
+)
 class WrongKeyLocksTheDoor(Engine):
     """After a request without a valid key, the next request gets a 401, even with a valid key."""
 

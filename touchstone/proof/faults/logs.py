@@ -254,7 +254,7 @@ async def log_is_a_snapshot(engine: Engine, build: Build) -> AsyncIterator[bytes
         yield frame
 
 
-@breaks("stream", "events.open-while-building", over=Engine.follow)
+@breaks("stream", "events.open-while-building", over=Engine.follow, also="events.cancelled-ends-on-cancel")
 async def log_times_out(engine: Engine, build: Build) -> AsyncIterator[bytes]:
     """A log closes if no new line comes for 50 ms."""
     frames = aiter(build.stream.follow())

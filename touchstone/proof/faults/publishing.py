@@ -132,7 +132,8 @@ fault("deleted-is-a-text", "schema", "template.delete-says-deleted", "Deleting i
       on("deleteTemplate.200", put(deleted="true")))
 fault("delete-does-nothing", "stateful",
       "template.delete-says-deleted lookup.deleted-version-is-404 start.refuses-deleted-version",
-      "Deleting is answered with deleted false, and the version stays.", Engine, delete=lambda *_: {"deleted": False})
+      "Deleting is answered with deleted false, and the version stays.", Engine, delete=lambda *_: {"deleted": False},
+      also="publish.answers-201")
 # --- deleted versions ---
 fault("deleted-is-only-hidden", "stateful", "lookup.deleted-version-is-404 start.refuses-deleted-version",
       "The status of a deleted version can still be read, and the version can be built.", Remembers,
@@ -276,7 +277,9 @@ class Conflicts(Engine):
 @breaks(
     "stateful",
     "publish.conflict-keeps-content",
-    also="events.build-time-agrees template.read-shows-the-published status.good-template-ends-ready "
+    also="digest.is-the-published-one status.build-does-not-vanish status.changes-only-by-a-start digest.is-stable "
+    "publish.republish-identical-is-accepted events.build-time-agrees template.read-shows-the-published "
+    "status.good-template-ends-ready "
     "publish.other-content-is-409 status.ready-stays-ready events.own-lines-only",
     over=Conflicts.conflict,
 )
@@ -296,7 +299,7 @@ def conflict_swaps_the_document(engine: Conflicts, old: Version, document: Docum
     engine.catalog.put(replace(old, template=document.content))
 
 
-@breaks("stateful", "publish.force-replaces")
+@breaks("stateful", "publish.force-replaces", also="publish.conflict-keeps-content")
 class ForceKeepsTheDocument(Repeats):
     """After a forced publish, reading the template still shows the old document."""
 

@@ -152,7 +152,7 @@ async def head_builds(app: App, request: Request, account: Account, resource: Re
     return response
 
 
-@breaks("stateful", "status.changes-only-by-a-start", over=App.stream_events)
+@breaks("stateful", "status.changes-only-by-a-start", over=App.stream_events, also="reuse.only-identical-digest")
 def following_builds(app: App, request: Request, version: Version) -> Response:
     """Reading the log of an unbuilt version starts its build."""
     begin(app.engine, version)
@@ -319,7 +319,9 @@ class ReuseIsReadAsABuild(Engine):
         return super().status_body(version)
 
 
-@breaks("stateful", "status.ready-stays-ready", also="reuse.same-digest-elsewhere", over=Engine.publish)
+@breaks(
+    "stateful", "status.ready-stays-ready", also="reuse.ready-at-once reuse.same-digest-elsewhere", over=Engine.publish
+)
 def republishing_drops_the_golden(engine: Engine, account: Account, document: Document, force: bool = False) -> Version:
     """Publishing the same content again resets a ready version to not_built."""
     version = Engine.publish(engine, account, document, force)

@@ -66,7 +66,8 @@ fault("golden-is-built-again", "stateful", "reuse.ready-at-once", "A start of a 
       Engine, reusable=lambda *_: None, also="reuse.same-digest-elsewhere events.ready-ends-on-ready "
       "cancel.finished-is-idle status.build-time-is-stable")
 fault("deleted-version-stays", "semantic", "start.refuses-deleted-version lookup.deleted-version-is-404",
-      "A delete is acknowledged, but the version stays.", Engine, delete=lambda *_: {"deleted": True})
+      "A delete is acknowledged, but the version stays.", Engine, delete=lambda *_: {"deleted": True},
+      also="publish.answers-201")
 # fmt: on
 
 
@@ -238,7 +239,7 @@ def joining_claims_reuse(engine: Engine, account: Account, version: Version) -> 
     return data | {"reused": True} if joins and data["status"] == "building" else data
 
 
-@breaks("stateful", "reuse.ready-at-once")
+@breaks("stateful", "reuse.ready-at-once", also="start.concurrent-share-one-build")
 class GoldenIsReusedOnce(Engine):
     """A finished snapshot (golden) is reused only once; the next start of the ready version builds again."""
 

@@ -1,0 +1,70 @@
+"""Estimates how long a check takes, from its cases, the time of a build, and the latency."""
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from statistics import median
+
+from touchstone.contract.lifecycle import FINISHED
+from touchstone.facts.runlog import read
+
+BUILD_S, LATENCY_S = 120.0, 0.1  # of the documented service, and of an usual connection
+AT_A_TIME = 8  # cases that run side by side besides those that build
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one case needs; *lengths* is how many of its builds run one after the other."""
+
+    builds: int
+    at_once: int
+    requests: int
+    stage: int
+    lengths: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Time of a build and of a request, in seconds, and where they come from."""
+
+    build_s: float
+    latency_s: float
+    source: str
+
+
+def duration_s(costs: Iterable[Cost], pace: Pace, room: int, alone_from: int) -> float:
+    """Returns the estimated duration in seconds; *room* is the number of builds at a time.
+
+    Args:
+        costs: In the order in which the cases start. From the stage *alone_from* on, they run one by one.
+    """
+    total_s = 0.0
+    for stage, group in groupby(costs, key=lambda cost: cost.stage):
+        most = room if stage < alone_from else 1
+        running: list[tuple[float, int]] = []  # when each running case ends, and its builds at once
+        now_s = 0.0
+        for cost in group:
+            needed = min(cost.at_once, most)
+            while (needed and needed + sum(n for _, n in running) > most) or len(running) >= most + AT_A_TIME:
+                now_s, _ = heapq.heappop(running)
+            took_s = cost.lengths * pace.build_s + cost.requests * pace.latency_s
+            heapq.heappush(running, (now_s + took_s, needed if stage < alone_from else 1))
+        total_s += max((at_s for at_s, _ in running), default=0.0)
+    return total_s
+
+
+def seen_in(run_log: Path) -> Pace | None:
+    """Returns the median times of a build and of a status read in an earlier run log; None if it shows no build."""
+    began_at: dict[str, float] = {}
+    builds, reads = list[float](), list[float]()
+    for exchange in read(run_log).exchanges:
+        status, ref = exchange.body.get("status"), exchange.ref or ""
+        if exchange.operation == "startBuild" and status == "building":
+            began_at.setdefault(ref, exchange.sent_at)
+        elif exchange.operation == "getBuild" and exchange.status == 200:
+            reads.append(exchange.elapsed_s)
+            began = began_at.pop(ref, None) if status != "building" else None
+            builds += [exchange.done_at - began] if began is not None and status in FINISHED else []
+    return Pace(median(builds), median(reads), f"as in {run_log}") if builds else None
