@@ -128,6 +128,8 @@ ACTIONS: tuple[Action, ...] = (
     "status.failed-stays-failed",
     "status.unbuilt-is-not-built",
     "cancel.keeps-neighbours",
+    "cancel.keeps-finished-golden",
+    "cancel.finished-is-idle",
     "lookup.existing-version-is-found",
     "lookup.deleted-version-is-404",
     "template.read-shows-the-published",

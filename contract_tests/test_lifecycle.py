@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from situations import needs_second
 from touchstone.check.examination import Examination
 
 
@@ -55,6 +56,14 @@ def test_fresh_build_runs_to_ready(exam: Examination) -> None:
     exam.wait(template.ref)
     exam.read(template.ref)
     exam.share(template, exam.read(template.ref))
+
+
+@pytest.mark.cost(builds=1, requests=10)
+@pytest.mark.claims("status.good-template-ends-ready", "status.build-ends")
+def test_build_of_another_account_runs_to_ready(exam: Examination) -> None:
+    """A version of another account becomes ready as well; later cases read it."""
+    needs_second(exam)
+    exam.ready("second")
 
 
 @pytest.mark.cost(builds=2, at_once=2, requests=10)

@@ -119,7 +119,7 @@ def test_ref_is_compared_whole(exam: Examination) -> None:
         raw(exam, "POST", f"/templates/default/{ready.name}/{near}/build")
 
 
-@pytest.mark.cost(builds=0, requests=36)
+@pytest.mark.cost(builds=0, at_once=1, requests=36)
 @pytest.mark.claims(
     "http.wrong-method-is-405", "http.head-matches-get", "status.changes-only-by-a-start", "auth.missing-key-is-401"
 )

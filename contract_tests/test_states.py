@@ -123,8 +123,8 @@ def was_cancelled(scene: Scene) -> None:
 
 def _states() -> Iterator[Any]:
     for state, builds in {nobody_built: 0, runs_and_is_ready: 2, failed: 1, was_cancelled: 1}.items():
-        least = "standard" if builds else "quick"
-        yield pytest.param(state, marks=[pytest.mark.profile(least), pytest.mark.cost(builds=builds, requests=110)])
+        least, costs = "standard" if builds else "quick", pytest.mark.cost(builds=builds, at_once=1, requests=110)
+        yield pytest.param(state, marks=[pytest.mark.profile(least), costs])
 
 
 def do_no_harm(scene: Scene) -> None:

@@ -325,10 +325,10 @@ class Settings:
     strict: bool = False
     plan: bool = False  # print the plan and send nothing
     profile: Profile = "standard"
-    fail_fast: bool = False  # end the run at the first broken must claim
     claims_glob: str = "*"
     max_seconds: float | None = None
     baseline: Path | None = None
+    fail_fast: bool = False  # end the run at the first broken must claim
 
     def public(self) -> dict[str, Any]:
         """Returns the settings as JSON values. Each API key is replaced by ``set``, or by null if it is missing."""

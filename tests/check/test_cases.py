@@ -56,9 +56,12 @@ def test_order_of_cases_in_a_proof() -> None:
         ("cancel", ("cancel.settles",), 9, 90),
         ("lifecycle", ("other.5",), 3, 30),
     )
-    found = [Declared(name, f"test_{name}.py", "", claims, builds, requests) for name, claims, builds, requests in rows]
+    found = [
+        Declared(name, f"test_{name}.py", claims=claims, builds=builds, requests=requests, cancels=name == "cancel")
+        for name, claims, builds, requests in rows
+    ]
     ordered = sorted(found, key=lambda case: case.place(SETTLES))
-    assert [case.id for case in ordered] == ["lifecycle", "cancel", "cheap", "dear", "generated", "wrap_up"]
+    assert [case.id for case in ordered] == ["lifecycle", "cheap", "dear", "generated", "cancel", "wrap_up"]
     assert [case.may_be_left_out for case in ordered] == [False, True, True, True, True, False]
     left = sorted(found, key=lambda case: case.place(None))
     assert [case.id for case in left] == ["lifecycle", "cheap", "dear", "generated", "cancel", "wrap_up"]

@@ -25,7 +25,7 @@ REPORTS = {"report.json", "report.html", "junit.xml"}
 
 
 def quick(folder: Path, watched: Watched, claims: str, *more: str, keys: Any = KEYS) -> Ended:
-    arguments = ("--profile", "quick", "--claims", claims, "--max-builds", "150")
+    arguments = ("--claims", claims, "--max-builds", "150")
     return inline(Shell(folder, keys), "check", "--url", watched.url, *arguments, *more)
 
 

@@ -11,6 +11,7 @@ from tests.rules.exchanges import exchange
 from touchstone.check.budget import IDLE_POLLS, IDLE_S, UNANSWERED_POLLS, UNANSWERED_REQUESTS, UNANSWERED_S
 from touchstone.check.examination import Following
 from touchstone.contract.lifecycle import AT_REST
+from touchstone.facts.backoff import LEAST_POLL_SHARE
 from touchstone.facts.exchange import Exchange
 from touchstone.target.call import Call
 
@@ -29,7 +30,7 @@ def test_wait_is_bounded_and_ends_with_the_build() -> None:
     exam = examination(lambda _: status("building"))
     assert exam.wait(REF).body["status"] == "building"
     assert 60.0 <= exam.transport.now() < 63.0
-    assert max(exam.rests) <= 1.0
+    assert max(exam.rests) <= 60.0 * LEAST_POLL_SHARE
     assert len(exam.transport.calls) < 200
     exam = examination(answering(status("building"), status("building"), status("failed"), status("ready")))
     assert exam.wait(REF).body["status"] == "failed"

@@ -20,7 +20,7 @@ from touchstone.config import Flags, RunTable, Settings, TargetSettings, TargetT
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 URL = "https://staging.example.test/v2"
-BUDGET = 550  # builds, in the settings file that is written
+BUDGET = 64  # builds, by default
 OFFERED = re.compile(r"^#(?=[a-z_.]+ = )", flags=re.MULTILINE)
 
 
@@ -59,7 +59,7 @@ def test_written_budget_is_enough_for_a_whole_check(begun: Path, call: Command) 
     assert (ended.code, ended.err) == (0, "")
     plan = re.search(r"at most (\d+) builds \(budget (\d+)\)", " ".join(ended.out.split()))
     assert plan
-    assert int(plan[2]) == BUDGET > int(plan[1])
+    assert int(plan[2]) == BUDGET >= int(plan[1])
 
 
 @pytest.mark.parametrize(("pipeline", "schema"), [("github", "github-workflows"), ("gitlab", "gitlab-ci")])

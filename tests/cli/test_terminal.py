@@ -1,5 +1,6 @@
 """Output on a terminal of 40 columns, on a dumb one, and without colours."""
 
+import itertools
 import json
 import re
 import sys
@@ -14,6 +15,7 @@ from rich.console import Console
 from tests.command import Command, Shell
 from tests.report.checklogs import write_failing, write_passing
 from tests.report.golden import agrees
+from touchstone.check.forecast import Pace
 from touchstone.cli.app import main
 from touchstone.cli.live import is_watched, print_plan, probe_progress_on, progress_on
 from touchstone.config import Settings, TargetSettings
@@ -97,18 +99,34 @@ def test_colours_follow_the_environment(
     assert "\x1b" not in call(Shell(tmp_path), "report", ".").out
 
 
-def test_progress_needs_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def sent(operation: str, ref: str, status: str, case: str) -> dict[str, Any]:
+    body = {"text": json.dumps({"status": status}, separators=(",", ":"))}
+    return {"type": "exchange", "operation": operation, "ref": ref, "case": case, "response": {"body": body}}
+
+
+def test_progress_is_live_on_a_terminal_and_a_line_every_30_s_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = [
+        {"type": "selected", "cases": ["done", "[bold]slow[/bold]", "other", "last"]},
+        *(sent("startBuild", ref, "building", "[bold]slow[/bold]") for ref in ("a", "b", "b")),
+        sent("getBuild", "a", "ready", "done"),
+        {"type": "finding"},
+        {"type": "case", "id": "done"},
+        sent("getBuild", "b", "building", "other"),
+    ]
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     for file, is_terminal in ((Terminal(), True), (StringIO(), False)):
-        console = Console(file=file, width=60)
-        with progress_on(console) as show:
-            for kind in ("case", "exchange", "exchange", "finding", "exchange"):
-                show({"type": kind, "case": "[bold]test_build.py[/bold]"})
-        text = _ESCAPE.sub("", file.getvalue())
-        parts = ("1 case", "3 exchanges", "1 finding", "[bold]test_build.py[/bold]")
-        assert [part in text for part in parts] == [is_terminal] * 4
-        assert bool(text) is is_watched(console) is is_terminal
+        console, times = Console(file=file, width=200), itertools.count(0, 10)
+        with progress_on(console, lambda times=times: next(times)) as show:
+            for event in events:
+                show(event)
+        lines = [line for line in _ESCAPE.sub("", file.getvalue()).splitlines() if "begun" in line]
+        assert is_watched(console) is is_terminal
+        expected = (
+            "1 of 4 cases done, 2 under way; 2 builds begun, 1 in flight; 1 finding; waiting for [bold]slow[/bold]"
+        )
+        assert (expected in lines[-1]) is is_terminal
+    assert [("2 under way" in line, line.endswith("left")) for line in lines] == [(False, False), (True, False)]
     monkeypatch.setenv("CI", "true")
     assert not is_watched(Console(file=Terminal()))
 
@@ -146,11 +164,15 @@ def test_plans_of_a_check_equal_their_golden_file() -> None:
             "claims": ["start.answers-202", "status.build-ends"],
             "builds": 2,
             "requests": 9,
+            "at_once": 1,
+            "stage": 1,
+            "lengths": 2,
         },
-        {"case": "generated requests", "claims": [], "builds": 0, "requests": 100},
+        {"case": "all.generated", "claims": [], "builds": 0, "requests": 100, "at_once": 0, "stage": 1, "lengths": 0},
     ]
     target = TargetSettings("staging", "http://127.0.0.1:9/api", "key", max_builds=3)
     out = StringIO()
     for settings, shared in ((Settings(), True), (Settings(target), True), (Settings(target), False)):
-        print_plan(json.dumps(cases), settings, Console(file=out, width=120), shared=shared)
+        pace = Pace(120.0, 0.1, "as documented") if settings.target.url else None
+        print_plan(json.dumps(cases), settings, Console(file=out, width=120), pace, shared=shared, listed=shared)
     agrees("plans.txt", out.getvalue())

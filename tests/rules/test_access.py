@@ -167,7 +167,10 @@ ANYWAY = (publish(6, OTHER_REF), read(7, "not_built", ref=OTHER_REF), read(8, "b
         "a build ran before": ((small_read(3, "building"), small_start(), small_read(5, "ready")), "held"),
         "answered after the second": ((NOT_BUILT, small_start(done_at=5.001), BUILDING), "held"),
         "reads that overlap": ((small_read(3, "not_built", done_at=6.0), small_start(), BUILDING), "held"),
-        "one start was let through": ((NOT_BUILT, small_start(4, 429), small_start(), BUILDING), "held indeterminate"),
+        "one start met a limit": (
+            (NOT_BUILT, small_start(4, 429), small_start(), BUILDING),
+            "broken held indeterminate",
+        ),
     },
 )
 def test_reads_around_a_refused_start_show_whether_it_built(story: tuple[Exchange, ...], expected: str) -> None:

@@ -64,7 +64,9 @@ def test_every_flag_of_the_settings_is_an_option_of_check() -> None:
     check = typer.main.get_command(app.app).commands["check"]  # type: ignore[attr-defined]
     offered = {option.name for option in check.params} - {"help"}
 
-    assert offered - {"write_baseline", "last_failed"} == {field.name for field in dataclasses.fields(Flags)}
+    assert offered - {"write_baseline", "last_failed", "resume", "build_s", "verbose"} == {
+        field.name for field in dataclasses.fields(Flags)
+    }
 
 
 def test_every_ambiguity_is_answered_by_a_variant_or_excluded() -> None:

@@ -42,15 +42,14 @@ def duration_s(costs: Iterable[Cost], pace: Pace, room: int, alone_from: int) ->
     """
     total_s = 0.0
     for stage, group in groupby(costs, key=lambda cost: cost.stage):
-        most = room if stage < alone_from else 1
         running: list[tuple[float, int]] = []  # when each running case ends, and its builds at once
         now_s = 0.0
         for cost in group:
-            needed = min(cost.at_once, most)
-            while (needed and needed + sum(n for _, n in running) > most) or len(running) >= most + AT_A_TIME:
+            needed = room if stage >= alone_from else min(cost.at_once, room)
+            while running and (needed + sum(n for _, n in running) > room or len(running) >= room + AT_A_TIME):
                 now_s, _ = heapq.heappop(running)
             took_s = cost.lengths * pace.build_s + cost.requests * pace.latency_s
-            heapq.heappush(running, (now_s + took_s, needed if stage < alone_from else 1))
+            heapq.heappush(running, (now_s + took_s, needed))
         total_s += max((at_s for at_s, _ in running), default=0.0)
     return total_s
 

@@ -37,7 +37,7 @@ from touchstone.types import Conclude, Progress
 # For checks: limits that do not slow down a check, and that even a slow machine can reach.
 CAPACITY = 4
 EMBEDDED_TWIN = TwinSettings(
-    build_s=0.05, settle_s=0.04, rate=RateLimit.parse("30/1"), capacity=CAPACITY, digest_scope="content"
+    build_s=0.05, settle_s=0.1, rate=RateLimit.parse("30/1"), capacity=CAPACITY, digest_scope="content"
 )
 # For recordings: tight limits, reproducible responses, and a latency that makes simultaneous requests overlap.
 RECORDED_TWIN = dataclasses.replace(

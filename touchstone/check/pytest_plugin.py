@@ -31,7 +31,7 @@ STRETCH = 4.0  # Factor for the build times in the second attempt of a case
 RUN = pytest.StashKey[Run]()
 HANDOVER = pytest.StashKey[CheckHandover]()
 CASE = pytest.StashKey[Declared]()
-JOB = pytest.StashKey[Job]()
+JOBS = pytest.StashKey[dict[pytest.Item, Job]]()
 TOOK_S = pytest.StashKey[float]()
 
 
@@ -114,21 +114,6 @@ def _choose(config: pytest.Config, handover: CheckHandover, items: list[pytest.I
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
-    """Starts the cases that may run side by side."""
-    run = session.config.stash.get(RUN, None)
-    if run and run.handover.errand.mode == "run":
-        run.pending.update(claim for item in session.items for claim in item.stash[CASE].claims)
-        functions = [item for item in session.items if isinstance(item, pytest.Function)]
-        beside = [item for item in functions if item.stash[CASE].is_beside]
-        jobs = [Job(item.stash[CASE], partial(_conduct, run, item)) for item in beside]
-        for item, job in zip(beside, jobs, strict=True):
-            item.stash[JOB] = job
-        run.scheduler.add(jobs)
-    return (yield)
-
-
-@pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Reorders the cases of a proof that has found its fault, and stops a run that cannot go on."""
     result = yield
@@ -160,12 +145,27 @@ def exam(run: Run) -> Examination:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
     """Waits for the case if it runs beside others, else runs it; fails or skips it with the same outcome."""
-    job = pyfuncitem.stash.get(JOB, None)
-    if job:
+    run = pyfuncitem.config.stash[RUN]
+    if JOBS not in pyfuncitem.session.stash:
+        pyfuncitem.session.stash[JOBS] = _started(run, pyfuncitem.session)
+    if job := pyfuncitem.session.stash[JOBS].get(pyfuncitem):
         job.result.result()
     else:
-        _conduct(pyfuncitem.config.stash[RUN], pyfuncitem)
+        _conduct(run, pyfuncitem)
     return True
+
+
+def _started(run: Run, session: pytest.Session) -> dict[pytest.Item, Job]:
+    """Starts the cases that may run side by side, ahead of their turn; returns the job of each."""
+    run.pending.update(claim for item in session.items for claim in item.stash[CASE].claims)
+    if run.handover.errand.mode != "run":
+        return {}  # scenarios run one after the other
+    beside = [item for item in session.items if isinstance(item, pytest.Function) and item.stash[CASE].is_beside]
+    # A case with another fixture has to wait until pytest has set it up.
+    ahead = [item for item in beside if _known(run, item).keys() >= inspect.signature(item.obj).parameters.keys()]
+    jobs: dict[pytest.Item, Job] = {item: Job(item.stash[CASE], partial(_conduct, run, item)) for item in ahead}
+    run.scheduler.add(jobs.values())
+    return jobs
 
 
 def _conduct(run: Run, item: pytest.Function) -> None:
@@ -212,9 +212,14 @@ def _explained(run: Run, case: Declared, error: BaseException) -> tuple[CaseOutc
     return "error", message
 
 
+def _known(run: Run, item: pytest.Function) -> dict[str, object]:
+    """Returns the arguments of a test function: the examination, the run, its parameters and fixtures set up so far."""
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    return item.funcargs | parameters | {"exam": run.exam, "run": run}
+
+
 def _body(run: Run, item: pytest.Function, exam: Examination) -> None:
-    """Calls the test function with its examination, the run and its parameters."""
-    known = {"exam": exam, "run": run} | (item.callspec.params if hasattr(item, "callspec") else {})
+    known = _known(run, item) | {"exam": exam}
     item.obj(**{name: known[name] for name in inspect.signature(item.obj).parameters})
 
 

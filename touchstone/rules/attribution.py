@@ -5,7 +5,7 @@ starts is blamed. If builds also begin when nobody sent a start, a general claim
 responses to the owner of the version show whether a refused request took effect.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -33,12 +33,20 @@ _HARMLESS = frozenset({"getBuild", "getTemplate", "streamBuildEvents"})
 
 def begins_anyway(history: History) -> bool:
     """Whether a version began to build by itself, after its publish or between reads, without even a refused start."""
-    return any(_begins_unstarted(content, history) for content in history.all_contents()) or any(
+    return any(_begins_unstarted(content, history) for content in history.overall(_of_one_account)) or any(
         one.body["status"] == "not_built"
         and other.body["status"] in ("building", "ready")
         and not any(e.operation == "startBuild" and 400 <= e.status < 500 for e in _before(other, history))
         for one, other in history.overall(_left_alone)
     )
+
+
+def _of_one_account(history: History) -> tuple[Content, ...]:
+    """Returns the documents of the versions whose ref is used by one account only."""
+    owners: dict[str, set[str]] = defaultdict(set)
+    for content in history.all_contents():
+        owners[content.ref].add(content.owner)
+    return tuple(content for content in history.all_contents() if len(owners[content.ref]) == 1)
 
 
 def _begins_unstarted(content: Content, history: History) -> bool:
@@ -72,7 +80,7 @@ def vanishes_anyway(history: History) -> bool:
 
 def fails_anyway(history: History) -> bool:
     """Whether a build had the wrong end although there was one start, and no cancel when it ended."""
-    for content in history.all_contents():
+    for content in history.overall(_of_one_account):
         if content.outcome == "unknown":
             continue
         began_at = None
@@ -203,7 +211,7 @@ def _lost_golden(walk: Walk, read: Exchange, last: tuple[Exchange, ...]) -> _Bla
         # What was often harmless is no explanation, except cancels: they may hit some versions only.
         suspects = [each for each in suspects if each[0] == _ELSEWHERE or outlasted[each[0]] < OFTEN]
         if suspects:
-            return min(suspects, key=lambda suspect: outlasted[suspect[0]])
+            return min(suspects, key=lambda suspect: (outlasted[suspect[0]], -suspect[1][-1].sent_at))
         if walk.build and walk.build.overlapped:
             return "start.concurrent-share-one-build", (walk.build.start, *last)
     return "status.ready-stays-ready", last
@@ -212,7 +220,7 @@ def _lost_golden(walk: Walk, read: Exchange, last: tuple[Exchange, ...]) -> _Bla
 def _outlasted(history: History) -> Counter[str]:
     """Counts, by claim, what did not change the status of a ready version although a broken claim would explain it."""
     counts: Counter[str] = Counter()
-    for ref in {content.ref for content in history.all_contents()}:
+    for ref in {content.ref for content in history.overall(_of_one_account)}:
         before: Exchange | None = None
         tried: set[str] = set()
         for e in history.story(ref):
@@ -285,7 +293,7 @@ def _suspects(walk: Walk, build: Build, read: Exchange) -> list[_Blamed]:
 
 
 def _was_exchanged(walk: Walk, since_at: float, read: Exchange) -> bool:
-    """Whether a publish or delete of the version itself may explain what *read* shows better than a cancel of others."""
+    """Whether a publish or delete of the version itself came before *read*; that is a likelier reason than a cancel."""
     own = (e for e in walk.history.story(walk.ref) if e.operation in EXCHANGING and e.sent_at < read.done_at)
     return any(e.done_at > since_at for e in own)
 
@@ -293,7 +301,7 @@ def _was_exchanged(walk: Walk, since_at: float, read: Exchange) -> bool:
 def _survived(history: History) -> Counter[str]:
     """Counts the builds that ended as they should, by the claim about what had happened to them."""
     counts: Counter[str] = Counter()
-    for content in history.all_contents():
+    for content in history.overall(_of_one_account):
         starts: list[Exchange] = []
         after_cancel = False
         for e in history.story(content.ref):

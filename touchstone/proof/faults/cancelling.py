@@ -68,7 +68,8 @@ fault("cancel-deletes-nothing-found", "stateful", "cancel.in-flight-is-202",
 fault("cancel-does-nothing", "stateful", "cancel.does-not-end-ready",
       "A cancel gets a 202, but the build continues.",
       # The build may fail by itself after the cancel; the log then ends with an error.
-      Engine, build_class=Deaf, also="cancel.settles cancel.settled-is-idle events.cancelled-ends-on-cancel")
+      Engine, build_class=Deaf,
+      also="status.ready-after-its-steps cancel.settles cancel.settled-is-idle events.cancelled-ends-on-cancel")
 fault("cancel-never-settles", "timing", "cancel.settles", "A cancelled build has the status building forever.",
       Engine, build_class=Unsettled, target=HASTIER)
 fault("start-joins-the-dying", "concurrency", "cancel.next-build-completes",
@@ -85,7 +86,7 @@ fault("settled-cancel-is-accepted", "stateful", "cancel.settled-is-idle",
       "A cancel of a version whose build is already cancelled is accepted again.", Obliging, states=("settled",))
 fault("idle-cancel-answers-200", "semantic", "cancel.idle-is-404 cancel.finished-is-idle",
       "A cancel without a running build is answered with 200.", Obliging, idle=(200, IDLE),
-      also="cancel.settled-is-idle cancel.says-cancelling http.status-is-documented")
+      also="cancel.second-is-documented cancel.settled-is-idle cancel.says-cancelling http.status-is-documented")
 fault("idle-cancel-is-an-error", "semantic", "cancel.says-idle",
       "A cancel without a running build gets the response for an unknown version.",
       Obliging, idle=(404, {"error": "Nothing is building."}))
@@ -170,7 +171,7 @@ async def cancel_deletes(app: App, request: Request, account: Account, resource:
 @breaks(
     "stateful",
     "cancel.does-not-end-ready",
-    also="events.ready-ends-on-ready status.ready-after-its-steps events.carry-the-output",
+    also="cancel.finished-is-idle events.ready-ends-on-ready status.ready-after-its-steps events.carry-the-output",
     over=Engine.ended,
 )
 def cancel_marks_ready(engine: Engine, slot: Slot, build: Build) -> None:

@@ -183,7 +183,12 @@ async def head_finds_everything(app: App, request: Request) -> Response:
     return Response(b"", 200)
 
 
-@breaks("stateful", "status.changes-only-by-a-start", over=HeadDiffers.head)
+@breaks(
+    "stateful",
+    "status.changes-only-by-a-start",
+    over=HeadDiffers.head,
+    also="cancel.settles status.failed-stays-failed",
+)
 def head_starts(app: HeadDiffers, request: Request, response: Response) -> Response:
     """A HEAD request for the status of a version starts a build of that version."""
     found = resource_at(request.scope["raw_path"], app.settings.base_path)

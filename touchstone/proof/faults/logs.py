@@ -147,7 +147,8 @@ fault("cleaning-up-is-logged", "stream", "events.terminal-frame-comes-last",
           "level": "info", "phase": "archive", "line": "removed the machine"}] * ends(event))))
 fault("output-is-logged-twice", "stream", "events.carry-the-output",
       "Output of build steps appears twice in the log.", ChangesEvents,
-      render=lambda _, event: map(frame_of, (event, *[event | {"source": "builder"}] * is_output(event))))
+      render=lambda _, event: map(frame_of, (event, *[event | {"source": "builder"}] * is_output(event))),
+      also="start.concurrent-share-one-build")
 fault("output-is-cut-short", "stream", "events.carry-the-output",
       "Output of build steps is truncated to eight characters in the log.", ChangesEvents,
       change=lambda _, event: event | {"line": event["line"][:8] if is_output(event) else event["line"]})
@@ -155,7 +156,8 @@ fault("output-is-cut-short", "stream", "events.carry-the-output",
 fault("log-never-closes", "stream", "events.close-at-the-end", "The log of a finished build stays open.",
       StaysOpen, outcomes=("ready", "failed"), also="events.finished-version-closes", target=HASTY)
 fault("log-of-a-cancel-stays-open", "stream", "events.close-at-the-end",
-      "The log of a cancelled build stays open.", StaysOpen, outcomes=("cancelled",), target=HASTY)
+      "The log of a cancelled build stays open.", StaysOpen, outcomes=("cancelled",), target=HASTY,
+      also="events.finished-version-closes")
 # fmt: on
 
 

@@ -103,7 +103,8 @@ fault("start-tells-another-digest", "semantic", "digest.is-the-published-one",
       on("startBuild.202.*", put(digest=lambda data: sha256(data["ref"]))))
 fault("template-tells-another-digest", "semantic", "digest.is-the-published-one",
       "Reading a template shows a digest of the response body instead of the published digest.",
-      on("getTemplate.200", put(digest=lambda data: sha256(json.dumps(data["template"])))))
+      on("getTemplate.200", put(digest=lambda data: sha256(json.dumps(data["template"])))),
+      also="auth.refused-changes-nothing")
 fault("digest-changes-when-ready", "stateful", "digest.is-stable",
       "The digest in the status changes when the version becomes ready.",
       on("getBuild.200.ready", put(digest=lambda data: sha256(data["digest"]))), also="digest.is-the-published-one")

@@ -71,7 +71,7 @@ fault("failure-is-never-told", "timing", "status.build-ends",
 fault("build-times-out-at-once", "timing", "status.good-template-ends-ready",
       "A build fails if it takes longer than 0.1 s.", Engine, pace={"build_timeout_s": 0.1})
 fault("no-build-ends", "timing", "status.build-ends", "No build ends unless it is cancelled.", Engine,
-      build_class=Endless, target={**HASTY, "cancel_timeout_s": 1.0})
+      build_class=Endless, target={**HASTY, "cancel_timeout_s": 1.0}, also="limit.ends-after-back-off")
 fault("failed-build-reads-ready", "semantic", "status.failing-template-ends-failed",
       "A failed build has the status ready, though its log ends with an error.",
       on("getBuild.200.failed", lambda answer, _: answer.with_json(
@@ -135,7 +135,12 @@ def publishing_builds(engine: Engine, account: Account, document: Document, forc
     return version
 
 
-@breaks("stateful", "status.changes-only-by-a-start", also="reuse.only-identical-digest", over=App.get_build)
+@breaks(
+    "stateful",
+    "status.changes-only-by-a-start",
+    also="status.unbuilt-is-not-built reuse.only-identical-digest",
+    over=App.get_build,
+)
 def reading_builds(app: App, version: Version) -> Response:
     """Reading the status of an unbuilt version starts its build."""
     response = App.get_build(app, version)

@@ -269,7 +269,12 @@ class ReuseByName(Engine):
         pass
 
 
-@breaks("stateful", "reuse.same-digest-elsewhere", also="status.build-time-is-stable", over=Engine.start)
+@breaks(
+    "stateful",
+    "reuse.same-digest-elsewhere",
+    also="status.ready-stays-ready status.build-time-is-stable",
+    over=Engine.start,
+)
 def golden_per_version(engine: Engine, account: Account, version: Version) -> Body:
     """A start does not reuse the finished snapshot (golden) of another version with the same digest."""
     slot = engine.slot_of(version)
