@@ -88,6 +88,7 @@ def test_builds_that_print_nothing(exam: Examination) -> None:
 @pytest.mark.cost(builds=2, requests=10)
 @pytest.mark.claims(
     "status.failing-template-ends-failed",
+    "status.build-ends",
     "status.failed-has-error",
     "status.failed-stays-failed",
     "start.after-failure-builds-again",

@@ -65,7 +65,6 @@ class Counting(Engine):
     begun = 0
 
     def launch(self, version: Version) -> Build:
-        """Counts a build."""
         Counting.begun += 1
         return super().launch(version)
 

@@ -1,8 +1,7 @@
 """Compares a check with plain `schemathesis run` on the same faults: faults found, requests, false alarms.
 
-Three examiners judge each server in turn: our check without an early stop, schemathesis with its defaults, and
-schemathesis with the settings of best.toml. A complaint of schemathesis counts unless it also has it about the correct
-twin.
+Two examiners judge each server in turn: our check without an early stop, and schemathesis with its defaults. A
+complaint of schemathesis counts unless it also has it about the correct twin.
 """
 
 import argparse
@@ -21,8 +20,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from touchstone.check.job import EMBEDDED_TWIN
 from touchstone.contract.files import openapi_dir
 from touchstone.proof import catalogue
@@ -31,14 +28,10 @@ from touchstone.proof.prover import prove
 from touchstone.proof.result import Subject
 from touchstone.twin.serve import Asgi, Behaviour
 
-EXAMINERS = ("touchstone", "default", "best")
+EXAMINERS = ("touchstone", "schemathesis")
 CORRECT = Candidate(Subject("correct", "variant", "The correct twin."), Behaviour("correct", ""))
-HERE = Path(__file__).parent
 KEY = "sk_live_test_primary"
 LIMIT_S = 180.0  # for one run of schemathesis: a hanging server costs a timeout for each request
-# Versions that the dictionaries of best.toml name: the build step, and whether it is built beforehand.
-PUBLISHED = {"bench-ready": ("echo bench", True), "bench-failed": ("exit 1", True), "bench-slow": ("sleep 0.9", False)}
-SETTLED_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +58,7 @@ def main() -> None:
     servers = [CORRECT, *variants, *faults]
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         results = {"touchstone": ours(servers[1:], Path(folder), options)}
-        for preset in EXAMINERS[1:]:
-            results[preset] = [plain(one, preset, Path(folder) / preset, options.seed) for one in servers]
+        results["schemathesis"] = [plain(one, Path(folder) / "plain", options.seed) for one in servers]
     print_table(results, faults, variants)
 
 
@@ -98,7 +90,7 @@ def progress(examiner: str) -> Callable[[Any], None]:
     return lambda result: print(f"{examiner}, {result.subject.name}: {result.seconds:.1f} s", file=sys.stderr)
 
 
-def plain(server: Candidate, preset: str, folder: Path, seed: int) -> Measured:
+def plain(server: Candidate, folder: Path, seed: int) -> Measured:
     """One run of `schemathesis run` in an empty folder."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -118,39 +110,15 @@ def plain(server: Candidate, preset: str, folder: Path, seed: int) -> Measured:
         command = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"]
         command += [str(openapi_dir() / "builds.yaml"), "--url", twin.url, "--no-color", "--seed", str(seed)]
         command += ["--report-ndjson-path", "events.ndjson"]
-        if preset == "best":
-            publish(twin.url)
-            shutil.copy(HERE / "best.toml", folder / "schemathesis.toml")
-            shutil.copy(HERE / "accounts.json", folder)
-        else:
-            command += ["--header", f"Authorization: Bearer {KEY}"]
+        command += ["--header", f"Authorization: Bearer {KEY}"]
         requests, began = 0, time.monotonic()
         with contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run(command, cwd=folder, env=dict(os.environ), capture_output=True, check=False, timeout=LIMIT_S)
         result = Measured(
             server.subject, frozenset(complaints(folder / "events.ndjson")), requests, time.monotonic() - began
         )
-    progress(preset)(result)
+    progress("schemathesis")(result)
     return result
-
-
-def publish(url: str) -> None:
-    """Publishes what best.toml names and waits for the builds; ignores a server that fails."""
-    headers = {"Authorization": f"Bearer {KEY}"}
-    with httpx.Client(headers=headers, timeout=2.0) as client, contextlib.suppress(httpx.HTTPError):
-        for name, (step, _) in PUBLISHED.items():
-            about = {"name": name, "version": "1.0.0"}
-            document = {"api_version": "orgo.ai/v1", "template": about, "build": {"run": [step]}}
-            client.post(f"{url}/templates", json=document)
-        built = [f"{url}/templates/default/{name}/1.0.0/build" for name, (_, is_built) in PUBLISHED.items() if is_built]
-        for build in built:
-            client.post(build)
-        until = time.monotonic() + SETTLED_S
-        for build in built:
-            with client.stream("GET", f"{build}/events") as events:
-                for _ in events.iter_bytes():
-                    if time.monotonic() > until:
-                        break
 
 
 def complaints(events: Path) -> Iterator[str]:

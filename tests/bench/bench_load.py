@@ -20,9 +20,9 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.bench.load_server import COUNTS_PATH, PATH, REF
-from tests.bench.load_spent import can_measure, cores, cpu_s, pinned, spent_within
 from tests.stages import free_port
 from touchstone.check.child import child_environment
 from touchstone.config import Flags
@@ -77,7 +77,7 @@ def touchstone(url: str, folder: Path, per_s: float, seconds: float) -> tuple[li
 GENERATORS = {"Locust FastHttpUser": fast_http_user, "touchstone load": touchstone}
 
 
-def measured(name: str, url: str, server: int, folder: Path, core: int, per_s: float, seconds: float) -> Measured:
+def measured(name: str, url: str, folder: Path, core: int, per_s: float, seconds: float) -> Measured:
     """Runs one generator, and measures it for some seconds."""
     folder.mkdir()
     command, environment = GENERATORS[name](url, folder, per_s, WARM_UP_S + seconds + 3)
@@ -90,14 +90,28 @@ def measured(name: str, url: str, server: int, folder: Path, core: int, per_s: f
             time.sleep(0.1)  # between two looks at what the server counted
             before += 1
         time.sleep(WARM_UP_S)  # the warm-up is not measured
-        spent = spent_within(seconds, process.pid, lambda: served(url), lambda: cpu_s(server))
+        requests, spent_s, began = served(url), cpu_s(process.pid), time.monotonic()
+        time.sleep(seconds)  # the stretch that is measured
+        # The last question was served as well.
+        requests, spent_s, wall_s = served(url) - requests - 1, cpu_s(process.pid) - spent_s, time.monotonic() - began
         process.wait(READY_S)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     late = lateness_ms(folder / "runlog.jsonl") if (folder / "runlog.jsonl").exists() else None
-    return Measured(spent.requests / spent.wall_s, 1e6 * spent.cpu_s / max(spent.requests, 1), late)
+    return Measured(requests / wall_s, 1e6 * spent_s / max(requests, 1), late)
+
+
+def cpu_s(pid: int) -> float:
+    """CPU time of a process so far, user and system, from /proc/PID/stat (proc(5), fields 14 and 15)."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def pinned(core: int) -> dict[str, Any]:
+    """Arguments of `subprocess.Popen` for a process that stays on *core*, in a group of its own."""
+    return {"preexec_fn": lambda: os.sched_setaffinity(0, {core}), "start_new_session": True}
 
 
 def lateness_ms(run_log: Path) -> float:
@@ -117,8 +131,8 @@ def served(url: str) -> int:
 
 
 @contextlib.contextmanager
-def serving(core: int) -> Iterator[tuple[str, int]]:
-    """The server, as its URL and its process."""
+def serving(core: int) -> Iterator[str]:
+    """Starts the server; yields its URL."""
     port = free_port()
     process = subprocess.Popen([sys.executable, "-m", "tests.bench.load_server", str(port)], cwd=ROOT, **pinned(core))
     try:
@@ -128,7 +142,7 @@ def serving(core: int) -> Iterator[tuple[str, int]]:
                 served(url)
                 break
             time.sleep(0.05)  # between two tries to connect
-        yield url, process.pid
+        yield url
     finally:
         process.kill()
         process.wait()
@@ -141,17 +155,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured, in turn")
     parser.add_argument("--rate", type=float, default=2000.0, help="requests a second")
     asked = parser.parse_args()
-    if not can_measure():
+    if sys.platform != "linux":
         print("bench of load: skipped; only Linux tells what other processes spend")
         return
-    server_core, core = cores()
+    server_core, *_, core = sorted(os.sched_getaffinity(0)) * 2
     os.sched_setaffinity(0, {server_core})
     found: dict[str, list[Measured]] = {name: [] for name in GENERATORS}
-    with tempfile.TemporaryDirectory(prefix="touchstone-bench-") as folder, serving(server_core) as (url, pid):
+    with tempfile.TemporaryDirectory(prefix="touchstone-bench-") as folder, serving(server_core) as url:
         for number in range(asked.rounds):
             for name, runs in found.items():
                 place = Path(folder) / f"{number}-{name.replace(' ', '-')}"
-                runs.append(measured(name, url, pid, place, core, asked.rate, asked.seconds))
+                runs.append(measured(name, url, place, core, asked.rate, asked.seconds))
     costs = {name: statistics.median(run.cpu_us for run in runs) for name, runs in found.items()}
     for name, runs in found.items():
         late = statistics.median(run.late_p99_ms or 0.0 for run in runs)

@@ -10,7 +10,6 @@ from touchstone.facts.identity import Cost, Identity
 
 # A time counts as near that is off by no more than this share of itself.
 NEAR = 0.01
-_Z = 1.959964  # of 95 %
 _NONE, _ALL = "-", "all"
 _WRONG, _FREE, _NOTHING = Judged(False, False, False, (), False), Cost(0, 0, 0, 0.0), Spent(0.0, 0.0, None)
 
@@ -46,28 +45,17 @@ class Run:
         return self.judged.family and self.judged.error <= NEAR
 
 
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """Between which shares the true one lies with a probability of 95 %.
-
-    Source: E. B. Wilson, Probable Inference, the Law of Succession, and Statistical Inference, JASA 22 (1927).
-    """
-    middle = right + _Z**2 / 2
-    half = _Z * math.sqrt(right * (count - right) / count + _Z**2 / 4)
-    return max(0.0, (middle - half) / (count + _Z**2)), min(1.0, (middle + half) / (count + _Z**2))
-
-
 def accuracy(runs: Sequence[Run]) -> Iterator[str]:
     """A line for each family and one for all: what was named rightly."""
-    head = f"{'options':>10}{'exact':>9}{'in 1 %':>9}{'covered':>9}{'sure':>9}{'misled':>8}"
-    yield f"{'':<18}{'n':>4}{'family right':>14}{'95 %':>12}{head}"
+    head = f"{'options':>8}{'exact':>9}{'in 1 %':>9}{'covered':>9}{'sure':>9}{'misled':>8}"
+    yield f"{'':<18}{'n':>4}{'family right':>14}{head}"
     for name, each in _grouped(runs):
         right = sum(run.judged.family for run in each)
-        low, high = wilson(right, len(each))
         timed = [run for run in each if run.judged.times]
         times = [time for run in timed for time in run.judged.times]
         sure = sum(bool(run.identity and run.identity.sure) for run in each)
         yield (
-            f"{name:<18}{len(each):>4}{_of(right, len(each)):>14}{f'{low:.0%} to {high:.0%}':>14}"
+            f"{name:<18}{len(each):>4}{_of(right, len(each)):>14}"
             f"{_of(sum(run.judged.variant for run in each), len(each)):>8}"
             f"{_of(sum(run.judged.exact for run in each), len(each)):>9}"
             f"{_of(sum(run.near for run in timed), len(timed)):>9}"

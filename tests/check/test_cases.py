@@ -1,14 +1,9 @@
 """When a proof may stop, and which cases it skips."""
 
-import json
-from pathlib import Path
-
 import pytest
 
-from touchstone.check.cases import FAIR_SHARE, Declared, Quarry
-from touchstone.proof import trial
-from touchstone.proof.catalogue import listed_faults, variants
-from touchstone.proof.trial import Order
+from touchstone.check.cases import Declared, Quarry
+from touchstone.proof.catalogue import variants
 
 OTHERS = tuple(f"other.{number}" for number in range(9))
 CLAIMS = ("cancel.settles", "cancel.idle-is-404", *OTHERS)
@@ -69,25 +64,3 @@ def test_order_of_cases_in_a_proof() -> None:
 
 def test_variant_runs_the_whole_examination() -> None:
     assert {candidate.subject.quarry() for candidate in variants()} == {None}
-
-
-def cases(folder: Path) -> list[str]:
-    """Cases of a run log in order."""
-    events = map(json.loads, (folder / "runlog.jsonl").read_text("utf-8").splitlines())
-    return [event["id"] for event in events if event["type"] == "case"]
-
-
-@pytest.mark.prove
-def test_proof_runs_fewer_cases_but_the_general_ones_and_the_last(tmp_path: Path) -> None:
-    (found,) = listed_faults("cancel-does-nothing")
-    outcomes = {}
-    for whole in (False, True):
-        folder = tmp_path / str(whole)
-        folder.mkdir()
-        outcomes[whole] = trial.run(Order(found.subject, folder, found.profile, 1, whole), found.behaviour)
-    assert [outcome.state for outcome in outcomes.values()] == ["killed", "killed"]
-    early, every = cases(tmp_path / "False"), cases(tmp_path / "True")
-    assert len(early) < len(every)
-    assert early[-1].startswith("wrap_up.")
-    assert {case for case in every if case.startswith("lifecycle.")} <= set(early)
-    assert outcomes[False].judged >= FAIR_SHARE * (outcomes[True].judged - 1)

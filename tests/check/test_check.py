@@ -25,7 +25,7 @@ REPORTS = {"report.json", "report.html", "junit.xml"}
 
 
 def quick(folder: Path, watched: Watched, claims: str, *more: str, keys: Any = KEYS) -> Ended:
-    arguments = ("--claims", claims, "--max-builds", "150")
+    arguments = ("--profile", "quick", "--claims", claims, "--max-builds", "150")
     return inline(Shell(folder, keys), "check", "--url", watched.url, *arguments, *more)
 
 
@@ -195,6 +195,6 @@ def test_version_that_a_server_names_is_not_deleted(tmp_path: Path) -> None:
 )
 def test_claim_that_does_not_apply_has_its_reason(tmp_path: Path, claims: str, reasons: set[str]) -> None:
     with Watched(digest_scope="document") as watched:
-        ended = quick(tmp_path, watched, claims, keys={"ORGO_API_KEY": PRIMARY})
+        ended = quick(tmp_path, watched, claims, "--profile", "standard", keys={"ORGO_API_KEY": PRIMARY})
     assert (ended.code, set(ended.verdicts().values())) == (3, {"not-applicable"})
     assert [reason for reason in reasons if reason not in ended.out] == []

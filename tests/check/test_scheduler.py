@@ -1,6 +1,7 @@
 """Cases run side by side as far as stages, threads and room for builds allow."""
 
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 
 import pytest
@@ -16,16 +17,14 @@ SOON_S = 10.0
 class Cases:
     """Cases that run until they are told to end."""
 
-    def __init__(self, room: int, threads: int = 9) -> None:
-        self.flow = Flow(room)
-        self.scheduler = Scheduler(self.flow, threads)
+    def __init__(self, room: int) -> None:
+        self.scheduler = Scheduler(Flow(room), 9)
         self.jobs: dict[str, Job] = {}
-        self._begun: dict[str, threading.Event] = {}
-        self._may_end: dict[str, threading.Event] = {}
+        self._begun = defaultdict[str, threading.Event](threading.Event)
+        self._may_end = defaultdict[str, threading.Event](threading.Event)
 
     def add(self, *cases: Declared) -> None:
         for case in cases:
-            self._begun[case.id], self._may_end[case.id] = threading.Event(), threading.Event()
             self.jobs[case.id] = Job(case, lambda name=case.id: self._run(name))  # type: ignore[misc]
         self.scheduler.add(self.jobs[case.id] for case in cases)
 
@@ -91,16 +90,6 @@ def test_generated_cases_run_one_at_a_time(cases: Cases) -> None:
     assert cases.running() == {"first"}
     cases.end("first")
     cases.await_begun("second")
-
-
-def test_result_of_a_case_is_its_exception(cases: Cases) -> None:
-    def fail() -> None:
-        raise ValueError("of the case")
-
-    job = Job(case("fails"), fail)
-    cases.scheduler.add([job])
-    with pytest.raises(ValueError, match="of the case"):
-        job.result.result(SOON_S)
 
 
 def test_refused_start_shows_the_room_until_more_builds_are_accepted() -> None:

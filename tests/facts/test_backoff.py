@@ -20,7 +20,8 @@ def test_back_off_doubles_up_to_a_minute() -> None:
 
 
 def test_poll_interval_is_a_share_of_the_time_waited() -> None:
-    assert [poll_s(waited_s) for waited_s in (0, 0.05, 1, 5, 60)] == [0.01, 0.01, 0.12, 0.6, 1]
+    assert [poll_s(waited_s) for waited_s in (0, 0.05, 1, 5, 20, 60)] == [0.01, 0.01, 0.12, 0.6, 1, 3]
+    assert [poll_s(waited_s, 120.0) for waited_s in (0, 60, 200)] == [6, 6, 10]
 
 
 @pytest.mark.parametrize(

@@ -62,11 +62,11 @@ def rows(ended: Ended) -> list[list[int]]:
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (f"storm --builds 6 {LOCAL}", {"builds": "15 40", "requests": "202 52", "at worst": "120 3 600"}),
+        (f"storm --builds 6 {LOCAL}", {"builds": "15 64", "requests": "202 52", "at worst": "120 3 600"}),
         ("storm", {"builds": "40 10,000", "seconds": "0.5 897", "at worst": "120 3 10", "target": "20"}),
         ("steady --model closed", {"requests": "8 20 215", "in turn": "352 16 16 16", "target": "8 20"}),
         ("soak --rate 0.00005 --duration 60000", {"target": "0.00005 20"}),
-        (f"storm {FAR} --allow-load 10.1.2.3", {"builds": "40 40"}),
+        (f"storm {FAR} --allow-load 10.1.2.3", {"builds": "40 64"}),
     ],
 )
 def test_plan_shows_the_cost_and_sends_nothing(
@@ -95,7 +95,7 @@ def test_plan_shows_arrivals_by_second_and_action(load: Load, tmp_path: Path) ->
     ("arguments", "data"),
     [
         # costs more than was allowed
-        (f"storm {LOCAL} --builds 39 --plan", "storm 62 40 --max-builds"),
+        (f"storm {LOCAL} --builds 45 --plan", "storm 71 64 --max-builds"),
         (f"steady {LOCAL} --max-builds 51", "steady 52 51 --max-builds"),
         ("steady --max-requests 623 --plan", "steady 624 --max-requests 623"),
         ("storm --build-s 8 --max-seconds 5", "storm 8 --max-seconds 5"),

@@ -67,7 +67,7 @@ def progress_on(console: Console, now: Callable[[], float] = time.monotonic) -> 
             state.add(event)
             if watched and event.get("type") in ("exchange", "case"):
                 change(state.line(now()))
-            elif not watched and now() - printed_at >= LINE_EVERY_S:
+            elif not watched and state.has_begun and now() - printed_at >= LINE_EVERY_S:
                 printed_at = now()
                 say(console, state.line(printed_at))
 
@@ -82,6 +82,11 @@ class CheckState:
         self._cases = self._done = self._findings = self._begun = 0
         self._running: dict[str, None] = {}  # cases, in the order of their first requests
         self._building: set[str] = set()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the cases are known."""
+        return self._cases > 0
 
     def add(self, event: dict[str, Any]) -> None:
         """Updates the progress with one event of any type."""

@@ -124,7 +124,12 @@ class Refuses(Engine):
             slot.last = self.launch(version)
 
 
-@breaks("load", "limit.refused-start-starts-nothing", also=_CANCELLED, over=Refuses.besides)
+@breaks(
+    "load",
+    "limit.refused-start-starts-nothing",
+    also=f"{_CANCELLED} status.ready-after-its-steps",
+    over=Refuses.besides,
+)
 def refused_start_builds(engine: Refuses, account: Account, version: Version, refusal: Refusal) -> None:
     """A start that is refused with 429 still begins a build."""
     engine.begin(version)
