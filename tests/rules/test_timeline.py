@@ -54,7 +54,7 @@ def test_version_is_owned_by_the_key_that_published_it(
         "a limited publish with a build": (publish(status=429, **AUTO), True, True, False),
         "a conflict with a build": (publish(status=409, auto_build="building", **AUTO), False, False, False),
         "a publish with a build": (publish(auto_build="building", **AUTO), True, True, True),
-        "a publish with a golden": (publish(auto_build="ready", **AUTO), True, False, False),
+        "a publish with a golden": (publish(auto_build="ready", **AUTO), True, True, False),
         "a read with the note": (exchange("getBuild", 404, note={"auto_build": True}), False, False, False),
         "a HEAD": (exchange("startBuild", 200, method="HEAD"), False, False, False),
     },

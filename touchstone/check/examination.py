@@ -536,38 +536,51 @@ class Examination:
 
     def quieten(self) -> None:
         """Cancels the builds and closes the streams of the last case, so that the next case has the whole capacity."""
-        for following in self._followings:
-            following.leave()
-        for following in self._followings:
-            with suppress(CancelledError):
-                following.future.result()
-        self._followings.clear()
+        self._leave_logs()
         for ref in sorted(self._running | self._dying):
             self._try(Call("cancelBuild", ref, self._owner(ref)))
             self.flow.ended(ref)
         self._running.clear()
         self._dying.clear()
 
+    def _leave_logs(self) -> None:
+        for following in self._followings:
+            following.leave()
+        for following in self._followings:
+            with suppress(CancelledError):
+                following.future.result()
+        self._followings.clear()
+
+    def handed_over(self) -> set[str]:
+        """Ends the case: closes its logs, and returns the versions whose builds may still run."""
+        self.case = CLEAN_UP
+        self._leave_logs()
+        return self._running | self._dying
+
     def clean_up(self) -> bool:
         """Cancels all builds and deletes all templates of the run; returns whether nothing is left."""
         self.budget.until_at = float("inf")
         self._silence.end()  # the target may have recovered
-        for view in (self, *self._views):
-            view.case = CLEAN_UP
-            view.quieten()
+        for ref in sorted(set().union(*(view.handed_over() for view in (self, *self._views)))):
+            self._tried(Call("cancelBuild", ref, self._owner(ref)))
         removed = [self._remove(template) for template in reversed(self.templates)]
         return all(removed)
 
     def _remove(self, template: Template) -> bool:
-        gone = False
-        if self._silent < limits.SILENT_REMOVALS:
-            exchange = self._try(Call("deleteTemplate", template.ref, template.owner))
-            self._silent = self._silent + 1 if exchange and exchange.response is None else 0
-            gone = exchange is not None and exchange.status in (200, 204, 404)
+        exchange = self._tried(Call("deleteTemplate", template.ref, template.owner))
+        gone = exchange is not None and exchange.status in (200, 204, 404)
         standing = self.publications.standing(template)
         gone = gone or standing == "absent"
         self.ledger.removed(template, gone=gone, sure=standing == "there")
         return gone
+
+    def _tried(self, call: Call) -> Exchange | None:
+        """Sends a request of the clean-up; none after SILENT_REMOVALS consecutive ones without a response."""
+        if self._silent >= limits.SILENT_REMOVALS:
+            return None
+        exchange = self._try(call)
+        self._silent = self._silent + 1 if exchange and exchange.response is None else 0
+        return exchange
 
     def _try(self, call: Call) -> Exchange | None:
         with suppress(Unsuited):

@@ -25,7 +25,7 @@ def one_digest(ref: str, history: History) -> Iterator[Judgement]:
     for publish in shelf.contents:
         answers = shelf.answers_since(publish)
         for number, answer in enumerate(answers):
-            yield from _against_published(shelf, publish, answer, answers[:number])
+            yield from _against_published(shelf, publish, answer, answers[:number], answers[number + 1 :])
     if ref in history.given:
         yield from _given(shelf)
 
@@ -71,7 +71,11 @@ def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _against_published(
-    shelf: Shelf, publish: Exchange, answer: Exchange, earlier: tuple[Exchange, ...]
+    shelf: Shelf,
+    publish: Exchange,
+    answer: Exchange,
+    earlier: tuple[Exchange, ...],
+    later: tuple[Exchange, ...],
 ) -> Iterator[Judgement]:
     before = next((e for e in reversed(earlier) if e.operation == answer.operation), None)
     published, found = digest_of(publish), digest_of(answer)
@@ -84,6 +88,8 @@ def _against_published(
         return
     # A refused publish is no longer suspected once a later response shows the published digest.
     suspects = refused and not any(a.sent_at >= refused[-1].done_at and digest_of(a) == published for a in earlier)
+    # Nor if the content from before comes back: then *answer* alone is wrong.
+    suspects = suspects and not any(_is_as_before(each, before or publish) for each in later)
     if suspects and (blame := _changed_by(refused, publish, answer, before)):
         yield blame
         return
@@ -121,6 +127,12 @@ def _changed_by(
     expected = "the content from before the refused publish"
     actual = f"digest {digest_of(answer)}, earlier {digest_of(before or publish)}"
     return broken(_claim_of(last), last, answer, expected=expected, actual=actual)
+
+
+def _is_as_before(answer: Exchange, before: Exchange) -> bool:
+    """Whether *answer* shows the content that *before*, an earlier response or the publish, shows."""
+    alike = before.operation in (answer.operation, "publishTemplate") and digest_of(answer) == digest_of(before)
+    return alike and (before.operation == "publishTemplate" or document_of(answer) == document_of(before))
 
 
 def _shows(answer: Exchange, refused: Exchange, publish: Exchange) -> bool:

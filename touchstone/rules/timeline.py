@@ -50,12 +50,15 @@ def acted_by(exchange: Exchange) -> float:
 
 
 def begins(exchange: Exchange) -> bool:
-    """Whether a request may have begun a build. A start that got ready with reused true began none."""
+    """Whether a request may have begun a build. A start that got ready with reused true began none.
+
+    A publish may have begun one even if its ``auto_build`` is ``ready`` (ambiguity 7.41).
+    """
     if exchange.operation == "startBuild":
         reuses = exchange.body.get("status") == "ready" and exchange.body.get("reused") is True
         return may_have_acted(exchange) and not reuses
     if exchange.operation == "publishTemplate" and exchange.note.get("auto_build"):
-        return may_have_acted(exchange) and exchange.body.get("auto_build") != "ready"
+        return may_have_acted(exchange)
     return False
 
 

@@ -191,6 +191,8 @@ _RELATED = (
     # A success with an error status has the wrong body, and its HEAD response is unchanged.
     ("*.20[0-9].*code.*", "error.has-the-documented-shape http.head-matches-get"),
     ("getBuild.*.code.*", "status.answers-200"),
+    ("getTemplate.200.template.repeat", "publish.conflict-keeps-content"),
+    ("*.answer.swap", "http.head-matches-get"),
     # A start that is answered with an error status still begins its build.
     ("startBuild.20[0-9].*.code.*", f"{STATE} start.answers-202 start.concurrent-answers-are-documented"),
     ("startBuild.*.ready.code.*", "reuse.status-code"),
