@@ -17,7 +17,7 @@ TRIES = 3
 @pytest.mark.claims("start.while-building-is-harmless", "reuse.only-when-reused", "publish.ref-is-the-document")
 def test_start_of_a_running_build_changes_nothing(exam: Examination) -> None:
     """A start during a build gets a documented response, and the build completes."""
-    template = exam.short("joined")
+    template = exam.short("joined", times=3)
     exam.start(template.ref)
     exam.read(template.ref)
     exam.rest(template.sleep_s / 2)

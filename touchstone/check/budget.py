@@ -95,13 +95,14 @@ class Flow:
         room: Number of builds that may be in flight. A refused start reduces it to the builds that are, and a start
             accepted beyond it shows that the refusal had another reason.
         moves: Number of builds that have begun or ended so far.
-        length_s: Longest time that a finished build took besides its sleeps, as far as reads showed it.
+        length_s: Longest time that a build took to become ready, besides its sleeps, as far as reads showed it.
+        least_s: The shortest such time; 0 until a build is ready.
     """
 
     def __init__(self, most: int = 1) -> None:
         self._most = self.room = most
         self.moves = 0
-        self.length_s = 0.0
+        self.length_s = self.least_s = 0.0
         self._began_at: dict[str, float] = {}  # in the order of the beginnings
         self._free_at: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -115,7 +116,7 @@ class Flow:
                 self.room = self._most
 
     def ended(self, ref: str, lasts_s: float | None = None) -> None:
-        """Records that no build of *ref* runs. *lasts_s*: minimum duration of a build that was finished."""
+        """Records that no build of *ref* runs. *lasts_s*: duration of the sleeps of a build that became ready."""
         with self._lock:
             before = list(self._began_at)
             began_at, now = self._began_at.pop(ref, None), time.monotonic()
@@ -124,7 +125,8 @@ class Flow:
                 self._free_at |= dict.fromkeys(before[before.index(ref) + 1 :], now)
             self.moves += began_at is not None
             if began_at is not None and lasts_s is not None:
-                self.length_s = max(self.length_s, now - began_at - lasts_s)
+                took_s = max(0.0, now - began_at - lasts_s)
+                self.length_s, self.least_s = max(self.length_s, took_s), min(self.least_s or took_s, took_s)
 
     def free_s(self, ref: str) -> float:
         """Returns how long ago the last build that began before the one of *ref* ended; infinity if none ended since.

@@ -97,11 +97,6 @@ class Declared:
         return ALONE if self.is_alone else 2 if self.cancels else 1
 
     @property
-    def is_beside(self) -> bool:
-        """Whether the case runs beside others."""
-        return self.stage < ALONE
-
-    @property
     def is_generated(self) -> bool:
         """Whether Hypothesis generates the requests.
 
@@ -126,7 +121,7 @@ class Declared:
 
     def place(self, quarry: Quarry | None) -> tuple[int, float, float]:
         """Sort key in a proof: by stage, then cases for claims of *quarry*, then the others, cheap ones first."""
-        if not self.is_beside:
+        if self.stage >= ALONE:
             return self.order
         each = GENERATED_COSTS if self.is_generated else 1
         likely = quarry is not None and any(map(quarry.expects, self.claims))

@@ -164,6 +164,7 @@ TURNS = 100  # the latest requests, which show how long one takes now
 # each request takes about one latency.
 SHORT_SLEEP_S, LONG_SLEEP_S = 0.15, 2.0
 SHORT_SLEEP_LATENCIES, LONG_SLEEP_LATENCIES = 12, 60
+SLEEP_SHARE = 0.05  # least sleep, as a share of what builds of the target take anyway
 
 READY_TRIES = 3  # Attempts to build the ready version that cases share
 
@@ -262,7 +263,7 @@ class Examination:
         if not call.stream_s:
             self._turns.append(self.transport.now() - exchange.sent_at)
         self._silence.record(exchange.sent_at, answered=exchange.response is not None)
-        self.budget.receive(_received(call, exchange), reserved=reserved, lasts_s=self._lasts_s(exchange.ref))
+        self.budget.receive(_received(call, exchange), reserved=reserved, lasts_s=self._runs_s(exchange.ref))
         self._note(exchange)
         return exchange
 
@@ -277,6 +278,10 @@ class Examination:
     def _lasts_s(self, ref: str | None) -> float:
         return max((template.sleep_s for template in self.templates if template.ref == ref), default=0.0)
 
+    def _runs_s(self, ref: str | None) -> float:
+        fails = any(template.fails for template in self.templates if template.ref == ref)
+        return self._lasts_s(ref) + (0.0 if fails else self.flow.least_s)
+
     def _note(self, exchange: Exchange) -> None:
         status, ref = str(exchange.body.get("status")), exchange.ref or ""
         starts = exchange.operation in ("startBuild", "publishTemplate")
@@ -285,7 +290,7 @@ class Examination:
             self.flow.began(ref)
         elif exchange.operation == "getBuild" and status in AT_REST and exchange.credential == self._owner(ref):
             self._running.discard(ref)
-            self.flow.ended(ref, self._lasts_s(ref) if status in FINISHED else None)
+            self.flow.ended(ref, self._lasts_s(ref) if status == "ready" else None)
         elif exchange.operation == "cancelBuild" and exchange.status == 202:
             self._running.discard(ref)
             self._dying.add(ref)
@@ -479,7 +484,8 @@ class Examination:
 
     def observable_s(self, times: int = 1) -> float:
         """Seconds that a build has to sleep so that reads find it running, multiplied by *times*."""
-        return min(times * self._sleep_s(SHORT_SLEEP_S, SHORT_SLEEP_LATENCIES), self.target.build_timeout_s / 2)
+        sleep_s = max(times * self._sleep_s(SHORT_SLEEP_S, SHORT_SLEEP_LATENCIES), SLEEP_SHARE * self.flow.least_s)
+        return min(round(sleep_s, 2), self.target.build_timeout_s / 2)
 
     def long(self, purpose: str, *, fails: bool = False, owner: Credential = "primary") -> Template:
         """Publishes a template whose build takes longer than LONG_SLEEP_LATENCIES requests."""

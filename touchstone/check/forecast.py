@@ -35,11 +35,7 @@ class Pace:
 
 
 def duration_s(costs: Iterable[Cost], pace: Pace, room: int, alone_from: int) -> float:
-    """Returns the estimated duration in seconds; *room* is the number of builds at a time.
-
-    Args:
-        costs: In the order in which the cases start. From the stage *alone_from* on, they run one by one.
-    """
+    """Returns the estimated duration of *costs*, in the order of the cases, with *room* for builds at a time."""
     total_s = 0.0
     for stage, group in groupby(costs, key=lambda cost: cost.stage):
         running: list[tuple[float, int]] = []  # when each running case ends, and its builds at once
@@ -50,7 +46,7 @@ def duration_s(costs: Iterable[Cost], pace: Pace, room: int, alone_from: int) ->
                 now_s, _ = heapq.heappop(running)
             took_s = cost.lengths * pace.build_s + cost.requests * pace.latency_s
             heapq.heappush(running, (now_s + took_s, needed))
-        total_s += max((at_s for at_s, _ in running), default=0.0)
+        total_s += max(at_s for at_s, _ in running)
     return total_s
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from touchstone.check.cases import Declared, declared_by
+from touchstone.check.cases import ALONE, Declared, declared_by
 from touchstone.check.examination import CLEAN_UP, PUBLISH_ADVICE, Examination, Unsuited
 from touchstone.check.handover import BARRED, UNWRITTEN, CheckHandover, hold_lifeline
 from touchstone.check.preflight import barred
@@ -160,7 +160,7 @@ def _started(run: Run, session: pytest.Session) -> dict[pytest.Item, Job]:
     run.pending.update(claim for item in session.items for claim in item.stash[CASE].claims)
     if run.handover.errand.mode != "run":
         return {}  # scenarios run one after the other
-    beside = [item for item in session.items if isinstance(item, pytest.Function) and item.stash[CASE].is_beside]
+    beside = [item for item in session.items if isinstance(item, pytest.Function) and item.stash[CASE].stage < ALONE]
     # A case with another fixture has to wait until pytest has set it up.
     ahead = [item for item in beside if _known(run, item).keys() >= inspect.signature(item.obj).parameters.keys()]
     jobs: dict[pytest.Item, Job] = {item: Job(item.stash[CASE], partial(_conduct, run, item)) for item in ahead}

@@ -184,21 +184,18 @@ _BLAME: tuple[tuple[str, ...], ...] = (
 
 # By glob over fault names: related claims that may be broken as well.
 _RELATED = (
-    ("*.digest.*", CONTENT),
-    ("*.build_time_ms.*", BUILD_TIME),
-    ("getBuild.200.*.status.*", STATE),
-    ("startBuild.202.*.status.*", STATE),
+    ("*.digest.*", CONTENT), ("*.build_time_ms.*", BUILD_TIME),
+    ("getBuild.200.*.status.*", f"{STATE} access.start-needs-scale"), ("startBuild.202.*.status.*", STATE),
     # A success with an error status has the wrong body, and its HEAD response is unchanged.
     ("*.20[0-9].*code.*", "error.has-the-documented-shape http.head-matches-get"),
-    ("getBuild.*.code.*", "status.answers-200"),
-    ("getTemplate.200.template.repeat", "publish.conflict-keeps-content"),
-    ("*.answer.swap", "http.head-matches-get"),
+    ("getBuild.*.code.*", "status.answers-200"), ("getTemplate.200.template.repeat", "publish.conflict-keeps-content"),
+    ("*.answer.swap", "http.head-matches-get"), ("getBuild.200.ready.digest.*", "auth.refused-changes-nothing"),
     # A start that is answered with an error status still begins its build.
-    ("startBuild.20[0-9].*.code.*", f"{STATE} start.answers-202 start.concurrent-answers-are-documented"),
+    ("startBuild.20[0-9].*.code.*", f"{STATE} events.* start.answers-202 start.concurrent-answers-are-documented"),
     ("startBuild.*.ready.code.*", "reuse.status-code"),
     ("cancelBuild.*.code.*", f"{STATE} cancel.*"),
     # A publish that is answered with an error status still stores its version.
-    ("publishTemplate.201.*.code.*", f"{EXISTENCE} publish.answers-201"),
+    ("publishTemplate.201.*.code.*", f"{EXISTENCE} publish.*"),
     ("publishTemplate.400.code.*", "publish.*-is-400"),
     ("publishTemplate.409.code.*", "publish.other-content-is-409"),
     ("publishTemplate.422.code.*", "publish.invalid-is-422"),
