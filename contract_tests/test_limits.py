@@ -213,7 +213,7 @@ def test_start_refused_for_capacity_starts_nothing(exam: Examination) -> None:
         exam.start(theirs[0].ref, "second")
     attempt = Round(exam, [], builds="kept")
     for _ in range(MOST_BUILDS_AT_ONCE):
-        template = exam.long("crowded")
+        template = exam.short("crowded", times=5)
         exam.read(template.ref)
         if attempt.start(template.ref).status >= 400:
             break

@@ -36,12 +36,13 @@ ENVIRONMENT = {
     for account in DEFAULT_ACCOUNTS
 }
 NEVER_S = 1e6
+PROFILES = ("quick", "standard")
 SILENT_AFTER = 200  # requests after which a server stops responding
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One measurement; *builds* were begun, *length_s* is the duration of one build."""
+    """One measurement; *length_s* is the duration of one build."""
 
     server: str
     command: str
@@ -52,7 +53,6 @@ class Row:
     length_s: float = 0.0
 
     def line(self) -> str:
-        """Renders the row."""
         lengths = f"{self.wall_s / self.length_s:.1f}" if self.length_s else "-"
         waiting = f"{max(0.0, 1 - self.cpu_s / self.wall_s):.0%}"
         figures = f"{self.wall_s:>8.1f}{self.cpu_s:>7.1f}{lengths:>9}{self.builds:>8}{waiting:>9}{self.code:>6}"
@@ -73,13 +73,11 @@ class Misspelt(Counting):
     """Writes each status with a capital letter."""
 
     def status_body(self, version: Version) -> dict[str, Any]:
-        """Changes the status."""
         body = super().status_body(version)
         return body | {"status": str(body["status"]).capitalize()}
 
 
 def falling_silent(app: Asgi) -> Asgi:
-    """Wraps *app* so that it stops responding after SILENT_AFTER requests."""
     served = 0
 
     async def wrapped(scope: Any, receive: Any, send: Any) -> None:
@@ -101,19 +99,16 @@ BROKEN_SERVERS: dict[str, Callable[[], Twin]] = {
 
 
 def main() -> None:
-    """Prints the table."""
     parser = argparse.ArgumentParser(prog="bench_check", description=__doc__)
     parser.add_argument("--only", default="", help="measure only servers whose name contains this text")
-    parser.add_argument("--profile", action="append", help="profiles to measure (default: quick and standard)")
     options = parser.parse_args()
     print(f"{'server':<34}{'command':<13}{'wall s':>8}{'CPU s':>7}{'lengths':>9}{'builds':>8}{'waiting':>9}{'exit':>6}")
-    profiles = options.profile or ["quick", "standard"]
-    for profile in profiles:
+    for profile in PROFILES:
         if options.only in "twin":
             print(checked("twin", None, profile).line(), flush=True)
     for name, settings in SERVERS.items():
         if options.only in name:
-            for profile in profiles:
+            for profile in PROFILES:
                 print(checked(name, Twin(settings, engine=Counting), profile).line(), flush=True)
             print(plain(name, Twin(settings, engine=Counting)).line(), flush=True)
     print(checked("builds of 2 s, all correct", Twin(BROKEN, engine=Counting), "standard").line(), flush=True)
@@ -123,7 +118,6 @@ def main() -> None:
 
 
 def checked(server: str, twin: Twin | None, profile: str) -> Row:
-    """Runs one check of *twin*, or of the embedded twin."""
     command = [sys.executable, "-m", "touchstone", "check", "--profile", profile, "--strict", "--report-dir", "run"]
     if twin is None:
         return measured(server, profile, [*command, "--target", "twin"], 0.0)
@@ -132,7 +126,6 @@ def checked(server: str, twin: Twin | None, profile: str) -> Row:
 
 
 def plain(server: str, twin: Twin) -> Row:
-    """Runs `schemathesis run` with its defaults on *twin*."""
     key = f"Authorization: Bearer {DEFAULT_ACCOUNTS[0].key}"
     command = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"]
     command += [str(openapi_dir() / "builds.yaml"), "--no-color", "--header", key]
@@ -141,7 +134,6 @@ def plain(server: str, twin: Twin) -> Row:
 
 
 def measured(server: str, name: str, command: list[str], length_s: float) -> Row:
-    """Runs *command* in an empty folder."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         Counting.begun, began, spent_s = 0, time.monotonic(), cpu_s()
         environment = {**os.environ, **ENVIRONMENT, "XDG_STATE_HOME": folder}
@@ -153,9 +145,7 @@ def measured(server: str, name: str, command: list[str], length_s: float) -> Row
 
 
 def cpu_s() -> float:
-    """Returns the CPU time of all ended child processes, in seconds."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    return sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
 
 
 if __name__ == "__main__":

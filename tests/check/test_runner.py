@@ -20,6 +20,8 @@ from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.errors import UsageError
 from touchstone.facts.runlog import RunLogWriter, read
+from touchstone.twin import Engine
+from touchstone.twin.catalog import Version
 
 
 def quick(url: str, claims: str, *more: str) -> tuple[str, ...]:
@@ -158,6 +160,36 @@ def test_spent_bound_is_no_pass_and_cleans_up(
     assert bound[0] in ended.out
 
 
+def test_check_that_was_cut_short_goes_on_with_the_other_cases(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    with Watched() as watched:
+        first = inline(shell, *quick(watched.url, "start.*,cancel.next*", "--max-builds", "2"))
+        code, run_log, resume = first.code, first.results / "runlog.jsonl", ("--resume", str(first.results))
+        done = {case.id for case in read(run_log).cases if case.outcome == "passed"}
+        again = inline(shell, "check", "--url", watched.url, *resume)
+        assert "is complete" in inline(shell, "check", "--url", watched.url, *resume).err
+        assert (watched.refs(), watched.running(), shell.journals()) == ([], 0, [])
+    assert (code, again.code, set(again.verdicts().values()) - {"not-applicable"}) == (3, 0, {"upheld"})
+    ids = [case.id for case in read(run_log).cases]
+    assert (bool(done), done <= set(ids), len(ids)) == (True, True, len(set(ids)))
+
+
+class Queues(Engine):
+    """Answers a start with another status."""
+
+    def building_body(self, version: Version) -> Any:
+        return {**super().building_body(version), "status": "queued"}
+
+
+def test_first_broken_claim_ends_the_run_if_asked(tmp_path: Path) -> None:
+    with Watched(engine=Queues) as watched:
+        ended = inline(Shell(tmp_path), *quick(watched.url, "*", "--fail-fast"))
+        assert (watched.refs(), watched.running(), Shell(tmp_path).journals()) == ([], 0, [])
+    assert ended.code == 1
+    assert "ended at the first broken" in ended.out
+    assert len(watched.received) < 200
+
+
 @pytest.mark.parametrize("dangles", [True, False])
 def test_results_go_through_no_link_and_are_for_the_user_alone(tmp_path: Path, dangles: bool) -> None:
     results, outside = tmp_path / "results", tmp_path / "outside"
@@ -196,14 +228,3 @@ def test_log_of_an_earlier_run_is_kept_by_its_id(tmp_path: Path) -> None:
         writer.write(header())
     assert not new_log(tmp_path / "run").exists()
     assert read(tmp_path / "run" / EARLIER / header().run_id / "runlog.jsonl").header == header()
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"no JSON", b"[" * 100_000, b'{"run_id": "../../elsewhere"}', b'{"run_id": 3}']
-)
-def test_log_without_an_id_is_kept_all_the_same(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "runlog.jsonl").write_bytes(content)
-    new_log(tmp_path)
-    (kept,) = (tmp_path / EARLIER).iterdir()
-    assert (kept / "runlog.jsonl").read_bytes() == content
-    assert [path.name for path in tmp_path.iterdir()] == [EARLIER]

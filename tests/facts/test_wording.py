@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from touchstone.facts.wording import brief, clipped, figure, one_line, percentage, visible
+from touchstone.facts.wording import brief, figure, one_line, visible
 
 
 @pytest.mark.parametrize(
@@ -19,13 +19,6 @@ from touchstone.facts.wording import brief, clipped, figure, one_line, percentag
 )
 def test_number_has_its_digits_and_no_exponent(number: float, digits: int, text: str) -> None:
     assert figure(number, digits) == text
-
-
-def test_sign_and_percentage_are_formatted() -> None:
-    signed = [figure(number, 2, sign="+") for number in (99.7, 0.4, 0.0, -1e-9, -1234.0)]
-    assert signed == ["+100", "+0.4", "+0", "+0", "-1,234"]
-    assert [percentage(share) for share in (0.0004, 1.0, 0.0, 25.5)] == ["0.04 %", "100 %", "0 %", "2,550 %"]
-    assert percentage(0.123456, 4) == "12.35 %"
 
 
 @pytest.mark.parametrize(
@@ -64,7 +57,3 @@ def test_no_control_or_format_character_is_left() -> None:
     left = {unicodedata.name(c, hex(ord(c))).split()[0] for c in hidden if visible(c) == c and c not in "\n\t"}
     # Visible marks of category Cf.
     assert left <= {"ARABIC", "SYRIAC", "KAITHI", "EGYPTIAN", "SHORTHAND", "MUSICAL"}
-
-
-def test_clipped_text_ends_in_an_ellipsis() -> None:
-    assert (clipped("abcd", 4), clipped("abcde", 4)) == ("abcd", "abc…")
