@@ -312,6 +312,8 @@ class Examination:
             if waited_s + requested_s > patience_s and not (begins and self.flow.may_end(self.target.build_timeout_s)):
                 break
             self.rest(requested_s)
+            if self._views and call.ref and self.budget.is_doubtful(call.ref):
+                self.read_uncertain(call.ref)  # otherwise the budget counts the refused start as well
             waited_s = 0.0 if begins and self.flow.moves > moves else waited_s + requested_s
         self.waits.add(key)
         raise Unsuited("indeterminate", f"still refused with 429 after {waited_s:.0f} s of retries")

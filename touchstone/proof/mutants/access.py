@@ -24,10 +24,11 @@ _KEYS = frozenset(account.key for account in DEFAULT_ACCOUNTS)
 # Every operation on an existing version.
 ABOUT_ONE = tuple(operation for operation in OPERATIONS if operation != "publishTemplate")
 _UNCHANGED = "auth.refused-changes-nothing"
+_REFUSED = "auth.scheme-ignores-case auth.missing-key-text access.plan-is-no-key-matter http.head-matches-get"
 # Claims that may break if an operation serves another version in place of an unknown one.
 _OTHERS = (
-    f"{EXISTENCE} *.ref-is-the-path lookup.odd-spelling-is-404 events.own-lines-only cancel.keeps-neighbours "
-    "status.build-does-not-vanish"
+    f"{EXISTENCE} *.ref-is-the-path lookup.odd-spelling-is-404 events.own-lines-only cancel.keeps-neighbours start.* "
+    f"status.build-does-not-vanish {_UNCHANGED}"
 )
 
 
@@ -40,7 +41,7 @@ def access_faults() -> Iterator[Fault]:
     for operation in OPERATIONS:
         text = f"{operation} refuses every fifth request with a valid key with 401."
         name, claims = f"auth.valid-key.refuse.{operation}", "auth.valid-key-is-accepted"
-        yield derived(name, text, "security", claims, "auth.scheme-ignores-case", wrap=_refusing(operation))
+        yield derived(name, text, "security", claims, _REFUSED, wrap=_refusing(operation))
     for rule, (says, finds, usual, also) in VERSION_RULES.items():
         for operation in ABOUT_ONE:
             builds = (rule, operation) == ("deleted-version", "startBuild")
@@ -86,7 +87,7 @@ def _queried(header: str | None, query: str) -> str:
 KEY_RULES: dict[str, tuple[str, Callable[[str | None, str], str], str, str]] = {
     "missing-key": ("a request without a key", lambda header, _: _FIRST if header is None else "",
         "auth.missing-key-is-401", f"{_UNCHANGED} auth.query-key-is-401"),
-    "unknown-key": ("an unknown key", _unknown, "auth.unknown-key-is-401", _UNCHANGED),
+    "unknown-key": ("an unknown key", _unknown, "auth.unknown-key-is-401", f"{_UNCHANGED} auth.near-key-is-401"),
     "longer-key": ("a valid key plus one character", _longer, "auth.near-key-is-401", _UNCHANGED),
     "shorter-key": ("a valid key without its last character", _shorter, "auth.near-key-is-401", _UNCHANGED),
     "malformed-header": ("a valid key with a wrong scheme or none", _malformed, "auth.malformed-header-is-401",

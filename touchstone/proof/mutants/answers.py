@@ -183,12 +183,13 @@ _BLAME: tuple[tuple[str, ...], ...] = (
 )
 
 # By glob over fault names: related claims that may be broken as well.
+_KEPT = "publish.conflict-keeps-content auth.refused-changes-nothing"
 _RELATED = (
     ("*.digest.*", CONTENT), ("*.build_time_ms.*", BUILD_TIME),
     ("getBuild.200.*.status.*", f"{STATE} access.start-needs-scale"), ("startBuild.202.*.status.*", STATE),
     # A success with an error status has the wrong body, and its HEAD response is unchanged.
     ("*.20[0-9].*code.*", "error.has-the-documented-shape http.head-matches-get"),
-    ("getBuild.*.code.*", "status.answers-200"), ("getTemplate.200.template.repeat", "publish.conflict-keeps-content"),
+    ("getBuild.*.code.*", "status.answers-200"), ("getTemplate.200.template.*", _KEPT),
     ("*.answer.swap", "http.head-matches-get"), ("getBuild.200.ready.digest.*", "auth.refused-changes-nothing"),
     # A start that is answered with an error status still begins its build.
     ("startBuild.20[0-9].*.code.*", f"{STATE} events.* start.answers-202 start.concurrent-answers-are-documented"),
@@ -212,8 +213,7 @@ _RELATED = (
     # A refusal is replaced by the success of another request.
     ("*.answer.*", REFUSING),
     ("startBuild.403.code.*", f"{EXISTENCE} access.start-needs-scale"),
-    ("publishTemplate.403.code.*", f"{EXISTENCE} access.publish-needs-scale"),
-    ("*.404.*code.*", EXISTENCE),
+    ("publishTemplate.403.code.*", f"{EXISTENCE} access.publish-needs-scale"), ("*.404.*code.*", EXISTENCE),
     ("startBuild.429.code.*", "limit.has-the-error-shape"),
     # Claims about the form of errors.
     ("*.4[02][0-9].*", "error.has-the-documented-shape"),

@@ -173,7 +173,7 @@ def _replaces_late(engine: Storing, version: Version, old: Version | None) -> No
         later(engine.catalog.put, version)
 
 
-@enter("replace.of-neighbour", "digest.* status.*", f"{CONTENT} cancel.keeps-neighbours events.*", over=Storing.stored)
+@enter("replace.of-neighbour", "digest.* status.*", f"{CONTENT} cancel.* start.* events.*", over=Storing.stored)
 def _replaces_neighbour(engine: Storing, version: Version, old: Version | None) -> None:
     """A forced publish also replaces the content of another version of the account."""
     other = engine.neighbour(version) if old is not None else None
