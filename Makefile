@@ -55,8 +55,8 @@ prove: $(READY) ## prove that a check finds every known fault; ARGS="--fault 'ca
 thorough: $(READY) ## run the long suites; ARGS="kill wheel" picks some, FLAGS="-k …" goes to one
 	@sh .ci/thorough $(BIN) $(JOBS) $(TRIALS) $(ARGS)
 
-bench: $(READY) ## measure replay, load, probes and faults; ARGS="probe --seeds 3" measures one
-	@set -e; $(if $(ARGS),$(BIN)/python -m tests.bench.bench_$(ARGS),for one in replay load probe faults; do $(BIN)/python -m tests.bench.bench_$$one; done)
+bench: $(READY) ## measure replay, load, probes, faults and checks; ARGS="probe --seeds 3" measures one
+	@set -e; $(if $(ARGS),$(BIN)/python -m tests.bench.bench_$(ARGS),for one in replay load probe faults check; do $(BIN)/python -m tests.bench.bench_$$one; done)
 
 docs: $(READY) ## write docs/reference/ from the code; ARGS=--picture also renders docs/report.png
 	@$(BIN)/python -m tests.reference $(ARGS)

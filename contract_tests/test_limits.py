@@ -37,6 +37,7 @@ RUNNING_S = 4.0
 )
 def test_rate_of_starts(exam: Examination, run: Run) -> None:
     """After a burst, starts are refused and begin no build, another key is served, and refusals end after a wait."""
+    needs_limit(run)
     # This build takes longer than a burst of some dozens of starts.
     ready, unbuilt, running = exam.ready(), exam.published("refused"), exam.short("running", times=6)
     theirs = exam.ready("second") if exam.target.second_api_key else None
@@ -68,6 +69,12 @@ def test_rate_of_starts(exam: Examination, run: Run) -> None:
         second.recover()
 
 
+def needs_limit(run: Run) -> None:
+    """Ends the case if another case has found that starts have no limit."""
+    if run.unlimited:
+        raise Unsuited("not-applicable", run.unlimited)
+
+
 def rate_of_builds(exam: Examination, run: Run) -> None:
     """Tests a limit on new builds, after starts of a ready version have reached no limit."""
     theirs = exam.long("theirs", owner="second") if exam.target.second_api_key else None
@@ -87,8 +94,6 @@ def refused_for_a_rate(exam: Examination, run: Run, theirs: Template | None = No
     Raises:
         Unsuited: no start was refused, or all refusals ended once no build was in flight.
     """
-    if run.unlimited:
-        raise Unsuited("not-applicable", run.unlimited)
     most, began_at, begun = MOST_BUILDS[run.settings.profile], exam.transport.now(), 0
     attempt = Round(exam, [exam.long("limited") for _ in range(most)], most, "cancelled", polls=True)
     # The first refusal may be due to starts of earlier cases, the second to capacity. So the last burst never has
@@ -155,6 +160,7 @@ def recover_with_builds(attempt: Round) -> None:
 @pytest.mark.claims("limit.reads-are-not-charged", "limit.ends-after-back-off", "limit.retry-after-is-honest")
 def test_polling_is_not_charged(exam: Examination, run: Run) -> None:
     """After equal rests, a burst with status reads before it has as many served starts as a burst without reads."""
+    needs_limit(run)
     first = Round(exam, [exam.ready()])
     first.burst()
     if first.refused is None:
