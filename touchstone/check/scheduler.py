@@ -10,8 +10,7 @@ from touchstone.check.budget import Flow
 from touchstone.check.cases import Declared
 from touchstone.target.connections import in_background
 
-# Number of cases that may run beside those that build.
-READERS = 4
+READERS = 4  # Cases that may run beside those that build
 # After a stop, cases get this many seconds to end; what still runs then is left to the clean-up.
 STOP_S = 5.0
 

@@ -51,7 +51,8 @@ def _of_one_account(history: History) -> tuple[Content, ...]:
 
 def _begins_unstarted(content: Content, history: History) -> bool:
     """Whether the first read of a new version shows a build, although no request but its publish can have begun one."""
-    for e in history.story(content.ref):
+    shared = any(other.ref != content.ref for other in history.sharing(content))
+    for e in () if shared else history.story(content.ref):
         if is_read(e, history):
             return bool(content.published_seq) and e.body["status"] in ("building", "ready")
         starts = e.operation == "startBuild" or (e.operation == "publishTemplate" and e.note.get("auto_build"))
