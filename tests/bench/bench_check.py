@@ -84,7 +84,7 @@ def falling_silent(app: Asgi) -> Asgi:
         nonlocal served
         served += scope["type"] == "http"
         if served > SILENT_AFTER:
-            await asyncio.sleep(NEVER_S)
+            await asyncio.sleep(NEVER_S)  # the silent server is what is measured
         await app(scope, receive, send)
 
     return wrapped

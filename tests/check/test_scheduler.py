@@ -18,7 +18,7 @@ class Cases:
     """Cases that run until they are told to end."""
 
     def __init__(self, room: int) -> None:
-        self.scheduler = Scheduler(Flow(room), 9)
+        self.scheduler = Scheduler(Flow(room))
         self.jobs: dict[str, Job] = {}
         self._begun = defaultdict[str, threading.Event](threading.Event)
         self._may_end = defaultdict[str, threading.Event](threading.Event)

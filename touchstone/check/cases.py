@@ -119,12 +119,12 @@ class Declared:
         """Whether a proof that has found its fault may skip the case."""
         return self.file not in (GENERAL_CASES, LAST_CASES)
 
-    def place(self, quarry: Quarry | None) -> tuple[int, float, float]:
+    def place(self, quarry: Quarry) -> tuple[int, float, float]:
         """Sort key in a proof: by stage, then cases for claims of *quarry*, then the others, cheap ones first."""
         if self.stage >= ALONE:
             return self.order
         each = GENERATED_COSTS if self.is_generated else 1
-        likely = quarry is not None and any(map(quarry.expects, self.claims))
+        likely = any(map(quarry.expects, self.claims))
         return self.stage, not likely, (each * self.requests + BUILD_COSTS * self.builds) / len(self.claims)
 
 

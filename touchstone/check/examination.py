@@ -560,14 +560,14 @@ class Examination:
         self._followings.clear()
 
     def handed_over(self) -> set[str]:
-        """Ends the case: closes its logs, and returns the versions whose builds may still run."""
-        self.case = CLEAN_UP
+        """Closes the logs of the case, and returns the versions whose builds may still run."""
         self._leave_logs()
         return self._running | self._dying
 
     def clean_up(self) -> bool:
         """Cancels all builds and deletes all templates of the run; returns whether nothing is left."""
         self.budget.until_at = float("inf")
+        self.case = CLEAN_UP
         self._silence.end()  # the target may have recovered
         for ref in sorted(set().union(*(view.handed_over() for view in (self, *self._views)))):
             self._tried(Call("cancelBuild", ref, self._owner(ref)))

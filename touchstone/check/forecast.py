@@ -10,8 +10,8 @@ from statistics import median
 from touchstone.contract.lifecycle import FINISHED
 from touchstone.facts.runlog import read
 
-BUILD_S, LATENCY_S = 120.0, 0.1  # of the documented service, and of an usual connection
-AT_A_TIME = 8  # cases that run side by side besides those that build
+BUILD_S, LATENCY_S = 120.0, 0.1  # of the documented service, and of a usual connection
+READERS = 4  # cases that may run beside those that build
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def duration_s(costs: Iterable[Cost], pace: Pace, room: int, alone_from: int) ->
         now_s = 0.0
         for cost in group:
             needed = room if stage >= alone_from else min(cost.at_once, room)
-            while running and (needed + sum(n for _, n in running) > room or len(running) >= room + AT_A_TIME):
+            while running and (needed + sum(n for _, n in running) > room or len(running) >= room + READERS):
                 now_s, _ = heapq.heappop(running)
             took_s = cost.lengths * pace.build_s + cost.requests * pace.latency_s
             heapq.heappush(running, (now_s + took_s, needed))

@@ -115,15 +115,13 @@ def _choose(config: pytest.Config, handover: CheckHandover, items: list[pytest.I
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Reorders the cases of a proof that has found its fault, and stops a run that cannot go on."""
+    """Stops a run that cannot go on."""
     result = yield
     run, session = item.config.stash[RUN], item.session
     if run.is_lost:
         session.shouldstop = str(run.log.lost)
     if run.plan.is_barred:
         session.shouldstop = barred(run.settings.target)
-    if run.has_found():
-        run.scheduler.reorder(lambda case: case.place(None))
     return result
 
 
@@ -230,7 +228,7 @@ def _attempted(run: Run, case: Declared, exam: Examination, body: Callable[[], N
             raise Unsuited("not-applicable", PUBLISH_ADVICE)
         body()
     finally:
-        run.pending.subtract(case.claims)
+        run.tried(case.claims)
         is_barred = run.plan.settle(exam)
     if is_barred or case.is_once:
         return ""

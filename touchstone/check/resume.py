@@ -11,12 +11,13 @@ from touchstone.facts.events import Remark, RunLog
 from touchstone.facts.runlog import Event, read
 from touchstone.facts.wording import one_line
 
-COMPLETE = (0, 1)
-
 
 def cut_short(folder: Path, settings: Settings) -> RunLog:
     """Returns the run log in *folder*; raises UsageError if it is not of an unfinished check of the same target."""
-    log, place = read(folder / "runlog.jsonl"), f"--resume {folder}"
+    run_log, place = folder / "runlog.jsonl", f"--resume {folder}"
+    if not run_log.is_file():
+        raise UsageError(f"{place}: has no runlog.jsonl; expected the report folder of a check that was cut short")
+    log = read(run_log)
     target, found = settings.target, log.header.target
     same = found.kind == "embedded" if target.embedded else found.url == target.url
     if log.header.command != "check" or log.header.contract_sha256 != Contract.load().sha256:
@@ -24,7 +25,7 @@ def cut_short(folder: Path, settings: Settings) -> RunLog:
     if not same:
         asked = "the embedded twin" if target.embedded else target.url
         raise UsageError(f"{place}: is a check of {one_line(found.url)}, not of {asked}; give the target of that check")
-    if log.footer and log.footer.exit_code in COMPLETE and not log.footer.interrupted:
+    if log.footer and not log.footer.interrupted and set(log.selected) <= set(done(log)):
         raise UsageError(f"{place}: that check is complete; start a new one without --resume")
     return log
 
@@ -32,8 +33,9 @@ def cut_short(folder: Path, settings: Settings) -> RunLog:
 def continued(settings: Settings, log: RunLog, folder: Path) -> Settings:
     """Returns *settings* with what decides which cases run, as in *log*, and with its report folder."""
     header = log.header
-    kept = {"profile": header.profile, "claims_glob": header.claims_glob, "seed": header.seed, "strict": header.strict}
-    return dataclasses.replace(settings, report_dir=folder, **kept)  # type: ignore[arg-type]  # valid in that run
+    kept = {"profile": header.profile, "claims_glob": header.claims_glob, "seed": header.seed}
+    strict = settings.strict or header.strict
+    return dataclasses.replace(settings, report_dir=folder, strict=strict, **kept)  # type: ignore[arg-type]  # valid in that run
 
 
 def done(log: RunLog) -> tuple[str, ...]:
@@ -49,5 +51,5 @@ def facts(log: RunLog) -> Iterator[Event]:
     yield from log.exchanges
     yield from log.occurrences
     yield from (tally for tally in log.tallies if tally.case in ended)
-    yield from (notice for notice in log.notices if notice.case in ended)
+    yield from (notice for notice in log.notices if notice.case in ended or not notice.case)
     yield from (case for case in log.cases if case.id in ended)

@@ -21,7 +21,7 @@ from touchstone.check.handover import CheckHandover
 from touchstone.check.journal import Journal
 from touchstone.check.preflight import PlanWatch
 from touchstone.check.resume import done
-from touchstone.check.scheduler import READERS, Scheduler
+from touchstone.check.scheduler import Scheduler
 from touchstone.check.sweep import EMBEDDED_URL
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract import claims as ledger_of_claims
@@ -70,7 +70,7 @@ class Run:
         self.exam = self._examination(target, handover.latency_s)
         self.plan = PlanWatch()
         self._conclusion: Callable[[Judgement], Judgement] = lambda judgement: judgement
-        self.scheduler = Scheduler(self.exam.flow, target.max_in_flight + READERS)
+        self.scheduler = Scheduler(self.exam.flow)
         self._lock = threading.RLock()
         self.suspects: set[str] = set()
         self.declared: set[str] = set()
@@ -179,11 +179,6 @@ class Run:
             case.news = {}
             return bool(self.judge.accused(case.judgements))
 
-    def has_found(self) -> bool:
-        """Whether the run is a proof that has found its fault."""
-        quarry = self.handover.quarry
-        return quarry is not None and quarry.is_found(self._broken)
-
     def can_do_without(self, case: Sequence[str]) -> bool:
         """Whether the run is a proof that does not need a case for the claims *case*; see check/cases.py."""
         quarry = self.handover.quarry
@@ -198,6 +193,11 @@ class Run:
             if claim in self.selected and claim not in self._clear:
                 self.log.write(Notice(claim, "not-applicable", reason))
                 self._clear.add(claim)
+
+    def tried(self, claims: Sequence[str]) -> None:
+        """Records that the first attempt of a case for *claims* is over."""
+        with self._lock:
+            self.pending.subtract(claims)
 
     def unclear(self, claims: Sequence[str]) -> list[str]:
         """Returns those *claims* that apply to the target, have no judgement yet, and are claims of no other case."""

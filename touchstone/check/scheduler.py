@@ -8,9 +8,9 @@ from functools import partial
 
 from touchstone.check.budget import Flow
 from touchstone.check.cases import Declared
+from touchstone.check.forecast import READERS
 from touchstone.target.connections import in_background
 
-READERS = 4  # Cases that may run beside those that build
 # After a stop, cases get this many seconds to end; what still runs then is left to the clean-up.
 STOP_S = 5.0
 
@@ -31,9 +31,9 @@ class Scheduler:
     room for runs while no other job builds.
     """
 
-    def __init__(self, flow: Flow, threads: int) -> None:
+    def __init__(self, flow: Flow) -> None:
         self._flow = flow
-        self._threads = threads
+        self._threads = flow.room + READERS
         self._waiting: list[Job] = []
         self._running: list[Job] = []
         self._lock = threading.Lock()
@@ -43,11 +43,6 @@ class Scheduler:
         with self._lock:
             self._waiting += jobs
         self._start()
-
-    def reorder(self, key: Callable[[Declared], tuple[int, float, float]]) -> None:
-        """Sorts the jobs that have not begun."""
-        with self._lock:
-            self._waiting.sort(key=lambda job: key(job.case))
 
     def stop(self) -> None:
         """Starts no further job, and waits up to STOP_S seconds for the running ones."""

@@ -71,20 +71,20 @@ class Check(SeededRun):
     verbose: Annotated[bool, Option("--verbose", "-v", help="List the cases of --plan.")] = False
 
     def _pace(self, settings: Settings) -> Pace | None:
-        if settings.target.embedded:
-            return None  # the speed of this machine decides
         last = runner.last_pace(settings, settings.report_dir or Path("reports"))
         if self.build_s is not None:
             return Pace(self.build_s, last.latency_s if last else LATENCY_S, "--build-s")
+        if settings.target.embedded:
+            return None  # the speed of this machine decides
         return last or Pace(BUILD_S, LATENCY_S, "as documented; --build-s sets another time")
 
     def run(self) -> int:
         """Runs the check and returns the exit code."""
         settings, out, earlier = self.settings("judging"), Console(), None
         if self.resume:
-            if self.report_dir or self.profile or self.claims or self.seed is not None or self.last_failed:
-                flags = "--report-dir, --profile, --claims, --seed or --last-failed"
-                raise UsageError(f"--resume: found {flags} beside it; the check goes on as it began")
+            for name in ("report_dir", "profile", "claims", "seed", "last_failed", "plan"):
+                if getattr(self, name) is not None and getattr(self, name) is not False:
+                    raise UsageError(f"--resume: --{name.replace('_', '-')} is given, too; a check goes on as it began")
             earlier = cut_short(self.resume, settings)
             settings = continued(settings, earlier, self.resume)
         if self.last_failed:
