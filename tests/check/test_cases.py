@@ -2,7 +2,7 @@
 
 import pytest
 
-from touchstone.check.cases import Declared, Quarry
+from touchstone.check.cases import Quarry
 from touchstone.proof.catalogue import variants
 
 OTHERS = tuple(f"other.{number}" for number in range(9))
@@ -40,24 +40,6 @@ def test_proof_stops_once_all_is_found_and_others_had_a_chance(
 )
 def test_case_that_would_judge_nothing_new_is_left_out(case: list[str], broken: list[str], needless: bool) -> None:
     assert SETTLES.may_skip(case, broken, [*broken, "other.1"]) is needless
-
-
-def test_order_of_cases_in_a_proof() -> None:
-    rows = (
-        ("wrap_up", ("cancel.settles",), 0, 1),
-        ("dear", ("other.1",), 1, 9),
-        ("cheap", ("other.2", "other.3"), 0, 4),
-        ("generated", ("other.4",), 0, 4),
-        ("cancel", ("cancel.settles",), 9, 90),
-        ("lifecycle", ("other.5",), 3, 30),
-    )
-    found = [
-        Declared(name, f"test_{name}.py", claims=claims, builds=builds, requests=requests, cancels=name == "cancel")
-        for name, claims, builds, requests in rows
-    ]
-    ordered = sorted(found, key=lambda case: case.place(SETTLES))
-    assert [case.id for case in ordered] == ["lifecycle", "cheap", "dear", "generated", "cancel", "wrap_up"]
-    assert [case.may_be_left_out for case in ordered] == [False, True, True, True, True, False]
 
 
 def test_variant_runs_the_whole_examination() -> None:

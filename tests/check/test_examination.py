@@ -194,6 +194,17 @@ def test_clean_up_ends_where_a_limit_lasts_or_nobody_answers() -> None:
     assert len(exam.transport.calls) == SILENT_REMOVALS
 
 
+def test_case_of_a_stopped_run_sends_nothing_even_during_the_clean_up() -> None:
+    exam = examination(lambda _: (201, {}, {}))
+    case = exam.for_case("late")
+    exam.published("a")
+    exam.stop()
+    assert exam.clean_up() is False
+    assert [call.operation for call in exam.transport.calls][-1] == "deleteTemplate"
+    with pytest.raises(KeyboardInterrupt):
+        case.start(REF)
+
+
 # --- at the same time -------------------------------------------------------------------------------------------------
 
 

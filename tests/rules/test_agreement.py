@@ -39,6 +39,7 @@ CHANGED = ready(5, build_time_ms=801)
     "story expected",
     {
         "a status": ((*BUILT, ready(5, 5.0), ready(6, 5.005, "not_built")), [(CONCURRENT, (5, 6))]),
+        "a status lost for good": ((*BUILT, ready(5, 5.0), ready(6, 5.005, "not_built"), read(7, "not_built")), []),
         "only the status": ((*BUILT, ready(5, 5.0), ready(6, 5.005, json=FAILED)), [(CONCURRENT, (5, 6))]),
         "a build time": ((*BUILT, ready(5, 5.0), ready(6, 5.005, build_time_ms=1)), [(CONCURRENT, (5, 6))]),
         "an error": ((*BUILT, ready(5, 5.0, json={"status": "ready"}),

@@ -31,6 +31,7 @@ NOT_BUILT, BUILDING = read(2.0, "not_built"), read(3.0)
     {
         "it builds": ((NOT_BUILT, BUILDING), True),
         "reads that touch": ((NOT_BUILT, read(2.5)), True),
+        "the first read": ((BUILDING,), True), "of shared content": ((BUILDING, publish(50, OTHER_REF)), False),
         "nothing changes": ((NOT_BUILT, read(3.0, "not_built")), False),
         "it was built before": ((read(2.0, "failed"), BUILDING), False),
         "a start in between": ((NOT_BUILT, start(2.7), read(4.0)), False),
