@@ -34,6 +34,7 @@ app = Typer()
     "check --url https://staging.example.test/api --profile thorough",
     "check --target staging --claims 'cancel.*,events.*'",
     "check --target staging --last-failed",
+    "check --target staging --resume reports/261201-101500-1a2b3c",
     "check --target staging --baseline known-broken.txt",
 )
 @dataclass(frozen=True, kw_only=True)
