@@ -11,8 +11,8 @@ from touchstone.facts.backoff import back_off_s, retry_after_s
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.target.call import Call
 
-# Most starts in a burst: a limit above this number would not affect clients.
-LONGEST_BURST = 120
+# Most starts in a burst, and most seconds of it: a limit above this would not affect clients.
+LONGEST_BURST, LONGEST_BURST_S = 120, 10.0
 
 # Seconds added to Retry-After, because a server may count whole seconds.
 MARGIN_S = 0.05
@@ -92,6 +92,8 @@ class Round:
                 else:
                     self._cancel(template.ref)
             if (self.refused and self.lasted_s >= at_least_s) or self.served >= self.most:
+                return
+            if not self.refused and not self.builds and self.lasted_s > LONGEST_BURST_S:
                 return
 
     def start(self, ref: str) -> Exchange:

@@ -142,7 +142,7 @@ def test_what_happens_to_one_version_leaves_the_others_alone(exam: Examination) 
     needs_publishing(exam)
     failed = exam.short("standing", fails=True)
     idle, gone = exam.published("standing-idle"), exam.published("gone")
-    lasts_s = OUTLASTING * failed.sleep_s + 2 * exam.flow.length_s
+    lasts_s = OUTLASTING * failed.sleep_s + 2 * exam.flow.least_s
     running = replace(failed.revised(), version="1.0.2", fails=False, sleep_s=lasting(exam, lasts_s))
     exam.publish(running)
     refs = [exam.ready().ref, failed.ref, idle.ref]

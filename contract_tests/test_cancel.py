@@ -68,7 +68,7 @@ def test_running_build_is_cancelled_and_the_next_completes(exam: Examination) ->
 def test_cancel_leaves_the_neighbour_building(exam: Examination) -> None:
     """A cancel of one build, or of a missing version, does not affect other builds."""
     ready = exam.ready()
-    victim = exam.long("victim")
+    victim = exam.short("victim", times=5)
     neighbour = exam.published("neighbour", sleep_s=lasting(exam, victim.sleep_s * 2 / 3))
     # The build prints half way through, so that a restart would print twice.
     sibling = replace(victim.revised(), version="1.0.1", sleep_s=neighbour.sleep_s, halved=True)

@@ -154,47 +154,6 @@ def recover_with_builds(attempt: Round) -> None:
     attempt.make_room()
 
 
-@pytest.mark.alone
-@pytest.mark.profile("standard")
-@pytest.mark.cost(builds=2, lengths=0, requests=400)
-@pytest.mark.claims("limit.reads-are-not-charged", "limit.ends-after-back-off", "limit.retry-after-is-honest")
-def test_polling_is_not_charged(exam: Examination, run: Run) -> None:
-    """After equal rests, a burst with status reads before it has as many served starts as a burst without reads."""
-    needs_limit(run)
-    first = Round(exam, [exam.ready()])
-    first.burst()
-    if first.refused is None:
-        first = refused_for_a_rate(exam, run)
-    first.recover()
-    first.make_room()
-    plain = first.again()
-    exam.rest(first.waited_s)
-    plain.burst()
-    plain.make_room()
-    if plain.refused is None:
-        raise Unsuited("indeterminate", f"{first.served} starts reached a limit, then {plain.served} did not")
-    plain.recover()
-    plain.make_room()
-    polled = first.again()
-    running = exam.published("polled", sleep_s=round(lasting(exam, first.waited_s + RUNNING_S), 2))
-    polled.send("startBuild", "beside", running.ref)
-    # The rest is at least as long as before. If it is longer, this does not reduce the number of served starts.
-    rested_s = plain.began_at - refused_at(first)
-    exam.rest(max(first.waited_s, refused_at(plain) + rested_s + MARGIN_S - exam.transport.now()))
-    polled.reads(READS_PER_START * max(plain.served, 1), running.ref)
-    polled.make_room()  # the build that ran during the reads uses capacity that the burst needs
-    polled.burst(at_least_s=1.2 * plain.lasted_s + MARGIN_S)
-    polled.make_room()
-    if polled.refused is not None:
-        polled.recover()
-        polled.make_room()
-
-
-def refused_at(attempt: Round) -> float:
-    """Returns when the last refusal of a round arrived; the round must have reached a limit."""
-    return attempt.last_refused.done_at if attempt.last_refused else attempt.began_at
-
-
 def without_retry_after(run: Run, attempt: Round) -> None:
     """Reports the claims about Retry-After as not applicable if the first refusal has no such header."""
     if attempt.refused and attempt.refused.response and attempt.refused.response.header("Retry-After") is None:
@@ -237,3 +196,41 @@ def test_start_refused_for_capacity_starts_nothing(exam: Examination) -> None:
     attempt.recover()
     exam.read(template.ref)
     attempt.make_room()
+
+
+@pytest.mark.alone
+@pytest.mark.profile("standard")
+@pytest.mark.cost(builds=2, lengths=0, requests=400)
+@pytest.mark.claims("limit.reads-are-not-charged", "limit.ends-after-back-off", "limit.retry-after-is-honest")
+def test_polling_is_not_charged(exam: Examination, run: Run) -> None:
+    """After equal rests, a burst with status reads before it has as many served starts as a burst without reads."""
+    needs_limit(run)
+    first = Round(exam, [exam.ready()])
+    first.burst()
+    if first.refused is None:
+        first = refused_for_a_rate(exam, run)
+    first.recover()
+    first.make_room()
+    plain = first.again()
+    exam.rest(first.waited_s)
+    plain.burst()
+    plain.make_room()
+    if plain.refused is None:
+        raise Unsuited("indeterminate", f"{first.served} starts reached a limit, then {plain.served} did not")
+    plain.recover()
+    plain.make_room()
+    polled = first.again()
+    running = exam.published("polled", sleep_s=round(lasting(exam, first.waited_s + RUNNING_S), 2))
+    polled.send("startBuild", "beside", running.ref)
+    # The rest is at least as long as before. If it is longer, this does not reduce the number of served starts.
+    rested_s = plain.began_at - refused_at(first)
+    exam.rest(max(first.waited_s, refused_at(plain) + rested_s + MARGIN_S - exam.transport.now()))
+    polled.reads(READS_PER_START * max(plain.served, 1), running.ref)
+    polled.make_room()  # the build that ran during the reads uses capacity that the burst needs
+    polled.burst(at_least_s=1.2 * plain.lasted_s + MARGIN_S)
+    polled.make_room()
+
+
+def refused_at(attempt: Round) -> float:
+    """Returns when the last refusal of a round arrived; the round must have reached a limit."""
+    return attempt.last_refused.done_at if attempt.last_refused else attempt.began_at

@@ -114,9 +114,11 @@ LASTING = Template("demo", "1.0.0", 60.0, False, "")
 
 
 def test_certain_joins_and_reused_versions_cost_nothing() -> None:
-    exam = examination(answering(status("building"), status("building"), status("ready"), status("ready", reused=True)))
+    reused, refused = status("ready", reused=True), (401, {}, {})
+    exam = examination(answering(status("building"), refused, status("building"), status("ready"), reused))
     exam.register(LASTING)
     exam.start(REF)
+    exam.send(Call("cancelBuild", REF, "none"))
     exam.start(REF)
     assert exam.budget.builds == 39
     exam.read(REF)

@@ -12,7 +12,7 @@ from schemathesis.core.result import Ok
 from tests.check.scripted import examination, publishing_and, status
 from tests.command import Shell
 from tests.rules.exchanges import exchange
-from touchstone.check.schemathesis_hooks import _renamed, judgements, load_schema, send_case
+from touchstone.check.schemathesis_hooks import _renamed, judgements, load_schema, prepare, send
 from touchstone.facts import runlog
 from touchstone.facts.exchange import Exchange
 
@@ -36,6 +36,11 @@ def document(**more: Any) -> dict[str, Any]:
     return {"api_version": "orgo.ai/v1", "template": {"name": "thing", "version": "1.0.0"}} | more
 
 
+def sent(exam: Any, case: Any, number: int) -> Exchange | None:
+    prepared = prepare(exam, case, number)
+    return send(exam, *prepared) if prepared else None
+
+
 @pytest.mark.parametrize(
     ("label", "build", "number", "path"),
     [
@@ -50,7 +55,7 @@ def document(**more: Any) -> dict[str, Any]:
 )
 def test_request_reaches_nothing_that_others_may_have(label: str, build: str, number: int, path: str) -> None:
     exam = examination(publishing_and(status(build)))
-    send_case(exam, case(label), number)
+    assert sent(exam, case(label), number)
     assert exam.transport.calls[-1].path == path
 
 
@@ -79,13 +84,13 @@ def test_document_gets_a_name_of_the_run_of_the_same_kind(name: Any, place: str)
 )
 def test_generated_publish_is_remembered_unless_refused(code: int, ref: str, registered: int) -> None:
     exam = examination(lambda _: (code, {"ref": ref}, {}))
-    assert send_case(exam, case(PUBLISH, body=document(), media_type="application/json"), 1) is not None
+    assert sent(exam, case(PUBLISH, body=document(), media_type="application/json"), 1)
     assert len(exam.templates) == registered
 
 
 def test_publish_never_generates_and_sends_no_publish() -> None:
     exam = examination(lambda _: (201, {}, {}), publish="never")
-    assert send_case(exam, case(PUBLISH, body=document(), media_type="application/json"), 1) is None
+    assert sent(exam, case(PUBLISH, body=document(), media_type="application/json"), 1) is None
     assert exam.transport.calls == []
     assert (operation(PUBLISH, publishes=False), bool(operation(READ, publishes=False))) == (None, True)
 
@@ -94,8 +99,8 @@ def test_nameless_document_is_sent_now_and_then_and_auto_build_never() -> None:
     exam = examination(lambda _: (400, {}, {}))
     nameless = case(PUBLISH, body={"x": 1}, media_type="application/json")
     nameless.query = {"auto_build": "true", "force": "true"}
-    assert send_case(exam, nameless, 1) is None
-    assert send_case(exam, nameless, 3) is not None
+    assert sent(exam, nameless, 1) is None
+    assert sent(exam, nameless, 3) is not None
     assert [call.path for call in exam.transport.calls] == ["/templates?force=true"]
 
 

@@ -3,12 +3,13 @@
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from touchstone.check.budget import Flow
 from touchstone.check.cases import Declared
-from touchstone.check.forecast import Cost, Pace, duration_s
+from touchstone.check.forecast import Pace, duration_s
 from touchstone.check.scheduler import Job, Scheduler
 
 SOON_S = 10.0
@@ -61,19 +62,14 @@ def case(name: str, at_once: int = 0, file: str = "test_events.py", **more: bool
 
 
 def test_builds_of_all_cases_fit_the_room_and_others_run_beside(cases: Cases) -> None:
-    cases.add(case("two", 2), case("too-many", 2), case("one", 1), case("reads"))
+    cases.add(case("two", 2), case("too-many", 2), case("wide", 5), case("one", 1), case("reads"))
     cases.await_begun("two", "one", "reads")
     assert cases.running() == {"two", "one", "reads"}
-    cases.end("two", "one")
+    cases.end("two")
     cases.await_begun("too-many")
-
-
-def test_case_that_needs_more_than_the_room_runs_while_no_other_builds(cases: Cases) -> None:
-    cases.add(case("one", 1), case("wide", 5), case("reads"))
-    cases.await_begun("one", "reads")
     assert "wide" not in cases.running()
-    cases.end("one")
-    cases.await_begun("wide")
+    cases.end("one", "too-many")
+    cases.await_begun("wide")  # it needs more than there is room for
 
 
 def test_stage_begins_when_the_stage_before_has_ended(cases: Cases) -> None:
@@ -111,7 +107,8 @@ def test_refused_start_shows_the_room_until_more_builds_are_accepted() -> None:
 
 def test_estimate_follows_the_schedule() -> None:
     pace = Pace(100.0, 1.0, "")
-    builds = [Cost(1, 1, 10, stage, 1) for stage in (1, 1, 1, 2)]
-    assert duration_s(builds, pace, room=2, alone_from=3) == pytest.approx(110 * 3)
-    assert duration_s(builds, pace, room=3, alone_from=3) == pytest.approx(110 * 2)
-    assert duration_s([Cost(0, 0, 10, 3, 0)] * 3, pace, room=8, alone_from=3) == pytest.approx(30)
+    build = Declared("", "", builds=1, at_once=1, lengths=1, requests=10)
+    builds = [build, build, build, replace(build, cancels=True)]
+    assert duration_s(builds, pace, room=2) == pytest.approx(110 * 3)
+    assert duration_s(builds, pace, room=3) == pytest.approx(110 * 2)
+    assert duration_s([Declared("", "", requests=10, is_alone=True)] * 3, pace, room=8) == pytest.approx(30)

@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from rich.console import Console
 from tests.command import Command, Shell
 from tests.report.checklogs import write_failing, write_passing
 from tests.report.golden import agrees
+from touchstone.check.cases import Declared
 from touchstone.check.forecast import Pace
 from touchstone.cli.app import main
 from touchstone.cli.live import is_watched, print_plan, probe_progress_on, progress_on
@@ -159,20 +161,13 @@ def test_progress_of_a_probe_equals_its_golden_file(monkeypatch: pytest.MonkeyPa
 
 def test_plans_of_a_check_equal_their_golden_file() -> None:
     cases = [
-        {
-            "case": "a build ends ready",
-            "claims": ["start.answers-202", "status.build-ends"],
-            "builds": 2,
-            "requests": 9,
-            "at_once": 1,
-            "stage": 1,
-            "lengths": 2,
-        },
-        {"case": "all.generated", "claims": [], "builds": 0, "requests": 100, "at_once": 0, "stage": 1, "lengths": 0},
+        Declared("a build ends ready", "", "", ("start.answers-202", "status.build-ends"), 2, 1, 2, 9),
+        Declared("all.generated", "", requests=100),
     ]
     target = TargetSettings("staging", "http://127.0.0.1:9/api", "key", max_builds=3)
     out = StringIO()
     for settings, shared in ((Settings(), True), (Settings(target), True), (Settings(target), False)):
         pace = Pace(120.0, 0.1, "as documented") if settings.target.url else None
-        print_plan(json.dumps(cases), settings, Console(file=out, width=120), pace, shared=shared, listed=shared)
+        rows = json.dumps(list(map(asdict, cases)))
+        print_plan(rows, settings, Console(file=out, width=120), pace, shared=shared, listed=shared)
     agrees("plans.txt", out.getvalue())

@@ -229,7 +229,6 @@ class Budget:
         if call.operation in ENDS:
             with self._lock:
                 self._ending[call.ref or ""] += 1
-                self._running.pop(call.ref or "", None)
 
     def receive(self, answer: Received, *, reserved: bool, lasts_s: float = 0.0) -> None:
         """Updates the budget after a response. *reserved*: a build was reserved; *lasts_s*: minimum build time."""

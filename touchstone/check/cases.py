@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from touchstone.check.forecast import Cost
-
 if TYPE_CHECKING:
     import pytest
 
@@ -48,6 +46,7 @@ class Quarry:
 # The cases in this file run before all others, and without cancels: they show how the target behaves in general.
 GENERAL_CASES = "test_lifecycle.py"
 LAST_CASES = "test_wrap_up.py"
+ALWAYS = (GENERAL_CASES, LAST_CASES)  # a proof that has found its fault runs these cases as well
 ALONE = 3  # the first stage whose cases run one by one
 
 # Costs in requests: of a build, which has to be awaited, and of a generated request, which has to be computed.
@@ -92,7 +91,7 @@ class Declared:
 
         Cancels come late: if a build goes wrong while nobody cancels anything, no cancel can be the reason.
         """
-        if self.file in (GENERAL_CASES, LAST_CASES):
+        if self.file in ALWAYS:
             return 0 if self.file == GENERAL_CASES else 4
         return ALONE if self.is_alone else 2 if self.cancels else 1
 
@@ -105,19 +104,12 @@ class Declared:
         return self.file == GENERATED_CASES
 
     @property
-    def cost(self) -> Cost:
-        """What the case needs, for an estimate of the duration."""
-        return Cost(self.builds, self.at_once, self.requests, self.stage, self.lengths)
-
-    @property
     def order(self) -> tuple[int, int, int]:
-        """Sort key: by stage, then the cases with most builds at a time, and among equal ones the costliest."""
-        return self.stage, -self.at_once, -(self.requests + BUILD_COSTS * self.builds)
+        """Sort key: by stage, then the cases that wait for most builds or send most requests.
 
-    @property
-    def may_be_left_out(self) -> bool:
-        """Whether a proof that has found its fault may skip the case."""
-        return self.file not in (GENERAL_CASES, LAST_CASES)
+        Cases that run one by one keep their order.
+        """
+        return (self.stage, 0, 0) if self.stage >= ALONE else (self.stage, -self.lengths, -self.requests)
 
     def place(self, quarry: Quarry) -> tuple[int, float, float]:
         """Sort key in a proof: by stage, then cases for claims of *quarry*, then the others, cheap ones first."""

@@ -4,7 +4,7 @@ import statistics
 import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -159,16 +159,17 @@ _LOGS = {True: ("streamBuildEvents", "live"), False: ("streamBuildEvents", "at r
 _GLANCE_S = 1.0
 _UNDOCUMENTED = "without a documented status"
 
-TURNS = 100  # the latest requests, which show how long one takes now
+TURNS = 40  # the latest requests, which show how long one takes now
 # Sleep of a build: seconds, plus a number of latencies. The build has to outlast the requests sent while it runs, and
 # each request takes about one latency.
-SHORT_SLEEP_S, LONG_SLEEP_S = 0.15, 2.0
+SHORT_SLEEP_S, LONG_SLEEP_S = 0.15, 1.5
 SHORT_SLEEP_LATENCIES, LONG_SLEEP_LATENCIES = 12, 60
 SLEEP_SHARE = 0.05  # least sleep, as a share of what builds of the target take anyway
 
 READY_TRIES = 3  # Attempts to build the ready version that cases share
 
 OWNERS = ("primary", "second", "restricted")
+AT_A_TIME = 8  # requests of one case, where it sends many that do not depend on each other
 CLEAN_UP = "clean-up"  # case of the requests that clean up; a stopped run still sends them
 
 
@@ -219,6 +220,8 @@ class Examination:
     _not_ready: list[str] = field(default_factory=list)
     _serial: Counter[str] = field(default_factory=Counter)
     _followings: list[Following] = field(default_factory=list)
+    _sending: "list[Future[object]]" = field(default_factory=list)
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(AT_A_TIME))
     _silence: Silence = field(default_factory=lambda: Silence(limits.UNANSWERED_REQUESTS))
     _silent: int = 0
     _views: "list[Examination]" = field(default_factory=list)
@@ -228,7 +231,7 @@ class Examination:
 
     def for_case(self, case: str) -> "Examination":
         """Returns the view of the case *case*: with builds and logs of its own; all else is shared by all cases."""
-        view = replace(self, case=case, stretch=1.0, _running=set(), _dying=set(), _followings=[])
+        view = replace(self, case=case, stretch=1.0, _running=set(), _dying=set(), _followings=[], _sending=[])
         self._views.append(view)
         return view
 
@@ -344,6 +347,17 @@ class Examination:
 
         with ThreadPoolExecutor(len(calls)) as pool:
             return list(pool.map(one, calls))
+
+    def beside(self, body: Callable[[], object]) -> None:
+        """Runs *body*, which sends requests, in another thread; `join` waits for it."""
+        self._sending.append(self._pool.submit(body))
+
+    def join(self) -> None:
+        """Waits for all that runs `beside` the case, and raises the first exception from there."""
+        sending, self._sending = self._sending, []
+        wait(sending)
+        for each in sending:
+            each.result()
 
     # --- waits -------------------------------------------------------------------------------------------------------
 
@@ -500,7 +514,7 @@ class Examination:
     def _turn_s(self) -> float:
         """Returns how long a request takes now; cases that run side by side slow each other down."""
         turns = list(self._turns) if self._views else []
-        return max(self.latency_s, statistics.quantiles(turns, n=10)[-1] if len(turns) > 1 else 0.0)
+        return max(self.latency_s, statistics.median(turns) if turns else 0.0)
 
     def ready(self, owner: Credential = "primary") -> Template:
         """Returns the ready version that cases share, after building it at first use; raises Unsuited if that fails."""
@@ -571,8 +585,7 @@ class Examination:
         self._silence.end()  # the target may have recovered
         for ref in sorted(set().union(*(view.handed_over() for view in (self, *self._views)))):
             self._tried(Call("cancelBuild", ref, self._owner(ref)))
-        removed = [self._remove(template) for template in reversed(self.templates)]
-        return all(removed)
+        return all(tuple(self._pool.map(self._remove, reversed(self.templates))))
 
     def _remove(self, template: Template) -> bool:
         exchange = self._tried(Call("deleteTemplate", template.ref, template.owner))

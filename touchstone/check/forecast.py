@@ -7,22 +7,12 @@ from itertools import groupby
 from pathlib import Path
 from statistics import median
 
+from touchstone.check.cases import ALONE, Declared
 from touchstone.contract.lifecycle import FINISHED
 from touchstone.facts.runlog import read
 
 BUILD_S, LATENCY_S = 120.0, 0.1  # of the documented service, and of a usual connection
 READERS = 4  # cases that may run beside those that build
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What one case needs; *lengths* is how many of its builds run one after the other."""
-
-    builds: int
-    at_once: int
-    requests: int
-    stage: int
-    lengths: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +24,17 @@ class Pace:
     source: str
 
 
-def duration_s(costs: Iterable[Cost], pace: Pace, room: int, alone_from: int) -> float:
-    """Returns the estimated duration of *costs*, in the order of the cases, with *room* for builds at a time."""
+def duration_s(cases: Iterable[Declared], pace: Pace, room: int) -> float:
+    """Returns the estimated duration of *cases* in their order, with *room* for builds at a time."""
     total_s = 0.0
-    for stage, group in groupby(costs, key=lambda cost: cost.stage):
+    for stage, group in groupby(cases, key=lambda case: case.stage):
         running: list[tuple[float, int]] = []  # when each running case ends, and its builds at once
         now_s = 0.0
-        for cost in group:
-            needed = room if stage >= alone_from else min(cost.at_once, room)
+        for case in group:
+            needed = room if stage >= ALONE else min(case.at_once, room)
             while running and (needed + sum(n for _, n in running) > room or len(running) >= room + READERS):
                 now_s, _ = heapq.heappop(running)
-            took_s = cost.lengths * pace.build_s + cost.requests * pace.latency_s
+            took_s = case.lengths * pace.build_s + case.requests * pace.latency_s
             heapq.heappush(running, (now_s + took_s, needed))
         total_s += max(at_s for at_s, _ in running)
     return total_s

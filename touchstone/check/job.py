@@ -35,7 +35,7 @@ from touchstone.types import Conclude, Progress
 # --- the embedded twin -----------------------------------------------------------------------------------------------
 
 # For checks: limits that do not slow down a check, and that even a slow machine can reach.
-CAPACITY = 4
+CAPACITY = 6
 EMBEDDED_TWIN = TwinSettings(
     build_s=0.05, settle_s=0.1, rate=RateLimit.parse("30/1"), capacity=CAPACITY, digest_scope="content"
 )

@@ -1,6 +1,7 @@
 """Pytest plugin for the contract tests: provides their fixtures, judges exchanges, writes the run log."""
 
 import contextlib
+import gc
 import inspect
 import json
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from touchstone.check.cases import ALONE, Declared, declared_by
+from touchstone.check.cases import ALONE, ALWAYS, Declared, declared_by
 from touchstone.check.examination import CLEAN_UP, PUBLISH_ADVICE, Examination, Unsuited
 from touchstone.check.handover import BARRED, UNWRITTEN, CheckHandover, hold_lifeline
 from touchstone.check.preflight import barred
@@ -27,6 +28,7 @@ from touchstone.facts.finding import Finding
 PROFILES = ("quick", "standard", "thorough")
 
 STRETCH = 4.0  # Factor for the build times in the second attempt of a case
+COLLECTED_AFTER = 50_000  # new objects until a garbage collection
 
 RUN = pytest.StashKey[Run]()
 HANDOVER = pytest.StashKey[CheckHandover]()
@@ -45,6 +47,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", 'only_given: the case is useful with publish = "never" only')
     config.addinivalue_line("markers", "once: the case has no second attempt")
     config.addinivalue_line("markers", "profile(name): the smallest profile that runs the case")
+    # The process is short-lived, and most of its objects are modules: frequent collections would only take time.
+    gc.freeze()
+    gc.set_threshold(COLLECTED_AFTER)
     try:
         handover = config.stash[HANDOVER] = CheckHandover.received()
         hold_lifeline(os.environ)
@@ -102,8 +107,7 @@ def _choose(config: pytest.Config, handover: CheckHandover, items: list[pytest.I
         items.sort(key=lambda item: item.stash[CASE].order)
     if handover.errand.mode == "plan":
         cases = [item.stash[CASE] for item in items if settings.target.publish != "never" or item.stash[CASE].is_given]
-        rows = [{"case": c.id, "claims": c.claims} | asdict(c.cost) for c in cases]
-        Path(handover.run_log).write_text(json.dumps(rows), encoding="utf-8")
+        Path(handover.run_log).write_text(json.dumps(list(map(asdict, cases))), encoding="utf-8")
         items.clear()
         return
     kept_claims = {claim for item in items for claim in item.stash[CASE].claims}
@@ -169,7 +173,7 @@ def _started(run: Run, session: pytest.Session) -> dict[pytest.Item, Job]:
 def _conduct(run: Run, item: pytest.Function) -> None:
     """Runs a case, cancels its builds, applies the rules, and fails the case if there are findings."""
     case = item.stash[CASE]
-    if case.may_be_left_out and run.can_do_without(case.claims):
+    if case.file not in ALWAYS and run.can_do_without(case.claims):
         pytest.skip("the proof does not need this case")
     exam, began, began_at = run.exam_for(case.id), time.monotonic(), datetime.now(UTC)
     if case.is_alone:
@@ -219,6 +223,7 @@ def _known(run: Run, item: pytest.Function) -> dict[str, object]:
 def _body(run: Run, item: pytest.Function, exam: Examination) -> None:
     known = _known(run, item) | {"exam": exam}
     item.obj(**{name: known[name] for name in inspect.signature(item.obj).parameters})
+    exam.join()
 
 
 def _attempted(run: Run, case: Declared, exam: Examination, body: Callable[[], None]) -> str:

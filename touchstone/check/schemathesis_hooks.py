@@ -74,8 +74,11 @@ def load_schema(seed: int, profile: str, *, publishes: bool = True) -> BaseSchem
     return schema if publishes else schema.exclude(path="/templates", method="POST")
 
 
-def send_case(exam: Examination, case: "Case[Any]", number: int) -> Exchange | None:
-    """Sends *case*, the *number*-th of its operation. Omits forbidden and most unnamed publishes, and returns None."""
+def prepare(exam: Examination, case: "Case[Any]", number: int) -> tuple[Call, Template | None] | None:
+    """Returns the request of *case*, the *number*-th of its operation, and what it may publish.
+
+    Returns None for a publish that is forbidden, and for most publishes without a name.
+    """
     _aim(exam, case, number)
     arguments = case.as_transport_kwargs(base_url="http://touchstone.invalid")
     known = {name: arguments.get(name) for name in ("method", "url", "headers", "json", "data")}
@@ -94,8 +97,13 @@ def send_case(exam: Examination, case: "Case[Any]", number: int) -> Exchange | N
     call = Call(method=prepared.method or "GET", path=prepared.path_url, headers=headers, body=body)
     if exam.target.publish == "never" and may_publish(call):
         return None
+    return call, template
+
+
+def send(exam: Examination, call: Call, template: Template | None) -> Exchange:
+    """Sends a prepared request, and keeps track of what it publishes."""
     try:
-        exchange = exam.followed(call) if case.operation.path.endswith("/events") else exam.send(call)
+        exchange = exam.followed(call) if call.path.endswith("/events") else exam.send(call)
     except Unsuited:
         if template is not None:
             exam.forget(template)

@@ -6,7 +6,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from touchstone.check.cases import ALONE
+from touchstone.check.cases import ALONE, Declared
 from touchstone.check.examination import CLEAN_UP
-from touchstone.check.forecast import Cost, Pace, duration_s
+from touchstone.check.forecast import Pace, duration_s
 from touchstone.cli.options import say
 from touchstone.config import Settings
 from touchstone.facts.runlog import decode, read
@@ -290,33 +289,34 @@ def print_plan(
         pace: Times of a build and of a request, for an estimate of the duration; None for no estimate.
         shared: Whether the costs include ready versions that cases share.
     """
-    cases: list[dict[str, Any]] = json.loads(text)
-    target, rows = settings.target, list[dict[str, Any]]()
+    cases = [Declared(**row) for row in json.loads(text)]
+    target, rows = settings.target, list[Declared]()
     ready = (0 if not target.templates.buildable else 1) if target.publish == "never" else 2
-    ready = max(0, ready - sum(case["case"].startswith(SHARED_FROM) for case in cases))
+    ready = max(0, ready - sum(case.id.startswith(SHARED_FROM) for case in cases))
     if shared and ready:
-        case = f"shared by the cases: {plural(ready, 'ready version')}"
-        rows.append({"case": case, "claims": (), "builds": ready, "requests": 10 * ready})
+        name = f"shared by the cases: {plural(ready, 'ready version')}"
+        rows.append(Declared(name, "", builds=ready, requests=10 * ready))
     rows += cases
-    names = [row["case"] if listed else row["case"].partition(".")[0].partition(":")[0] for row in rows]
+    names = [row.id if listed else row.id.partition(".")[0].partition(":")[0] for row in rows]
     groups = {name: [row for row, own in zip(rows, names, strict=True) if own == name] for name in names}
-    cells = [
-        (name, f"{len({c for r in g for c in r['claims']}) or ''}", f"{_sum(g, 'builds')}", f"{_sum(g, 'requests')}")
-        for name, g in groups.items()
-    ]
+    cells = []
+    for name, group in groups.items():
+        claims = {claim for row in group for claim in row.claims}
+        costs = sum(row.builds for row in group), sum(row.requests for row in group)
+        cells.append((name, *map(str, (len(claims) or "", *costs))))
     table(console, ("case" if listed else "cases about", ">claims", ">builds", ">requests"), cells)
-    claims = {claim for case in cases for claim in case["claims"]}
-    builds, requests = _sum(rows, "builds"), _sum(rows, "requests")
+    claims = {claim for case in cases for claim in case.claims}
+    builds, requests = sum(row.builds for row in rows), sum(row.requests for row in rows)
     say_fitted(
         console,
-        f"{plural(len(cases), 'case')}, {plural(len(claims), 'claim')}; at most {plural(builds, 'build')} "
-        f"(budget {target.max_builds:,}) and about {plural(requests, 'request')} besides polling and cleaning up; "
+        f"{plural(len(cases), 'case')}, {plural(len(claims), 'claim')}; at most {plural(builds, 'build')}, "
+        f"{'within' if builds <= target.max_builds else 'above'} the budget of {target.max_builds:,}, and about "
+        f"{plural(requests, 'request')} besides polling and cleaning up; "
         f"nothing was sent to {target.url or 'the embedded twin'}",
     )
     if pace:
-        costs = [Cost(*(case[field.name] for field in fields(Cost))) for case in cases]
-        takes_s = duration_s(costs, pace, target.max_in_flight, ALONE)
-        whole = sum(cost.builds for cost in costs if cost.stage < ALONE) + ready
+        takes_s = duration_s(cases, pace, target.max_in_flight)
+        whole = sum(case.builds for case in cases if case.stage < ALONE) + ready
         say_fitted(
             console,
             f"it takes about {_minutes(takes_s)} and {whole * pace.build_s / 60:,.1f} build-minutes, with builds of "
@@ -328,10 +328,6 @@ def print_plan(
             "the budget is smaller than the plan: some claims may not be judged, and the run may end with exit code 3; "
             f"use --max-builds {builds} to run all cases",
         )
-
-
-def _sum(rows: list[dict[str, Any]], name: str) -> int:
-    return sum(int(row[name]) for row in rows)
 
 
 def _minutes(seconds: float) -> str:
