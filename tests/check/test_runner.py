@@ -65,7 +65,7 @@ def test_whole_plan_covers_the_ledger(tmp_path: Path, monkeypatch: pytest.Monkey
     rows = json.loads(runner.plan(Settings(), tmp_path))
     planned_claims = {claim for row in rows for claim in row["claims"]}
     assert {claim.id for claim in ledger_of_claims.load().judged()} - planned_claims == set()
-    assert len({row["case"] for row in rows}) == len(rows)
+    assert len({row["id"] for row in rows}) == len(rows)
 
 
 # --- publish = "never" -----------------------------------------------------------------------------------

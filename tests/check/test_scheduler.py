@@ -92,10 +92,10 @@ def test_refused_start_shows_the_room_until_more_builds_are_accepted() -> None:
     flow = Flow(8)
     for ref in ("a", "b"):
         flow.began(ref)
-    flow.refused()
+    flow.refused(1.0)
     assert flow.room == 2
     flow.ended("a")
-    flow.refused()
+    flow.refused(1.0)
     assert (flow.room, flow.moves) == (1, 3)
     flow.began("c")
     assert flow.room == 8  # the refusal had another reason

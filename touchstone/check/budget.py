@@ -97,12 +97,13 @@ class Flow:
         moves: Number of builds that have begun or ended so far.
         length_s: Longest time that a build took to become ready, besides its sleeps, as far as reads showed it.
         least_s: The shortest such time; 0 until a build is ready.
+        wait_s: Wait that the last start requested, if it was refused; else 0.
     """
 
     def __init__(self, most: int = 1) -> None:
         self._most = self.room = most
         self.moves = 0
-        self.length_s = self.least_s = 0.0
+        self.length_s = self.least_s = self.wait_s = 0.0
         self._began_at: dict[str, float] = {}  # in the order of the beginnings
         self._free_at: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -110,7 +111,7 @@ class Flow:
     def began(self, ref: str) -> None:
         """Records that a build of *ref* runs."""
         with self._lock:
-            self.moves += 1
+            self.moves, self.wait_s = self.moves + 1, 0.0
             self._began_at.setdefault(ref, time.monotonic())
             if len(self._began_at) > self.room:
                 self.room = self._most
@@ -136,9 +137,10 @@ class Flow:
         with self._lock:
             return time.monotonic() - self._free_at.get(ref, float("-inf"))
 
-    def refused(self) -> None:
-        """Records that a start got a 429."""
+    def refused(self, requested_s: float) -> None:
+        """Records that a start got a 429, which requested a wait of *requested_s* seconds."""
         with self._lock:
+            self.wait_s = requested_s
             self.room = max(1, min(self.room, len(self._began_at)))
 
     def may_end(self, within_s: float) -> bool:

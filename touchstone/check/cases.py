@@ -105,10 +105,7 @@ class Declared:
 
     @property
     def order(self) -> tuple[int, int, int]:
-        """Sort key: by stage, then the cases that wait for most builds or send most requests.
-
-        Cases that run one by one keep their order.
-        """
+        """Sort key: by stage, then the longest cases first. Cases that run one by one keep their order."""
         return (self.stage, 0, 0) if self.stage >= ALONE else (self.stage, -self.lengths, -self.requests)
 
     def place(self, quarry: Quarry) -> tuple[int, float, float]:

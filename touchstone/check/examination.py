@@ -162,7 +162,7 @@ _UNDOCUMENTED = "without a documented status"
 TURNS = 40  # the latest requests, which show how long one takes now
 # Sleep of a build: seconds, plus a number of latencies. The build has to outlast the requests sent while it runs, and
 # each request takes about one latency.
-SHORT_SLEEP_S, LONG_SLEEP_S = 0.15, 1.5
+SHORT_SLEEP_S, LONG_SLEEP_S = 0.15, 2.0
 SHORT_SLEEP_LATENCIES, LONG_SLEEP_LATENCIES = 12, 60
 SLEEP_SHARE = 0.05  # least sleep, as a share of what builds of the target take anyway
 
@@ -310,7 +310,7 @@ class Examination:
                 return exchange
             requested_s = retry_after_s(exchange.response) or wait_s
             if begins:
-                self.flow.refused()
+                self.flow.refused(requested_s)
             # While builds of this run are in flight, the run itself may be what reaches the limit.
             if waited_s + requested_s > patience_s and not (begins and self.flow.may_end(self.target.build_timeout_s)):
                 break
@@ -585,7 +585,8 @@ class Examination:
         self._silence.end()  # the target may have recovered
         for ref in sorted(set().union(*(view.handed_over() for view in (self, *self._views)))):
             self._tried(Call("cancelBuild", ref, self._owner(ref)))
-        return all(tuple(self._pool.map(self._remove, reversed(self.templates))))
+        each = self._pool.map if self._views else map  # scenarios and load runs send one request after the other
+        return all(list(each(self._remove, reversed(self.templates))))
 
     def _remove(self, template: Template) -> bool:
         exchange = self._tried(Call("deleteTemplate", template.ref, template.owner))

@@ -47,8 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", 'only_given: the case is useful with publish = "never" only')
     config.addinivalue_line("markers", "once: the case has no second attempt")
     config.addinivalue_line("markers", "profile(name): the smallest profile that runs the case")
-    # The process is short-lived, and most of its objects are modules: frequent collections would only take time.
-    gc.freeze()
+    gc.freeze()  # nothing of the modules is garbage
     gc.set_threshold(COLLECTED_AFTER)
     try:
         handover = config.stash[HANDOVER] = CheckHandover.received()

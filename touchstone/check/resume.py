@@ -19,10 +19,9 @@ def cut_short(folder: Path, settings: Settings) -> RunLog:
         raise UsageError(f"{place}: has no runlog.jsonl; expected the report folder of a check that was cut short")
     log = read(run_log)
     target, found = settings.target, log.header.target
-    same = found.kind == "embedded" if target.embedded else found.url == target.url
     if log.header.command != "check" or log.header.contract_sha256 != Contract.load().sha256:
         raise UsageError(f"{place}: expected a check by this version of Touchstone; start a new one without --resume")
-    if not same:
+    if found.kind != "embedded" if target.embedded else found.url != target.url:
         asked = "the embedded twin" if target.embedded else target.url
         raise UsageError(f"{place}: is a check of {one_line(found.url)}, not of {asked}; give the target of that check")
     if log.footer and not log.footer.interrupted and set(log.selected) <= set(done(log)):

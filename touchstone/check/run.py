@@ -207,9 +207,11 @@ class Run:
             return [c.id for c in left if c.id not in self._clear and not any(lacking[need] for need in c.needs)]
 
     def now_alone(self) -> None:
-        """Lets the first case that runs alone wait after a 429 again: what other cases caused is over."""
+        """Rests before the first case that runs alone, and lets it wait after a 429 again: the limits start afresh."""
         if not self._is_alone:
             self._is_alone = True
+            # Twice the requested wait, because a server may extend it at each start that it refuses.
+            self.exam.rest(min(2 * self.exam.flow.wait_s, self.exam.target.patience_s))
             self.exam.waits.lift(("startBuild", "429"), 0)
 
     def lacking(self) -> dict[str, str]:

@@ -205,8 +205,8 @@ def _lost_golden(walk: Walk, read: Exchange, last: tuple[Exchange, ...]) -> _Bla
         suspects: list[_Blamed] = [(claim, (e,)) for claim, e in walk.refusals(CANCELS | STARTS).items()]
         if idle := _idle_cancel(walk):
             suspects.append(idle)
-        elsewhere = walk.cancelled_elsewhere(last[0].done_at, read.sent_at) if last else None
-        if elsewhere:
+        since = walk.last_read or (walk.build.start if walk.build else None)
+        if since and (elsewhere := walk.cancelled_elsewhere(since.done_at, read.sent_at)):
             suspects.append((_ELSEWHERE, (elsewhere,)))
         outlasted = walk.history.overall(_outlasted)
         # What was often harmless is no explanation, except cancels: they may hit some versions only.

@@ -40,8 +40,8 @@ def retry_after(when: Any) -> Any:
 fault("limit-is-503", "load", "http.no-server-error", "A start over the limit is answered with 503.",
       Engine, too_many=lambda _, error, wait_s: Refusal(503, error))
 fault("limit-is-409", "load", "limit.has-the-error-shape",
-      "A start over the limit is answered with 409.",
-      Engine, too_many=lambda _, error, wait_s: Refusal(409, error), also="start.answers-202")
+      "A start over the limit is answered with 409.", Engine, too_many=lambda _, error, wait_s: Refusal(409, error),
+      also="start.answers-202 start.after-cancel-builds-again")
 fault("limit-says-detail", "schema", "limit.has-the-error-shape",
       "The body of a 429 has `detail` instead of `error`.", on("startBuild.429", instead(429, {"detail": "slow down"})))
 fault("limit-is-a-page", "schema", "limit.has-the-error-shape", "The body of a 429 is an HTML page.",
