@@ -201,8 +201,9 @@ def test_case_of_a_stopped_run_sends_nothing_even_during_the_clean_up() -> None:
     exam.stop()
     assert exam.clean_up() is False
     assert [call.operation for call in exam.transport.calls][-1] == "deleteTemplate"
+    case.beside(lambda: case.start(REF))
     with pytest.raises(KeyboardInterrupt):
-        case.start(REF)
+        case.join()
 
 
 # --- at the same time -------------------------------------------------------------------------------------------------

@@ -96,9 +96,9 @@ def test_refused_start_shows_the_room_until_more_builds_are_accepted() -> None:
     assert flow.room == 2
     flow.ended("a")
     flow.refused(1.0)
-    assert (flow.room, flow.moves) == (1, 3)
+    assert (flow.room, flow.moves, flow.wait_s) == (1, 3, 1.0)
     flow.began("c")
-    assert flow.room == 8  # the refusal had another reason
+    assert (flow.room, flow.wait_s) == (8, 0.0)  # the refusal had another reason
     assert flow.may_end(within_s=60.0)
     flow.ended("b")
     flow.ended("c")
