@@ -205,7 +205,8 @@ def _lost_golden(walk: Walk, read: Exchange, last: tuple[Exchange, ...]) -> _Bla
         suspects: list[_Blamed] = [(claim, (e,)) for claim, e in walk.refusals(CANCELS | STARTS).items()]
         if idle := _idle_cancel(walk):
             suspects.append(idle)
-        since = walk.last_read or (walk.build.start if walk.build else None)
+        seen = next((e for e in last if e.body.get("status") == "ready"), None)
+        since = seen or (walk.build.start if walk.build else None)
         if since and (elsewhere := walk.cancelled_elsewhere(since.done_at, read.sent_at)):
             suspects.append((_ELSEWHERE, (elsewhere,)))
         outlasted = walk.history.overall(_outlasted)

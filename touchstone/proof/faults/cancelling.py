@@ -260,7 +260,8 @@ def cancel_drops_goldens(engine: CancelHits, version: Version, cancelled: bool) 
 @breaks(
     "stateful",
     "cancel.keeps-neighbours",
-    also="cancel.next-build-completes status.ready-after-its-steps cancel.settles cancel.does-not-end-ready",
+    also="start.while-building-is-harmless cancel.next-build-completes status.ready-after-its-steps cancel.settles "
+    "cancel.does-not-end-ready",
     target=HASTY,
 )
 class CancelHitsTheOldest(Engine):
