@@ -513,8 +513,7 @@ class Examination:
 
     def _turn_s(self) -> float:
         """Returns how long a request takes now; cases that run side by side slow each other down."""
-        turns = list(self._turns) if self._views else []
-        return max(self.latency_s, statistics.median(turns) if turns else 0.0)
+        return max(self.latency_s, statistics.median(list(self._turns) or [0.0]) if self._views else 0.0)
 
     def ready(self, owner: Credential = "primary") -> Template:
         """Returns the ready version that cases share, after building it at first use; raises Unsuited if that fails."""

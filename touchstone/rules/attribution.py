@@ -259,7 +259,8 @@ def _wrong_end(walk: Walk, read: Exchange, status: str) -> _Blamed:
             return min(suspects, key=lambda suspect: survived[suspect[0]])
         since = build.start if first or walk.last_read is None else walk.last_read
         idle = (e for e in walk.history.exchanges if e.operation == "cancelBuild" and e.status == 404 and walk.owns(e))
-        elsewhere = next(cancels_of_others(walk.ref, since.done_at, read.sent_at, idle), None)
+        own = (e for e in idle if e.case == read.case)  # the case sends it to see if it hits other builds
+        elsewhere = next(cancels_of_others(walk.ref, since.done_at, read.sent_at, own), None)
         if elsewhere and not _was_exchanged(walk, since.done_at, read) and not vanishes_anyway(walk.history):
             return "cancel.keeps-neighbours", (build.start, elsewhere)
     if first and status in (build.before, "not_built") and not vanishes_anyway(walk.history):

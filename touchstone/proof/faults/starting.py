@@ -190,7 +190,7 @@ class FailureIsForever(StartsUnlike):
     after, otherwise = "failed", Engine.status_body
 
 
-@breaks("concurrency", "start.visible-to-next-read", also="start.concurrent-share-one-build", target=HASTY)
+@breaks("concurrency", "start.visible-to-next-read", also="publish.auto-build-starts start.concurrent-*", target=HASTY)
 class SecondBuildIsForgotten(Engine):
     """While a build of another version of the account runs, a start is acknowledged, but no build begins."""
 

@@ -225,7 +225,7 @@ class CancelTokenExpires(Engine):
     "load",
     "status.build-does-not-vanish",
     pace={"capacity": 3},
-    also="status.* start.* events.* cancel.* limit.* access.others-change-nothing",
+    also="publish.auto-build-starts status.* start.* events.* cancel.* limit.* access.others-change-nothing",
     over=Engine.check_capacity,
 )
 def full_host_makes_room(engine: Engine) -> None:
