@@ -160,14 +160,11 @@ def test_progress_of_a_probe_equals_its_golden_file(monkeypatch: pytest.MonkeyPa
 
 
 def test_plans_of_a_check_equal_their_golden_file() -> None:
-    cases = [
-        Declared("a build ends ready", "", "", ("start.answers-202", "status.build-ends"), 2, 1, 2, 9),
-        Declared("all.generated", "", requests=100),
-    ]
+    one = Declared("a build ends ready", "", "", ("start.answers-202", "status.build-ends"), 2, 1, 2, 9)
+    rows = json.dumps([asdict(one), asdict(Declared("all.generated", "", requests=100))])
     target = TargetSettings("staging", "http://127.0.0.1:9/api", "key", max_builds=3)
     out = StringIO()
     for settings, shared in ((Settings(), True), (Settings(target), True), (Settings(target), False)):
         pace = Pace(120.0, 0.1, "as documented") if settings.target.url else None
-        rows = json.dumps(list(map(asdict, cases)))
         print_plan(rows, settings, Console(file=out, width=120), pace, shared=shared, listed=shared)
     agrees("plans.txt", out.getvalue())

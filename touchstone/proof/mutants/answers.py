@@ -165,7 +165,7 @@ _BLAME: tuple[tuple[str, ...], ...] = (
     ("publishTemplate.201.auto_build.auto_build.drop", "publish.auto-build-starts publish.body-is-documented"),
     ("publishTemplate.201.*.code.*", "publish.answers-201"),
     ("publishTemplate.201.*", "publish.body-is-documented"),
-    ("publishTemplate.answer.swap", "publish.ref-is-the-document", CONTENT),
+    ("publishTemplate.answer.swap", "publish.ref-is-the-document", f"{CONTENT} publish.auto-build-*"),
     ("publishTemplate.answer.repeat", "publish.force-replaces digest.*", f"{CONTENT} publish.auto-build-starts"),
     ("publishTemplate.400.code.*", "publish.empty-is-400 publish.unparsable-is-400"),
     ("publishTemplate.409.code.*", "publish.other-content-is-409"),
@@ -189,14 +189,14 @@ _RELATED = (
     ("getBuild.200.*.status.*", f"{STATE} access.start-needs-scale"), ("startBuild.202.*.status.*", STATE),
     # A success with an error status has the wrong body, and its HEAD response is unchanged.
     ("*.20[0-9].*code.*", "error.has-the-documented-shape http.head-matches-get"),
-    ("getBuild.*.code.*", "status.answers-200"), ("getTemplate.200.template.*", _KEPT),
-    ("*.answer.swap", "http.head-matches-get"), ("getBuild.200.ready.digest.*", "auth.refused-changes-nothing"),
+    ("getBuild.*.code.*", "status.answers-200 auth.refused-changes-nothing"), ("getTemplate.200.template.*", _KEPT),
+    ("*.answer.*", "http.head-matches-get"), ("*.20[0-9].*.digest.*", "auth.refused-changes-nothing"),
     # A start that is answered with an error status still begins its build.
     ("startBuild.20[0-9].*.code.*", f"{STATE} events.* start.answers-202 start.concurrent-answers-are-documented"),
     ("startBuild.*.ready.code.*", "reuse.status-code"),
     ("cancelBuild.*.code.*", f"{STATE} cancel.*"),
     # A publish that is answered with an error status still stores its version.
-    ("publishTemplate.201.*.code.*", f"{EXISTENCE} publish.*"),
+    ("publishTemplate.201.*.code.*", f"{EXISTENCE} publish.* digest.ignores-spelling"),
     ("publishTemplate.400.code.*", "publish.*-is-400"),
     ("publishTemplate.409.code.*", "publish.other-content-is-409"),
     ("publishTemplate.422.code.*", "publish.invalid-is-422"),
