@@ -24,7 +24,7 @@ _KEYS = frozenset(account.key for account in DEFAULT_ACCOUNTS)
 # Every operation on an existing version.
 ABOUT_ONE = tuple(operation for operation in OPERATIONS if operation != "publishTemplate")
 _UNCHANGED = "auth.refused-changes-nothing"
-_REFUSED = "auth.scheme-ignores-case auth.missing-key-text access.plan-is-no-key-matter http.head-matches-get"
+_REFUSED = "auth.scheme-ignores-case auth.missing-key-text access.plan-* http.head-matches-get start.concurrent-*"
 # Claims that may break if an operation serves another version in place of an unknown one.
 _OTHERS = (
     f"{EXISTENCE} *.ref-is-the-path lookup.odd-spelling-is-404 events.own-lines-only cancel.keeps-neighbours start.* "

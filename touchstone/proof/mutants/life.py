@@ -146,7 +146,7 @@ class _PublishesToOthers(StoringNew):
         self.catalog.put(replace(version, owner=other))
 
 
-@enter("publish.late", "lookup.existing-version-is-found", f"{EXISTENCE} digest.* status.*", kind="timing")
+@enter("publish.late", "lookup.existing-version-is-found", f"{EXISTENCE} digest.* status.* start.*", kind="timing")
 class _PublishesLate(StoringNew):
     """Every third new version can be found only 0.4 s after its publish."""
 
@@ -239,7 +239,7 @@ def _start_skips(engine: Engine, version: Version) -> Build:
     return build
 
 
-@enter("start.late", "start.visible-to-next-read", "events.answers-200", kind="timing")
+@enter("start.late", "start.visible-to-next-read", "events.answers-200 events.finished-*", kind="timing")
 class _StartsLate(Engine):
     """A start is acknowledged, but its build begins 0.4 s later."""
 

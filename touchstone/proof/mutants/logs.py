@@ -299,7 +299,7 @@ async def _every_other_without_boot(frames: Frames, _ref: str, history: LogHisto
 # fmt: off
 _SEQUENCES: tuple[tuple[str, str, LogChange, str], ...] = (
     ("frames.doubled", "contains each frame twice", _numbered(lambda _, frame: (frame, frame)),
-     "events.terminal-frame-comes-last events.carry-the-output"),
+     "events.terminal-frame-comes-last events.carry-the-output start.concurrent-share-one-build"),
     ("frames.last-doubled", "contains its last frame twice", _last_doubled, "events.terminal-frame-comes-last"),
     ("frames.exchanged", "has each two frames in the wrong order", _exchanged,
      "events.timestamps-in-order events.*-ends-on-*"),
