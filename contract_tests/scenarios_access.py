@@ -5,7 +5,7 @@ from dataclasses import replace
 from scenarios import begun, built, expect, scenario, watched
 
 from situations import path_of, publish_bytes, publish_invalid, publish_refused, raw, request
-from touchstone.check.examination import Examination, Unsuited, restricted_key_advice, second_key_advice
+from touchstone.check.examination import Examination, Unsuited, key_advice
 from touchstone.check.templates import Template, publish_call
 from touchstone.facts.exchange import Credential
 
@@ -78,7 +78,7 @@ def _refused_everywhere(exam: Examination, template: Template, credentials: tupl
 def below_plan(exam: Examination) -> None:
     """An account below the Scale plan cannot publish or build."""
     if not exam.target.restricted_api_key or not exam.target.templates.restricted:
-        raise Unsuited("not-applicable", f"{restricted_key_advice(exam.target)}; set also {_VERSION_ADVICE}")
+        raise Unsuited("not-applicable", f"{key_advice(exam.target, 'restricted')}; set also {_VERSION_ADVICE}")
     ref = exam.target.templates.restricted[0]
     refused = publish_refused(exam, "below-plan", "restricted")
     exam.forget(refused)
@@ -90,7 +90,7 @@ def below_plan(exam: Examination) -> None:
 def other_account(exam: Examination) -> None:
     """An account can neither find nor change a version of another account."""
     if not exam.target.second_api_key:
-        raise Unsuited("not-applicable", second_key_advice(exam.target))
+        raise Unsuited("not-applicable", key_advice(exam.target, "second"))
     template = exam.short("other-account", times=2)
     begun(exam, template)
     for operation in OPERATIONS:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from scenarios import SETTLED, begun, built, cancelled, expect, followed, limited, scenario, watched
 
 from situations import another_version, call, request
-from touchstone.check.examination import Examination, Unsuited, second_key_advice
+from touchstone.check.examination import Examination, Unsuited, key_advice
 from touchstone.check.templates import Template
 from touchstone.facts.backoff import retry_after_s
 from touchstone.facts.exchange import Exchange
@@ -33,7 +33,7 @@ QUIET_S = 1.2
 def rate_limit(exam: Examination) -> None:
     """After a burst, starts of a ready and of a new version are refused; after a wait, both versions can be started."""
     if not exam.target.second_api_key:
-        raise Unsuited("not-applicable", second_key_advice(exam.target))
+        raise Unsuited("not-applicable", key_advice(exam.target, "second"))
     exam.rest(QUIET_S)
     busy = exam.short("rate-limit-busy")
     theirs = exam.published("rate-limit-theirs", sleep_s=exam.observable_s(), owner="second")

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from touchstone.check.examination import PUBLISH_ADVICE, Examination, Unsuited, restricted_key_advice, second_key_advice
+from touchstone.check.examination import PUBLISH_ADVICE, Examination, Unsuited, key_advice
 from touchstone.check.templates import Template, is_own, publish_call
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.target.call import Call
@@ -193,10 +193,10 @@ def needs_publishing(exam: Examination) -> None:
 def needs_second(exam: Examination) -> None:
     """Ends the case if there is no second account."""
     if not exam.target.second_api_key:
-        raise Unsuited("not-applicable", second_key_advice(exam.target))
+        raise Unsuited("not-applicable", key_advice(exam.target, "second"))
 
 
 def needs_restricted(exam: Examination) -> None:
     """Ends the case if there is no account below the Scale plan."""
     if not exam.target.restricted_api_key:
-        raise Unsuited("not-applicable", restricted_key_advice(exam.target))
+        raise Unsuited("not-applicable", key_advice(exam.target, "restricted"))

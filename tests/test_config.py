@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from touchstone.check.examination import restricted_key_advice, second_key_advice
+from touchstone.check.examination import key_advice
 from touchstone.check.handover import CheckHandover
 from touchstone.check.job import at_twin
 from touchstone.config import (
@@ -257,8 +257,8 @@ def test_advice_names_the_source_of_a_missing_key(loaded: Loader) -> None:
         ('api_key = "local-key"', "second_api_key of [targets.a]", "restricted_api_key of [targets.a]"),
     ):
         target = of_table(loaded, table).target
-        assert second in second_key_advice(target)
-        assert restricted in restricted_key_advice(target)
+        assert second in key_advice(target, "second")
+        assert restricted in key_advice(target, "restricted")
 
 
 @pytest.mark.parametrize("role", ROLES[1:])

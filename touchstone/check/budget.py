@@ -179,6 +179,11 @@ class Received:
         return state if isinstance(state, str) else ""
 
 
+def _may_end(call: Call, operation: str | None) -> bool:
+    """Whether a call of *operation* may end a build; a publish may only with ``force``."""
+    return operation in ENDS and (call.operation != "publishTemplate" or "force" in call.query)
+
+
 class Budget:
     """Builds and time that a run may still spend; thread-safe.
 
@@ -189,6 +194,7 @@ class Budget:
     Attributes:
         builds: Number of builds that the run may still begin.
         until_at: Time on the run's clock after which no request is sent; infinity without a time limit.
+        doubts: Uncertain reservations by version: for each, the time of the response, and whether it was of a publish.
     """
 
     def __init__(self, builds: int, until_at: float = float("inf"), ready: Iterable[str] = ()) -> None:
@@ -196,8 +202,7 @@ class Budget:
         self.until_at = until_at
         self._lock = threading.Lock()
         self._ready = set(ready)
-        # Uncertain reservations by version: for each, the time of the response, and whether the request was a publish.
-        self._doubts: dict[str, list[tuple[float, bool]]] = {}
+        self.doubts: dict[str, list[tuple[float, bool]]] = {}
         # By version: the time until which its build certainly runs; the number of unanswered requests that may end it.
         self._running: dict[str, float] = {}
         self._ending: Counter[str] = Counter()
@@ -219,16 +224,12 @@ class Budget:
 
     def resolve(self, read: Callable[[str], None]) -> None:
         """Resolves uncertain reservations: calls *read*, which reads the status, for each version that has any."""
-        for ref in tuple(self._doubts):
+        for ref in tuple(self.doubts):
             read(ref)
-
-    def is_doubtful(self, ref: str) -> bool:
-        """Whether *ref* has uncertain reservations, which a status read may release."""
-        return ref in self._doubts
 
     def sends(self, call: Call) -> None:
         """Records that *call* is being sent. A cancel, delete or publish may end a build from now on."""
-        if call.operation in ENDS:
+        if _may_end(call, call.operation):
             with self._lock:
                 self._ending[call.ref or ""] += 1
 
@@ -236,10 +237,10 @@ class Budget:
         """Updates the budget after a response. *reserved*: a build was reserved; *lasts_s*: minimum build time."""
         ref = answer.ref
         with self._lock:
-            if answer.call.operation in ENDS:
+            if _may_end(answer.call, answer.call.operation):
                 self._ending[answer.call.ref or ""] -= 1
-            if answer.operation in ENDS and answer.status not in REFUSALS | LIMITS:
-                self._keep(self._doubts.pop(ref, []))
+            if _may_end(answer.call, answer.operation) and answer.status not in REFUSALS | LIMITS:
+                self._keep(self.doubts.pop(ref, []))
                 self._running.pop(ref, None)
                 if answer.operation != "cancelBuild":
                     self._ready.discard(ref)
@@ -257,19 +258,19 @@ class Budget:
         elif accepted and answer.state == "building":
             if not self._ending[ref] and answer.done_at <= self._running.get(ref, float("-inf")):
                 self.builds += 1
-            elif ref not in self._doubts:
+            elif ref not in self.doubts:
                 self._running[ref] = answer.sent_at + CLOCK_SHARE * lasts_s
         elif answer.status in REFUSALS or (publishes and self._publishing_is_free):
             self.builds += 1
         elif answer.status in LIMITS or (accepted and (publishes or answer.state == "not_built")):
-            self._doubts.setdefault(ref, []).append((answer.done_at, publishes and accepted))
+            self.doubts.setdefault(ref, []).append((answer.done_at, publishes and accepted))
 
     def _read(self, answer: Received) -> None:
         ref, state = answer.ref, answer.state
-        doubts = self._doubts.pop(ref, [])
+        doubts = self.doubts.pop(ref, [])
         settled = [doubt for doubt in doubts if doubt[0] <= answer.sent_at]
         if len(settled) < len(doubts):
-            self._doubts[ref] = [doubt for doubt in doubts if doubt[0] > answer.sent_at]
+            self.doubts[ref] = [doubt for doubt in doubts if doubt[0] > answer.sent_at]
         if state == "not_built" or (state == "ready" and ref in self._ready):
             self.builds += len(settled)
         else:
@@ -286,7 +287,7 @@ class Budget:
 
     def _trust_publishing(self) -> None:
         self._publishing_is_free = True
-        self.builds += self._kept_for_publishing + sum(p for doubts in self._doubts.values() for _, p in doubts)
+        self.builds += self._kept_for_publishing + sum(p for doubts in self.doubts.values() for _, p in doubts)
         self._kept_for_publishing = 0
-        left = {ref: [doubt for doubt in doubts if not doubt[1]] for ref, doubts in self._doubts.items()}
-        self._doubts = {ref: doubts for ref, doubts in left.items() if doubts}
+        left = {ref: [doubt for doubt in doubts if not doubt[1]] for ref, doubts in self.doubts.items()}
+        self.doubts = {ref: doubts for ref, doubts in left.items() if doubts}

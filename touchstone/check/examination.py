@@ -35,14 +35,9 @@ def how_ended(ref: str, ended: Exchange) -> str:
     return f"the end of the build of {ref} was not observed: {ended.error or f'status read: {ended.status}'}"
 
 
-def second_key_advice(target: TargetSettings) -> str:
-    """Returns what the user has to set so that claims that need a second account can be judged."""
-    return target.key_sources.advice("second", "another account's key")
-
-
-def restricted_key_advice(target: TargetSettings) -> str:
-    """Returns what the user has to set for claims that need an account below the Scale plan."""
-    return target.key_sources.advice("restricted", "a key below the Scale plan")
+def key_advice(target: TargetSettings, key: Literal["second", "restricted"]) -> str:
+    """Returns what the user has to set for claims that need this key."""
+    return target.key_sources.advice(key, "another account's key" if key == "second" else "a key below the Scale plan")
 
 
 class Unsuited(Exception):
@@ -315,7 +310,7 @@ class Examination:
             if waited_s + requested_s > patience_s and not (begins and self.flow.may_end(self.target.build_timeout_s)):
                 break
             self.rest(requested_s)
-            if self._views and call.ref and self.budget.is_doubtful(call.ref):
+            if self._views and call.ref and call.ref in self.budget.doubts:
                 self.read_uncertain(call.ref)  # otherwise the budget counts the refused start as well
             waited_s = 0.0 if begins and self.flow.moves > moves else waited_s + requested_s
         self.waits.add(key)

@@ -13,8 +13,7 @@ from touchstone.check.examination import (
     PUBLISH_ADVICE,
     Examination,
     Ledger,
-    restricted_key_advice,
-    second_key_advice,
+    key_advice,
     transport_to,
 )
 from touchstone.check.handover import CheckHandover
@@ -219,8 +218,8 @@ class Run:
         target = self.settings.target
         return {
             "publish": PUBLISH_ADVICE if target.publish == "never" else "",
-            "second": "" if target.second_api_key else second_key_advice(target),
-            "restricted": "" if target.restricted_api_key else restricted_key_advice(target),
+            "second": "" if target.second_api_key else key_advice(target, "second"),
+            "restricted": "" if target.restricted_api_key else key_advice(target, "restricted"),
         }
 
     def finish(self) -> None:

@@ -274,7 +274,7 @@ class LoadRun:
         if not cut_off:
             self._judge(request, answer, seq, keep=keep)
         reply = Reply(answer, seq, cut_off)
-        if is_start or call.operation in ENDS or self.builds.is_doubtful(call.ref or ""):
+        if is_start or call.operation in ENDS or (call.ref or "") in self.builds.doubts:
             self._settle(call, reply, reserved=is_start)
         return reply
 

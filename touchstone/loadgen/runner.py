@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from touchstone.check.child import child_environment, signals, watched
-from touchstone.check.examination import PUBLISH_ADVICE, second_key_advice
+from touchstone.check.examination import PUBLISH_ADVICE, key_advice
 from touchstone.check.handover import Errand
 from touchstone.check.job import BUILD_TIMEOUT_S, LOAD_TWIN, REACHED_ITS_END, Job, Outcome, failed, new_log, new_run_id
 from touchstone.config import Settings
@@ -95,7 +95,7 @@ def check_terms(settings: Settings, load_plan: Plan, launch: Launch) -> None:
     objections = (
         (builds > target.max_builds, f"plans {builds} builds, and {target.max_builds} are allowed; {more}"),
         (sends > most, f"plans {sends} requests if nothing is refused, besides set-up and clean-up, and {allowed}"),
-        (needs_second and not is_second_known, f"needs two keys; {second_key_advice(target)}"),
+        (needs_second and not is_second_known, f"needs two keys; {key_advice(target, 'second')}"),
         (needs_second and target.publish == "never", f"needs a version of each key; {PUBLISH_ADVICE}"),
         (
             options.build_s >= limit_s,

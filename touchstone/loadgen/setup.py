@@ -180,7 +180,7 @@ class SettingUp:
         if not 200 <= exchange.status < 300:
             answer = exchange.error or f"{exchange.status} {exchange.body}"
             raise Unsuited("could-not-run", f"publishing {template.ref} failed: {answer}")
-        if self._exam.budget.is_doubtful(template.ref):
+        if template.ref in self._exam.budget.doubts:
             # Only this read shows whether publishing began a build, which would cost budget.
             self._exam.read_uncertain(template.ref)
         history = History(self._contract)
