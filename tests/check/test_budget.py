@@ -115,10 +115,13 @@ LASTING = Template("demo", "1.0.0", 60.0, False, "")
 
 def test_certain_joins_and_reused_versions_cost_nothing() -> None:
     reused, refused = status("ready", reused=True), (401, {}, {})
-    exam = examination(answering(status("building"), refused, status("building"), status("ready"), reused))
+    exam = examination(
+        answering(status("building"), refused, (404, {}, {}), status("building"), status("ready"), reused)
+    )
     exam.register(LASTING)
     exam.start(REF)
     exam.send(Call("cancelBuild", REF, "none"))
+    exam.read(REF, "second")
     exam.start(REF)
     assert exam.budget.builds == 39
     exam.read(REF)
