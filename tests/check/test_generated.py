@@ -37,8 +37,7 @@ def document(**more: Any) -> dict[str, Any]:
 
 
 def sent(exam: Any, case: Any, number: int) -> Exchange | None:
-    prepared = prepare(exam, case, number)
-    return send(exam, *prepared) if prepared else None
+    return send(exam, *prepared) if (prepared := prepare(exam, case, number)) else None
 
 
 @pytest.mark.parametrize(
