@@ -57,7 +57,7 @@ def test_every_setting_but_the_keys_is_offered(begun: Path) -> None:
 def test_written_budget_is_enough_for_a_whole_check(begun: Path, call: Command) -> None:
     ended = call(Shell(begun), "check", "--target", "staging", "--plan")
     assert (ended.code, ended.err) == (0, "")
-    plan = re.search(r"at most (\d+) builds \(budget (\d+)\)", " ".join(ended.out.split()))
+    plan = re.search(r"at most (\d+) builds, within the budget of (\d+)", " ".join(ended.out.split()))
     assert plan
     assert int(plan[2]) == BUDGET >= int(plan[1])
 
