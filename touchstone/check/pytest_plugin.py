@@ -28,7 +28,7 @@ from touchstone.facts.finding import Finding
 PROFILES = ("quick", "standard", "thorough")
 
 STRETCH = 4.0  # Factor for the build times in the second attempt of a case
-COLLECTED_AFTER = 50_000  # new objects until a garbage collection
+COLLECTED_AFTER = 10_000  # new objects until a garbage collection
 
 RUN = pytest.StashKey[Run]()
 HANDOVER = pytest.StashKey[CheckHandover]()
