@@ -53,6 +53,7 @@ UNANSWERED_POLLS, UNANSWERED_S = 10, 5.0
 # After a failed wait, the next ones for the same event get this share of the time. After this many failed waits in a
 # row, no wait for the event follows.
 TIRED_SHARE, GIVEN_UP_AFTER = 0.1, 3
+FAULT_S = 10.0  # at most for the end of a state that is itself a fault
 _SURE_TIMES = 2  # A shortened wait is at least this many times as long as the longest successful wait
 
 
@@ -76,7 +77,8 @@ class FailedWaits:
             return 0.0
         if not times and not is_fault:
             return most_s
-        return min(most_s, max(TIRED_SHARE * most_s + needed_s, _SURE_TIMES * self._longest_s.get(key, 0.0)))
+        short_s = min(TIRED_SHARE * most_s, FAULT_S if is_fault else most_s) + needed_s
+        return min(most_s, max(short_s, _SURE_TIMES * self._longest_s.get(key, 0.0)))
 
     def add(self, key: Hashable) -> None:
         """Counts a wait that ended without its event; *key* stands for the event."""

@@ -307,7 +307,7 @@ class GoldenExpires(Engine):
         return data
 
 
-@breaks("stateful", "status.ready-stays-ready", also="status.concurrent-reads-agree")
+@breaks("stateful", "status.ready-stays-ready", also="auth.refused-changes-nothing status.concurrent-reads-agree")
 class ReuseIsReadAsABuild(Engine):
     """The first status read after the reuse of a finished snapshot (golden) returns building."""
 
