@@ -419,10 +419,11 @@ def _deletes(ref: str, history: History) -> Iterator[Delete]:
     there, suspect = False, None
     for exchange in sorted(story, key=lambda e: (e.sent_at, e.seq)):
         changing = exchange.operation in {"publishTemplate", "deleteTemplate"} and may_have_acted(exchange)
-        if _is_decisive(exchange, history) and suspect and exchange.sent_at >= suspect.done_at:
+        decides = _is_decisive(exchange, history) and not (suspect and exchange.sent_at < suspect.done_at)
+        if decides and suspect:
             yield Delete(suspect, exchange)
             suspect = None
-        if changing or _is_decisive(exchange, history):
+        if changing or decides:
             there = exchange.status in SUCCESS and exchange.operation != "deleteTemplate" and owned(exchange, history)
             suspect = suspect if there and not changing else None
         elif there and exchange.operation == "deleteTemplate" and not owned(exchange, history):
