@@ -239,7 +239,7 @@ def joining_claims_reuse(engine: Engine, account: Account, version: Version) -> 
     return data | {"reused": True} if joins and data["status"] == "building" else data
 
 
-@breaks("stateful", "reuse.ready-at-once", also="start.concurrent-share-one-build")
+@breaks("stateful", "reuse.ready-at-once", also="cancel.finished-is-idle start.concurrent-share-one-build")
 class GoldenIsReusedOnce(Engine):
     """A finished snapshot (golden) is reused only once; the next start of the ready version builds again."""
 
