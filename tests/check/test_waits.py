@@ -64,10 +64,11 @@ def test_odd_status_is_waited_out(value: Any) -> None:
         (status("building"), lambda exam: exam.wait(REF), [60, 6, 6, GIVEN_UP, GIVEN_UP]),
         (status("building"), lambda exam: exam.wait(REF, AT_REST), [60, 6, 6, GIVEN_UP, GIVEN_UP]),
         (status("BUILDING"), lambda exam: exam.wait(REF), [6, 6, 6, GIVEN_UP, GIVEN_UP]),
+        (status("BUILDING"), lambda exam: exam.wait(REF, within_s=600), [10, 10, 10, GIVEN_UP, GIVEN_UP]),
         ((500, {}, {}), lambda exam: exam.wait(REF), [6, 6, 6, GIVEN_UP, GIVEN_UP]),
         (status("building"), lambda exam: exam.settle(REF), [10, 1, 1, GIVEN_UP, GIVEN_UP]),
     ],
-    ids=["no-end", "no-rest", "odd-status", "failure", "no-settling"],
+    ids=["no-end", "no-rest", "odd-status", "odd-status-of-long-builds", "failure", "no-settling"],
 )
 def test_failed_wait_is_cut_and_then_skipped(
     answer: Answer, act: Callable[[Any], object], expected: list[float | str]

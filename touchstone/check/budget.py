@@ -53,7 +53,7 @@ UNANSWERED_POLLS, UNANSWERED_S = 10, 5.0
 # After a failed wait, the next ones for the same event get this share of the time. After this many failed waits in a
 # row, no wait for the event follows.
 TIRED_SHARE, GIVEN_UP_AFTER = 0.1, 3
-FAULT_S = 10.0  # at most for the end of a state that is itself a fault
+FAULT_S = 10.0  # longest wait for the end of a state that is itself a fault
 _SURE_TIMES = 2  # A shortened wait is at least this many times as long as the longest successful wait
 
 

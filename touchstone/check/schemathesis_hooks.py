@@ -103,7 +103,7 @@ def prepare(exam: Examination, case: "Case[Any]", number: int) -> tuple[Call, Te
 def send(exam: Examination, call: Call, template: Template | None) -> Exchange:
     """Sends a prepared request, and keeps track of what it publishes."""
     try:
-        exchange = exam.followed(call) if call.path.endswith("/events") else exam.send(call)
+        exchange = exam.followed(call) if call.path.partition("?")[0].endswith("/events") else exam.send(call)
     except Unsuited:
         if template is not None:
             exam.forget(template)
