@@ -59,7 +59,7 @@ class Shell:
 
     folder: Path
     keys: Mapping[str, str] = field(default_factory=lambda: dict(KEYS))
-    module: str = "touchstone"
+    program: tuple[str, ...] = (sys.executable, "-m", "touchstone")
     columns: int = 200
 
     def environment(self) -> dict[str, str]:
@@ -71,7 +71,7 @@ class Shell:
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """Starts a command."""
         return subprocess.Popen(
-            [sys.executable, "-m", self.module, *arguments],
+            [*self.program, *arguments],
             cwd=self.folder,
             env=self.environment(),
             stdin=subprocess.DEVNULL,

@@ -140,7 +140,7 @@ class ProbeShell(Shell):
 
     def __init__(self, folder: Path, brain: str) -> None:
         super().__init__(folder)
-        self.module = "tests.probes"
+        self.program = (sys.executable, "-m", "tests.probes")
         self._brain = brain
 
     def environment(self) -> dict[str, str]:

@@ -50,23 +50,10 @@ BUNDLED = {
 class Installed(Shell):
     """A shell that runs the installed command."""
 
-    program: Path = Path()
-
     def environment(self) -> dict[str, str]:
         # These variables may contain paths in the checkout.
         ours = ("HYPOTHESIS_", "PYTHON")
         return {name: value for name, value in super().environment().items() if not name.startswith(ours)}
-
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [str(self.program), *arguments],
-            cwd=self.folder,
-            env=self.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
 
     def expect(self, code: int, *arguments: str) -> Ended:
         """Runs a command; asserts the exit code and no traceback."""
@@ -105,7 +92,7 @@ def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def shell(program: Path, tmp_path: Path) -> Iterator[Installed]:
     """A shell in an empty folder; asserts at the end that no file of the checkout was opened."""
-    yield Installed(tmp_path, {}, program=program)
+    yield Installed(tmp_path, {}, program=(str(program),))
     opened = program.parent.parent / "opened.txt"
     assert not opened.exists() or sorted(set(opened.read_text().splitlines())) == []
 

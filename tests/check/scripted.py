@@ -36,10 +36,10 @@ class Scripted:
 
     def send(self, call: Call, case: str) -> Exchange:
         self.calls.append(call)
-        self.at += 0.001
+        sent_at, self.at = self.at, self.at + 0.001
         status, body, headers = self.answer(call)
         about: Any = {"ref": call.ref, "credential": call.credential, "case": case}
-        about |= {"json": body, "headers": headers, "sent_at": self.at, "done_at": self.at}
+        about |= {"json": body, "headers": headers, "sent_at": sent_at, "done_at": self.at}
         operation = call.operation or ("publishTemplate" if may_publish(call) else "")
         received = exchange(operation, status, **about)
         silent = len(self.calls) > self.answered

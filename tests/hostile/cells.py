@@ -8,7 +8,6 @@ import re
 import resource
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
@@ -116,14 +115,8 @@ def _measured(shell: Shell, arguments: list[str]) -> tuple[int, float, int]:
     environment |= {"HYPOTHESIS_STORAGE_DIRECTORY": str(storage_directory().path)}
     began_at = time.monotonic()
     with (shell.folder / "stdout").open("wb") as out, (shell.folder / "stderr").open("wb") as err:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "touchstone", *arguments],
-            cwd=shell.folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-        )
+        streams = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": err}
+        child = subprocess.Popen([*shell.program, *arguments], cwd=shell.folder, env=environment, **streams)
         peak_bytes = 0
         while child.poll() is None:
             peak_bytes = max(peak_bytes, sum(map(_rss_bytes, _tree(child.pid))))

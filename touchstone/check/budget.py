@@ -14,7 +14,7 @@ from touchstone.target.call import Call, asks_auto_build, may_publish, may_start
 # The target counts as silent if it has sent no response for more than this many seconds.
 SILENT_S = 10.0
 # After this many consecutive requests without a response, in one case or in several, the remaining cases are skipped.
-UNANSWERED_REQUESTS = 10
+UNANSWERED_REQUESTS = 5
 SILENT_REMOVALS = 3  # After this many consecutive removals without a response, a sweep has to remove the rest
 
 
@@ -46,9 +46,8 @@ class Stop(threading.Event):
     why = ""
 
 
-# A wait ends after this many consecutive reads, over this many seconds, that report not_built or get no response.
+# A wait ends after this many consecutive reads of not_built, over this many seconds.
 IDLE_POLLS, IDLE_S = 10, 1.0
-UNANSWERED_POLLS, UNANSWERED_S = 10, 5.0
 
 # After a failed wait, the next ones for the same event get this share of the time. After this many failed waits in a
 # row, no wait for the event follows.

@@ -92,11 +92,6 @@ class Following:
             self.until.set()
             return self.future.result()
 
-    def leave(self) -> None:
-        """Closes the stream and does not wait for its exchange."""
-        self.until.set()
-        self.future.cancel()
-
 
 Standing = Literal["absent", "unsure", "there"]
 
@@ -257,14 +252,26 @@ class Examination:
         if reserved and not self.budget.reserve(self.read_uncertain):
             raise Unsuited("could-not-run", limits.SPENT)
         self.budget.sends(call)
-        exchange = self.transport.send(call, self.case)
-        if not call.stream_s:
-            self._turns.append(self.transport.now() - exchange.sent_at)
+        exchange = self._sent(call)
         self._silence.record(exchange.sent_at, answered=exchange.response is not None)
         # To another account, every version looks as if it had no build.
         if exchange.operation != "getBuild" or exchange.credential == self._owner(exchange.ref or ""):
             self.budget.receive(_received(call, exchange), reserved=reserved, lasts_s=self._runs_s(exchange.ref))
         self._note(exchange)
+        return exchange
+
+    def _sent(self, call: Call) -> Exchange:
+        """Sends a request. Once a response of an operation took too long, later ones get less time."""
+        if call.stream_s:
+            return self.transport.send(call, self.case)
+        hangs, most_s = (call.operation, "hangs"), self.target.request_timeout_s
+        limit_s = self.waits.limit_s(hangs, most_s, needed_s=1.0)
+        exchange = self.transport.send(call if limit_s == most_s else replace(call, timeout_s=limit_s), self.case)
+        took_s = self.transport.now() - exchange.sent_at
+        self._turns.append(took_s)
+        if hung := bool(exchange.error) and took_s >= limit_s:
+            self.waits.add(hangs)
+        self.waits.lift(hangs, 1, 0.0 if hung else took_s)
         return exchange
 
     def read_uncertain(self, ref: str) -> None:
@@ -371,16 +378,14 @@ class Examination:
             Unsuited: too many earlier waits for a version to leave the same state failed.
         """
         most_s = self.target.build_timeout_s if within_s is None else within_s
-        began = active_at = answered_at = self.transport.now()
-        idle = silent = 0
-        stuck = ""
+        began = active_at = known_at = self.transport.now()
+        idle, stuck = 0, ""
         while True:
             exchange, now = self.read(ref, by or self._owner(ref)), self.transport.now()
             status = str(exchange.body.get("status"))  # the value may have any type
             idle, active_at = (idle + 1, active_at) if status == "not_built" else (0, now)
-            silent, answered_at = (0, now) if exchange.response else (silent + 1, answered_at)
             given_up = idle > limits.IDLE_POLLS and now > active_at + limits.IDLE_S
-            given_up |= silent > limits.UNANSWERED_POLLS and now > answered_at + limits.UNANSWERED_S
+            known_at = now if status in STATUSES else known_at
             waited_s = min(now - began, self.flow.free_s(ref))
             if status in until and stuck:
                 self.waits.lift(("getBuild", stuck), 1, waited_s)
@@ -389,7 +394,8 @@ class Examination:
             stuck = status if status in STATUSES else _UNDOCUMENTED
             if status == "building" and ref in self._dying - self._running:
                 stuck = "cancelling"
-            if waited_s > self._limit_s(ref, stuck, most_s) + 0.1:
+            lasts_s = now - known_at if stuck == _UNDOCUMENTED else waited_s
+            if lasts_s > self._limit_s(ref, stuck, most_s) + 0.1:
                 self.waits.add(("getBuild", stuck))
                 return exchange
             self.rest(poll_s(waited_s, self.flow.length_s))
@@ -556,14 +562,15 @@ class Examination:
         """Cancels the builds and closes the streams of the last case, so that the next case has the whole capacity."""
         self._leave_logs()
         for ref in sorted(self._running | self._dying):
-            self._try(Call("cancelBuild", ref, self._owner(ref)))
+            self.tried(Call("cancelBuild", ref, self._owner(ref)))
             self.flow.ended(ref)
         self._running.clear()
         self._dying.clear()
 
     def _leave_logs(self) -> None:
         for following in self._followings:
-            following.leave()
+            following.until.set()
+            following.future.cancel()
         for following in self._followings:
             with suppress(CancelledError):
                 following.future.result()
@@ -580,27 +587,24 @@ class Examination:
         self.case = CLEAN_UP
         self._silence.end()  # the target may have recovered
         for ref in sorted(set().union(*(view.handed_over() for view in (self, *self._views)))):
-            self._tried(Call("cancelBuild", ref, self._owner(ref)))
+            self.tried(Call("cancelBuild", ref, self._owner(ref)))
+        self._silent = 0
         each = self._pool.map if self._views else map  # scenarios and load runs send one request after the other
         return all(list(each(self._remove, reversed(self.templates))))
 
     def _remove(self, template: Template) -> bool:
-        exchange = self._tried(Call("deleteTemplate", template.ref, template.owner))
+        exchange = self.tried(Call("deleteTemplate", template.ref, template.owner))
         gone = exchange is not None and exchange.status in (200, 204, 404)
         standing = self.publications.standing(template)
         gone = gone or standing == "absent"
         self.ledger.removed(template, gone=gone, sure=standing == "there")
         return gone
 
-    def _tried(self, call: Call) -> Exchange | None:
-        """Sends a request of the clean-up; none after SILENT_REMOVALS consecutive ones without a response."""
-        if self._silent >= limits.SILENT_REMOVALS:
-            return None
-        exchange = self._try(call)
-        self._silent = self._silent + 1 if exchange and exchange.response is None else 0
+    def tried(self, call: Call) -> Exchange | None:
+        """Sends a request that removes something; none after SILENT_REMOVALS consecutive ones without a response."""
+        exchange = None
+        if self._silent < limits.SILENT_REMOVALS:
+            with suppress(Unsuited):
+                exchange = self.retry_429(call)
+            self._silent = self._silent + 1 if exchange and exchange.response is None else 0
         return exchange
-
-    def _try(self, call: Call) -> Exchange | None:
-        with suppress(Unsuited):
-            return self.retry_429(call)
-        return None

@@ -49,12 +49,12 @@ def sweep(settings: Settings, folders: Iterable[Path | None], report: Callable[[
 
 
 def sweep_run(settings: Settings, folders: Iterable[Path | None], run_id: str) -> tuple[str, ...]:
-    """Removes what the run *run_id* left; returns the refs that could not be removed."""
+    """Removes what the run *run_id* left, up to a request without a response; returns the refs that remain."""
     mine = [found for found in leftovers(*folders) if found.run_id == run_id]
-    return tuple(ref for found in mine for ref in _sweep(settings, found).left)
+    return tuple(ref for found in mine for ref in _sweep(settings, found, tries=1).left)
 
 
-def _sweep(settings: Settings, leftover: JournalState) -> Swept:
+def _sweep(settings: Settings, leftover: JournalState, tries: int = SILENT_REMOVALS) -> Swept:
     journal = Journal.resume(leftover)
     if journal is None:
         return Swept(leftover.target_url)
@@ -64,7 +64,7 @@ def _sweep(settings: Settings, leftover: JournalState) -> Swept:
         else:
             with closing(transport_to(settings.target, Contract.load())) as transport:
                 exam = Examination(transport, settings.target, leftover.run_id, Ledger(), Budget(0), case="sweep")
-                swept = _Sweeper(exam, leftover).sweep()
+                swept = _Sweeper(exam, leftover, tries).sweep()
         for ref in (*leftover.refs, *leftover.builds):
             if ref not in swept.left:
                 journal.removed(ref)
@@ -80,11 +80,12 @@ class _NoKey(_Left):
 
 
 class _Sweeper:
-    """Cancels builds and deletes versions; stops after SILENT_REMOVALS consecutive requests without a response."""
+    """Cancels builds and deletes versions; stops after *tries* consecutive requests without a response."""
 
-    def __init__(self, exam: Examination, leftover: JournalState) -> None:
+    def __init__(self, exam: Examination, leftover: JournalState, tries: int) -> None:
         self._exam = exam
         self._leftover = leftover
+        self._tries = tries
         self._silent = 0
         self._error = ""
 
@@ -148,7 +149,7 @@ class _Sweeper:
 
     def _send(self, operation: str, ref: str, role: Credential) -> Exchange:
         """Sends one request; raises _Left without a response, or after too many 429 responses."""
-        if self._silent >= SILENT_REMOVALS:
+        if self._silent >= self._tries:
             raise _Left(self._error)
         try:
             exchange = self._exam.retry_429(Call(operation, ref, role))

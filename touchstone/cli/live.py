@@ -307,10 +307,12 @@ def print_plan(
     table(console, ("case" if listed else "cases about", ">claims", ">builds", ">requests"), cells)
     claims = {claim for case in cases for claim in case.claims}
     builds, requests = sum(row.builds for row in rows), sum(row.requests for row in rows)
+    above = builds > target.max_builds
+    advice = f", so that claims may not be judged (--max-builds {builds} runs all cases)" if above else ""
     say_fitted(
         console,
         f"{plural(len(cases), 'case')}, {plural(len(claims), 'claim')}; at most {plural(builds, 'build')}, "
-        f"{'within' if builds <= target.max_builds else 'above'} the budget of {target.max_builds:,}, and about "
+        f"{'above' if above else 'within'} the budget of {target.max_builds:,}{advice}; about "
         f"{plural(requests, 'request')} besides polling and cleaning up; "
         f"nothing was sent to {target.url or 'the embedded twin'}",
     )
@@ -321,12 +323,6 @@ def print_plan(
             console,
             f"it takes about {_minutes(takes_s)} and {whole * pace.build_s / 60:,.1f} build-minutes, with builds of "
             f"{figure(pace.build_s)} s ({pace.source}), {target.max_in_flight} at a time",
-        )
-    if builds > target.max_builds:
-        say_fitted(
-            console,
-            "the budget is smaller than the plan: some claims may not be judged, and the run may end with exit code 3; "
-            f"use --max-builds {builds} to run all cases",
         )
 
 

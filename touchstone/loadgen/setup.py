@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from touchstone.check.budget import SILENT_REMOVALS, Budget
+from touchstone.check.budget import Budget
 from touchstone.check.examination import Examination, Ledger, Unsuited, how_ended, transport_to
 from touchstone.check.journal import Journal
 from touchstone.check.preflight import check_given, smoke
@@ -24,11 +24,11 @@ from touchstone.loadgen.metrics import TARGET
 from touchstone.loadgen.plan import Need, Stage
 from touchstone.rules.history import Content, History
 from touchstone.target.answer import NOT_REACHED
+from touchstone.target.call import Call
 from touchstone.target.clock import WallClock
 from touchstone.types import Progress
 
 SET_UP, CLEAN_UP = "set-up", "clean-up"
-
 PUBLISHING, CANCELLING, DELETING = "publishing", "cancelling what the run left", "deleting templates"
 
 _CHECK_S = 0.1
@@ -233,16 +233,9 @@ class SettingUp:
 
     def _cancel(self) -> None:
         """Cancels builds that may be running; stops after several consecutive cancels without a response."""
-        silent = 0
         for ref in self._each(CANCELLING, self._journal.builds):
-            if silent >= SILENT_REMOVALS:
-                continue
-            try:
-                exchange = self._exam.cancel(ref, self._owners.get(ref, "primary"))
-            except Unsuited:
-                continue
-            silent = 0 if exchange.response else silent + 1
-            if 200 <= exchange.status < 300 or exchange.status in (404, 409):
+            exchange = self._exam.tried(Call("cancelBuild", ref, self._owners.get(ref, "primary")))
+            if exchange and (200 <= exchange.status < 300 or exchange.status in (404, 409)):
                 self._journal.settled(ref)
         if running := sorted(self._journal.builds):
             left = f"{plural(len(running), 'build')} may still be running, because cancels failed"

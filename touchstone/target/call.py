@@ -61,6 +61,7 @@ class Call:
         operation: operationId; empty for a request outside the contract, which *method* and *path* describe.
         ref: ``namespace/name@version``; its percent-encoded parts fill the path.
         path: Path and query below the base URL, sent unchanged; overrides *ref*.
+        timeout_s: Time limit of the response, if it differs from the one of the transport; else 0.
         stream_s: For a stream: seconds until the client closes it.
         until: For a stream: the client closes it once this event is set.
         opened: Event that is set once the head of the response has arrived, or can no longer arrive.
@@ -75,6 +76,7 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     note: Mapping[str, Any] = field(default_factory=dict)
+    timeout_s: float = 0.0
     stream_s: float = 0.0
     until: threading.Event | None = None
     opened: threading.Event | None = None

@@ -163,7 +163,7 @@ class Transport:
             outcome.error = self._problem(error)
             is_ours = isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.PoolTimeout)
             if is_ours and not call.stream_s:
-                outcome.error += f" (request_timeout_s = {self._timeout_s:g})"
+                outcome.error += self._limit(call)
             return outcome
         finally:
             if call.opened:
@@ -177,7 +177,7 @@ class Transport:
                 many = f"{len(response.headers.raw)} lines, and {self._bounds.describe('max_headers')}"
                 outcome.error = f"RemoteProtocolError: the head has {many}"
             else:
-                self._read(response, outcome, began, streamed=call.stream_s > 0)
+                self._read(response, outcome, began, call)
         if surplus_bytes := response.extensions.get(SURPLUS_BYTES):
             outcome.note["surplus_bytes"] = surplus_bytes
             # More bytes may arrive later and be mistaken for the next response, so connections are no longer reused.
@@ -210,7 +210,7 @@ class Transport:
             if event.startswith("connection.connect_"):
                 connected.append(event)
 
-        base = urlsplit(self.url)
+        base, timeout_s = urlsplit(self.url), call.timeout_s or self._timeout_s
         # The path is sent byte for byte: a client that normalises paths would hide how a server handles odd ones.
         request = client.build_request(
             outgoing.method,
@@ -220,12 +220,12 @@ class Transport:
             extensions={
                 "target": (base.path + outgoing.target).encode("utf-8"),
                 # A stream may be silent until its time limit.
-                "timeout": httpx.Timeout(self._timeout_s, read=max(self._timeout_s, call.stream_s)).as_dict(),
+                "timeout": httpx.Timeout(timeout_s, read=max(timeout_s, call.stream_s)).as_dict(),
                 "trace": trace,
                 SERVED: outcome.served,
             },
         )
-        self._deadline.set(max(call.stream_s, self._timeout_s), self._bounds.max_head_bytes)
+        self._deadline.set(max(call.stream_s, timeout_s), self._bounds.max_head_bytes)
         try:
             return client.send(request, stream=True)
         finally:
@@ -234,7 +234,12 @@ class Transport:
     def _problem(self, error: Exception) -> str:
         return self.secrets.text(f"{type(error).__name__}: {error}")
 
-    def _read(self, response: httpx.Response, outcome: "_Outcome", began: float, *, streamed: bool) -> None:
+    def _limit(self, call: Call) -> str:
+        shorter = f"{call.timeout_s:g} s, because another {call.operation} exceeded " if call.timeout_s else ""
+        return f" ({shorter}request_timeout_s = {self._timeout_s:g})"
+
+    def _read(self, response: httpx.Response, outcome: "_Outcome", began: float, call: Call) -> None:
+        streamed = call.stream_s > 0
         # In a replay, bodies are decompressed already.
         headers = () if self._wire else response.headers.multi_items()
         intake = Intake(headers, self._bounds, streamed=streamed)
@@ -252,7 +257,7 @@ class Transport:
         outcome.response = self._response(response, intake, chunks, streamed, is_cut=bool(problem))
         if problem.startswith("ReadTimeout"):
             outcome.closed = "client" if streamed else ""
-            took = f"{self.now() - began:.1f} s and {intake.size} bytes (request_timeout_s = {self._timeout_s:g})"
+            took = f"{self.now() - began:.1f} s and {intake.size} bytes{self._limit(call)}"
             problem = "" if streamed else f"body not complete after {took}"
         elif streamed:
             outcome.closed = "server"
