@@ -297,7 +297,7 @@ fault("others-reads-end-goldens", "stateful", "access.others-change-nothing",
       "A start of a ready version from another account is answered with 404, but drops the snapshot (golden).",
       OthersActAnyway, act=lambda app, method, kind, version: (method, kind) == ("POST", "build")
       and app.engine.slots.pop((version.owner, version.digest), None),
-      also=f"{WHERE_NAMES_ARE_SHARED} auth.refused-changes-nothing", target=HASTY)
+      also=f"{WHERE_NAMES_ARE_SHARED} auth.refused-changes-nothing reuse.ready-at-once", target=HASTY)
 fault("plan-is-not-enforced", "security", "access.start-needs-scale access.publish-needs-scale",
       "Accounts below the Scale plan can publish and build.", Engine, require_plan=lambda *_: None)
 # A deleted version counts as another account's version if that account has a version with the same ref.

@@ -316,7 +316,7 @@ class ForceKeepsTheDocument(Repeats):
         return {**super().template_body(version), "template": document}
 
 
-@breaks("semantic", "publish.auto-build-only-when-asked", also="status.unbuilt-is-not-built", over=App.publish)
+@breaks("semantic", "publish.auto-build-only-when-asked", also="reuse.only-* status.unbuilt-*", over=App.publish)
 async def auto_build_false_builds(app: App, request: Request, account: Account) -> Response:
     """Publishing with auto_build=false starts a build."""
     query = request.scope["query_string"].replace(b"auto_build=false", b"auto_build=true")
