@@ -25,6 +25,7 @@ from touchstone.twin.serve import Asgi
 
 FAST = RateLimit.parse("600/1")
 SERVERS = {
+    "twin, served": EMBEDDED_TWIN,
     "builds of 20 s": TwinSettings(build_s=20.0, capacity=64, rate=FAST),
     "builds of 20 s, 4 at a time": TwinSettings(build_s=20.0, capacity=4, rate=FAST),
     "builds of 0.5 s, latency 150 ms": TwinSettings(build_s=0.5, capacity=64, rate=FAST, latency_s=0.15),
@@ -92,6 +93,7 @@ def falling_silent(app: Asgi) -> Asgi:
 
 
 BROKEN_SERVERS = {
+    "twin, served": EMBEDDED_TWIN,
     "every status misspelt": Twin(BROKEN, engine=Misspelt),
     "cancelled builds never settle": Twin(replace(BROKEN, settle_s=NEVER_S), engine=Counting),
     "builds never end, limit 60 s": Twin(replace(BROKEN, build_s=NEVER_S), engine=Counting),

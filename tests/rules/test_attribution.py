@@ -155,7 +155,7 @@ def test_missing_version_that_something_else_explains(story: Story, expected: se
         "found again, and gone": ((denied(2.0), read(3.0, status=404), read(4.0), denied(5.0), read(6.0, status=404)),
             50),
         "deleted by its owner": ((denied(2.0), delete(3.0), GONE), None),
-        "a read beside it": ((denied(2.0), read(2.3), GONE), 20),
+        "a 404 beside it": ((denied(2.0), read(2.3, status=404), GONE), 20),
     },
 )  # fmt: skip
 def test_delete_is_blamed_that_lies_between_there_and_gone(story: Story, expected: int | None) -> None:

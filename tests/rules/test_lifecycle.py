@@ -160,6 +160,7 @@ BLAMED: dict[str, tuple[Story, Evidence]] = {
     "gone after a cancel elsewhere": ((*SLEEPS, read(4, "building"), idle(5), read(6, "not_built")),
         [(NEIGHBOURS, (2, 5, 6))]),
     "gone after a cancel elsewhere, never read": ((*SLEEPS, idle(4), read(5, "not_built")), [(NEIGHBOURS, (2, 4, 5))]),
+    "gone after one by another case": ((*SLEEPS, idle(4, case="b"), read(5, "not_built")), [(VISIBLE, (2, 5))]),
     "gone after another account's cancel": ((*SLEEPS, read(4, "building"), idle(5, credential="second"),
         read(6, "not_built")), [(VANISHES, (2, 6))]),
     "gone after a cancel before the read": ((*SLEEPS, idle(4), read(5, "building"), OTHERS_IDLE, read(8, "not_built")),
