@@ -149,7 +149,7 @@ class TargetTable(BaseModel, extra="forbid", frozen=True):
     build_timeout_s: Seconds = _is(600.0, "A build that takes longer counts as stuck.")
     cancel_timeout_s: Seconds = _is(60.0, "A cancelled build that takes longer to settle counts as stuck.")
     patience_s: Seconds = _is(120.0, "Longest total wait after a 429 response.")
-    request_timeout_s: Seconds = _is(30.0, "Longest wait for a response; less for an operation that exceeded it before.")
+    request_timeout_s: Seconds = _is(30.0, "Longest wait for a response; less for an operation that has exceeded it.")
     max_builds: Count = _is(DEFAULT_MAX_BUILDS, "Most builds that the run may start.")
     max_in_flight: Count = _is(8, "Most builds that a check runs at a time; fewer if the target refuses more.")
     publish: Annotated[Publish, fits(*get_args(Publish))] = _is(

@@ -149,7 +149,7 @@ _BLAME: tuple[tuple[str, ...], ...] = (
     ("startBuild.202.*.body.array", "start.body-is-documented"),
     ("startBuild.202.building.code.*", "start.answers-202"),
     ("startBuild.202.ready.code.*", "reuse.status-code reuse.ready-at-once"),
-    ("startBuild.answer.swap", "start.ref-is-the-path", f"{STATE} {CONTENT}"),
+    ("startBuild.answer.swap", "start.ref-is-the-path", f"{STATE} {CONTENT} events.finished-*"),
     ("startBuild.answer.repeat", "reuse.ready-at-once", f"{STATE} {CONTENT}"),
     ("startBuild.429.Retry-After.zero", "limit.retry-after-is-honest"),
     ("startBuild.429.Retry-After.*", "limit.retry-after-is-valid"),
@@ -186,11 +186,11 @@ _BLAME: tuple[tuple[str, ...], ...] = (
 _KEPT = "publish.conflict-keeps-content auth.refused-changes-nothing"
 _RELATED = (
     ("*.digest.*", CONTENT), ("*.build_time_ms.*", BUILD_TIME),
-    ("getBuild.200.*.status.*", f"{STATE} access.start-needs-scale"), ("startBuild.202.*.status.*", STATE),
+    ("getBuild.200.*.status.*", f"{STATE} access.start-needs-scale http.head-*"), ("startBuild.202.*.status.*", STATE),
     # A success with an error status has the wrong body, and its HEAD response is unchanged.
     ("*.20[0-9].*code.*", "error.has-the-documented-shape http.head-matches-get"),
     ("getBuild.*.code.*", "status.answers-200 auth.refused-changes-nothing"), ("getTemplate.200.template.*", _KEPT),
-    ("*.answer.*", "http.head-matches-get"), ("*.20[0-9].*.digest.*", "auth.refused-changes-nothing"),
+    ("*.answer.*", "http.head-matches-get"), ("*.20[0-9].*digest.*", "auth.refused-changes-nothing"),
     # A start that is answered with an error status still begins its build.
     ("startBuild.20[0-9].*.code.*", f"{STATE} events.* start.answers-202 start.concurrent-answers-are-documented"),
     ("startBuild.*.ready.code.*", "reuse.status-code"),

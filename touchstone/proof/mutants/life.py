@@ -132,7 +132,7 @@ class StoringNew(Storing):
         """Stores a version in a wrong way, or not at all."""
 
 
-@enter("publish.skip", "lookup.existing-version-is-found", EXISTENCE)
+@enter("publish.skip", "lookup.existing-version-is-found", f"{EXISTENCE} start.concurrent-*")
 class _PublishSkips(StoringNew):
     """Every third publish of a new version is acknowledged, but the version is not found afterwards."""
 
