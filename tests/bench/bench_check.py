@@ -93,7 +93,6 @@ def falling_silent(app: Asgi) -> Asgi:
 
 
 BROKEN_SERVERS = {
-    "twin, served": EMBEDDED_TWIN,
     "every status misspelt": Twin(BROKEN, engine=Misspelt),
     "cancelled builds never settle": Twin(replace(BROKEN, settle_s=NEVER_S), engine=Counting),
     "builds never end, limit 60 s": Twin(replace(BROKEN, build_s=NEVER_S), engine=Counting),
