@@ -161,10 +161,8 @@ class TargetTable(BaseModel, extra="forbid", frozen=True):
     max_stream_bytes: Count = _bound(BOUNDS.max_stream_bytes, "bytes of an event stream.")
     max_line_bytes: Count = _bound(BOUNDS.max_line_bytes, "bytes of a line of an event stream.")
     max_json_depth: Count = _bound(BOUNDS.max_json_depth, "nesting depth of JSON.")
-    max_json_values: Count = _bound(BOUNDS.max_json_values, "values in one JSON body.")
-    max_total_bytes: Count = _bound(
-        BOUNDS.max_total_bytes, "bytes of all responses of a run, without the first 4 KiB of each."
-    )
+    max_json_values: Count = _bound(BOUNDS.max_json_values, "values in one JSON body, and lines in one event stream.")
+    max_total_bytes: Count = _bound(BOUNDS.max_total_bytes, "bytes of all responses, each without its first 4 KiB.")
     templates: Templates = Templates()
 
     @model_validator(mode="after")

@@ -121,7 +121,7 @@ def test_body_is_bounded(name: str, bound: str, healthy: str) -> None:
     ("name", "bound"),
     [
         *((name, "max_line_bytes = 1048576") for name in ("log-line-endless", "log-line-of-100mb")),
-        *((name, "max_stream_bytes = 4194304") for name in ("log-of-comments", "log-of-empty-events")),
+        *((name, "max_json_values = 50000") for name in ("log-of-comments", "log-of-empty-events")),
     ],
 )
 def test_stream_is_bounded(name: str, bound: str, healthy: str) -> None:

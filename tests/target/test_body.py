@@ -12,7 +12,7 @@ from touchstone.target.body import BEYOND_BYTES, Intake, Refused
 from touchstone.target.bounds import BOUND_NAMES, DEFAULT_BOUNDS, KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, Room, cut_head
 
 TEXT = b'{"status": "ready"}' * 50
-SMALL = Bounds(max_body_bytes=1000, max_stream_bytes=1000, max_line_bytes=100)
+SMALL = Bounds(max_body_bytes=1000, max_stream_bytes=1000, max_line_bytes=100, max_json_values=100)
 
 
 def bare(data: bytes) -> bytes:
@@ -103,6 +103,7 @@ def test_lines_of_a_stream_are_bounded(piece_bytes: int) -> None:
     good = (b"x" * 100 + b"\n") * 3 + b"y" * 100 + b"\r\n" + b"z" * 99
     assert taken("", good, piece_bytes, streamed=True) == (good, "")
     assert taken("", good + b"zz", piece_bytes, streamed=True)[1].endswith("max_line_bytes = 100")
+    assert taken("", b":\n" * 101, piece_bytes, streamed=True)[1].endswith("max_json_values = 100")
     assert taken("", b"data: short line\n" * 60, piece_bytes, streamed=True)[1].endswith("max_stream_bytes = 1000")
 
 

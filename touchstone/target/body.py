@@ -70,7 +70,7 @@ class Intake:
         self._streamed = streamed
         self._bound = "max_stream_bytes" if streamed else "max_body_bytes"
         self._most: int = getattr(bounds, self._bound)
-        self._line_bytes = self._wire_bytes = 0
+        self._line_bytes = self._lines = self._wire_bytes = 0
         values = [value for key, value in headers if key.lower() == "content-encoding"]
         self._codings = [name.strip() for name in ",".join(values).split(",")]
         self._decoders: list[_Decoder] | None = None
@@ -117,9 +117,7 @@ class Intake:
     def _begun(self) -> list[_Decoder]:
         codings = [name for name in self._codings if name.lower() not in ("", "identity")]
         if len(codings) > _MAX_CODINGS:
-            raise Refused(
-                f"DecodingError: the body has {len(codings)} content codings, expected {_MAX_CODINGS} or fewer"
-            )
+            raise Refused(f"DecodingError: {len(codings)} content codings, expected {_MAX_CODINGS} or fewer")
         for name in reversed(codings):
             if name.lower() not in ("gzip", "x-gzip", "deflate"):
                 # A long name is not quoted even in part, since redaction does not recognise a short part of a key.
@@ -133,6 +131,9 @@ class Intake:
         longest = max(self._line_bytes + len(lines[0]), *map(len, lines))
         if longest > most:
             raise Refused(f"a line of the stream is longer than {self._bounds.describe('max_line_bytes')}")
+        self._lines += max(data.count(b"\n"), data.count(b"\r"))
+        if self._lines > self._bounds.max_json_values:
+            raise Refused(f"the stream has more lines than {self._bounds.describe('max_json_values')}")
         self._line_bytes = len(lines[-1]) + (self._line_bytes if len(lines) == 1 else 0)
 
 

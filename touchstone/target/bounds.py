@@ -35,7 +35,7 @@ class Bounds:
         max_body_bytes: Bytes of a body that is not a stream; applies before and after decompression.
         max_stream_bytes: Bytes of a stream; applies before and after decompression.
         max_json_depth: Nesting depth of JSON.
-        max_json_values: Values in one JSON body, counted by commas and opening brackets.
+        max_json_values: Values in one JSON body, counted by commas and opening brackets; lines in one stream.
         max_total_bytes: Bytes of all heads and bodies of a run, without the first 4 KiB of each.
     """
 
