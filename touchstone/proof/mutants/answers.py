@@ -107,7 +107,6 @@ _BLAME: tuple[tuple[str, ...], ...] = (
     ("*.code.failing", "http.no-server-error"),
     ("*.401.code.*", "auth.*-is-401", "http.status-is-documented"),
     ("*.code.undocumented", "http.status-is-documented"),
-    ("getTemplate.200.code.*", "template.read-shows-the-published"),
     ("getTemplate.200.template.repeat", "publish.force-replaces"),
     ("getTemplate.200.digest.*", "template.read-shows-the-published digest.*"),
     ("getTemplate.200.*", "template.read-shows-the-published"),
@@ -206,7 +205,6 @@ _RELATED = (
     # A refusal with a success status has the body of a refusal.
     ("cancelBuild.404.*code.202", "cancel.says-cancelling"),
     ("deleteTemplate.404.code.200", "template.delete-says-deleted"),
-    ("getTemplate.404.code.200", "template.read-shows-the-published"),
     ("getBuild.404.code.200", "status.body-is-documented"),
     ("startBuild.40[0-9].code.202", "start.body-is-documented"),
     ("publishTemplate.4[0-9][0-9].code.201", "publish.body-is-documented"),
@@ -214,7 +212,6 @@ _RELATED = (
     ("*.answer.*", REFUSING),
     ("startBuild.403.code.*", f"{EXISTENCE} access.start-needs-scale"),
     ("publishTemplate.403.code.*", f"{EXISTENCE} access.publish-needs-scale"), ("*.404.*code.*", EXISTENCE),
-    ("startBuild.429.code.*", "limit.has-the-error-shape"),
     # Claims about the form of errors.
     ("*.4[02][0-9].*", "error.has-the-documented-shape"),
     ("startBuild.429.*", "limit.has-the-error-shape"),
