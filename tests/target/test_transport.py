@@ -235,7 +235,7 @@ def test_slow_response_ends_at_the_time_out(send: Sender, head: bytes, drop: byt
         stop.set()
     assert exchange.status == (200 if "body" in error else 0)
     assert exchange.error.startswith(error)
-    assert "(0.2 s, because another getBuild exceeded request_timeout_s = 300)" in exchange.error
+    assert "(0.2 s, because an earlier getBuild exceeded request_timeout_s = 300)" in exchange.error
 
 
 def test_bodies_and_heads_beyond_the_total_limit_are_truncated(send: Sender) -> None:

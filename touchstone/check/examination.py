@@ -261,10 +261,10 @@ class Examination:
         return exchange
 
     def _sent(self, call: Call) -> Exchange:
-        """Sends a request. Once a response of an operation took too long, later ones get less time."""
+        """Sends a request. Once a response of an operation has exceeded the time limit, later ones get less time."""
         if call.stream_s:
             return self.transport.send(call, self.case)
-        hangs, most_s = (call.operation, "hangs"), self.target.request_timeout_s
+        hangs, most_s = (call.operation or call.method, "hangs"), self.target.request_timeout_s
         limit_s = self.waits.limit_s(hangs, most_s, needed_s=1.0)
         exchange = self.transport.send(call if limit_s == most_s else replace(call, timeout_s=limit_s), self.case)
         took_s = self.transport.now() - exchange.sent_at
@@ -561,6 +561,7 @@ class Examination:
     def quieten(self) -> None:
         """Cancels the builds and closes the streams of the last case, so that the next case has the whole capacity."""
         self._leave_logs()
+        self._silent = 0  # the target may have recovered
         for ref in sorted(self._running | self._dying):
             self.tried(Call("cancelBuild", ref, self._owner(ref)))
             self.flow.ended(ref)

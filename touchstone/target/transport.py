@@ -235,8 +235,8 @@ class Transport:
         return self.secrets.text(f"{type(error).__name__}: {error}")
 
     def _limit(self, call: Call) -> str:
-        shorter = f"{call.timeout_s:g} s, because another {call.operation} exceeded " if call.timeout_s else ""
-        return f" ({shorter}request_timeout_s = {self._timeout_s:g})"
+        why = f"{call.timeout_s:g} s, because an earlier {call.operation or call.method} exceeded "
+        return f" ({why if call.timeout_s else ''}request_timeout_s = {self._timeout_s:g})"
 
     def _read(self, response: httpx.Response, outcome: "_Outcome", began: float, call: Call) -> None:
         streamed = call.stream_s > 0
