@@ -142,10 +142,8 @@ def measured(server: str, name: str, command: list[str], length_s: float, settin
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         (Path(folder) / "touchstone.toml").write_text(settings, "utf-8")
         Counting.begun, began, spent_s = 0, time.monotonic(), sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
-        environment = {**os.environ, **ENVIRONMENT, "XDG_STATE_HOME": STATE.name}
-        done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, check=False, stdin=subprocess.DEVNULL
-        )
+        env = {**os.environ, **ENVIRONMENT, "XDG_STATE_HOME": STATE.name}
+        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, check=False, stdin=subprocess.DEVNULL)
         wall_s, spent_s = time.monotonic() - began, sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) - spent_s
         return Row(server, name, done.returncode, wall_s, spent_s, Counting.begun, length_s)
 

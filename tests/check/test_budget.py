@@ -114,10 +114,8 @@ LASTING = Template("demo", "1.0.0", 60.0, False, "")
 
 
 def test_certain_joins_and_reused_versions_cost_nothing() -> None:
-    reused, refused = status("ready", reused=True), (401, {}, {})
-    exam = examination(
-        answering(status("building"), refused, (404, {}, {}), status("building"), status("ready"), reused)
-    )
+    reused, refused, absent = status("ready", reused=True), (401, {}, {}), (404, {}, {})
+    exam = examination(answering(status("building"), refused, absent, status("building"), status("ready"), reused))
     exam.register(LASTING)
     exam.start(REF)
     exam.send(Call("cancelBuild", REF, "none"))

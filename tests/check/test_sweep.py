@@ -14,7 +14,8 @@ from tests.command import KEYS, PRIMARY, SECOND, Command, Ended, Shell
 from tests.watched import ENDLESS_S, Watched
 from touchstone.check.budget import SILENT_REMOVALS
 from touchstone.check.journal import SUFFIX, Journal
-from touchstone.check.sweep import EMBEDDED_URL
+from touchstone.check.sweep import EMBEDDED_URL, sweep_run
+from touchstone.config import Settings, TargetSettings
 
 Sweep = Callable[..., tuple[int, str, Ended]]
 RUN = "260102-030405-0000a1"
@@ -133,11 +134,12 @@ def test_silent_target_gets_a_few_requests(sweep: Sweep, tmp_path: Path) -> None
         url = f"http://127.0.0.1:{server.server_address[1]}/api"
         paths = left_by(tmp_path, url, *(own(str(number)) for number in range(40)))
         *counts, ended = sweep(url)
+        at_the_end_of_a_run = sweep_run(Settings(TargetSettings("t", url, PRIMARY)), [paths[0].parent], RUN)
         server.shutdown()
     assert (counts, journals(tmp_path)) == ([3, "0,40"], paths)
     assert url in ended.last_line
     assert ended.out.count("could not be removed") == 1
-    assert len(requests) == SILENT_REMOVALS
+    assert (len(requests), len(at_the_end_of_a_run)) == (SILENT_REMOVALS + 1, 40)
 
 
 def test_journal_of_another_target_is_left_alone(sweep: Sweep, tmp_path: Path) -> None:
