@@ -5,7 +5,6 @@ import json
 import pytest
 import yaml
 
-from touchstone.contract.answers import allowed, either
 from touchstone.contract.document import Contract
 from touchstone.contract.parsing import MAX_VALUES, fault, json_line, read_json, read_yaml
 from touchstone.errors import ContractError
@@ -53,18 +52,3 @@ def test_yaml_within_its_limits_is_parsed() -> None:
     assert read_yaml("9" * 3500) == 10**3500 - 1
     half = f"a: &a [{'1,' * 999}1]\nb: ["
     assert len(read_yaml(half + "*a, " * (MAX_VALUES // 1001 - 2) + "]")["b"]) == MAX_VALUES // 1001 - 2
-
-
-def test_documented_response_is_first_and_all_are_documented_statuses() -> None:
-    contract = Contract.load()
-    for operation, state, first in (
-        ("startBuild", "at rest", 202),
-        ("startBuild", "ready", 202),
-        ("cancelBuild", "building", 202),
-        ("cancelBuild", "at rest", 404),
-    ):
-        assert allowed(operation, state)[0] == first
-        assert set(allowed(operation, state)) <= contract.allowed_statuses(operation)
-    assert either(allowed("startBuild", "ready")) == "202 or 200"
-    with pytest.raises(ContractError, match=r"startBuild.*'painted'"):
-        allowed("startBuild", "painted")

@@ -1,5 +1,6 @@
 """The commands `claims` and `explain`, which need no target."""
 
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,9 @@ from rich.text import Text
 from typer import Argument, Option, Typer
 
 from touchstone.cli.options import Reports, claim_ids, examples
+from touchstone.contract import answers as contract_answers
 from touchstone.contract import claims as ledger_of_claims
+from touchstone.contract.answers import Answer
 from touchstone.contract.claims import Claim, Ledger
 from touchstone.contract.document import Contract
 from touchstone.contract.files import RECORDED_BYTES, read_regular
@@ -40,11 +43,14 @@ OPERATIONS = {
 def list_claims(
     glob: Annotated[str, Argument(help="Glob of the claims to list.", autocompletion=claim_ids)] = "*",
     excluded: Annotated[bool, Option("--excluded", help="List the sentences that are not judged, and why.")] = False,
+    answers: Annotated[bool, Option("--answers", help="List what the API may answer, by state and caller.")] = False,
     report_dir: Reports = None,
 ) -> None:
     """List the claims and their latest verdicts."""
     ledger, console = ledger_of_claims.load(), Console()
-    if excluded:
+    if answers:
+        print_answers({claim.id for claim in ledger.select(glob)})
+    elif excluded:
         rows = ((claim.id, claim.says, claim.excluded) for claim in ledger.excluded())
         table(console, ("claim", "sentence", "not judged because"), rows)
     else:
@@ -115,6 +121,32 @@ def print_claims(ledger: Ledger, glob: str, *, reports: Path, console: Console) 
     judges = f"{of_load} judged only by `touchstone load`; " if of_load else ""
     source = f"verdicts of {run.path}" if run else "no run yet: run `touchstone check` for verdicts"
     say(console, f"{len(chosen)} claims, {must} must and {len(chosen) - must} should; {judges}{source}")
+
+
+def print_answers(claims: Collection[str]) -> None:
+    """Prints openapi/answers.yaml as a table, as far as it is about *claims*."""
+    known, operations = contract_answers.load(), Contract.load().operations
+    for operation, by_state in known.answers.items():
+        title = f"{operation}: {operations[operation].method} {operations[operation].path}"
+        _print_answers(
+            title, "if the version is", {known.states[state]: row for state, row in by_state.items()}, claims
+        )
+    others = {
+        caller if operation == "any" else f"{caller}, {operation}": row
+        for caller, by_operation in known.refusals.items()
+        for operation, row in by_operation.items()
+    }
+    _print_answers("all operations", "if the caller has", others, claims)
+
+
+def _print_answers(title: str, column: str, answers: Mapping[str, Answer], claims: Collection[str]) -> None:
+    chosen = {state: row for state, row in answers.items() if row.claim in claims or row.body in claims}
+    if chosen:
+        say(Console(), title)
+        rows = (
+            (state, f"{row}{f' (open: 7.{row.open})' if row.open else ''}", row.claim) for state, row in chosen.items()
+        )
+        table(Console(), (column, "the answer is", "claim"), rows, wide=False)
 
 
 def explain_claim(claim: Claim, *, reports: Path, console: Console) -> None:

@@ -1,39 +1,119 @@
-"""Reads openapi/answers.yaml: the allowed responses by operation and state."""
+"""Reads openapi/answers.yaml: what the API may answer, by operation, state of the version and caller."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
+from typing import Annotated
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError, with_config
 
 from touchstone.contract.files import openapi_dir, read_regular
 from touchstone.contract.parsing import read_yaml
 from touchstone.errors import ContractError, one_line
 
-_Table = dict[str, dict[str, tuple[int, ...]]]
+# The callers in *refusals*, by the key that they send (`facts.exchange.Credential`).
+CALLERS = {
+    "none": "no key",
+    "unknown": "wrong key",
+    "recased": "wrong key",
+    "longer": "nearly the key",
+    "shorter": "nearly the key",
+    "malformed": "no bearer key",
+    "query": "key in the query",
+    "restricted": "plan too small",
+}
+
+_Words = Annotated[tuple[str, ...], BeforeValidator(lambda v: () if v is None else (v,) if isinstance(v, str) else v)]
 
 
-def allowed(operation: str, state: str) -> tuple[int, ...]:
-    """Returns the statuses that the owner of a version in *state* may get for *operation*, the documented status first.
+@with_config(ConfigDict(extra="forbid"))
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A row: the allowed answers in one situation.
+
+    Attributes:
+        may: For each allowed status code, the documented one first, the allowed values of ``status`` in the body.
+        claim: The claim about the status code.
+        body: The claim about ``status`` in the body; empty if another row or rule judges it.
+        open: Number of the ambiguity that lets the API choose; 0 if there is none.
+        error: How the error text begins; empty if that is not documented.
+        as_owner: Whether the caller may also get what the owner of the version gets.
+    """
+
+    may: Mapping[int, _Words]
+    claim: str
+    body: str = ""
+    open: int = 0
+    error: str = ""
+    as_owner: bool = False
+
+    @property
+    def codes(self) -> str:
+        """The allowed status codes, as in ``202 or 200``."""
+        return either(self.may)
+
+    @property
+    def bodies(self) -> tuple[str, ...]:
+        """The allowed values of ``status`` in the body, whatever the status code."""
+        return tuple(dict.fromkeys(status for allowed in self.may.values() for status in allowed))
+
+    def fits(self, code: int, status: object) -> bool:
+        """Whether the row allows the status code *code* with *status* in the body."""
+        return code in self.may and (not self.may[code] or status in self.may[code])
+
+    def __str__(self) -> str:
+        texts = ["as for the owner"] if self.as_owner else []
+        for statuses, codes in groupby(self.may, key=self.may.__getitem__):
+            texts.append(either(codes) + (f" with status {either(statuses)}" if statuses else ""))
+        return ", or ".join(texts)
+
+
+@with_config(ConfigDict(extra="forbid"))
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The file.
+
+    Attributes:
+        states: The states of a version or of a document, each with its meaning.
+        answers: Rows for the owner of the version, by operation and state.
+        refusals: Rows for other callers, by caller and operation; ``any`` is for all other operations.
+    """
+
+    states: Mapping[str, str]
+    answers: Mapping[str, Mapping[str, Answer]]
+    refusals: Mapping[str, Mapping[str, Answer]]
+
+
+def answer(operation: str, state: str) -> Answer:
+    """Returns what the owner of a version in *state* may get for *operation*.
 
     Raises:
-        ContractError: the file is missing or malformed, or the operation or state is unknown.
+        ContractError: the file is missing or malformed, or has no such row.
     """
     try:
-        return _table()[operation][state]
+        return load().answers[operation][state]
     except KeyError as error:
-        raise ContractError(f"openapi/answers.yaml: {operation}: no statuses for state {state!r}; add them") from error
+        raise ContractError(f"openapi/answers.yaml: {operation}: no answer for the state {state!r}; add it") from error
+
+
+def refusal(caller: str, operation: str = "any") -> Answer:
+    """Returns what *caller*, such as ``no key``, may get for *operation*."""
+    rows = load().refusals[caller]
+    return rows.get(operation, rows["any"])
 
 
 @cache
-def _table() -> _Table:
+def load() -> Answers:
+    """Reads the file; raises ContractError if it is missing or malformed."""
     path = openapi_dir() / "answers.yaml"
     try:
-        return TypeAdapter(_Table).validate_python(read_yaml(read_regular(path)))
+        return TypeAdapter(Answers).validate_python(read_yaml(read_regular(path)))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
         raise ContractError(f"{path}: {one_line(str(error))}") from error
 
 
-def either(statuses: Iterable[int]) -> str:
-    """Joins statuses by or, as in ``202 or 200``."""
-    return " or ".join(map(str, statuses))
+def either(values: Iterable[object]) -> str:
+    """Joins values by or, as in ``202 or 200``."""
+    return " or ".join(map(str, values))

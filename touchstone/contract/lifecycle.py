@@ -6,6 +6,8 @@ Clients cannot observe every transition, so functions work on sets of possible s
 from collections.abc import Iterable
 from enum import StrEnum
 
+from touchstone.contract.answers import answer
+
 
 class State(StrEnum):
     """State of a version. Clients cannot see CANCELLING: a read then reports building."""
@@ -45,10 +47,7 @@ TRANSITIONS: dict[State, dict[Cause, frozenset[State]]] = {
     State.FAILED: {Cause.START: frozenset({State.BUILDING})},
 }
 
-# The status that a read reports in each state.
-READS_AS: dict[State, str] = {state: str(state) for state in State} | {State.CANCELLING: "building"}
-
-STATUSES = frozenset(READS_AS.values())
+STATUSES = frozenset(State) - {State.CANCELLING}
 FINISHED: frozenset[str] = frozenset({"ready", "failed"})
 # States without a build in flight.
 AT_REST: frozenset[str] = FINISHED | {State.NOT_BUILT}
@@ -62,9 +61,9 @@ def step(possible: Iterable[State], cause: Cause) -> frozenset[State]:
 
 def consistent(possible: Iterable[State], status: str) -> frozenset[State]:
     """Returns the states of *possible* in which a read reports *status*."""
-    return frozenset(state for state in possible if status == READS_AS[state])
+    return frozenset(state for state in possible if status in answer("getBuild", state).bodies)
 
 
 def statuses(possible: Iterable[State]) -> frozenset[str]:
     """Returns the statuses that a read may report if the version is in one of the states *possible*."""
-    return frozenset(READS_AS[state] for state in possible)
+    return frozenset(status for state in possible for status in answer("getBuild", state).bodies)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from itertools import pairwise
 
+from touchstone.contract.answers import CALLERS, refusal
 from touchstone.contract.lifecycle import AT_REST
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Credential, Exchange
 from touchstone.facts.finding import Judgement
@@ -23,47 +24,47 @@ from touchstone.rules.messages import (
     spelling,
 )
 from touchstone.rules.ownership import standing
-from touchstone.rules.rule import broken, describe, judged, judged_unless_limited, rule, story_rule, unclear
+from touchstone.rules.rule import (
+    broken,
+    describe,
+    judged,
+    judged_code,
+    judged_unless_limited,
+    rule,
+    story_rule,
+    unclear,
+)
 from touchstone.rules.timeline import Timeline
 
-# For each kind of invalid key: the claim about the 401, the claim about the error text, and how the text begins. Pages
-# of the documentation differ on the rest (ambiguity 7.18). They give no text for a malformed header (ambiguity 7.19).
-_REFUSALS: dict[Credential, tuple[str, str, str]] = {
-    "none": ("auth.missing-key-is-401", "auth.missing-key-text", "Missing API key"),
-    "unknown": ("auth.unknown-key-is-401", "auth.invalid-key-text", "Invalid API key"),
-    "longer": ("auth.near-key-is-401", "auth.invalid-key-text", "Invalid API key"),
-    "shorter": ("auth.near-key-is-401", "auth.invalid-key-text", "Invalid API key"),
-    "recased": ("auth.unknown-key-is-401", "auth.invalid-key-text", "Invalid API key"),
-    "malformed": ("auth.malformed-header-is-401", "", ""),
-    "query": ("auth.query-key-is-401", "", ""),
-}
 _BODY_REFUSALS = frozenset({400, 413, 415, 422})  # for an invalid body, which a server may check before the key
+_INVALID = ("missing-key", "unknown-key", "near-key", "malformed-header", "query-key")
 _FEWEST_ALIKE = 2  # fewer responses may have a header in common by chance
 
 
-@rule("access.refused-key", *{claim for claim, _, _ in _REFUSALS.values()})
+@rule("access.refused-key", *(f"auth.{key}-is-401" for key in _INVALID))
 def refused_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """Judges that an invalid key gets a 401, on every operation and for every version."""
     if exchange.credential not in REFUSED_CREDENTIALS or exchange.response is None or exchange.error:
         return
-    claim, _, _ = _REFUSALS[exchange.credential]
+    row = refusal(CALLERS[exchange.credential])
     if exchange.request.method == "HEAD" and history.contract.match("GET", path_of(exchange)):
         # A HEAD may get any rejection, such as 405, but no success.
         if exchange.status in SUCCESS:
-            yield broken(claim, exchange, expected="401")
+            yield broken(row.claim, exchange, expected=row.codes)
         return
     unread = exchange.operation == "publishTemplate" and "content" not in exchange.note
     before_the_key = _BODY_REFUSALS if unread else excused(exchange, history.contract)
     if operation_of(exchange, history.contract) is not None and exchange.status not in before_the_key:
-        yield judged_unless_limited(claim, exchange.status == 401, exchange, "401")
+        yield judged_unless_limited(row.claim, exchange.status in row.may, exchange, row.codes)
 
 
 @rule("access.refusal-text", "auth.missing-key-text", "auth.invalid-key-text")
 def refusal_text(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """Judges that the error text of a 401 begins as documented for this kind of invalid key."""
-    text, (_, claim, prefix) = exchange.body.get("error"), _REFUSALS.get(exchange.credential, ("", "", ""))
-    if exchange.status == 401 and claim and isinstance(text, str) and operation_of(exchange, history.contract):
-        yield judged(claim, text.startswith(prefix), exchange, expected=f"an error text that starts with {prefix}")
+    text, row = exchange.body.get("error"), refusal(CALLERS.get(exchange.credential, "over a limit"))
+    if exchange.status == 401 and row.error and isinstance(text, str) and operation_of(exchange, history.contract):
+        fits, expected = text.startswith(row.error), f"an error text that starts with {row.error}"
+        yield judged(row.body, fits, exchange, expected=expected)
 
 
 @rule("access.accepted-key", "auth.valid-key-is-accepted", "auth.scheme-ignores-case", "access.plan-is-no-key-matter")
@@ -85,30 +86,30 @@ def accepted_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
 @rule("access.publish-plan", "access.publish-needs-scale")
 def publish_needs_scale(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """Judges that a publish below the Scale plan gets a 403. A server may validate the document first."""
-    claim = "access.publish-needs-scale"
+    row = refusal("plan too small", "publishTemplate")
     operation = operation_of(exchange, history.contract)
     if exchange.credential != "restricted" or operation is None or operation.id != "publishTemplate":
         return
     if exchange.response is None or exchange.error or exchange.status == 401:
         return
     if exchange.status in _BODY_REFUSALS or exchange.status in {409, 429}:
-        yield unclear(claim, exchange, why=f"status {exchange.status} may come from a check before the plan")
+        yield unclear(row.claim, exchange, why=f"status {exchange.status} may come from a check before the plan")
     else:
-        yield judged(claim, exchange.status == 403, exchange, expected="403")
+        yield judged_code(row, exchange)
 
 
 @story_rule("access.start-plan", "access.start-needs-scale")
 def start_needs_scale(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that a start below the Scale plan gets a 403. For others' versions, 404 is fine, too (ambiguity 7.21)."""
-    claim = "access.start-needs-scale"
+    row = refusal("plan too small", "startBuild")
     yield from _started_below(ref, history)
     for exchange in answered_about(ref, history, "startBuild"):
         if exchange.credential != "restricted" or exchange.status == 401:
             continue
         if exchange.status == 404 and standing(exchange, history) != "own":
-            yield unclear(claim, exchange, why="404 may come from a check before the plan")
-        elif exchange.status == 403 or exchange.status not in excused(exchange, history.contract):
-            yield judged_unless_limited(claim, exchange.status == 403, exchange, "403")
+            yield unclear(row.claim, exchange, why="404 may come from a check before the plan")
+        elif exchange.status in row.may or exchange.status not in excused(exchange, history.contract):
+            yield judged_unless_limited(row.claim, exchange.status in row.may, exchange, row.codes)
 
 
 @story_rule("access.others-version", "access.others-version-is-404")

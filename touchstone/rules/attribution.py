@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from statistics import median
 
+from touchstone.contract.answers import answer
 from touchstone.contract.lifecycle import AT_REST, FINISHED, State, statuses
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.facts.finding import Judgement
@@ -167,20 +168,20 @@ def blame(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> 
 def _blamed(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> _Blamed:
     last = (walk.last_read,) if walk.last_read else ()
     if status == "building" and walk.denied:
-        return "cancel.in-flight-is-202", (walk.denied,)
+        return answer("cancelBuild", status).claim, (walk.denied,)
     if not before & UNDER_WAY and State.READY in before:
         # Only a cancel with status 404 says that the build was over; no read shows that.
         return _wrong_end(walk, read, status) if walk.denied and walk.build else _lost_golden(walk, read, last)
     if before == {State.FAILED}:
         anyway = changes_anyway(walk.history, walk.ref)
         suspect = None if anyway else _refusal(walk, STARTS) or _idle_cancel(walk)
-        return suspect or ("status.failed-stays-failed", last)
+        return suspect or (answer("getBuild", "failed").body, last)
     if State.BUILDING in before and walk.build:
         return _wrong_end(walk, read, status)
     if status == "not_built" and (start := _last_start(walk, read)):
         return "start.visible-to-next-read", (start,)
     if walk.cancel and status == "ready":
-        return "cancel.does-not-end-ready", (walk.cancel,)
+        return answer("getBuild", "cancelled").body, (walk.cancel,)
     return _began(walk, status, last)
 
 
@@ -192,11 +193,11 @@ def _began(walk: Walk, status: str, last: tuple[Exchange, ...]) -> _Blamed:
     if suspect and status in (("building",) if walk.settled else ("building", "ready")):
         return suspect
     if walk.settled:
-        return ("cancel.does-not-end-ready" if status == "ready" else "cancel.settles"), last
+        return answer("getBuild", "cancelled" if status == "ready" else "cancelling").body, last
     if walk.replaced and status == "ready":
         return "reuse.only-identical-digest", last
     if not last:
-        return "status.unbuilt-is-not-built", ()
+        return answer("getBuild", "not_built").body, ()
     return "status.changes-only-by-a-start", last
 
 
@@ -216,7 +217,7 @@ def _lost_golden(walk: Walk, read: Exchange, last: tuple[Exchange, ...]) -> _Bla
             return min(suspects, key=lambda suspect: (outlasted[suspect[0]], -suspect[1][-1].sent_at))
         if walk.build and walk.build.overlapped:
             return "start.concurrent-share-one-build", (walk.build.start, *last)
-    return "status.ready-stays-ready", last
+    return answer("getBuild", "ready").body, last
 
 
 def _outlasted(history: History) -> Counter[str]:
@@ -265,7 +266,8 @@ def _wrong_end(walk: Walk, read: Exchange, status: str) -> _Blamed:
             return "cancel.keeps-neighbours", (build.start, elsewhere)
     if first and status in (build.before, "not_built") and not vanishes_anyway(walk.history):
         return "start.visible-to-next-read", evidence
-    return ("status.build-does-not-vanish" if status == "not_built" else "status.good-template-ends-ready"), evidence
+    vanished_claim = answer("getBuild", "building").body
+    return (vanished_claim if status == "not_built" else "status.good-template-ends-ready"), evidence
 
 
 OFTEN = 3

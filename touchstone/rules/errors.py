@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
+from touchstone.contract.answers import answer
 from touchstone.contract.document import Problem
 from touchstone.contract.lifecycle import STATUSES
 from touchstone.facts.exchange import Exchange, Response
@@ -20,7 +21,7 @@ from touchstone.rules.messages import (
     operation_of,
     spelling,
 )
-from touchstone.rules.rule import broken, describe, held, judged, judged_unless_limited, render, rule
+from touchstone.rules.rule import broken, describe, held, judged, judged_body, judged_unless_limited, render, rule
 
 _BODY_CLAIMS = {
     "startBuild": "start.body-is-documented",
@@ -116,8 +117,7 @@ def own_ref(exchange: Exchange, history: History) -> Iterator[Judgement]:
 def reports_cancelling(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """Judges that the response to an accepted cancel has the status cancelling in its body."""
     if exchange.operation == "cancelBuild" and _success(exchange, history) and not garbled(exchange):
-        fits = exchange.body.get("status") == "cancelling"
-        yield judged("cancel.says-cancelling", fits, exchange, expected="a JSON object with status cancelling")
+        yield judged_body(answer("cancelBuild", "building"), exchange)
 
 
 @rule("shape.deleted", "template.delete-says-deleted")
@@ -259,7 +259,6 @@ def no_internals(exchange: Exchange, history: History) -> Iterator[Judgement]:
 @rule("refusals.document", "publish.empty-is-400", "publish.unparsable-is-400", "publish.invalid-is-422")
 def wrong_document(exchange: Exchange, _: History) -> Iterator[Judgement]:
     """Judges that a deliberately invalid document gets a 400, or a 422 with a list of errors."""
-    claims = {"empty": "publish.empty-is-400", "unparsable": "publish.unparsable-is-400"}
     kind = exchange.note.get("invalid", "")
     if exchange.operation != "publishTemplate" or exchange.credential not in {"primary", "second"}:
         return
@@ -270,8 +269,9 @@ def wrong_document(exchange: Exchange, _: History) -> Iterator[Judgement]:
         fits = exchange.status == 422 and isinstance(errors, list) and bool(errors) and all(map(_is_entry, errors))
         expected = "422 with a list errors, each with field, code and message"
         yield judged_unless_limited("publish.invalid-is-422", fits, exchange, expected)
-    elif kind in claims:
-        yield judged_unless_limited(claims[kind], exchange.status == 400, exchange, "400")
+    elif kind:
+        row = answer("publishTemplate", kind)
+        yield judged_unless_limited(row.claim, exchange.status in row.may, exchange, row.codes)
 
 
 def _is_documented_error(exchange: Exchange, history: History) -> bool:

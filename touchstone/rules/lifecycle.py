@@ -6,7 +6,7 @@ If a successful response has no JSON object as its body, only its status code is
 from collections.abc import Iterator
 from dataclasses import replace
 
-from touchstone.contract.answers import allowed, either
+from touchstone.contract.answers import answer
 from touchstone.contract.lifecycle import FINISHED, Cause, State, consistent, statuses, step
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
@@ -27,7 +27,17 @@ from touchstone.rules.possible_states import (
     Walk,
     lost,
 )
-from touchstone.rules.rule import broken, describe, held, judged, render, story_rule, unclear
+from touchstone.rules.rule import (
+    broken,
+    describe,
+    held,
+    judged,
+    judged_body,
+    judged_code,
+    render,
+    story_rule,
+    unclear,
+)
 from touchstone.rules.timeline import ended_before, may_have_acted
 
 SHORTEST_CONCLUSIVE_SLEEP_S = 0.1  # a slow network also explains a shorter wait
@@ -54,8 +64,7 @@ def judge_start(walk: Walk, flight: Flight) -> Iterator[Judgement]:
     if start.response is None or (start.status == 403 and not _was_served(walk, start)):
         return  # The account may be below the Scale plan.
     if _beside(walk, start) and not flight.beside & EXCHANGING:
-        claim, answers = "start.concurrent-answers-are-documented", allowed("startBuild", "beside another start")
-        yield judged(claim, start.status in answers, start, expected=either(answers), actual=str(start.status))
+        yield judged_code(answer("startBuild", "started twice"), start)
     if start.status in (429, 401, 404) or start.status >= 500:
         return
     if start.status >= 400 and is_limited_otherwise(start, walk.history):
@@ -135,26 +144,22 @@ def _fresh(walk: Walk, start: Exchange) -> Iterator[Judgement]:
 
 
 def _begun(walk: Walk, start: Exchange) -> Iterator[Judgement]:
-    claim = "start.fresh-is-building"
-    if walk.settled:
-        claim = "start.after-cancel-builds-again"
-    elif walk.possible == {State.FAILED}:
-        claim = "start.after-failure-builds-again"
+    fresh = answer("startBuild", "not_built")
+    state = "cancelled" if walk.settled else "failed" if walk.possible == {State.FAILED} else "not_built"
+    row = answer("startBuild", state)
     if start.status not in SUCCESS:
-        claim = "start.answers-202" if claim == "start.fresh-is-building" else claim
-        yield broken(claim, start, expected="202")
+        yield broken(row.claim if row is fresh else row.body, start, expected=row.codes)
         return
     building = start.body.get("status") == "building"
     if not building and walk.reads_as(start) == "building":
-        claim = "start.fresh-is-building"  # A build runs, so that only the status in the response is wrong.
-    answers = allowed("startBuild", "at rest")
-    yield judged("start.answers-202", start.status in answers, start, expected=either(answers))
+        row = fresh  # A build runs, so that only the status in the response is wrong.
+    yield judged_code(row, start)
     if not start.body:
         return
-    yield judged(claim, building, start, expected="status building")
+    yield judged_body(row, start)
     if building:
-        if claim != "start.fresh-is-building":
-            yield held("start.fresh-is-building", start)
+        if row is not fresh:
+            yield held(fresh.body, start)
         if walk.replaced:
             yield held("reuse.only-identical-digest", start)
         yield from _does_not_wait(walk, start)
@@ -193,26 +198,23 @@ def _waiting(walk: Walk, start: Exchange) -> Judgement:
 
 def _reuse(start: Exchange) -> Iterator[Judgement]:
     status = start.body.get("status")
-    answers = allowed("startBuild", "ready")
-    fits = start.status in answers
-    yield judged("reuse.status-code", fits, start, expected=either(answers), actual=describe(start))
+    row = answer("startBuild", "ready")
+    yield judged_code(row, start)
     if start.status in SUCCESS and not start.body:
         return
-    yield judged("reuse.ready-at-once", status == "ready", start, expected="status ready")
+    yield judged_body(row, start)
     if status == "ready":
         yield judged("reuse.is-flagged", start.body.get("reused") is True, start, expected="reused true")
 
 
 def _joined(walk: Walk, start: Exchange) -> Iterator[Judgement]:
-    """Judges that a start while a build may run or be cancelled gets the status building (202 or 200), or a 409."""
+    """Judges a start while a build may run or be cancelled."""
     if (not walk.build and not walk.cancel) or (start.status in SUCCESS and not start.body):
         return
-    claim = "start.after-cancel-builds-again" if walk.cancel else "start.while-building-is-harmless"
-    if start.body.get("status") == "ready" and walk.reads_as(start) == "ready":
+    row, status = answer("startBuild", "cancelling" if walk.cancel else "building"), start.body.get("status")
+    if status == "ready" and walk.reads_as(start) == "ready":
         return  # The build was over too soon; the judgement on the read covers that.
-    is_building = start.status not in SUCCESS or start.body.get("status") == "building"
-    fits = start.status in allowed("startBuild", "building") and is_building
-    yield judged(claim, fits, start, expected="202 or 200 with status building, or 409")
+    yield judged(row.claim, row.fits(start.status, status), start, expected=str(row))
 
 
 _CONCLUSIVE = frozenset({"getBuild", "getTemplate", "startBuild"})  # these find an existing version in any state
@@ -222,24 +224,24 @@ def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iter
     """Judges the response to a cancel by the owner; *before* are the states that were possible during the cancel."""
     if cancel.response is None or cancel.status in (401, 429) or cancel.status >= 500:
         return
+    row, idle = answer("cancelBuild", "building"), answer("cancelBuild", "not_built")
     if before == {State.BUILDING}:
-        claim = "cancel.in-flight-is-202"
         if cancel.status == 404 and walk.reads_as(cancel) != "building":
-            yield unclear(claim, cancel, why="no read shows whether the build was over early")
+            yield unclear(row.claim, cancel, why="no read shows whether the build was over early")
         else:
-            answers = allowed("cancelBuild", "building")
-            yield judged(claim, cancel.status in answers, cancel, expected=either(answers))
+            yield judged_code(row, cancel)
     elif State.CANCELLING in before and walk.cancel:
-        claim, answers = "cancel.second-is-documented", allowed("cancelBuild", "cancelling")
-        yield judged(claim, cancel.status in answers, walk.cancel, cancel, expected=either(answers))
-    elif not before & UNDER_WAY and walk.denied and cancel.status == 202:
-        # An earlier cancel got a 404, this one gets a 202, and no read tells which of the two is wrong.
-        yield unclear(_idle_claim(walk, before), walk.denied, cancel, why="no read shows that the build was over")
-    elif not before & UNDER_WAY and (cancel.status != 202 or not begins_anyway(walk.history)):
-        answers = allowed("cancelBuild", "at rest")
-        yield judged(_idle_claim(walk, before), cancel.status in answers, cancel, expected=either(answers))
+        yield judged_code(answer("cancelBuild", "cancelling"), walk.cancel, cancel)
+    elif not before & UNDER_WAY:
+        if (walk.settled and State.READY not in before) or before <= FINISHED:
+            idle = answer("cancelBuild", "cancelled" if walk.settled and State.READY not in before else "ready")
+        if walk.denied and cancel.status == 202:
+            # An earlier cancel got a 404, this one gets a 202, and no read tells which of the two is wrong.
+            yield unclear(idle.claim, walk.denied, cancel, why="no read shows that the build was over")
+        elif cancel.status != 202 or not begins_anyway(walk.history):
+            yield judged_code(idle, cancel)
     if cancel.status == 404 and State.BUILDING not in before and not _is_lost(walk, cancel):
-        yield judged("cancel.says-idle", cancel.body.get("status") == "idle", cancel, expected='{"status": "idle"}')
+        yield judged_body(idle, cancel)
 
 
 def apply_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> None:
@@ -268,12 +270,6 @@ def _is_lost(walk: Walk, cancel: Exchange) -> bool:
     before = [e for e in decisive if e.done_at <= cancel.sent_at][-1:]
     after = [e for e in decisive if e.sent_at >= cancel.done_at][:1]
     return was_vanished(cancel, walk.history) or any(e.status == 404 for e in (*before, *after))
-
-
-def _idle_claim(walk: Walk, before: frozenset[State]) -> str:
-    if walk.settled and not before & {State.READY}:
-        return "cancel.settled-is-idle"
-    return "cancel.finished-is-idle" if before <= FINISHED else "cancel.idle-is-404"
 
 
 _LATE_S = 0.5  # the status may lag behind the end of the build
@@ -326,12 +322,12 @@ def _rest_stakes(walk: Walk, read: Exchange, status: str) -> Iterator[tuple[str,
     last = walk.last_read
     yield from walk.refusals(STARTS if status == "not_built" else STARTS | CANCELS).items()
     if status != "not_built":
-        yield f"status.{status}-stays-{status}", last
+        yield answer("getBuild", status).body, last
         yield "cancel.keeps-finished-golden", walk.idle_cancel
         yield "cancel.keeps-neighbours", walk.cancelled_elsewhere(last.done_at, read.sent_at) if last else None
     elif not walk.build:
         yield "reuse.only-identical-digest", read if walk.replaced else None
-        yield "status.unbuilt-is-not-built", read
+        yield answer("getBuild", status).body, read
         yield "status.changes-only-by-a-start", last
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import yaml
 
+from touchstone.contract.answers import answer
 from touchstone.contract.parsing import read_yaml
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.finding import Judgement
@@ -244,8 +245,8 @@ def missing(ref: str, history: History) -> Iterator[Judgement]:
         # A start that got another 4xx builds nothing either, so that only the status is wrong.
         refused = 400 <= exchange.status < 500 and exchange.status not in {404, 429}
         starts = exchange.operation == "startBuild" and not refused
-        deleted = "start.refuses-deleted-version" if starts else "lookup.deleted-version-is-404"
-        claim = _missing_claim(exchange, history) if found == "missing" else deleted
+        gone = answer("startBuild" if starts else "getBuild", "deleted")
+        claim = _missing_claim(exchange, history) if found == "missing" else gone.claim
         fits = exchange.status == 404 or is_empty_log(exchange)
         served = exchange.status in SUCCESS and found == "missing" and not fits
         published = published_by(exchange, history) if served else None
@@ -279,7 +280,7 @@ def _missing_claim(exchange: Exchange, history: History) -> str:
     namespace, name, _ = parts(exchange.ref or "")
     known = {parts(content.ref)[:2] for content in history.all_contents() if content.owner == exchange.credential}
     if (namespace, name) in known:
-        return "lookup.unknown-version-is-404"
+        return answer("getBuild", "missing").claim
     if namespace == "default" or any(namespace == other for other, _ in known):
         return "lookup.unknown-name-is-404"
     return "lookup.unknown-namespace-is-404"
@@ -299,29 +300,31 @@ def _is_fair(exchange: Exchange, history: History) -> bool:
 @story_rule("owned.status", "status.answers-200")
 def status_answers_200(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that the owner of an existing version gets a 200 for each status read."""
+    row = answer("getBuild", "ready")
     for exchange in _by_owner("getBuild", ref, history):
-        yield judged_unless_limited("status.answers-200", exchange.status == 200, exchange, "200")
+        yield judged_unless_limited(row.claim, exchange.status in row.may, exchange, row.codes)
 
 
 @story_rule("owned.template", "template.read-shows-the-published")
 def template_read(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that the owner's read of a template gets a 200 with ref, digest and document as published."""
-    claim = "template.read-shows-the-published"
+    row = answer("getTemplate", "ready")
     for exchange in _by_owner("getTemplate", ref, history):
-        if exchange.status != 200:
-            yield judged_unless_limited(claim, False, exchange, "200")
+        if exchange.status not in row.may:
+            yield judged_unless_limited(row.claim, False, exchange, row.codes)
         elif not garbled(exchange):
             expected, actual = "ref, digest and document as published", document_problem(exchange, ref, history)
-            yield judged(claim, not actual, exchange, expected=expected, actual=actual)
+            yield judged(row.claim, not actual, exchange, expected=expected, actual=actual)
 
 
 @story_rule("owned.delete", "template.delete-says-deleted")
 def delete_refused(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that an owner's delete is not refused. While a build may run, a 409 is allowed (ambiguity 7.42)."""
-    claim, timeline = "template.delete-says-deleted", history.once(Timeline, ref)
+    """Judges that an owner's delete is not refused. Other rules judge a 404, and the body of a success."""
+    timeline = history.once(Timeline, ref)
     for exchange in _by_owner("deleteTemplate", ref, history):
-        if exchange.status >= 300 and exchange.status not in ({404} if timeline.over(exchange) else {404, 409}):
-            yield judged_unless_limited(claim, False, exchange, "200 and a JSON object with deleted true")
+        row = answer("deleteTemplate", "ready" if timeline.over(exchange) else "building")
+        if exchange.status >= 300 and exchange.status not in {404, *row.may}:
+            yield judged_unless_limited(row.claim, False, exchange, row.codes)
 
 
 def _by_owner(operation: str, ref: str, history: History) -> Iterator[Exchange]:

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator
 from itertools import combinations
 from typing import Any
 
+from touchstone.contract.answers import answer
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.eventlog import names
 from touchstone.rules.history import History
 from touchstone.rules.messages import SUCCESS, judgeable
-from touchstone.rules.rule import broken, describe, held, judged, render, story_rule, unclear
+from touchstone.rules.rule import broken, describe, held, judged, judged_code, render, story_rule, unclear
 from touchstone.rules.timeline import Timeline, acted_by, begins, may_have_acted, owned
 
 _STARTS, _ONLY_ON_REQUEST = "publish.auto-build-starts", "publish.auto-build-only-when-asked"
@@ -136,9 +137,7 @@ def new_version(ref: str, history: History) -> Iterator[Judgement]:
     for publish in _judged(shelf):
         delete = shelf.deleted_before(publish)
         if shelf.is_first(publish) or (delete and timeline.over(delete)):
-            evidence = (delete, publish) if delete else (publish,)
-            fits = publish.status in {200, 201}
-            yield judged("publish.answers-201", fits, *evidence, expected="201", actual=describe(publish))
+            yield judged_code(answer("publishTemplate", "new"), *((delete, publish) if delete else (publish,)))
 
 
 @story_rule("publishing.identical", _IDENTICAL, _SPELLING, "digest.is-stable")
@@ -163,7 +162,7 @@ def identical_content(ref: str, history: History) -> Iterator[Judgement]:
             if others:
                 yield broken(_SPELLING, before, publish, expected="no conflict: the content is the same")
         else:
-            yield broken(_IDENTICAL, before, publish, expected="201 or 200")
+            yield broken(_IDENTICAL, before, publish, expected=answer("publishTemplate", "identical").codes)
 
 
 @story_rule("publishing.other", "publish.other-content-is-409", "publish.force-replaces")
@@ -179,9 +178,9 @@ def other_content(ref: str, history: History) -> Iterator[Judgement]:
         elif not publish.note.get("force"):
             if publish.status in SUCCESS and _is_inconclusive(digest_of(publish), publish, history):
                 continue
-            yield judged("publish.other-content-is-409", publish.status == 409, before, publish, expected="409")
+            yield judged_code(answer("publishTemplate", "other"), before, publish)
         elif publish.status not in SUCCESS:
-            yield broken("publish.force-replaces", before, publish, expected="201 or 200")
+            yield broken("publish.force-replaces", before, publish, expected=answer("publishTemplate", "forced").codes)
         else:
             yield from _replaced(shelf, before, publish)
 

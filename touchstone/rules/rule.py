@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
+from touchstone.contract.answers import Answer, either
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.history import History
@@ -63,6 +64,17 @@ def unclear(claim: str, *evidence: Exchange, why: str) -> Judgement:
 def judged(claim: str, holds: bool, *evidence: Exchange, expected: str, actual: str | None = None) -> Judgement:
     """Returns the judgement that *claim* held if *holds* is true, else the judgement that it is broken."""
     return held(claim, *evidence) if holds else broken(claim, *evidence, expected=expected, actual=actual)
+
+
+def judged_code(row: Answer, *evidence: Exchange) -> Judgement:
+    """Judges the status code of the last exchange by a row of answers.yaml."""
+    return judged(row.claim, evidence[-1].status in row.may, *evidence, expected=row.codes)
+
+
+def judged_body(row: Answer, *evidence: Exchange) -> Judgement:
+    """Judges ``status`` in the body of the last exchange by a row of answers.yaml."""
+    fits, expected = evidence[-1].body.get("status") in row.bodies, f"status {either(row.bodies)}"
+    return judged(row.body, fits, *evidence, expected=expected)
 
 
 def judged_unless_limited(claim: str, holds: bool, exchange: Exchange, expected: str) -> Judgement:
