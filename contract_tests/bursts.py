@@ -116,7 +116,7 @@ class Round:
         if not self.in_flight[ref]:
             self._cancel(ref)
         del self.in_flight[ref]
-        if self.exam.settle(ref).body.get("status") not in AT_REST:
+        if self.exam.settled(ref).body.get("status") not in AT_REST:
             raise Unsuited("indeterminate", f"the cancelled build of {ref} did not end and may use capacity")
 
     def make_room(self) -> None:

@@ -106,7 +106,7 @@ def cancelled(exam: Examination, template: Template) -> None:
     expect(exam.cancel(template.ref), 202, status="cancelling")
     for following in both:
         expect(exam.closed(following), 200)
-    expect(exam.settle(template.ref), 200, status=SETTLED)
+    expect(exam.settled(template.ref), 200, status=SETTLED)
 
 
 def limited(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from scenarios import begun, built, expect, scenario, watched
 
-from situations import path_of, publish_bytes, publish_invalid, publish_refused, raw, request
+from situations import path_of, publish_bytes, publish_invalid, publish_refused, raw
 from touchstone.check.examination import Examination, Unsuited, key_advice
 from touchstone.check.templates import Template, publish_call
 from touchstone.facts.exchange import Credential
@@ -34,7 +34,7 @@ def unknown_version(exam: Examination) -> None:
     template = exam.published("unknown-version")
     for part in ("version", "name", "namespace"):
         for operation in OPERATIONS:
-            expect(request(exam, operation, exam.unknown(part, template)), *not_found(operation))
+            expect(exam.request(operation, exam.unknown(part, template)), *not_found(operation))
     expect(raw(exam, "GET", "/templates/default/No%20Name/one/build"), 400, 404, 422)
     expect(raw(exam, "PUT", f"{path_of(template.ref)}/build"), 404, 405)
     expect(raw(exam, "HEAD", f"{path_of(template.ref)}/build"), 200, 405)
@@ -60,17 +60,17 @@ def invalid_key(exam: Examination) -> None:
     """A request with an invalid key, or a key in the wrong place, is rejected and has no effect."""
     template = exam.short("invalid-key", times=4)
     _refused_everywhere(exam, template, ("unknown", "longer", "shorter", "malformed", "query"))
-    expect(request(exam, "getBuild", template.ref, "lowercase-scheme"), 200)
+    expect(exam.request("getBuild", template.ref, "lowercase-scheme"), 200)
 
 
 def _refused_everywhere(exam: Examination, template: Template, credentials: tuple[Credential, ...]) -> None:
     for credential in credentials:
-        expect(request(exam, "startBuild", template.ref, credential), 401)
+        expect(exam.request("startBuild", template.ref, credential), 401)
     expect(exam.read(template.ref), 200, status="not_built")
     begun(exam, template)
     for credential in credentials:
         for operation in OPERATIONS[1:]:
-            expect(request(exam, operation, template.ref, credential), 401)
+            expect(exam.request(operation, template.ref, credential), 401)
     watched(exam, template)
 
 
@@ -82,8 +82,8 @@ def below_plan(exam: Examination) -> None:
     ref = exam.target.templates.restricted[0]
     refused = publish_refused(exam, "below-plan", "restricted")
     exam.forget(refused)
-    expect(request(exam, "startBuild", ref, "restricted"), 403)
-    expect(request(exam, "getBuild", ref, "restricted"), 200, 403)
+    expect(exam.request("startBuild", ref, "restricted"), 403)
+    expect(exam.request("getBuild", ref, "restricted"), 200, 403)
 
 
 @scenario("other-account", 1, "access.others-version-is-404", "access.others-change-nothing")
@@ -94,7 +94,7 @@ def other_account(exam: Examination) -> None:
     template = exam.short("other-account", times=2)
     begun(exam, template)
     for operation in OPERATIONS:
-        expect(request(exam, operation, template.ref, "second"), *not_found(operation))
+        expect(exam.request(operation, template.ref, "second"), *not_found(operation))
     watched(exam, template)
 
 
@@ -122,7 +122,7 @@ def republish(exam: Examination) -> None:
     expect(exam.read(template.ref), 200, status="ready")
     expect(exam.publish(revised, force=True), 200, 201)
     expect(exam.read(template.ref), 200, status="not_built")
-    expect(request(exam, "getTemplate", template.ref), 200)
+    expect(exam.document(template.ref), 200)
     built(exam, revised)
 
 
@@ -153,8 +153,8 @@ def deleted_version(exam: Examination) -> None:
     """A deleted version is not found; when it is published again, it is found."""
     template = exam.short("deleted-version")
     built(exam, template)
-    expect(request(exam, "deleteTemplate", template.ref), 200)
+    expect(exam.delete(template.ref), 200)
     for operation in OPERATIONS:
-        expect(request(exam, operation, template.ref), *not_found(operation))
+        expect(exam.request(operation, template.ref), *not_found(operation))
     expect(exam.send(publish_call(template, wrapped=exam.target.publish == "wrapped")), 200, 201)
     expect(exam.read(template.ref), 200)

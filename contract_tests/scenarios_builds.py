@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from scenarios import SETTLED, begun, built, cancelled, expect, followed, limited, scenario, watched
 
-from situations import another_version, call, request
+from situations import another_version
 from touchstone.check.examination import Examination, Unsuited, key_advice
 from touchstone.check.templates import Template
 from touchstone.facts.backoff import retry_after_s
@@ -120,11 +120,11 @@ def capacity(exam: Examination) -> None:
 def fresh_build(exam: Examination) -> None:
     """A new version is published and built, and becomes ready."""
     template = exam.short("fresh-build")
-    expect(request(exam, "getTemplate", template.ref), 200)
+    expect(exam.document(template.ref), 200)
     expect(exam.read(template.ref), 200, status="not_built")
     built(exam, template)
     expect(exam.read(template.ref), 200, status="ready")
-    for answer in exam.together(*[call("getBuild", template.ref)] * 3):
+    for answer in exam.together(*[exam.call("getBuild", template.ref)] * 3):
         expect(answer, 200, status="ready")
 
 
@@ -160,7 +160,7 @@ def joined_build(exam: Examination) -> None:
     """Two simultaneous starts and a later start share one build."""
     exam.rest(QUIET_S)
     template = exam.short("joined-build", times=2)
-    for answer in exam.together(*[call("startBuild", template.ref)] * 2):
+    for answer in exam.together(*[exam.call("startBuild", template.ref)] * 2):
         expect(exam.start(template.ref) if answer.status == 429 else answer, 200, 202, 409)
     expect(exam.start(template.ref), 200, 202, 409)
     watched(exam, template)
@@ -209,7 +209,7 @@ def cancel_in_flight(exam: Examination) -> None:
     expect(exam.read(template.ref), 200, status=("building", *SETTLED))
     for following in both:
         expect(exam.closed(following), 200)
-    expect(exam.settle(template.ref), 200, status=SETTLED)
+    expect(exam.settled(template.ref), 200, status=SETTLED)
     expect(exam.cancel(template.ref), 404, status="idle")
     watched(exam, neighbour)
     built(exam, template)

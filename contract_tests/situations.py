@@ -5,9 +5,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pytest
 import yaml
 
 from touchstone.check.examination import PUBLISH_ADVICE, Examination, Unsuited, key_advice
+from touchstone.check.expectation import Reply
 from touchstone.check.templates import Template, is_own, publish_call
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.target.call import Call
@@ -15,29 +17,9 @@ from touchstone.target.call import Call
 JSON, YAML = "application/json", "application/yaml"
 
 
-def call(operation: str, ref: str, credential: Credential = "primary") -> Call:
-    """Returns a call with default options; a log stream is closed after 5 seconds."""
-    return Call(operation, ref, credential, stream_s=5.0 if operation == "streamBuildEvents" else 0.0)
-
-
-def request(
-    exam: Examination, operation: str, ref: str, credential: Credential = "primary", authorization: str = ""
-) -> Exchange:
-    """Sends a request with default options, without retries.
-
-    If the run must not publish, all versions belong to the user. Then deletes go to a missing version. So do starts
-    and cancels of versions that the settings do not list.
-
-    Args:
-        authorization: Value of the Authorization header, in place of the value that *credential* stands for.
-    """
-    listed = (*exam.target.templates.buildable, *exam.target.templates.failing, *exam.target.templates.restricted)
-    if exam.target.publish == "never" and (
-        operation == "deleteTemplate" or (operation in ("startBuild", "cancelBuild") and ref not in listed)
-    ):
-        ref = exam.unknown("name")
-    plain = call(operation, ref, credential)
-    return exam.send(replace(plain, headers={"Authorization": authorization}) if authorization else plain)
+# Marks of a case: the claims that it is written for, and upper bounds of what it costs; see check/pytest_plugin.py.
+claims, cost, profile = pytest.mark.claims, pytest.mark.cost, pytest.mark.profile
+alone, cancels, given, once = pytest.mark.alone, pytest.mark.cancels, pytest.mark.given, pytest.mark.once
 
 
 def attempt(exam: Examination, operation: str, template: Template, credential: Credential) -> Exchange:
@@ -46,7 +28,7 @@ def attempt(exam: Examination, operation: str, template: Template, credential: C
         exam.register(template)
         wrapped = exam.target.publish == "wrapped"
         return exam.send(publish_call(template.revised(), wrapped=wrapped, force=True, credential=credential))
-    return request(exam, operation, template.ref, credential)
+    return exam.request(operation, template, credential)
 
 
 def raw(exam: Examination, method: str, path: str, credential: Credential = "primary") -> Exchange:
@@ -131,9 +113,9 @@ def publish_wrong(
     return exam.retry_429(Call("publishTemplate", template.ref, query=query, headers=headers, body=body, note=note))
 
 
-def starts_together(exam: Examination, ref: str, times: int) -> list[Exchange]:
+def starts_together(exam: Examination, ref: str, times: int) -> list[Reply]:
     """Sends *times* simultaneous starts of one version."""
-    return exam.together(*[call("startBuild", ref)] * times)
+    return exam.together(*[exam.call("startBuild", ref)] * times)
 
 
 def publish_together(exam: Examination, *templates: Template) -> None:
@@ -146,7 +128,7 @@ def publish_together(exam: Examination, *templates: Template) -> None:
 
 def start_both(exam: Examination, *refs: str) -> None:
     """Starts different versions at the same time, then repeats each start that got a 429."""
-    for answer in exam.together(*[call("startBuild", ref) for ref in refs]):
+    for answer in exam.together(*[exam.call("startBuild", ref) for ref in refs]):
         if answer.status == 429 and answer.ref:
             exam.start(answer.ref)
 
@@ -171,7 +153,7 @@ def find_nothing(exam: Examination, ref: str) -> None:
     for end in ("/build", ""):
         raw(exam, "HEAD", f"{path_of(ref)}{end}")
     for operation in ("getTemplate", "getBuild", "streamBuildEvents", "startBuild", "cancelBuild", "deleteTemplate"):
-        request(exam, operation, ref)
+        exam.request(operation, ref)
 
 
 def lasting(exam: Examination, sleep_s: float) -> float:

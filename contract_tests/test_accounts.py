@@ -2,9 +2,19 @@
 
 from dataclasses import replace
 
-import pytest
-
-from situations import attempt, needs_publishing, needs_restricted, needs_second, publish_refused, raw, request
+from situations import (
+    attempt,
+    cancels,
+    claims,
+    cost,
+    given,
+    needs_publishing,
+    needs_restricted,
+    needs_second,
+    profile,
+    publish_refused,
+    raw,
+)
 from touchstone.check.examination import Examination
 from touchstone.contract.lifecycle import AT_REST
 from touchstone.facts.exchange import Credential
@@ -12,8 +22,8 @@ from touchstone.facts.exchange import Credential
 OPERATIONS = ("getBuild", "getTemplate", "startBuild", "cancelBuild", "streamBuildEvents", "deleteTemplate")
 
 
-@pytest.mark.cost(builds=1, requests=56)
-@pytest.mark.claims(
+@cost(builds=1, requests=56)
+@claims(
     "access.others-version-is-404",
     "access.others-change-nothing",
     "auth.valid-key-is-accepted",
@@ -29,7 +39,7 @@ def test_only_the_owner_sees_and_touches_a_version(exam: Examination) -> None:
         attempt(exam, "startBuild", template, credential)
         exam.read(template.ref)
     for operation in OPERATIONS if has_second else ():
-        request(exam, operation, template.ref, "second")
+        exam.request(operation, template.ref, "second")
         exam.read(template.ref)
     exam.start(template.ref)
     following = exam.follow(template.ref)
@@ -41,32 +51,32 @@ def test_only_the_owner_sees_and_touches_a_version(exam: Examination) -> None:
     exam.rest(template.sleep_s / 3)
     exam.read(template.ref)
     for operation in OPERATIONS if has_second else ():
-        request(exam, operation, template.ref, "second")
+        exam.request(operation, template.ref, "second")
     exam.rest(template.sleep_s * 2 / 3)
     exam.wait(template.ref)
     exam.closed(following)
     for operation in OPERATIONS if has_second else ():
-        request(exam, operation, template.ref, "second")
+        exam.request(operation, template.ref, "second")
         exam.read(template.ref)
 
 
-@pytest.mark.cost(builds=0, requests=14)
-@pytest.mark.claims("access.others-version-is-404", "http.head-matches-get")
+@cost(builds=0, requests=14)
+@claims("access.others-version-is-404", "http.head-matches-get")
 def test_isolation_holds_in_both_directions(exam: Examination) -> None:
     """The first account cannot find a version of the second account."""
     needs_second(exam)
     theirs = exam.ready("second")
     for operation in OPERATIONS:
-        request(exam, operation, theirs.ref, "primary")
+        exam.request(operation, theirs.ref, "primary")
     for end in ("/build", ""):
         for method in ("GET", "HEAD"):
             raw(exam, method, f"/templates/default/{theirs.name}/{theirs.version}{end}")
     exam.read(theirs.ref, "second")
 
 
-@pytest.mark.given
-@pytest.mark.cost(builds=0, requests=24)
-@pytest.mark.claims(
+@given
+@cost(builds=0, requests=24)
+@claims(
     "access.start-needs-scale",
     "access.publish-needs-scale",
     "access.plan-is-no-key-matter",
@@ -80,20 +90,20 @@ def test_building_needs_the_scale_plan(exam: Examination) -> None:
         publish_refused(exam, "below-scale-automatic", "restricted", auto_build=True)
         publish_refused(exam, "below-scale-forced", "restricted", force=True)
         refused = publish_refused(exam, "below-scale", "restricted")
-        request(exam, "getTemplate", refused.ref, "restricted")
+        exam.document(refused.ref, "restricted")
     for ref in (ready.ref, exam.unknown("name"), *exam.target.templates.restricted):
-        request(exam, "getBuild", ref, "restricted")
+        exam.request("getBuild", ref, "restricted")
         for _ in range(2):
             exam.start(ref, "restricted")
-            request(exam, "getBuild", ref, "restricted")
-    request(exam, "getBuild", ready.ref, "restricted")
+            exam.request("getBuild", ref, "restricted")
+    exam.request("getBuild", ready.ref, "restricted")
     exam.read(ready.ref)
 
 
-@pytest.mark.cancels
-@pytest.mark.profile("standard")
-@pytest.mark.cost(builds=3, at_once=2, requests=40)
-@pytest.mark.claims(
+@cancels
+@profile("standard")
+@cost(builds=3, at_once=2, requests=40)
+@claims(
     "publish.answers-201",
     "template.read-shows-the-published",
     "lookup.existing-version-is-found",
@@ -132,7 +142,7 @@ def test_accounts_may_use_one_name(exam: Examination) -> None:
     exam.wait(ours.ref, AT_REST, by="second")
     exam.start(ours.ref)
     read_both(exam, ours.ref)
-    request(exam, "deleteTemplate", ours.ref, "second")
+    exam.delete(ours.ref, "second")
     read_both(exam, ours.ref)
 
 
@@ -140,4 +150,4 @@ def read_both(exam: Examination, ref: str) -> None:
     """Reads the versions of both accounts, which have the same ref."""
     for credential in ("primary", "second"):
         exam.read(ref, credential)
-        request(exam, "getTemplate", ref, credential)
+        exam.document(ref, credential)

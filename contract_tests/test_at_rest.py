@@ -2,7 +2,7 @@
 
 import pytest
 
-from situations import published_without
+from situations import cancels, claims, cost, given, profile, published_without
 from touchstone.check.examination import Examination, Unsuited
 from touchstone.target.call import Call
 
@@ -10,10 +10,10 @@ from touchstone.target.call import Call
 BUILDS = 4
 
 
-@pytest.mark.cancels
-@pytest.mark.given
-@pytest.mark.cost(builds=0, requests=12)
-@pytest.mark.claims(
+@cancels
+@given
+@cost(builds=0, requests=12)
+@claims(
     "reuse.ready-at-once",
     "reuse.is-flagged",
     "reuse.status-code",
@@ -37,11 +37,9 @@ def test_finished_build_is_reused_and_kept(exam: Examination) -> None:
     exam.together(*[Call("getBuild", ref)] * 4)
 
 
-@pytest.mark.cancels
-@pytest.mark.cost(builds=0, requests=10)
-@pytest.mark.claims(
-    "status.unbuilt-is-not-built", "status.changes-only-by-a-start", "cancel.idle-is-404", "cancel.says-idle"
-)
+@cancels
+@cost(builds=0, requests=10)
+@claims("status.unbuilt-is-not-built", "status.changes-only-by-a-start", "cancel.idle-is-404", "cancel.says-idle")
 def test_idle_version_has_nothing_to_cancel(exam: Examination) -> None:
     """A version that was never started stays not_built, and a cancel gets 404."""
     for template in (exam.published("idle"), published_without(exam, "idle")):
@@ -50,11 +48,11 @@ def test_idle_version_has_nothing_to_cancel(exam: Examination) -> None:
         exam.read(template.ref)
 
 
-@pytest.mark.cancels
-@pytest.mark.given
+@cancels
+@given
 @pytest.mark.only_given
-@pytest.mark.cost(builds=4, requests=20)
-@pytest.mark.claims(
+@cost(builds=4, requests=20)
+@claims(
     "status.good-template-ends-ready",
     "status.failing-template-ends-failed",
     "status.build-ends",
@@ -73,7 +71,7 @@ def test_given_templates_keep_their_promises(exam: Examination) -> None:
         exam.start(ref)
         exam.read(ref)
         exam.cancel(ref)
-        exam.settle(ref)
+        exam.settled(ref)
         exam.start(ref)
         exam.wait(ref)
         exam.cancel(ref)
@@ -82,10 +80,10 @@ def test_given_templates_keep_their_promises(exam: Examination) -> None:
         exam.wait(ref)
 
 
-@pytest.mark.cancels
-@pytest.mark.profile("thorough")
-@pytest.mark.cost(builds=2, requests=50)
-@pytest.mark.claims("status.changes-only-by-a-start", "status.failed-stays-failed", "status.ready-stays-ready")
+@cancels
+@profile("thorough")
+@cost(builds=2, requests=50)
+@claims("status.changes-only-by-a-start", "status.failed-stays-failed", "status.ready-stays-ready")
 def test_nothing_happens_by_itself(exam: Examination) -> None:
     """Versions without requests keep their status for the duration of several builds."""
     cancelled, failed = exam.short("cancelled-alone"), exam.short("failed-alone", fails=True)
@@ -93,7 +91,7 @@ def test_nothing_happens_by_itself(exam: Examination) -> None:
     exam.start(cancelled.ref)
     exam.read(cancelled.ref)
     exam.cancel(cancelled.ref)
-    exam.settle(cancelled.ref)
+    exam.settled(cancelled.ref)
     exam.start(failed.ref)
     exam.start(failed.ref)
     exam.wait(failed.ref)

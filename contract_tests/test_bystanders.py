@@ -3,9 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import pytest
-
-from situations import lasting, needs_publishing, publish_invalid, request
+from situations import cancels, claims, cost, lasting, needs_publishing, profile, publish_invalid
 from touchstone.check.examination import Examination
 from touchstone.check.templates import Template
 from touchstone.facts.exchange import Credential
@@ -80,7 +78,7 @@ def start(subject: Subject) -> None:
 def cancel(subject: Subject) -> None:
     """Cancels the build and waits until it no longer runs."""
     subject.exam.cancel(subject.ref)
-    subject.exam.settle(subject.ref)
+    subject.exam.settled(subject.ref)
 
 
 def follow(subject: Subject) -> None:
@@ -90,7 +88,7 @@ def follow(subject: Subject) -> None:
 
 def delete(subject: Subject) -> None:
     """Deletes the version and publishes other content."""
-    request(subject.exam, "deleteTemplate", subject.ref)
+    subject.exam.delete(subject.ref)
     subject.now = subject.now.revised()
     subject.exam.publish(subject.now)
 
@@ -100,7 +98,7 @@ def intrude(subject: Subject) -> None:
     intruders: tuple[Credential, ...] = ("none", "second") if subject.exam.target.second_api_key else ("none",)
     for operation in OPERATIONS:
         for credential in intruders:
-            request(subject.exam, operation, subject.ref, credential)
+            subject.exam.request(operation, subject.ref, credential)
             subject.exam.read(subject.ref)
 
 
@@ -118,10 +116,10 @@ ACTIONS: tuple[Action, ...] = (
 )
 
 
-@pytest.mark.cancels
-@pytest.mark.profile("standard")
-@pytest.mark.cost(builds=5, at_once=2, lengths=3, requests=130)
-@pytest.mark.claims(
+@cancels
+@profile("standard")
+@cost(builds=5, at_once=2, lengths=3, requests=130)
+@claims(
     "status.build-does-not-vanish",
     "status.good-template-ends-ready",
     "status.ready-stays-ready",
@@ -154,7 +152,7 @@ def test_what_happens_to_one_version_leaves_the_others_alone(exam: Examination) 
     exam.start(running.ref)
     following = exam.follow(running.ref)
     exam.read(running.ref)
-    request(exam, "deleteTemplate", gone.ref)
+    exam.delete(gone.ref)
     late = exam.published("standing-late")
     for action in (*ACTIONS, intrude):
         action(subject)
@@ -164,4 +162,4 @@ def test_what_happens_to_one_version_leaves_the_others_alone(exam: Examination) 
     exam.closed(following)
     for ref in (*refs, late.ref, running.ref, subject.ref, gone.ref):
         exam.read(ref)
-        request(exam, "getTemplate", ref)
+        exam.document(ref)

@@ -2,16 +2,14 @@
 
 from dataclasses import replace
 
-import pytest
-
-from situations import call, lasting, request
+from situations import cancels, claims, cost, lasting, profile
 from touchstone.check.examination import Examination
 from touchstone.check.templates import Template
 
 
-@pytest.mark.cancels
-@pytest.mark.cost(builds=3, at_once=2, lengths=1, requests=24)
-@pytest.mark.claims(
+@cancels
+@cost(builds=3, at_once=2, lengths=1, requests=24)
+@claims(
     "events.cancelled-ends-on-cancel",
     "events.close-at-the-end",
     "events.level-is-documented",
@@ -36,7 +34,7 @@ def test_running_build_is_cancelled_and_the_next_completes(exam: Examination) ->
     exam.read(template.ref)
     exam.cancel(template.ref)
     exam.cancel(template.ref)
-    exam.settle(template.ref)
+    exam.settled(template.ref)
     exam.closed(log)
     exam.cancel(template.ref)
     exam.rest(template.sleep_s)
@@ -55,9 +53,9 @@ def test_running_build_is_cancelled_and_the_next_completes(exam: Examination) ->
         exam.wait(theirs.ref)
 
 
-@pytest.mark.cancels
-@pytest.mark.cost(builds=3, at_once=3, requests=24)
-@pytest.mark.claims(
+@cancels
+@cost(builds=3, at_once=3, requests=24)
+@claims(
     "cancel.keeps-neighbours",
     "cancel.in-flight-is-202",
     "cancel.settles",
@@ -82,7 +80,7 @@ def test_cancel_leaves_the_neighbour_building(exam: Examination) -> None:
     exam.read(sibling.ref)
     exam.read(neighbour.ref)
     for part in ("version", "name", "namespace"):
-        request(exam, "cancelBuild", exam.unknown(part, victim))
+        exam.request("cancelBuild", exam.unknown(part, victim))
     exam.cancel(ready.ref)
     exam.read(neighbour.ref)
     exam.read(victim.ref)
@@ -92,7 +90,7 @@ def test_cancel_leaves_the_neighbour_building(exam: Examination) -> None:
     exam.cancel(victim.ref)
     exam.read(neighbour.ref)
     exam.read(sibling.ref)
-    exam.settle(victim.ref)
+    exam.settled(victim.ref)
     exam.wait(neighbour.ref)
     exam.wait(sibling.ref)
     exam.closed(following)
@@ -102,14 +100,14 @@ def test_cancel_leaves_the_neighbour_building(exam: Examination) -> None:
 def stranger(exam: Examination, like: Template) -> Template | None:
     """Publishes and starts a version of the second account; returns its template, or None if no build started."""
     theirs = exam.published("stranger", sleep_s=like.sleep_s, owner="second")
-    started = request(exam, "startBuild", theirs.ref, "second").body.get("status") == "building"
+    started = exam.request("startBuild", theirs.ref, "second").body.get("status") == "building"
     return theirs if started else None
 
 
-@pytest.mark.cancels
-@pytest.mark.profile("standard")
-@pytest.mark.cost(builds=3, lengths=1, requests=20)
-@pytest.mark.claims(
+@cancels
+@profile("standard")
+@cost(builds=3, lengths=1, requests=20)
+@claims(
     "cancel.in-flight-is-202",
     "cancel.settles",
     "cancel.does-not-end-ready",
@@ -128,8 +126,8 @@ def test_builds_are_cancelled_and_started_again_at_once(exam: Examination) -> No
     exam.read(template.ref)
     exam.rest(template.sleep_s / 4)
     exam.read(template.ref)
-    exam.together(*[call("cancelBuild", template.ref)] * 3)
-    exam.settle(template.ref)
+    exam.together(*[exam.call("cancelBuild", template.ref)] * 3)
+    exam.settled(template.ref)
     exam.read(template.ref)
     exam.start(template.ref)
     exam.wait(template.ref)

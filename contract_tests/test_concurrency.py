@@ -2,9 +2,7 @@
 
 from dataclasses import replace
 
-import pytest
-
-from situations import call, publish_together, request, start_both, starts_together
+from situations import cancels, claims, cost, profile, publish_together, start_both, starts_together
 from touchstone.check.examination import Examination, Unsuited
 from touchstone.check.templates import Template
 from touchstone.facts.backoff import FIRST_WAIT_S, retry_after_s
@@ -13,8 +11,8 @@ from touchstone.facts.backoff import FIRST_WAIT_S, retry_after_s
 TRIES = 3
 
 
-@pytest.mark.cost(builds=1, requests=8)
-@pytest.mark.claims("start.while-building-is-harmless", "reuse.only-when-reused", "publish.ref-is-the-document")
+@cost(builds=1, requests=8)
+@claims("start.while-building-is-harmless", "reuse.only-when-reused", "publish.ref-is-the-document")
 def test_start_of_a_running_build_changes_nothing(exam: Examination) -> None:
     """A start during a build gets a documented response, and the build completes."""
     template = exam.short("joined", times=3)
@@ -25,9 +23,9 @@ def test_start_of_a_running_build_changes_nothing(exam: Examination) -> None:
     exam.wait(template.ref)
 
 
-@pytest.mark.profile("standard")
-@pytest.mark.cost(builds=1, requests=14)
-@pytest.mark.claims(
+@profile("standard")
+@cost(builds=1, requests=14)
+@claims(
     "start.concurrent-answers-are-documented",
     "start.concurrent-share-one-build",
     "digest.is-stable",
@@ -61,49 +59,47 @@ def started_together(exam: Examination, times: int) -> Template:
         if times - len(refused) > 1:
             return template
         exam.cancel(template.ref)
-        exam.settle(template.ref)
+        exam.settled(template.ref)
         exam.rest(min(retry_after_s(refused[0].response) or FIRST_WAIT_S, exam.target.patience_s))
     raise Unsuited("indeterminate", f"a limit accepted fewer than two of {times} simultaneous starts")
 
 
-@pytest.mark.cancels
-@pytest.mark.profile("thorough")
-@pytest.mark.cost(builds=3, requests=10)
-@pytest.mark.claims("start.concurrent-answers-are-documented", "status.build-ends")
+@cancels
+@profile("thorough")
+@cost(builds=3, requests=10)
+@claims("start.concurrent-answers-are-documented", "status.build-ends")
 def test_start_and_cancel_at_once_leave_a_sane_version(exam: Examination) -> None:
     """After a simultaneous start and cancel, the build ends in some status, and the version can be built."""
     template = exam.short("racing")
     exam.start(template.ref)
-    exam.together(call("cancelBuild", template.ref), call("startBuild", template.ref))
+    exam.together(exam.call("cancelBuild", template.ref), exam.call("startBuild", template.ref))
     exam.wait(template.ref, {"ready", "failed", "not_built"})
     exam.start(template.ref)
     exam.wait(template.ref)
 
 
-@pytest.mark.profile("standard")
-@pytest.mark.cost(builds=1, requests=72)
-@pytest.mark.claims(
-    "status.ref-is-the-path", "status.concurrent-reads-agree", "template.read-shows-the-published", "http.answers"
-)
+@profile("standard")
+@cost(builds=1, requests=72)
+@claims("status.ref-is-the-path", "status.concurrent-reads-agree", "template.read-shows-the-published", "http.answers")
 def test_answers_to_simultaneous_requests_are_not_mixed_up(exam: Examination) -> None:
     """Two accounts read several versions at once; each response shows the requested version."""
     ready, unbuilt, running = exam.ready(), exam.published("beside"), exam.short("running")
     templates = [ready, unbuilt, running, *([exam.ready("second")] if exam.target.second_api_key else [])]
     exam.start(running.ref)
     operations = ("getBuild", "getTemplate")
-    reads = [call(operation, each.ref, each.owner) for operation in operations for each in templates]
+    reads = [exam.call(operation, each.ref, each.owner) for operation in operations for each in templates]
     for _ in range(3):
         exam.together(*reads)
         exam.together(*reversed(reads))
     exam.wait(running.ref)
     exam.together(*reads)
-    exam.together(*[call("getBuild", running.ref)] * 6)
+    exam.together(*[exam.call("getBuild", running.ref)] * 6)
 
 
-@pytest.mark.cancels
-@pytest.mark.profile("thorough")
-@pytest.mark.cost(builds=6, at_once=3, requests=60)
-@pytest.mark.claims(
+@cancels
+@profile("thorough")
+@cost(builds=6, at_once=3, requests=60)
+@claims(
     "publish.answers-201",
     "publish.ref-is-the-document",
     "template.read-shows-the-published",
@@ -119,26 +115,26 @@ def test_simultaneous_changes_are_each_of_one_version(exam: Examination) -> None
     publish_together(exam, *templates)
     refs = [template.ref for template in templates]
     for ref in refs:
-        request(exam, "getTemplate", ref)
+        exam.document(ref)
         exam.read(ref)
     start_both(exam, *refs)
     for ref in refs:
         exam.read(ref)
-    exam.together(*[call("cancelBuild", ref) for ref in refs[:2]])
+    exam.together(*[exam.call("cancelBuild", ref) for ref in refs[:2]])
     for ref in refs[:2]:
-        exam.settle(ref)
+        exam.settled(ref)
     exam.wait(refs[2])
     start_both(exam, *refs)
     for ref in refs:
         exam.wait(ref)
-    exam.together(*[call("deleteTemplate", ref) for ref in refs[1:]])
+    exam.together(*[exam.call("deleteTemplate", ref) for ref in refs[1:]])
     for ref in refs:
-        request(exam, "getTemplate", ref)
+        exam.document(ref)
         exam.read(ref)
 
 
-@pytest.mark.cost(builds=0, requests=20)
-@pytest.mark.claims(
+@cost(builds=0, requests=20)
+@claims(
     "publish.other-content-is-409",
     "publish.republish-identical-is-accepted",
     "publish.conflict-keeps-content",
@@ -152,9 +148,9 @@ def test_simultaneous_publishes_leave_one_content(exam: Examination) -> None:
     same = exam.template("shared")
     publish_together(exam, same, same, same)
     for operation in ("getTemplate", "getBuild"):
-        request(exam, operation, same.ref)
+        exam.request(operation, same.ref)
     for purpose in ("contested", "contested-again"):
         template = exam.template(purpose)
         publish_together(exam, template, template.revised())
         for operation in ("getTemplate", "getBuild", "getTemplate"):
-            request(exam, operation, template.ref)
+            exam.request(operation, template.ref)

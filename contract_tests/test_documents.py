@@ -5,9 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, get_args
 
-import pytest
-
-from situations import YAML, publish_bytes, publish_invalid, publish_wrong, request
+from situations import YAML, claims, cost, publish_bytes, publish_invalid, publish_wrong
 from touchstone.check.examination import Examination
 from touchstone.check.templates import Form
 
@@ -95,10 +93,8 @@ UNPARSABLE_JSON = (b'{"api_version": "orgo.ai/v1", "template": ', b'{"api_versio
 UNPARSABLE_YAML = (b"template: [open", b"template: 'open", b"template: {version: x}}", b"template: *nowhere")
 
 
-@pytest.mark.cost(builds=0, requests=43)
-@pytest.mark.claims(
-    "publish.empty-is-400", "publish.unparsable-is-400", "publish.invalid-is-422", "error.has-the-documented-shape"
-)
+@cost(builds=0, requests=43)
+@claims("publish.empty-is-400", "publish.unparsable-is-400", "publish.invalid-is-422", "error.has-the-documented-shape")
 def test_documents_that_cannot_be_published(exam: Examination) -> None:
     """Empty, unparsable and invalid documents get their documented errors."""
     publish_bytes(exam, "empty", b"", "empty")
@@ -114,26 +110,24 @@ def test_documents_that_cannot_be_published(exam: Examination) -> None:
         publish_invalid(exam, f"bad-{what.replace(' ', '-')}", spoil, as_yaml=number % 2 == 1)
 
 
-@pytest.mark.cost(builds=0, requests=26)
-@pytest.mark.claims(
-    "template.read-shows-the-published", "digest.ignores-spelling", "publish.republish-identical-is-accepted"
-)
+@cost(builds=0, requests=26)
+@claims("template.read-shows-the-published", "digest.ignores-spelling", "publish.republish-identical-is-accepted")
 def test_document_is_returned_with_all_its_sections(exam: Examination) -> None:
     """A document with all sections is returned unchanged from each form, and does not affect other documents."""
     for form in get_args(Form):
         first = replace(exam.template(f"full-{form}"), extras=SECTIONS)
         exam.publish(first, form=form)
-        request(exam, "getTemplate", first.ref)
+        exam.document(first.ref)
     full = replace(exam.template("full"), extras=SECTIONS)
     for form in get_args(Form):
         exam.publish(full, form=form)
-        request(exam, "getTemplate", full.ref)
+        exam.document(full.ref)
     exam.publish(replace(full.revised(), extras=SECTIONS | DESCRIBED), force=True)
-    request(exam, "getTemplate", full.ref)
+    exam.document(full.ref)
     large = replace(exam.template("large"), extras=LARGE)
     exam.publish(large)
-    request(exam, "getTemplate", large.ref)
+    exam.document(large.ref)
     bare = exam.published("bare")
     for ref in (bare.ref, full.ref):
-        request(exam, "getTemplate", ref)
+        exam.document(ref)
         exam.read(ref)

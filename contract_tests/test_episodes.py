@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from situations import needs_publishing, request
+from situations import cancels, claims, needs_publishing, profile
 from touchstone.check.examination import Examination
 from touchstone.check.run import Run
 from touchstone.check.templates import Template
@@ -47,7 +47,7 @@ class Version:
     def read_all(self) -> None:
         """Reads the status and the template."""
         self.exam.read(self.ref)
-        request(self.exam, "getTemplate", self.ref)
+        self.exam.document(self.ref)
 
 
 def build(version: Version) -> None:
@@ -73,7 +73,7 @@ def cancel(version: Version) -> None:
     exam.rest(LATE_SHARE * version.now.sleep_s)
     exam.read(ref)
     exam.cancel(ref)
-    exam.settle(ref)
+    exam.settled(ref)
     exam.closed(following)
     exam.read(ref)
 
@@ -101,7 +101,7 @@ def conflict(version: Version) -> None:
 def change(version: Version) -> None:
     """Publishes other content with force."""
     version.replaced()
-    request(version.exam, "getTemplate", version.ref)
+    version.exam.document(version.ref)
 
 
 def automatic(version: Version) -> None:
@@ -117,7 +117,7 @@ def automatic(version: Version) -> None:
 
 def delete(version: Version) -> None:
     """Deletes the version and publishes it again, first without and then with auto_build."""
-    request(version.exam, "deleteTemplate", version.ref)
+    version.exam.delete(version.ref)
     version.exam.read(version.ref)
     version.now = version.other()
     version.exam.publish(version.now)
@@ -148,10 +148,10 @@ def _chapters() -> Iterator[Any]:
         yield pytest.param(stride, marks=spends)
 
 
-@pytest.mark.cancels
-@pytest.mark.profile("thorough")
-@pytest.mark.parametrize("stride", _chapters())
-@pytest.mark.claims(
+@cancels
+@profile("thorough")
+@pytest.mark.parametrize("stride", list(_chapters()))
+@claims(
     "publish.force-replaces",
     "publish.auto-build-starts",
     "publish.conflict-keeps-content",

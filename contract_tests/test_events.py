@@ -2,9 +2,7 @@
 
 from dataclasses import replace
 
-import pytest
-
-from situations import start_both
+from situations import claims, cost, profile, start_both
 from touchstone.check.examination import Examination
 
 # Enough lines to notice a log that contains only its first or its last few frames.
@@ -13,8 +11,8 @@ MORE_LINES = 20
 SILENCE_S = 0.3
 
 
-@pytest.mark.cost(builds=2, at_once=2, requests=16)
-@pytest.mark.claims(
+@cost(builds=2, at_once=2, requests=16)
+@claims(
     "status.good-template-ends-ready",
     "status.failing-template-ends-failed",
     "status.build-does-not-vanish",
@@ -65,9 +63,9 @@ def test_logs_of_two_builds(exam: Examination) -> None:
     exam.closed(exam.follow(template.ref))
 
 
-@pytest.mark.profile("thorough")
-@pytest.mark.cost(builds=1, requests=5)
-@pytest.mark.claims("events.carry-the-output", "events.open-while-building", "events.ready-ends-on-ready")
+@profile("thorough")
+@cost(builds=1, requests=5)
+@claims("events.carry-the-output", "events.open-while-building", "events.ready-ends-on-ready")
 def test_log_of_a_long_build(exam: Examination) -> None:
     """A long build runs once and logs each line once."""
     like_it = exam.long("long")
@@ -80,8 +78,8 @@ def test_log_of_a_long_build(exam: Examination) -> None:
     exam.closed(following)
 
 
-@pytest.mark.cost(builds=0, requests=4)
-@pytest.mark.claims("events.finished-version-closes")
+@cost(builds=0, requests=4)
+@claims("events.finished-version-closes")
 def test_log_of_an_idle_version_is_bounded(exam: Examination) -> None:
     """A request for the log of a version that was never built comes to an end."""
     template = exam.published("silent")

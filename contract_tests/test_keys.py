@@ -1,8 +1,6 @@
 """Missing, invalid and misplaced keys, on each operation."""
 
-import pytest
-
-from situations import attempt, publish_refused, request
+from situations import attempt, claims, cost, given, publish_refused
 from touchstone.check.examination import Examination, Unsuited
 from touchstone.facts.exchange import Credential
 
@@ -18,9 +16,9 @@ OPERATIONS = (
 REFUSED: tuple[Credential, ...] = ("none", "unknown", "longer", "shorter", "malformed", "query")
 
 
-@pytest.mark.given
-@pytest.mark.cost(builds=0, requests=62)
-@pytest.mark.claims(
+@given
+@cost(builds=0, requests=62)
+@claims(
     "auth.missing-key-is-401",
     "auth.unknown-key-is-401",
     "auth.near-key-is-401",
@@ -49,19 +47,19 @@ def test_refused_keys_get_401_everywhere(exam: Examination) -> None:
         exam.read(refused.ref)
 
 
-@pytest.mark.given
-@pytest.mark.cost(builds=0, requests=14)
-@pytest.mark.claims("auth.missing-key-is-401", "auth.unknown-key-is-401")
+@given
+@cost(builds=0, requests=14)
+@claims("auth.missing-key-is-401", "auth.unknown-key-is-401")
 def test_refused_keys_on_unknown_versions(exam: Examination) -> None:
     """A request with an invalid key gets 401 even if the version does not exist."""
     for operation in OPERATIONS[:6]:
         for credential in ("none", "unknown"):
-            request(exam, operation, exam.unknown("name"), credential)
+            exam.request(operation, exam.unknown("name"), credential)
 
 
-@pytest.mark.given
-@pytest.mark.cost(builds=0, requests=4)
-@pytest.mark.claims("auth.unknown-key-is-401")
+@given
+@cost(builds=0, requests=4)
+@claims("auth.unknown-key-is-401")
 def test_key_is_compared_letter_by_letter(exam: Examination) -> None:
     """A valid key becomes invalid if its upper-case and lower-case letters are exchanged."""
     key = str(exam.target.api_key)
@@ -69,39 +67,39 @@ def test_key_is_compared_letter_by_letter(exam: Examination) -> None:
         raise Unsuited("not-applicable", "the key has no letters")
     ref = exam.ready().ref
     for operation in ("getBuild", "startBuild"):
-        request(exam, operation, ref, "recased")
+        exam.request(operation, ref, "recased")
 
 
-@pytest.mark.given
-@pytest.mark.cost(builds=0, requests=4)
-@pytest.mark.claims("auth.near-key-is-401")
+@given
+@cost(builds=0, requests=4)
+@claims("auth.near-key-is-401")
 def test_key_is_compared_from_its_first_letter_on(exam: Examination) -> None:
     """A key with an extra first character, or without its first character, is invalid."""
     ref, key = exam.ready().ref, str(exam.target.api_key)
     near: tuple[tuple[Credential, str], ...] = (("longer", f"x{key}"), ("shorter", key[1:]))
     for operation in ("getBuild", "startBuild"):
         for credential, value in near:
-            request(exam, operation, ref, credential, f"Bearer {value}")
+            exam.request(operation, ref, credential, f"Bearer {value}")
 
 
-@pytest.mark.given
-@pytest.mark.cost(builds=0, requests=37)
-@pytest.mark.claims("auth.malformed-header-is-401")
+@given
+@cost(builds=0, requests=37)
+@claims("auth.malformed-header-is-401")
 def test_key_needs_the_bearer_scheme(exam: Examination) -> None:
     """A key without the Bearer scheme, or the scheme without a key, is rejected."""
     ref, key = exam.ready().ref, exam.target.api_key
     for value in (f"{key}", f"Token {key}", f"ApiKey {key}", f"Bearer{key}", "Bearer", f"Digest {key}"):
         for operation in OPERATIONS[:6]:
-            request(exam, operation, ref, "malformed", value)
+            exam.request(operation, ref, "malformed", value)
     exam.read(ref)
 
 
-@pytest.mark.given
-@pytest.mark.cost(builds=0, requests=3)
-@pytest.mark.claims("auth.scheme-ignores-case")
+@given
+@cost(builds=0, requests=3)
+@claims("auth.scheme-ignores-case")
 def test_scheme_is_recognised_in_any_case(exam: Examination) -> None:
     """A valid key is accepted after ``bearer``, ``BEARER`` and ``bEARER``."""
     ref = exam.ready().ref
-    request(exam, "getBuild", ref, "lowercase-scheme")
+    exam.request("getBuild", ref, "lowercase-scheme")
     for scheme in ("BEARER", "bEARER"):
-        request(exam, "getBuild", ref, "lowercase-scheme", f"{scheme} {exam.target.api_key}")
+        exam.request("getBuild", ref, "lowercase-scheme", f"{scheme} {exam.target.api_key}")

@@ -2,14 +2,12 @@
 
 from dataclasses import replace
 
-import pytest
-
-from situations import needs_second
+from situations import claims, cost, needs_second
 from touchstone.check.examination import Examination
 
 
-@pytest.mark.cost(builds=1, requests=8)
-@pytest.mark.claims(
+@cost(builds=1, requests=8)
+@claims(
     "start.answers-202",
     "start.fresh-is-building",
     "start.body-is-documented",
@@ -58,16 +56,16 @@ def test_fresh_build_runs_to_ready(exam: Examination) -> None:
     exam.share(template, exam.read(template.ref))
 
 
-@pytest.mark.cost(builds=1, requests=10)
-@pytest.mark.claims("status.good-template-ends-ready", "status.build-ends")
+@cost(builds=1, requests=10)
+@claims("status.good-template-ends-ready", "status.build-ends")
 def test_build_of_another_account_runs_to_ready(exam: Examination) -> None:
     """A version of another account becomes ready as well; later cases read it."""
     needs_second(exam)
     exam.ready("second")
 
 
-@pytest.mark.cost(builds=2, at_once=2, requests=10)
-@pytest.mark.claims(
+@cost(builds=2, at_once=2, requests=10)
+@claims(
     "status.answers-200",
     "status.good-template-ends-ready",
     "status.failed-has-error",
@@ -85,8 +83,8 @@ def test_builds_that_print_nothing(exam: Examination) -> None:
         exam.read(template.ref)
 
 
-@pytest.mark.cost(builds=2, requests=10)
-@pytest.mark.claims(
+@cost(builds=2, requests=10)
+@claims(
     "status.failing-template-ends-failed",
     "status.build-ends",
     "status.failed-has-error",

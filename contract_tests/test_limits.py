@@ -6,10 +6,8 @@ it starts unbuilt versions and cancels each build at once. rules/history.py desc
 
 from dataclasses import replace
 
-import pytest
-
 from bursts import MARGIN_S, Round
-from situations import lasting, request
+from situations import alone, claims, cost, lasting, profile
 from touchstone.check.examination import Examination, Unsuited
 from touchstone.check.run import Run
 from touchstone.check.templates import Template
@@ -24,9 +22,9 @@ READS_PER_START = 3
 RUNNING_S = 4.0
 
 
-@pytest.mark.alone
-@pytest.mark.cost(builds={"quick": 13, "standard": 13, "thorough": 25}, lengths=1, requests=300)
-@pytest.mark.claims(
+@alone
+@cost(builds={"quick": 13, "standard": 13, "thorough": 25}, lengths=1, requests=300)
+@claims(
     "limit.has-the-error-shape",
     "limit.ends-after-back-off",
     "limit.retry-after-is-valid",
@@ -51,7 +49,7 @@ def test_rate_of_starts(exam: Examination, run: Run) -> None:
         rate_of_builds(exam, run)
         return
     without_retry_after(run, first)
-    request(exam, "startBuild", unbuilt.ref)
+    exam.request("startBuild", unbuilt.ref)
     first.confirm(ready.ref, theirs)
     first.read_after_refusal(unbuilt.ref, running.ref)
     first.recover()
@@ -139,7 +137,7 @@ def end_theirs(attempt: Round, *theirs: Template) -> None:
             attempt.exam.read(template.ref, template.owner)
         else:
             attempt.exam.cancel(template.ref, template.owner)
-            attempt.exam.settle(template.ref)
+            attempt.exam.settled(template.ref)
 
 
 def recover_with_builds(attempt: Round) -> None:
@@ -161,10 +159,10 @@ def without_retry_after(run: Run, attempt: Round) -> None:
         run.not_applicable(claims, "the target sends no Retry-After with its 429")
 
 
-@pytest.mark.alone
-@pytest.mark.profile("standard")
-@pytest.mark.cost(builds=MOST_BUILDS_AT_ONCE + 1, lengths=0, requests=150)
-@pytest.mark.claims(
+@alone
+@profile("standard")
+@cost(builds=MOST_BUILDS_AT_ONCE + 1, lengths=0, requests=150)
+@claims(
     "limit.refused-start-starts-nothing",
     "limit.has-the-error-shape",
     "limit.ends-after-back-off",
@@ -198,10 +196,10 @@ def test_start_refused_for_capacity_starts_nothing(exam: Examination) -> None:
     attempt.make_room()
 
 
-@pytest.mark.alone
-@pytest.mark.profile("standard")
-@pytest.mark.cost(builds=2, lengths=0, requests=400)
-@pytest.mark.claims("limit.reads-are-not-charged", "limit.ends-after-back-off", "limit.retry-after-is-honest")
+@alone
+@profile("standard")
+@cost(builds=2, lengths=0, requests=400)
+@claims("limit.reads-are-not-charged", "limit.ends-after-back-off", "limit.retry-after-is-honest")
 def test_polling_is_not_charged(exam: Examination, run: Run) -> None:
     """After equal rests, a burst with status reads before it has as many served starts as a burst without reads."""
     needs_limit(run)

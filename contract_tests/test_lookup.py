@@ -1,8 +1,6 @@
 """Missing versions, invalid paths and wrong methods."""
 
-import pytest
-
-from situations import raw, request
+from situations import claims, cost, given, raw
 from touchstone.check.examination import Examination
 
 READS = ("getBuild", "cancelBuild", "startBuild", "streamBuildEvents", "getTemplate", "deleteTemplate")
@@ -49,19 +47,19 @@ ODD_VERSIONS = (
 )
 
 
-@pytest.mark.given
-@pytest.mark.cost(builds=0, requests=24)
-@pytest.mark.claims("lookup.unknown-version-is-404", "lookup.unknown-name-is-404", "lookup.unknown-namespace-is-404")
+@given
+@cost(builds=0, requests=24)
+@claims("lookup.unknown-version-is-404", "lookup.unknown-name-is-404", "lookup.unknown-namespace-is-404")
 def test_unknown_versions_are_not_found(exam: Examination) -> None:
     """A missing version, name or namespace gets 404 from each operation."""
     for part in ("version", "name", "namespace"):
         for operation in READS:
-            request(exam, operation, exam.unknown(part))
+            exam.request(operation, exam.unknown(part))
 
 
-@pytest.mark.given
-@pytest.mark.cost(builds=0, requests=110)
-@pytest.mark.claims("lookup.odd-spelling-is-404", "http.no-server-error", "error.shows-no-internals")
+@given
+@cost(builds=0, requests=110)
+@claims("lookup.odd-spelling-is-404", "http.no-server-error", "error.shows-no-internals")
 def test_odd_spellings_are_not_found(exam: Examination) -> None:
     """An invalid path segment gets 404 or 400, wherever it is in the path.
 
@@ -88,8 +86,8 @@ def encoded_twice(name: str) -> str:
     return f"%25{ord(name[0]):02X}{name[1:]}"
 
 
-@pytest.mark.cost(builds=0, requests=56)
-@pytest.mark.claims(
+@cost(builds=0, requests=56)
+@claims(
     "lookup.odd-spelling-is-404",
     "lookup.unknown-version-is-404",
     "lookup.unknown-name-is-404",
@@ -119,8 +117,8 @@ def test_ref_is_compared_whole(exam: Examination) -> None:
         raw(exam, "POST", f"/templates/default/{ready.name}/{near}/build")
 
 
-@pytest.mark.cost(builds=0, at_once=1, requests=36)
-@pytest.mark.claims(
+@cost(builds=0, at_once=1, requests=36)
+@claims(
     "http.wrong-method-is-405", "http.head-matches-get", "status.changes-only-by-a-start", "auth.missing-key-is-401"
 )
 def test_methods_that_a_path_does_not_have(exam: Examination) -> None:

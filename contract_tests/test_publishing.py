@@ -3,9 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
-from situations import another_version, digest, find_nothing, publish_spoilt, request
+from situations import another_version, cancels, claims, cost, digest, find_nothing, profile, publish_spoilt
 from touchstone.check.examination import Examination, Unsuited
 from touchstone.check.templates import Template
 
@@ -38,8 +36,8 @@ INVALID: tuple[dict[str, Any], ...] = (
 )
 
 
-@pytest.mark.cost(builds=2, requests=50)
-@pytest.mark.claims(
+@cost(builds=2, requests=50)
+@claims(
     "publish.other-content-is-409",
     "publish.conflict-keeps-content",
     "publish.force-replaces",
@@ -75,10 +73,10 @@ def test_replaced_content_is_built_afresh(exam: Examination) -> None:
     revised = replace(template.revised(), sleep_s=LONGER_SLEEP_S)
     exam.publish(revised)
     exam.read(template.ref)
-    request(exam, "getTemplate", template.ref)
+    exam.document(template.ref)
     exam.publish(revised, force=True)
     exam.read(template.ref)
-    request(exam, "getTemplate", template.ref)
+    exam.document(template.ref)
     exam.closed(exam.follow(template.ref))
     exam.start(template.ref)
     following = exam.follow(template.ref)
@@ -90,7 +88,7 @@ def test_replaced_content_is_built_afresh(exam: Examination) -> None:
     exam.start(template.ref)
     exam.read(template.ref)
     publish_all_invalid(exam, revised)
-    request(exam, "deleteTemplate", template.ref)
+    exam.delete(template.ref)
     find_nothing(exam, template.ref)
 
 
@@ -100,11 +98,11 @@ def publish_all_invalid(exam: Examination, template: Template) -> None:
         for force in (False, True):
             publish_spoilt(exam, template, template.document() | change, force=force)
             exam.read(template.ref)
-            request(exam, "getTemplate", template.ref)
+            exam.document(template.ref)
 
 
-@pytest.mark.cost(builds=1, requests=8)
-@pytest.mark.claims(
+@cost(builds=1, requests=8)
+@claims(
     "publish.auto-build-starts",
     "status.good-template-ends-ready",
     "reuse.ready-at-once",
@@ -121,8 +119,8 @@ def test_auto_build_starts_a_build(exam: Examination) -> None:
     exam.read(template.ref)
 
 
-@pytest.mark.cost(builds=0, requests=10)
-@pytest.mark.claims("digest.ignores-spelling", "publish.republish-identical-is-accepted", "digest.is-the-published-one")
+@cost(builds=0, requests=10)
+@claims("digest.ignores-spelling", "publish.republish-identical-is-accepted", "digest.is-the-published-one")
 def test_digest_does_not_depend_on_spelling(exam: Examination) -> None:
     """A document has the same digest in canonical form, short form (sugar), YAML, another key order, and with force."""
     template = exam.published("spelled")
@@ -132,12 +130,12 @@ def test_digest_does_not_depend_on_spelling(exam: Examination) -> None:
     exam.publish(template, form="shuffled")
     exam.read(template.ref)
     exam.publish(template, force=True)
-    request(exam, "getTemplate", template.ref)
+    exam.document(template.ref)
     exam.read(template.ref)
 
 
-@pytest.mark.cost(builds=0, requests=34)
-@pytest.mark.claims("digest.follows-content", "publish.other-content-is-409", "publish.force-replaces")
+@cost(builds=0, requests=34)
+@claims("digest.follows-content", "publish.other-content-is-409", "publish.force-replaces")
 def test_every_change_of_content_counts(exam: Examination) -> None:
     """Each change of content changes the digest: case, order, arguments, steps, packages, hardware."""
     first = replace(exam.template("varied"), then=("echo one", "echo two"))
@@ -151,13 +149,13 @@ def test_every_change_of_content_counts(exam: Examination) -> None:
         exam.read(other.ref)
     exam.publish(first, force=True)
     exam.read(first.ref)
-    request(exam, "getTemplate", first.ref)
+    exam.document(first.ref)
 
 
-@pytest.mark.cancels
-@pytest.mark.profile("standard")
-@pytest.mark.cost(builds=4, at_once=3, lengths=2, requests=36)
-@pytest.mark.claims(
+@cancels
+@profile("standard")
+@cost(builds=4, at_once=3, lengths=2, requests=36)
+@claims(
     "reuse.same-digest-elsewhere",
     "digest.follows-content",
     "reuse.only-identical-digest",
@@ -190,12 +188,12 @@ def test_versions_with_one_content_share_only_the_golden(exam: Examination) -> N
     for ref in (*refs, third.ref):
         exam.start(ref)
         exam.read(ref)
-        request(exam, "getTemplate", ref)
+        exam.document(ref)
     exam.wait(third.ref)
     one_digest = digest(exam, first) == digest(exam, second)
-    request(exam, "deleteTemplate", first.ref)
+    exam.delete(first.ref)
     exam.read(second.ref)
-    request(exam, "getTemplate", second.ref)
+    exam.document(second.ref)
     exam.start(second.ref)
     # A first publish needs no force, but force is allowed.
     exam.publish(replace(first.revised(), version="1.0.4"), force=True)
@@ -205,8 +203,8 @@ def test_versions_with_one_content_share_only_the_golden(exam: Examination) -> N
         raise Unsuited("not-applicable", f"{why} ({how})")
 
 
-@pytest.mark.cost(builds=0, requests=10)
-@pytest.mark.claims(
+@cost(builds=0, requests=10)
+@claims(
     "template.read-shows-the-published",
     "template.delete-says-deleted",
     "lookup.deleted-version-is-404",
@@ -216,6 +214,6 @@ def test_versions_with_one_content_share_only_the_golden(exam: Examination) -> N
 def test_deleted_version_is_gone(exam: Examination) -> None:
     """A version can be read until it is deleted; after that, it is not found and cannot be built."""
     template = exam.published("deleted")
-    request(exam, "getTemplate", template.ref)
-    request(exam, "deleteTemplate", template.ref)
+    exam.document(template.ref)
+    exam.delete(template.ref)
     find_nothing(exam, template.ref)

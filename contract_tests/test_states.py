@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from situations import find_nothing, lasting, needs_publishing, publish_invalid, raw, request
+from situations import cancels, claims, find_nothing, lasting, needs_publishing, publish_invalid, raw
 from touchstone.check.examination import Examination
 from touchstone.check.templates import Template
 from touchstone.facts.exchange import Credential
@@ -35,7 +35,7 @@ class Scene:
     def read_all(self) -> None:
         """Reads both versions."""
         self.status()
-        request(self.exam, "getTemplate", self.ref)
+        self.exam.document(self.ref)
         self.exam.read(self.sibling.ref)
 
 
@@ -55,7 +55,7 @@ def others(scene: Scene) -> None:
     intruders: tuple[Credential, ...] = ("none", "second") if scene.exam.target.second_api_key else ("none",)
     for credential in intruders:
         for operation in ("streamBuildEvents", "startBuild", "cancelBuild", "deleteTemplate"):
-            request(scene.exam, operation, scene.ref, credential)
+            scene.exam.request(operation, scene.ref, credential)
             scene.status()
 
 
@@ -117,7 +117,7 @@ def was_cancelled(scene: Scene) -> None:
     following = scene.exam.follow(scene.ref)
     do_no_harm(scene)
     scene.exam.cancel(scene.ref)
-    scene.exam.settle(scene.ref)
+    scene.exam.settled(scene.ref)
     scene.exam.closed(following)
 
 
@@ -135,9 +135,9 @@ def do_no_harm(scene: Scene) -> None:
         scene.read_all()
 
 
-@pytest.mark.cancels
-@pytest.mark.parametrize("state", _states())
-@pytest.mark.claims(
+@cancels
+@pytest.mark.parametrize("state", list(_states()))
+@claims(
     "status.changes-only-by-a-start",
     "status.build-does-not-vanish",
     "status.ready-stays-ready",
@@ -162,7 +162,7 @@ def test_harmless_requests_change_nothing_and_a_delete_everything(
     scene = Scene(exam, subject, first)
     state(scene)
     do_no_harm(scene)
-    request(exam, "deleteTemplate", scene.ref)
+    exam.delete(scene.ref)
     find_nothing(exam, scene.ref)
     scene.subject = replace(subject.revised(), fails=False, sleep_s=first.sleep_s)
     exam.publish(scene.subject)

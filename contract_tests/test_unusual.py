@@ -2,9 +2,7 @@
 
 from dataclasses import replace
 
-import pytest
-
-from situations import needs_publishing, request
+from situations import claims, cost, needs_publishing, profile
 from touchstone.check.examination import Examination
 from touchstone.check.templates import Template
 
@@ -22,9 +20,9 @@ def alike(exam: Examination) -> list[Template]:
     return [first, *names, *versions]
 
 
-@pytest.mark.profile("thorough")
-@pytest.mark.cost(builds=3, requests=80)
-@pytest.mark.claims(
+@profile("thorough")
+@cost(builds=3, requests=80)
+@claims(
     "publish.answers-201",
     "template.read-shows-the-published",
     "status.ref-is-the-path",
@@ -45,8 +43,8 @@ def test_versions_with_similar_names_stay_separate(exam: Examination) -> None:
             exam.read(template.ref)
         exam.closed(exam.follow(one.ref))
         exam.wait(one.ref)
-    request(exam, "deleteTemplate", templates[1].ref)
-    request(exam, "deleteTemplate", templates[3].ref)
+    exam.delete(templates[1].ref)
+    exam.delete(templates[3].ref)
     for template in templates:
-        request(exam, "getTemplate", template.ref)
+        exam.document(template.ref)
         exam.read(template.ref)

@@ -8,7 +8,7 @@ import pytest
 from links import Link, links
 from walker import STEPS, Walker
 
-from situations import call, needs_publishing
+from situations import needs_publishing
 from touchstone.check.examination import Examination
 from touchstone.check.run import Run
 from touchstone.contract.document import Contract
@@ -75,7 +75,7 @@ def test_links_lead_where_they_say(exam: Examination, run: Run) -> None:
             if not onward:
                 break
             link = choices.choice(onward)
-            exchange = exam.send(call(link.operation, link.ref(exchange)))
+            exchange = exam.send(exam.call(link.operation, link.ref(exchange)))
 
 
 def safe(link: Link) -> bool:

@@ -2,15 +2,14 @@
 
 from functools import partial
 
-import pytest
-
+from situations import claims, cost, given
 from touchstone.check.examination import Examination
 from touchstone.check.run import Run
 
 
-@pytest.mark.given
-@pytest.mark.cost(builds=0, requests=80)
-@pytest.mark.claims(
+@given
+@cost(builds=0, requests=80)
+@claims(
     "status.ready-stays-ready",
     "status.failed-stays-failed",
     "status.build-time-is-stable",

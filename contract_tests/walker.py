@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from situations import call, request
 from touchstone.check.examination import Examination
 from touchstone.check.templates import Template
 from touchstone.contract.lifecycle import AT_REST
@@ -38,7 +37,7 @@ class Walker:
     def read_all(self) -> None:
         """Reads the status and the template."""
         self.exam.read(self.ref)
-        request(self.exam, "getTemplate", self.ref)
+        self.exam.request("getTemplate", self.ref)
 
     def rest(self) -> None:
         """Waits until no build runs, because it is undocumented how a build ends whose content is replaced."""
@@ -83,7 +82,7 @@ def join(walker: Walker) -> None:
 
 def start_together(walker: Walker) -> None:
     """Sends two simultaneous starts."""
-    walker.exam.together(*[call("startBuild", walker.ref)] * 2)
+    walker.exam.together(*[walker.exam.call("startBuild", walker.ref)] * 2)
 
 
 def cancel(walker: Walker) -> None:
@@ -98,7 +97,7 @@ def cancel_late(walker: Walker) -> None:
     walker.exam.rest(LATER_SHARE * walker.now.sleep_s)
     walker.exam.read(walker.ref)
     walker.exam.cancel(walker.ref)
-    walker.exam.settle(walker.ref)
+    walker.exam.settled(walker.ref)
     walker.exam.closed(following)
 
 
@@ -156,7 +155,7 @@ def automatic(walker: Walker) -> None:
 def delete(walker: Walker) -> None:
     """Deletes the version, reads it, and publishes other content."""
     walker.rest()
-    request(walker.exam, "deleteTemplate", walker.ref)
+    walker.exam.request("deleteTemplate", walker.ref)
     walker.read_all()
     walker.exam.publish(walker.hold(walker.other()))
 
@@ -165,7 +164,7 @@ def intrude(walker: Walker) -> None:
     """Sends forbidden requests from another account."""
     if walker.exam.target.second_api_key:
         for operation in ("startBuild", "cancelBuild", "deleteTemplate"):
-            request(walker.exam, operation, walker.ref, "second")
+            walker.exam.request(operation, walker.ref, "second")
             walker.exam.read(walker.ref)
 
 

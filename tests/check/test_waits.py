@@ -69,7 +69,7 @@ def test_odd_status_is_waited_out_for_a_while(value: Any) -> None:
         (status("BUILDING"), lambda exam: exam.wait(REF), [6, 6, 6, GIVEN_UP, GIVEN_UP]),
         (status("BUILDING"), lambda exam: exam.wait(REF, within_s=600), [10, 10, 10, GIVEN_UP, GIVEN_UP]),
         ((500, {}, {}), lambda exam: exam.wait(REF), [6, 6, 6, GIVEN_UP, GIVEN_UP]),
-        (status("building"), lambda exam: exam.settle(REF), [10, 1, 1, GIVEN_UP, GIVEN_UP]),
+        (status("building"), lambda exam: exam.settled(REF), [10, 1, 1, GIVEN_UP, GIVEN_UP]),
     ],
     ids=["no-end", "no-rest", "odd-status", "odd-status-of-long-builds", "failure", "no-settling"],
 )

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from touchstone.check import budget as limits
 from touchstone.check.budget import Budget, FailedWaits, Flow, Received, Silence, Stop
+from touchstone.check.expectation import Reply, Steps
 from touchstone.check.journal import Journal
 from touchstone.check.templates import VERSION, Form, Template, given, publish_call
 from touchstone.config import TargetSettings
@@ -81,10 +82,10 @@ class Following:
     """Open stream of a build log. *live*: whether the build ran at the beginning. Setting *until* closes the stream."""
 
     live: bool = True
-    future: "Future[Exchange]" = field(default_factory=Future)
+    future: "Future[Reply]" = field(default_factory=Future)
     until: threading.Event = field(default_factory=threading.Event)
 
-    def result(self, grace_s: float) -> Exchange:
+    def result(self, grace_s: float) -> Reply:
         """Waits up to *grace_s* seconds for the server to close the stream, then closes it; returns the exchange."""
         try:
             return self.future.result(timeout=grace_s)
@@ -92,6 +93,8 @@ class Following:
             self.until.set()
             return self.future.result()
 
+
+Version = Template | str  # a template of the case, or the ref of any version
 
 Standing = Literal["absent", "unsure", "there"]
 
@@ -159,6 +162,7 @@ SLEEP_SHARE = 0.05  # least sleep, as a share of what builds of the target take 
 READY_TRIES = 3  # Attempts to build the ready version that cases share
 
 OWNERS = ("primary", "second", "restricted")
+LOG_S = 5.0  # the longest time for which a single request reads a log
 AT_A_TIME = 8  # requests of one case, where it sends many that do not depend on each other
 CLEAN_UP = "clean-up"  # case of the requests that clean up; a stopped run still sends them
 
@@ -204,6 +208,7 @@ class Examination:
     waits: FailedWaits = field(default_factory=FailedWaits)
     flow: Flow = field(default_factory=Flow)
     stopping: Stop = field(default_factory=Stop)
+    steps: Steps = field(default_factory=Steps)
     _running: set[str] = field(default_factory=set)
     _dying: set[str] = field(default_factory=set)
     _shared: dict[str, Template] = field(default_factory=dict)
@@ -221,7 +226,8 @@ class Examination:
 
     def for_case(self, case: str) -> "Examination":
         """Returns the view of the case *case*: with builds and logs of its own; all else is shared by all cases."""
-        view = replace(self, case=case, stretch=1.0, _running=set(), _dying=set(), _followings=[], _sending=[])
+        own = {"steps": Steps(), "_running": set(), "_dying": set(), "_followings": [], "_sending": []}
+        view = replace(self, case=case, stretch=1.0, **own)  # type: ignore[arg-type]
         self._views.append(view)
         return view
 
@@ -235,9 +241,12 @@ class Examination:
 
     # --- single requests ---------------------------------------------------------------------------------------------
 
-    def send(self, call: Call) -> Exchange:
+    def send(self, call: Call) -> Reply:
         """Sends one request, without retries; raises Unsuited if settings, budget or a silent target forbid it."""
-        return self.publications.send(call, self._send)
+        (situation,) = self.steps.before(call)
+        reply = self.steps.reply(self.publications.send(call, self._send), call, situation)
+        self.steps.after(call)
+        return reply
 
     def _send(self, call: Call) -> Exchange:
         if self.stopping.is_set() and self.case != CLEAN_UP:
@@ -302,7 +311,7 @@ class Examination:
             self._running.discard(ref)
             self._dying.add(ref)
 
-    def retry_429(self, call: Call) -> Exchange:
+    def retry_429(self, call: Call) -> Reply:
         """Sends a request, and repeats it after each 429; raises Unsuited if the waits would exceed patience_s."""
         key, waited_s = (call.operation, "429"), 0.0
         patience_s = self.waits.limit_s(key, self.target.patience_s)
@@ -325,32 +334,67 @@ class Examination:
         self.waits.add(key)
         raise Unsuited("indeterminate", f"still refused with 429 after {waited_s:.0f} s of retries")
 
-    def start(self, ref: str, credential: Credential = "primary") -> Exchange:
-        """Starts a build, with retries after 429."""
-        return self.retry_429(Call("startBuild", ref, credential))
+    def start(self, version: Version, by: Credential | None = None) -> Reply:
+        """Starts a build, with retries after 429. *by*: the account, by default the owner of a template."""
+        return self.retry_429(self.call("startBuild", version, by))
 
-    def read(self, ref: str, credential: Credential = "primary") -> Exchange:
-        """Reads the build status, with retries after 429."""
-        return self.retry_429(Call("getBuild", ref, credential))
+    def read(self, version: Version, by: Credential | None = None) -> Reply:
+        """Reads the build status, with retries after 429. *by*: the account, by default the owner of a template."""
+        return self.retry_429(self.call("getBuild", version, by))
 
-    def cancel(self, ref: str, credential: Credential = "primary") -> Exchange:
-        """Cancels the build, with retries after 429."""
-        return self.retry_429(Call("cancelBuild", ref, credential))
+    def cancel(self, version: Version, by: Credential | None = None) -> Reply:
+        """Cancels the build, with retries after 429. *by*: the account, by default the owner of a template."""
+        return self.retry_429(self.call("cancelBuild", version, by))
+
+    def delete(self, version: Version, by: Credential | None = None) -> Reply:
+        """Deletes the version. *by*: the account, by default the owner of a template."""
+        return self.request("deleteTemplate", version, by)
+
+    def document(self, version: Version, by: Credential | None = None) -> Reply:
+        """Reads the published document. *by*: the account, by default the owner of a template."""
+        return self.request("getTemplate", version, by)
+
+    def request(
+        self, operation: str, version: Version, by: Credential | None = None, authorization: str = ""
+    ) -> Reply:
+        """Sends one request about a version, without retries; a log is left after LOG_S seconds.
+
+        If the run must not publish, all versions belong to the user. Then deletes go to a missing version. So do starts
+        and cancels of versions that the settings do not list.
+
+        Args:
+            by: Account or kind of invalid key; by default the owner of a template, else the primary account.
+            authorization: Value of the Authorization header, in place of the one that *by* stands for.
+        """
+        call, listed = self.call(operation, version, by), self.target.templates
+        changeable = (*listed.buildable, *listed.failing, *listed.restricted)
+        changes = operation in ("startBuild", "cancelBuild") and call.ref not in changeable
+        if self.target.publish == "never" and (operation == "deleteTemplate" or changes):
+            call = replace(call, ref=self.unknown("name"))
+        return self.send(replace(call, headers={"Authorization": authorization} if authorization else {}))
+
+    def call(self, operation: str, version: Version, by: Credential | None = None) -> Call:
+        """Returns a request about a version, for `send` and `together`."""
+        ref, owner = (version.ref, version.owner) if isinstance(version, Template) else (version, "primary")
+        return Call(operation, ref, by or owner, stream_s=LOG_S if operation == "streamBuildEvents" else 0.0)
 
     def rest(self, seconds: float) -> None:
         """Waits for *seconds* on the run's clock, which may be faster in a replay; a stopped run does not wait."""
         self.transport.clock.rest(seconds, None if self.case == CLEAN_UP else self.stopping)
 
-    def together(self, *calls: Call) -> list[Exchange]:
+    def together(self, *calls: Call) -> list[Reply]:
         """Sends all *calls* at once, each on its own connection; returns the exchanges in the order of the calls."""
-        barrier = threading.Barrier(len(calls))
+        barrier, situations = threading.Barrier(len(calls)), self.steps.before(*calls)
 
         def one(call: Call) -> Exchange:
             barrier.wait()
-            return self.send(call)
+            return self.publications.send(call, self._send)
 
         with ThreadPoolExecutor(len(calls)) as pool:
-            return list(pool.map(one, calls))
+            exchanges = list(pool.map(one, calls))
+        for call in calls:
+            self.steps.after(call)
+        return [self.steps.reply(*each) for each in zip(exchanges, calls, situations, strict=True)]
 
     def beside(self, body: Callable[[], object]) -> None:
         """Runs *body*, which sends requests, in another thread; `join` waits for it."""
@@ -366,8 +410,12 @@ class Examination:
     # --- waits -------------------------------------------------------------------------------------------------------
 
     def wait(
-        self, ref: str, until: Collection[str] = FINISHED, within_s: float | None = None, by: Credential | None = None
-    ) -> Exchange:
+        self,
+        version: Version,
+        until: Collection[str] = FINISHED,
+        within_s: float | None = None,
+        by: Credential | None = None,
+    ) -> Reply:
         """Polls the build status until it is one of *until*; returns the last read, also if it gave up.
 
         Args:
@@ -380,8 +428,10 @@ class Examination:
         most_s = self.target.build_timeout_s if within_s is None else within_s
         began = active_at = known_at = self.transport.now()
         idle, stuck = 0, ""
+        ref = version.ref if isinstance(version, Template) else version
+        by = by or (version.owner if isinstance(version, Template) else self._owner(ref))
         while True:
-            exchange, now = self.read(ref, by or self._owner(ref)), self.transport.now()
+            exchange, now = self.read(ref, by), self.transport.now()
             status = str(exchange.body.get("status"))  # the value may have any type
             idle, active_at = (idle + 1, active_at) if status == "not_built" else (0, now)
             given_up = idle > limits.IDLE_POLLS and now > active_at + limits.IDLE_S
@@ -390,15 +440,21 @@ class Examination:
             if status in until and stuck:
                 self.waits.lift(("getBuild", stuck), 1, waited_s)
             if status in until or given_up or exchange.status in (401, 403, 404):
-                return exchange
+                return self._waited(exchange, until)
             stuck = status if status in STATUSES else _UNDOCUMENTED
             if status == "building" and ref in self._dying - self._running:
                 stuck = "cancelling"
             lasts_s = now - known_at if stuck == _UNDOCUMENTED else waited_s
             if lasts_s > self._limit_s(ref, stuck, most_s) + 0.1:
                 self.waits.add(("getBuild", stuck))
-                return exchange
+                return self._waited(exchange, until)
             self.rest(poll_s(waited_s, self.flow.length_s))
+
+    def _waited(self, exchange: Exchange, until: Collection[str]) -> Reply:
+        call = Call("getBuild", exchange.ref, exchange.credential)
+        fails = any(template.fails for template in self.templates if template.ref == exchange.ref)
+        self.steps.ended(call, until, "failed" if fails else "ready")
+        return self.steps.reply(exchange, call, *self.steps.before(call))
 
     def _limit_s(self, ref: str, stuck: str, most_s: float) -> float:
         if stuck == "cancelling":
@@ -408,21 +464,22 @@ class Examination:
             raise Unsuited("could-not-run", f"{limits.GIVEN_UP_AFTER} waits for the end of the state {stuck} failed")
         return limit_s
 
-    def settle(self, ref: str) -> Exchange:
+    def settled(self, version: Version, by: Credential | None = None) -> Reply:
         """Waits until the status of a cancelled build is no longer ``building``; returns the last read."""
-        return self.wait(ref, AT_REST, self.target.cancel_timeout_s)
+        return self.wait(version, AT_REST, self.target.cancel_timeout_s, by)
 
-    def follow(self, ref: str, credential: Credential = "primary") -> Following:
+    def follow(self, version: Version, by: Credential | None = None) -> Following:
         """Opens the build log and reads it in another thread; returns once the response head has arrived."""
-        following, opened = Following(ref in self._running), threading.Event()
+        plain = self.call("streamBuildEvents", version, by)
+        following, opened = Following(plain.ref in self._running), threading.Event()
         self._followings.append(following)
         limit_s = self.target.build_timeout_s + self.target.cancel_timeout_s
-        call = Call("streamBuildEvents", ref, credential, stream_s=limit_s, until=following.until, opened=opened)
+        call = replace(plain, stream_s=limit_s, until=following.until, opened=opened)
         in_background(following.future, lambda: self.send(call))
         opened.wait(self.target.request_timeout_s)
         return following
 
-    def closed(self, following: Following, most_s: float | None = None) -> Exchange:
+    def closed(self, following: Following, most_s: float | None = None) -> Reply:
         """Waits until the server closes the stream, at most *most_s* seconds (default: cancel_timeout_s)."""
         limit_s = self._log_s(self.target.cancel_timeout_s, live=following.live) if most_s is None else most_s
         over, left, began = following.future.done(), following.until.is_set(), self.transport.now()
@@ -433,12 +490,12 @@ class Examination:
             self.waits.lift(_LOGS[following.live], 1, self.transport.now() - began)
         return exchange
 
-    def ended(self, following: Following, ref: str) -> Exchange:
+    def ended(self, following: Following, ref: str) -> Reply:
         """Waits until the end of a build closes its log; raises Unsuited if too many earlier builds did not end."""
         most_s = self.target.build_timeout_s + self.target.cancel_timeout_s
         return self.closed(following, min(self._limit_s(ref, "building", most_s), self._log_s(most_s, live=True)))
 
-    def followed(self, call: Call) -> Exchange:
+    def followed(self, call: Call) -> Reply:
         """Sends *call*, a request for a build log, and reads the log until it closes or cancel_timeout_s has passed."""
         exchange = self.send(replace(call, stream_s=self._log_s(self.target.cancel_timeout_s, live=False)))
         if exchange.closed == "client":
@@ -462,7 +519,7 @@ class Examination:
 
     def publish(
         self, template: Template, *, form: Form = "json", force: bool = False, auto_build: bool = False
-    ) -> Exchange:
+    ) -> Reply:
         """Publishes *template*, after listing it in the journal; raises Unsuited if ``publish = "never"`` is set."""
         if self.target.publish == "never":
             raise Unsuited("not-applicable", PUBLISH_ADVICE)
@@ -518,10 +575,18 @@ class Examination:
         """Returns how long a request takes now; cases that run side by side slow each other down."""
         return max(self.latency_s, statistics.median(list(self._turns) or [0.0]) if self._views else 0.0)
 
+    def running(self, purpose: str = "running", *, fails: bool = False, times: int = 1) -> Template:
+        """Publishes a template as `short` does, and starts its build."""
+        template = self.short(purpose, fails=fails, times=times)
+        self.start(template)
+        return template
+
     def ready(self, owner: Credential = "primary") -> Template:
         """Returns the ready version that cases share, after building it at first use; raises Unsuited if that fails."""
         with self._building[owner]:
-            return self._ready(f"ready-{owner}", owner)
+            template = self._ready(f"ready-{owner}", owner)
+        self.steps.states[template.ref, template.owner] = "ready"
+        return template
 
     def _ready(self, purpose: str, owner: Credential) -> Template:
         if self._not_ready.count(purpose) == READY_TRIES:
@@ -550,11 +615,14 @@ class Examination:
 
     def unknown(self, part: str = "version", like: Template | None = None) -> str:
         """Returns a ref that does not exist; in *part* it differs from *like*, by default the shared ready version."""
-        name = f"touchstone-{self.run_id}-absent"
+        name, known = f"touchstone-{self.run_id}-absent", like
         if part == "name":
-            return f"default/{name}@{VERSION}"
-        known = like or self.ready()
-        return f"{known.namespace}/{known.name}@9.9.9" if part == "version" else f"{name}/{known.name}@{VERSION}"
+            ref = f"default/{name}@{VERSION}"
+        else:
+            known = like or self.ready()
+            ref = f"{known.namespace}/{known.name}@9.9.9" if part == "version" else f"{name}/{known.name}@{VERSION}"
+        self.steps.states[ref, ""] = "missing"
+        return ref
 
     # --- leaving nothing behind --------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import time
+import traceback
 from collections.abc import Callable, Generator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,12 +17,16 @@ import pytest
 
 from touchstone.check.cases import ALONE, ALWAYS, Declared, declared_by
 from touchstone.check.examination import CLEAN_UP, PUBLISH_ADVICE, Examination, Unsuited
+from touchstone.check.expectation import Steps
 from touchstone.check.handover import BARRED, UNWRITTEN, CheckHandover, hold_lifeline
+from touchstone.check.handover import HANDOVER as HANDOVER_VARIABLE
 from touchstone.check.preflight import barred
 from touchstone.check.run import Run
 from touchstone.check.scheduler import Job
+from touchstone.config import Flags
 from touchstone.contract import claims as ledger_of_claims
-from touchstone.errors import HarnessError, RecordingError
+from touchstone.contract.files import contract_tests_dir
+from touchstone.errors import HarnessError, RecordingError, UsageError
 from touchstone.facts.events import Case, CaseOutcome, Notice, Selected
 from touchstone.facts.finding import Finding
 
@@ -50,12 +55,42 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.freeze()  # nothing of the modules is garbage
     gc.set_threshold(COLLECTED_AFTER)
     try:
-        handover = config.stash[HANDOVER] = CheckHandover.received()
+        handover = config.stash[HANDOVER] = CheckHandover.received() if HANDOVER_VARIABLE in os.environ else _plain(config)
         hold_lifeline(os.environ)
         if handover.errand.mode != "plan" and RUN not in config.stash:
             config.stash[RUN] = Run(handover)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the options of plain ``pytest contract_tests``."""
+    group = parser.getgroup("touchstone")
+    group.addoption("--target", help="judge this target of touchstone.toml; default: the embedded twin")
+    group.addoption("--url", help="judge the API at this URL; its key is read from ORGO_API_KEY")
+    group.addoption("--profile", choices=PROFILES, help="effort of the check; default: standard")
+    group.addoption("--seed", type=int, help="seed of the generated requests")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Says what is judged."""
+    target = config.stash[HANDOVER].settings.target
+    return f"touchstone: {target.name} at {target.url}, seed {config.stash[HANDOVER].settings.seed}"
+
+
+def _plain(config: pytest.Config) -> CheckHandover:
+    """Prepares a run that pytest itself was asked for; its data stay in the environment until pytest ends."""
+    from touchstone.check.plain import prepared  # noqa: PLC0415 - slow, and a check does not need it
+
+    if getattr(config.option, "numprocesses", None) or hasattr(config, "workerinput"):
+        raise UsageError("-n: the contract tests run side by side by themselves; leave -n out")
+    options = {name: config.getoption(name) for name in ("target", "url", "profile", "seed")}
+    stack = contextlib.ExitStack()
+    handover = stack.enter_context(prepared(Flags(**options), config.invocation_params.dir))
+    stack.callback(os.environ.pop, HANDOVER_VARIABLE)
+    os.environ.update(handover.environment())
+    config.add_cleanup(stack.close)
+    return handover
 
 
 # --- which cases run -------------------------------------------------------------------------------------------------
@@ -179,13 +214,13 @@ def _conduct(run: Run, item: pytest.Function) -> None:
         run.now_alone()
     outcome: CaseOutcome = "passed"
     again = message = ""
+    findings: list[Finding] = []
     try:
         again = _attempted(run, case, exam, partial(_body, run, item, exam))
     except BaseException as error:
         outcome, message = _explained(run, case, error)
-        if isinstance(error, Unsuited):
-            pytest.skip(message)
-        raise
+        if not isinstance(error, Unsuited):
+            raise
     finally:
         findings = _concluded(run, case, exam, interrupted=message == "interrupted")
         message = message or again
@@ -196,7 +231,15 @@ def _conduct(run: Run, item: pytest.Function) -> None:
         at = began_at.isoformat(timespec="microseconds").replace("+00:00", "Z")
         run.log.write(Case(case.id, case.title, outcome, round(took_s, 6), case.claims, message, at))
     if findings:
-        pytest.fail("\n".join(f.sentence() for f in findings), pytrace=False)
+        described = {finding.id: _described(finding) for finding in findings}
+        pytest.fail("\n\n".join([*exam.steps.unmet, *described.values()]), pytrace=False)
+    if outcome != "passed":
+        pytest.skip(message)
+
+
+def _described(finding: Finding) -> str:
+    lines = (f"{finding.claim} ({finding.level}): {finding.where}", f"expected {finding.expected}")
+    return "\n  ".join((*lines, f"actual   {finding.actual}", finding.curl))
 
 
 def _explained(run: Run, case: Declared, error: BaseException) -> tuple[CaseOutcome, str]:
@@ -209,6 +252,9 @@ def _explained(run: Run, case: Declared, error: BaseException) -> tuple[CaseOutc
         return "error" if run.is_replay else "skipped", error.reason
     is_ours = isinstance(error, RecordingError)
     message = str(error) if is_ours else f"{type(error).__name__}: {error}"
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not is_ours and contract_tests_dir() in Path(frame.filename).parents:
+            message += f"; in {Path(frame.filename).name}, line {frame.lineno}, {frame.name}: {frame.line}"
     run.notice(case, "could-not-run", message if is_ours else f"the case {case.id} itself failed: {message}")
     return "error", message
 
@@ -236,12 +282,14 @@ def _attempted(run: Run, case: Declared, exam: Examination, body: Callable[[], N
         is_barred = run.plan.settle(exam)
     if is_barred or case.is_once:
         return ""
-    run.conclude(case.id, final=False)
-    unclear = run.unclear(case.claims)
+    trouble = run.conclude(case.id, final=False)
+    unclear = run.unclear(case.claims) or ([] if trouble else list(exam.steps.unmet))
     if unclear:
-        exam.stretch = STRETCH
+        exam.stretch, exam.steps = STRETCH, Steps()
         exam.quieten()
         body()
+    if exam.steps.unmet and not run.has_trouble(case.id):
+        raise Unsuited("indeterminate", exam.steps.unmet[0])
     return f"second attempt, not judged in the first: {', '.join(unclear)}" if unclear else ""
 
 

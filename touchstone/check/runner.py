@@ -130,7 +130,7 @@ def _command(errand: Errand) -> list[str]:
 
 _GENERATORS = ("_hypothesis_pytestplugin", "schemathesis.pytest.plugin")  # Plugins that scenarios do not need
 # Other installed plugins are not loaded, since they may reorder cases. Searching for leaked resources costs time.
-_PLUGINS = ("touchstone.check.pytest_plugin", "no:unraisableexception", "no:threadexception")
+_PLUGINS = ("touchstone.check.pytest_plugin", "no:unraisableexception", "no:threadexception", "no:cacheprovider")
 
 
 def pytest_arguments(errand: Errand = CHECK) -> list[str]:

@@ -1,0 +1,154 @@
+"""What a contract test expects of a response. openapi/answers.yaml limits what it may expect."""
+
+import sys
+from collections.abc import Collection
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from touchstone.contract.answers import CALLERS, Answer, either, load, refusal
+from touchstone.contract.lifecycle import FINISHED
+from touchstone.facts.exchange import Exchange
+from touchstone.rules.rule import describe
+from touchstone.target.call import Call
+
+
+class Unpromised(AssertionError):
+    """A contract test expects more of the API than openapi/answers.yaml promises."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Reply(Exchange):
+    """The response to one step of a contract test.
+
+    Attributes:
+        situation: State of the version before the request, by the steps of the case; or the caller.
+        rows: What the API may answer; several rows if the steps do not tell the state.
+        unmet: Expectations of the case that were not met.
+    """
+
+    situation: str = ""
+    rows: tuple[Answer, ...] = ()
+    unmet: list[str] = field(default_factory=list)
+
+    def expect(self, *codes: int, status: str | Collection[str] = ()) -> "Reply":
+        """Expects one of the status *codes* and, where a body has a ``status``, one of these; returns the reply.
+
+        Another response fails the case at its end, so that later steps still show what else is wrong. The rules
+        decide which claim it breaks.
+
+        Raises:
+            Unpromised: the contract also allows other responses in this situation.
+        """
+        wanted = (status,) if isinstance(status, str) else tuple(status)
+        expected = either(codes) + (f" with status {either(wanted)}" if wanted else "")
+        frame = sys._getframe(1)  # noqa: SLF001 - the place of the step
+        place = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+        about = f"{self.operation or self.request.method}, {self.situation or 'state unknown'}"
+        if self.rows and not any(_covers(codes, wanted, row) for row in self.rows):
+            allowed = "; or ".join(f"{row} ({row.claim})" for row in dict.fromkeys(self.rows))
+            raise Unpromised(f"{place}: {about}: expected {expected}, but openapi/answers.yaml allows {allowed}")
+        in_body = wanted and any(row.may.get(self.status) for row in self.rows)
+        if self.status not in codes or (in_body and self.body.get("status") not in wanted):
+            self.unmet.append(f"{place}: {about}: expected {expected}; actual {describe(self)}")
+        return self
+
+
+def _covers(codes: Collection[int], wanted: Collection[str], row: Answer) -> bool:
+    return all(code in codes and (not wanted or set(row.may[code]) <= set(wanted)) for code in row.may)
+
+
+_FIELDS = tuple(each.name for each in fields(Exchange))
+
+
+@dataclass
+class Steps:
+    """The steps of one case so far: the state that each version must have, whatever the target answered.
+
+    Attributes:
+        states: By ref and account; the account is empty for a version that does not exist.
+        contents: The published content by ref and account.
+        unmet: Expectations of the case that were not met.
+    """
+
+    states: dict[tuple[str, str], str] = field(default_factory=dict)
+    contents: dict[tuple[str, str], object] = field(default_factory=dict)
+    unmet: list[str] = field(default_factory=list)
+
+    def before(self, *calls: Call) -> list[str]:
+        """Returns the situation of each call: the state of its version, or the caller; empty if it is unknown."""
+        situations = [self._situation(call) for call in calls]
+        for number, call in enumerate(calls):
+            same = [other.operation for other in calls if other.ref == call.ref and may_change(other)]
+            if len(same) > 1 and may_change(call):
+                situations[number] = "started twice" if set(same) == {"startBuild"} else ""
+        return situations
+
+    def reply(self, exchange: Exchange, call: Call, situation: str) -> Reply:
+        """Returns the response to *call* together with what the API may answer in this *situation*."""
+        own = load().answers.get(call.operation, {})
+        if situation in own:
+            rows: tuple[Answer, ...] = (own[situation],)
+        elif situation and call.operation:
+            row = refusal(situation, call.operation)
+            rows = (row, *own.values()) if row.as_owner else (row,)
+        else:
+            rows = tuple(own.values())
+        known = {name: getattr(exchange, name) for name in _FIELDS}
+        return Reply(**known, situation=situation, rows=rows, unmet=self.unmet)
+
+    def after(self, call: Call) -> None:
+        """Notes the effect that *call* must have."""
+        key = _key(call)
+        state = self.states.get(key, "")
+        if call.operation == "publishTemplate":
+            self._published(call, key)
+        elif call.operation == "startBuild" and state not in ("", "ready"):
+            self.states[key] = "building"
+        elif call.operation == "cancelBuild" and state == "building":
+            self.states[key] = "cancelling"
+        elif call.operation == "deleteTemplate" and state:
+            self.states[key] = "deleted"
+
+    def ended(self, call: Call, until: Collection[str], outcome: str) -> None:
+        """Notes that a wait for one of the states *until* is over; a build that is not cancelled ends in *outcome*."""
+        state = self.states.pop(_key(call), "")
+        if state == "cancelling":
+            self.states[_key(call)] = "cancelled"
+        elif state and (state != "building" or until == FINISHED):
+            self.states[_key(call)] = outcome if state == "building" else state
+
+    def _situation(self, call: Call) -> str:
+        caller = CALLERS.get(call.credential, "")
+        if caller or not call.operation:
+            return caller
+        if call.operation == "publishTemplate":
+            return self._document(call)
+        owners = {owner: state for (ref, owner), state in self.states.items() if ref == call.ref}
+        return owners.get(_key(call)[1]) or owners.get("") or ("foreign" if owners else "")
+
+    def _document(self, call: Call) -> str:
+        kind, key = str(call.note.get("invalid", "")), _key(call)
+        if kind or "content" not in call.note:
+            return "invalid" if kind == "schema" else kind
+        if self.states.get(key, "deleted") == "deleted":
+            return "new"
+        if self.contents.get(key) == call.note["content"]:
+            return "identical"
+        return "forced" if call.note.get("force") else "other"
+
+    def _published(self, call: Call, key: tuple[str, str]) -> None:
+        kind = self._situation(call)
+        if kind in ("new", "forced"):
+            self.contents[key] = call.note["content"]
+            self.states[key] = "not_built"
+        if kind in ("new", "forced", "identical") and call.note.get("auto_build"):
+            self.after(Call("startBuild", call.ref, call.credential))
+
+
+def _key(call: Call) -> tuple[str, str]:
+    return call.ref or "", "primary" if call.credential == "lowercase-scheme" else call.credential
+
+
+def may_change(call: Call) -> bool:
+    """Whether *call* may change a version."""
+    return call.operation in ("startBuild", "cancelBuild", "deleteTemplate", "publishTemplate")
