@@ -120,6 +120,13 @@ def test_plugin_is_silent_and_light_in_unrelated_projects(tmp_path: Path, result
     assert results.imported >= {"starlette", "uvicorn", "httpx"}
 
 
+def test_router_of_the_manual_works_without_the_plugin(tmp_path: Path) -> None:
+    (source,) = re.findall(r"```python\n(.*?)```", (DOCS / "recordings.md").read_text("utf-8"), re.DOTALL)
+    (tmp_path / "test_router.py").write_text(source, "utf-8")
+    ended = pytest_in(tmp_path)
+    assert (ended.returncode, "1 passed" in ended.stdout) == (0, True), ended.stdout
+
+
 def test_plugin_is_registered_as_an_entry_point() -> None:
     (point,) = importlib.metadata.entry_points(group="pytest11", name="touchstone")
     assert point.load() is fixtures

@@ -7,8 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
+import respx
 
-from tests.recorded import every, recorded
+from tests.recorded import document, every, recorded, saved
+from touchstone import recordings
 from touchstone.errors import RecordingError, UsageError
 from touchstone.facts.exchange import Chunk, Exchange, Request, Response
 from touchstone.recordings import har, replay, servers
@@ -39,7 +41,6 @@ def client(*exchanges: Exchange, speed: float = float("inf")) -> tuple[httpx.Cli
         (("GET", "/a?x=1&y=2", b""), ("GET", "/a?y=2&x=1", b""), True),
         (("GET", "/a?x=a%20b", b""), ("GET", "/a?x=a+b", b""), True),
         (("GET", "/a%2fb%7e", b""), ("GET", "/a%2Fb~", b""), True),
-        (("GET", "/api/a", b""), ("GET", "/a", b""), True),
         (("POST", "/a", b'{"x": 1, "y": [2]}'), ("POST", "/a", b'{"y":[2],"x":1}'), True),
         (("GET", "/a", b""), ("POST", "/a", b""), False),
         (("GET", "/a", b""), ("GET", "/A", b""), False),
@@ -158,17 +159,49 @@ def build_of(ref: str) -> str:
     return f"/templates/{ref.replace('@', '/')}/build"
 
 
-def test_every_httpx_client_is_answered() -> None:
-    async def asynchronous(path: str) -> httpx.Response:
-        async with httpx.AsyncClient(base_url=served.url) as requests:
-            return await requests.get(path)
+BUILD = build_of("default/touchstone-recorded-fresh-build@1.0.0")
+READS = [
+    e for e in recorded("fresh-build").exchanges if e.request == Request("GET", BASE_URL + BUILD, e.request.headers)
+]
 
-    with httpx.Client(base_url=ServedRecording.url) as before, servers.recorded("fresh-build") as served:
-        path = build_of(served.ref)
-        first = before.get(path, headers={"Authorization": f"Bearer {served.key}"})
-        responses = [first, httpx.get(served.url + path), asyncio.run(asynchronous(path))]
-    reads = [e for e in served.recording.exchanges if (e.request.method, e.request.url) == ("GET", served.url + path)]
-    assert [response.json() for response in responses] == [each.body for each in reads[:3]]
+
+@pytest.mark.parametrize("base_url", [BASE_URL, "http://localhost:8000", "https://www.Orgo.ai:443/api/v2/"])
+def test_router_answers_every_httpx_client(base_url: str, tmp_path: Path) -> None:
+    async def asynchronous() -> httpx.Response:
+        async with httpx.AsyncClient(base_url=base_url) as requests:
+            return await requests.get(BUILD)
+
+    for scenario in ("fresh-build", saved(document("fresh-build"), tmp_path)):
+        with httpx.Client(base_url=base_url) as before, recordings.router(scenario, base_url) as router:
+            responses = [before.get(BUILD), asyncio.run(asynchronous()), httpx.get(base_url.rstrip("/") + BUILD)]
+            assert [call.response.json() for call in router.calls] == [each.body for each in READS[:3]]
+            with before.stream("GET", f"{BUILD}/events") as log:
+                assert "phase" in "".join(log.iter_text())
+    assert [response.json() for response in responses] == [each.body for each in READS[:3]]
+
+
+def test_router_is_one_of_respx() -> None:
+    router = recordings.router("fresh-build", assert_all_called=False)
+    router.get("https://other.test/a").respond(204)
+    assert (type(router), len(router.routes)) == (respx.MockRouter, 2)
+
+    @router
+    def statuses(path: str) -> list[object]:
+        return [httpx.get(BASE_URL + path).json()["status"], httpx.get("https://other.test/a").status_code]
+
+    # Each start begins the recording again.
+    assert [statuses(BUILD) for _ in range(2)] == [["not_built", 204]] * 2
+    with respx.mock(base_url=BASE_URL) as ours, router:
+        ours.get("/health").respond(503)
+        assert [httpx.get(BASE_URL + path).status_code for path in ("/health", BUILD)] == [503, 200]
+        with pytest.raises(RecordingError, match="nearest is entry"):
+            httpx.put(BASE_URL + BUILD)
+        with pytest.raises(AssertionError, match="not mocked"):
+            httpx.get("https://elsewhere.test/a")
+    with httpx.Client(transport=httpx.MockTransport(router.handler)) as client:
+        assert client.get(BASE_URL + BUILD).json()["status"] == "not_built"
+    with pytest.raises(AssertionError, match="not called"), recordings.router("fresh-build"):
+        pass
 
 
 def test_speed_changes_the_pace_of_a_served_recording(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,12 +273,14 @@ def test_file_of_another_name_is_about_its_first_version(tmp_path: Path) -> None
 )
 def test_unknown_scenario_is_a_usage_error_with_the_nearest(scenario: str | Path, nearest: str) -> None:
     with pytest.raises(UsageError) as error:
-        servers.found(scenario)
+        recordings.router(scenario)
     assert repr(str(scenario)) in str(error.value)
     assert nearest in str(error.value)
 
 
-@pytest.mark.parametrize("speed", [-1.0, float("nan"), float("inf"), True, "fast"])
-def test_speed_is_a_number_of_zero_or_more(speed: Any) -> None:
-    with pytest.raises(UsageError, match="speed"):
-        ServedRecording(Recording("empty", ()), speed)
+@pytest.mark.parametrize(
+    "wrong", [*({"speed": speed} for speed in (-1.0, float("nan"), True, "fast")), {"base_url": "localhost:8000"}]
+)
+def test_wrong_option_is_a_usage_error(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        recordings.router("reuse", **wrong)

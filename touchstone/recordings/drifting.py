@@ -26,7 +26,7 @@ from touchstone.facts.runlog import read
 from touchstone.facts.wording import plural
 from touchstone.recordings import reader
 from touchstone.recordings.recorder import scenario_of, shows_nothing, taken
-from touchstone.recordings.recording import Recording, Terms, step
+from touchstone.recordings.recording import Recording, Terms, some, step
 from touchstone.twin import TwinSettings
 from touchstone.types import Conclude, Progress
 
@@ -53,12 +53,7 @@ class Drift:
 
 
 def chosen(paths: Sequence[Path]) -> dict[str, Recording]:
-    """Reads recordings and returns them by name of the scenario.
-
-    Raises:
-        RecordingError: a file cannot be read.
-        UsageError: a file records no scenario, or two files record the same one.
-    """
+    """Reads recordings by scenario; raises a UsageError if a file records no scenario, or two record the same one."""
     found: dict[str, Recording] = {}
     for recording in map(reader.read, reader.found(paths)):
         if scenario_of(recording.case) != recording.name:
@@ -121,13 +116,7 @@ def drift(before: Mapping[str, Recording], now: Mapping[str, Recording]) -> tupl
     for occasion in (occasion for occasion in old if occasion in new):
         for change in _differences(old[occasion], new[occasion]):
             changes[change].append(occasion)
-    return tuple(f"{_some(places)}: {change}" for change, places in changes.items())
-
-
-def _some(places: list[str], most: int = 3) -> str:
-    places = list(dict.fromkeys(places))
-    more = f" and {len(places) - most} more" if len(places) > most else ""
-    return ", ".join(places[:most]) + more
+    return tuple(f"{some(places)}: {change}" for change, places in changes.items())
 
 
 def _steps(before: Recording, now: Recording) -> Iterator[str]:

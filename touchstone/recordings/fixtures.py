@@ -4,6 +4,7 @@ pytest loads this plugin in every run of the environment. Heavy imports therefor
 """
 
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,31 +23,28 @@ class BuildRecordings:
 
     def __init__(self) -> None:
         self._recordings: list[ServedRecording] = []
-        self._served: ServedRecording | None = None
+        self._serving = ExitStack()
         self._reported = 0
 
     def __call__(self, scenario: str | Path, speed: float = 0.0, folder: Path | None = None) -> "ServedRecording":
         """Serves a recording in place of the previous one. *speed* of streams: 1 as recorded, 0 without pauses."""
         __tracebackhide__ = True
-        from touchstone.recordings import reader, servers  # noqa: PLC0415 - heavy, and few runs need it
+        from touchstone.recordings import servers  # noqa: PLC0415 - heavy, and few runs need it
 
         self.stop()
         try:
-            recording = servers.ServedRecording(reader.read(servers.found(scenario, folder)), speed)
+            recording = servers.ServedRecording(servers.read(scenario, folder), speed)
         except HarnessError as error:
             problem = str(error)
         else:
-            recording.start()
-            self._served = recording
+            self._serving.enter_context(recording.router)
             self._recordings.append(recording)
             return recording
         pytest.fail(f"build_recordings: {problem}")
 
     def stop(self) -> None:
         """Stops serving, so that clients reach the network again."""
-        if self._served is not None:
-            self._served.stop()
-            self._served = None
+        self._serving.close()
 
     def unreported(self) -> str:
         """Returns the requests since the last call that had no recorded response, one per line."""

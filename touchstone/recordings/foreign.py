@@ -29,7 +29,6 @@ from touchstone.rules.eventlog import log_of
 from touchstone.target.redact import REDACTED, Secrets
 
 Json = Mapping[str, Any]
-Times = tuple[float, float, float]  # request sent, response head received, response complete
 
 # Reasons why an entry is skipped: the file does not show its response or its account.
 NO_TEXT = "without a captured body"
@@ -40,12 +39,7 @@ LAPSED = "refused, and the key may have been invalid at that time"
 NO_ACCOUNT = "with a key that is in no --as"
 
 # The account whose versions a request with this credential can reach.
-_OWNERS: Mapping[str, Owner] = {
-    "primary": "primary",
-    "lowercase-scheme": "primary",
-    "second": "second",
-    "restricted": "restricted",
-}
+_OWNERS: Mapping[str, Owner] = {role: role for role in get_args(Owner)} | {"lowercase-scheme": "primary"}
 _CHANGING = frozenset({"publishTemplate", "deleteTemplate", "startBuild", "cancelBuild"})
 _SUCCESS = range(200, 300)
 # By operation: statuses that prove that a version existed before the request, and statuses that prove the opposite.
@@ -98,7 +92,6 @@ def recording(
 
 
 # --- requests to the API ---------------------------------------------------------------------------------------------
-
 
 _URL = re.compile(r"(?i)(https?)://(?:[^/?#]*@)?([^/?#]*)([^#]*)")
 _ROOT = re.compile(r"/templates(?=[/?]|$)")
@@ -233,7 +226,6 @@ def _document(body: bytes) -> dict[str, Any]:
 
 # --- entries ---------------------------------------------------------------------------------------------------------
 
-
 _NO_BODY = frozenset({204, 205, 304})
 # The library with which schemathesis writes HAR: an entry starts with its response, and its duration ends at the head.
 _SCHEMATHESIS = "harfile"
@@ -323,8 +315,8 @@ def _headers(half: Json) -> Headers:
     return tuple((each["name"], value) for each in half["headers"] for value in each["value"].split("\n"))
 
 
-def _times(entry: Json, writer: str, before_at: float | None) -> Times:
-    """The times of an entry; raises a ValueError if one is invalid or outside the years 1970 to 9999."""
+def _times(entry: Json, writer: str, before_at: float | None) -> tuple[float, float, float]:
+    """Times of request, response head and end; raises a ValueError if one is outside the years 1970 to 9999."""
     try:
         began_at = har.moment(entry["startedDateTime"]).timestamp()
     except ValueError as error:
@@ -353,7 +345,6 @@ def _seconds(taken_ms: float | None) -> float:
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------
-
 
 # The characters of a key (RFC 6750, section 2.1). Text with other characters is what a tool wrote in place of a key.
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
@@ -440,7 +431,6 @@ class _Keys:
 
 
 # --- secrets ---------------------------------------------------------------------------------------------------------
-
 
 # A shorter cookie, or a shorter key without a digit, may be a common word; replacing it would destroy evidence.
 _SHORT_KEY, _SHORT_COOKIE = 12, 16

@@ -194,11 +194,7 @@ def _ms(seconds: float) -> float:
 
 
 def decode(document: Json, path: str = "") -> Recording:
-    """Decodes a document that Touchstone wrote and that has no `problems`.
-
-    Raises:
-        ValueError: a field has an invalid value; the message has its JSON pointer.
-    """
+    """Decodes a document of Touchstone without `problems`; raises a ValueError with the JSON pointer of a bad value."""
     log = document["log"]
     about = _valid(_About, log[OURS], f"/log/{OURS}")
     if about.format > FORMAT:

@@ -1,6 +1,5 @@
 """The command `recordings lint`: finds problems in recordings, offline."""
 
-import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,29 +47,26 @@ def lint(
     """
     remarks: list[Remark] = []
     for path in reader.found(paths):
-        remarks += (Remark(path, fault) for fault in _faults(path, keys, accounts))
-        with contextlib.suppress(RecordingError):
-            recorded_at = reader.read(path, accounts).recorded_at
-            age_days = (now - har.moment(recorded_at)).total_seconds() / 86400 if recorded_at else 0.0
-            limit_days = OLD_DAYS if max_age_days is None else max_age_days
-            if age_days > limit_days:
-                text = f"recorded {age_days:.0f} days ago, more than {limit_days:g}; record it again"
-                remarks.append(Remark(path, text, is_fault=max_age_days is not None))
+        try:
+            text = reader.text_of(path)
+            remarks += (Remark(path, f"line {one.line}: holds {one.what}") for one in leaks(text, keys)[:_MAX_REMARKS])
+            if problems := har.problems(reader.document_of(path, text)):
+                remarks += (Remark(path, f"HAR: {problem}") for problem in problems[:_MAX_REMARKS])
+                continue
+            recording = reader.read(path, accounts)
+        except RecordingError as error:
+            remarks.append(Remark(path, str(error).removeprefix(f"{path}: ")))
+            continue
+        remarks += (Remark(path, fault) for fault in _faults(recording, text))
+        age_days = (now - har.moment(recording.recorded_at or har.utc(now))).total_seconds() / 86400
+        limit_days = OLD_DAYS if max_age_days is None else max_age_days
+        if age_days > limit_days:
+            old = f"recorded {age_days:.0f} days ago, more than {limit_days:g}; record it again"
+            remarks.append(Remark(path, old, is_fault=max_age_days is not None))
     return tuple(remarks)
 
 
-def _faults(path: Path, keys: Mapping[str, str], accounts: Accounts | None) -> Iterator[str]:
-    try:
-        text = reader.text_of(path)
-        yield from (f"line {leak.line}: holds {leak.what}" for leak in leaks(text, keys)[:_MAX_REMARKS])
-        problems = har.problems(reader.document_of(path, text))
-        yield from (f"HAR: {problem}" for problem in problems[:_MAX_REMARKS])
-        if problems:
-            return
-        recording = reader.read(path, accounts)
-    except RecordingError as error:
-        yield str(error).removeprefix(f"{path}: ")
-        return
+def _faults(recording: Recording, text: str) -> Iterator[str]:
     if recording.origin == "touchstone":
         yield from _own(recording, text)
     place = {exchange.seq: number for number, exchange in enumerate(recording.exchanges)}

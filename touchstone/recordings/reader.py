@@ -34,8 +34,7 @@ def found(paths: Sequence[Path]) -> list[Path]:
 def accounts_of(options: Sequence[str], environ: Mapping[str, str]) -> Accounts:
     """The account of each key, from options such as ``primary=KEY``; KEY is a key, or a variable that holds a key.
 
-    Raises:
-        UsageError: an option has another form, or two options give the same key to two accounts. No message has a key.
+    Raises a UsageError if an option has another form or gives a key to a second account; no message has a key.
     """
     accounts: dict[str, Account] = {}
     for option in options:
@@ -85,13 +84,8 @@ def document_of(path: Path, text: str) -> dict[str, Any]:
     """Parses the text of a file, a JSON object; raises a RecordingError for any other text."""
     problem = "is no JSON object"
     try:
-        document = json.loads(text)
-        if isinstance(document, dict):
+        if isinstance(document := json.loads(text), dict):
             return document
-    except json.JSONDecodeError as error:
-        problem = f"line {error.lineno}: {error.msg}" if text.strip() else "is empty"
-    except ValueError:
-        problem = "holds a number with too many digits"
-    except RecursionError:
-        problem = "is nested too deeply"
+    except (ValueError, RecursionError) as error:
+        problem = f"is no JSON: {error}" if text.strip() else "is empty"
     raise RecordingError(f"{path}: {problem}; expected a HAR file")

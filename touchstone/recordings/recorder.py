@@ -29,10 +29,8 @@ from touchstone.recordings.replay import alone, evidence_of
 from touchstone.twin import DEFAULT_ACCOUNTS
 from touchstone.types import Conclude, Progress
 
-TWINS_FOLDER, FOLDER = Path("tests/recordings"), Path("recordings")
 _CASE = "scenarios.plays"
 _SCENARIO = re.compile(r'^@scenario\(\s*"([^"]+)".*?^def .*?"""(.*?)"""', re.DOTALL | re.MULTILINE)
-PASSED: tuple[CaseOutcome, ...] = ("passed",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,9 @@ def chosen(names: Sequence[str]) -> tuple[str, ...]:
 
 def folder_of(target: TargetSettings) -> Path:
     """The default folder for a target's recordings; raises a UsageError if the target's name cannot name a folder."""
-    return TWINS_FOLDER if target.embedded else FOLDER / folder_name(target.name, "the name of the target", "--out")
+    if target.embedded:
+        return Path("tests/recordings")
+    return Path("recordings", folder_name(target.name, "the name of the target", "--out"))
 
 
 def check_folder(folder: Path) -> None:
@@ -127,7 +127,7 @@ def record(
 
 
 def taken(
-    log: RunLog, names: Iterable[str], terms: Terms, good: Sequence[CaseOutcome] = PASSED
+    log: RunLog, names: Iterable[str], terms: Terms, good: Sequence[CaseOutcome] = ("passed",)
 ) -> dict[str, Recording | str]:
     """Returns a recording of each scenario whose outcome is in *good*; for other scenarios, why there is none."""
     cases = {scenario_of(case.id): case for case in log.cases if case.id.startswith(_CASE)}

@@ -18,14 +18,14 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import NamedTuple, cast
-from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlencode
 
 import anyio
 import httpx
 
 from touchstone.config import TargetSettings, Templates
 from touchstone.errors import RecordingError
-from touchstone.facts.exchange import Exchange
+from touchstone.facts.exchange import Chunk, Exchange, Response
 from touchstone.facts.finding import Finding, Judgement
 from touchstone.recordings import reader
 from touchstone.recordings.recording import BASE_URL, Accounts, Recording
@@ -37,15 +37,12 @@ from touchstone.target.transport import SERVED
 
 # Keys of a replay; the recording has only placeholders for the real keys.
 KEYS = {role: f"sk_live_test_replayed_{role}" for role in ("primary", "second", "restricted")}
-WHY = "requests outside the recording may explain it"
 
-_BASE = urlsplit(BASE_URL)
 _MAX_QUOTED = 200
 _HEADERS_OF_THE_WIRE = frozenset({"content-length", "content-encoding", "transfer-encoding"})
 
-# This rule is right only if it sees every start of the account.
-_OF_ALL_STARTS = frozenset({"room.free"})
-_OF_ONE_ANSWER = frozenset(rule.id for rule in catalogue.EXCHANGE_RULES) - _OF_ALL_STARTS
+# The rule room.free is right only if it sees every start of the account.
+_OF_ONE_ANSWER = frozenset(rule.id for rule in catalogue.EXCHANGE_RULES) - {"room.free"}
 # Claims that a single exchange can break, although their rules judge all exchanges of a version together: a publish
 # reports its auto-build, and no event is newer than the response that contains it.
 _IN_ONE_EXCHANGE = frozenset(
@@ -70,32 +67,39 @@ class RequestKey(NamedTuple):
 
 
 def request_key(method: str, target: str, body: bytes) -> RequestKey:
-    """Returns what identifies a request; *target* is its path and query."""
+    """Returns what identifies a request; *target* is its path below the base URL, and its query."""
     path, _, query = target.partition("?")
-    parts = path.removeprefix(_BASE.path).split("/")
     pairs = sorted(parse_qsl(query, keep_blank_values=True, errors="replace"))
     if body[:1] in (b"{", b"["):
         with contextlib.suppress(ValueError, RecursionError):
             body = json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
-    path = "/".join(quote(unquote_to_bytes(part), safe="") for part in parts)
+    path = "/".join(quote(unquote_to_bytes(part), safe="") for part in path.split("/"))
     return RequestKey(method.upper(), path, urlencode(pairs, errors="replace"), body)
 
 
 class Playback:
-    """Serves one recording. *speed* of event streams: 1 as recorded, infinite without pauses."""
+    """Serves one recording below *url*. *speed* of event streams: 1 as recorded, 0 without pauses."""
 
-    def __init__(self, recording: Recording, speed: float = math.inf, clock: RecordedClock | None = None) -> None:
+    def __init__(
+        self, recording: Recording, speed: float = 0.0, clock: RecordedClock | None = None, url: str = BASE_URL
+    ) -> None:
         self.recording = recording
+        self.url, self._base = url, str(httpx.URL(url)).rstrip("/") + "/"
         self.clock = clock or RecordedClock()
         self.clean: Callable[[str], str] = str  # replaces secrets in a request by their placeholders
         self.errors: list[str] = []  # requests without a recorded response
-        self._speed = speed
+        self._speed = speed or math.inf
         self._served: Counter[RequestKey] = Counter()
         self._lock = threading.Lock()
         self._recorded: dict[RequestKey, list[Exchange]] = defaultdict(list)
         for exchange in recording.exchanges:
-            target = exchange.request.url.removeprefix(f"{_BASE.scheme}://{_BASE.netloc}")
+            target = exchange.request.url.removeprefix(BASE_URL)
             self._recorded[request_key(exchange.request.method, target, exchange.request.body)].append(exchange)
+
+    def rewind(self) -> None:
+        """Makes every recorded response available again."""
+        with self._lock:
+            self._served.clear()
 
     def left(self) -> tuple[Exchange, ...]:
         """Recorded exchanges whose response no request has received yet, in order."""
@@ -106,7 +110,7 @@ class Playback:
         """Returns the recorded response to a request.
 
         Raises:
-            RecordingError: the request is not recorded, was sent too often, or is not below BASE_URL. The message
+            RecordingError: the request is not recorded, was sent too often, or is not below *url*. The message
                 names the nearest recorded request.
             httpx.TransportError: the recorded request got no response.
         """
@@ -114,22 +118,26 @@ class Playback:
         if (slot := request.extensions.get(SERVED)) is not None:
             slot.append(exchange)
         self.clock.come_to(exchange.done_at)
-        if exchange.response is None:
+        if (response := exchange.response) is None:
             raise _failure(exchange.error, request)
-        headers = [(n, v) for n, v in exchange.response.headers if n.lower() not in _HEADERS_OF_THE_WIRE]
-        return httpx.Response(exchange.response.status, headers=headers, stream=_Body(exchange, self._speed, request))
+        headers = [(n, v) for n, v in response.headers if n.lower() not in _HEADERS_OF_THE_WIRE]
+        # respx reads a ByteStream at once, so that its calls have the body.
+        is_whole = not response.chunks and not exchange.error
+        stream = httpx.ByteStream(response.body) if is_whole else _Body(exchange, response, self._speed, request)
+        return httpx.Response(response.status, headers=headers, stream=stream)
 
     def _next(self, request: httpx.Request) -> Exchange:
         target = request.extensions.get("target", request.url.raw_path).decode("utf-8", "replace")
-        sent = urlsplit(str(request.url))
-        if (sent.scheme, sent.netloc) != (_BASE.scheme, _BASE.netloc) or not target.startswith(f"{_BASE.path}/"):
-            where = f"{sent.scheme}://{sent.netloc}{sent.path}"  # without the query, because it may contain a key
-            raise self._rejected(
-                f"{request.method} {where}: not below the URL of the recording; expected {BASE_URL}/…; set the base "
-                "URL of the client to the recording's attribute url"
+        url = f"{request.url.scheme}://{request.url.netloc.decode()}{target}"
+        if not url.startswith(self._base):
+            where = url.partition("?")[0]  # without the query, because it may contain a key
+            problem = (
+                f"not below the URL of the recording; expected {self._base}…; set the base URL of the client to it"
             )
+            raise self._rejected(f"{request.method} {where}: {problem}")
         body = request.read() if isinstance(request.stream, httpx.ByteStream) else request.content
-        key = request_key(request.method, self.clean(target), self.clean(body.decode("latin-1")).encode("latin-1"))
+        below, sent = self.clean(url[len(self._base) - 1 :]), self.clean(body.decode("latin-1"))
+        key = request_key(request.method, below, sent.encode("latin-1"))
         with self._lock:
             known, times = self._recorded.get(key, []), self._served[key]
             if times < len(known):
@@ -168,8 +176,8 @@ class Playback:
 class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
     """The body of a recorded response, in the recorded chunks and at the recorded pace."""
 
-    def __init__(self, exchange: Exchange, speed: float, request: httpx.Request) -> None:
-        self._exchange, self._speed, self._request = exchange, speed, request
+    def __init__(self, exchange: Exchange, response: Response, speed: float, request: httpx.Request) -> None:
+        self._exchange, self._response, self._speed, self._request = exchange, response, speed, request
 
     def __iter__(self) -> Iterator[bytes]:
         for data, pause_s in self._paced_chunks():
@@ -184,16 +192,12 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
 
     def _paced_chunks(self) -> Iterator[tuple[bytes, float]]:
         """Yields each chunk with the pause before it, in seconds; then raises the recorded error."""
-        exchange, response = self._exchange, self._exchange.response
-        if response is None or not response.chunks:
-            yield (response.body if response else b""), 0.0
-        else:
-            before_s = exchange.head_at - exchange.sent_at
-            for chunk in response.chunks:
-                yield chunk.data, max(0.0, chunk.at_s - before_s) / self._speed
-                before_s = max(before_s, chunk.at_s)
-        if exchange.error:
-            raise _failure(exchange.error, self._request)
+        before_s = self._exchange.head_at - self._exchange.sent_at
+        for chunk in self._response.chunks or (Chunk(before_s, self._response.body),):
+            yield chunk.data, max(0.0, chunk.at_s - before_s) / self._speed
+            before_s = max(before_s, chunk.at_s)
+        if self._exchange.error:
+            raise _failure(self._exchange.error, self._request)
 
 
 def _failure(error: str, request: httpx.Request) -> httpx.TransportError:
@@ -291,7 +295,8 @@ def doubted(judgement: Judgement) -> Judgement:
         return judgement
     if judgement.claim in _IN_ONE_EXCHANGE and len(judgement.evidence) == 1:
         return judgement
-    return replace(judgement, outcome="indeterminate", expected="", actual=f"{WHY}: {judgement.actual}")
+    why = f"requests outside the recording may explain it: {judgement.actual}"
+    return replace(judgement, outcome="indeterminate", expected="", actual=why)
 
 
 def evidence_of(judged: Alone, recording: Recording) -> dict[int, tuple[str, ...]]:

@@ -20,14 +20,13 @@ from touchstone.check.run import Run
 from touchstone.config import UNBOUNDED_BUILDS, TargetSettings
 from touchstone.errors import HarnessError
 from touchstone.facts.exchange import Exchange
-from touchstone.recordings.recording import RUN_ID, Recording, cleaned, moved
+from touchstone.recordings.recording import RUN_ID, Recording, cleaned, moved, some
 from touchstone.recordings.replay import Playback, conclusion_of, in_short, judge_of, plays, target_of
 from touchstone.target.clock import RecordedClock
 from touchstone.target.transport import Transport
 
 # Pause between two recordings in the run log.
 PAUSE_S = 1.0
-_MAX_UNUSED = 3
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -47,8 +46,8 @@ class ReplayRun(Run):
     def __init__(self, handover: CheckHandover) -> None:
         errand = handover.errand
         self._recordings = plays(errand.plays, tuple(errand.accounts.items()))
-        self._speed = errand.speed or math.inf
-        self._clock = RecordedClock(self._speed)
+        self._speed = errand.speed
+        self._clock = RecordedClock(self._speed or math.inf)
         self._playback = Playback(Recording("none", ()))
         self._last_seq = 0
         self._unjudged: list[Exchange] = []
@@ -91,11 +90,8 @@ class ReplayRun(Run):
                 self._clock.come_to(exchange.done_at)
                 self._record(replace(cleaned(exchange, self.transport.secrets.text), case=self.exam.case))
             if unused and is_story:
-                more = f" and {len(unused) - _MAX_UNUSED} more" if len(unused) > _MAX_UNUSED else ""
-                first = ", ".join(map(in_short, unused[:_MAX_UNUSED]))
-                self._warn(
-                    f"{recording.place}: {len(unused)} recorded, but not requested by the scenario: {first}{more}"
-                )
+                problem = f"{len(unused)} recorded, but not requested by the scenario"
+                self._warn(f"{recording.place}: {problem}: {some(map(in_short, unused))}")
 
     def _playback_of(self, recording: Recording) -> Playback:
         """Returns the playback of a recording; its times and *seq* numbers continue those of the previous recording."""

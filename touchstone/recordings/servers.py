@@ -13,13 +13,13 @@ from urllib.parse import quote
 
 import respx
 
-from touchstone.config import Count, Seed, Text, fits, kind
+from touchstone.config import Count, Seed, Text, Url, fits, kind
 from touchstone.contract.files import recordings_dir
 from touchstone.contract.quoting import Kind, checked
 from touchstone.errors import RecordingError, Unfit, UsageError, nearest
 from touchstone.proof import catalogue
 from touchstone.recordings import reader
-from touchstone.recordings.recording import BASE_URL, RUN_ID, Recording
+from touchstone.recordings.recording import RUN_ID, Recording
 from touchstone.recordings.replay import Playback, in_short
 from touchstone.twin import DEFAULT_ACCOUNTS, RateLimit, Twin, TwinSettings
 from touchstone.twin.limits import FORM
@@ -29,18 +29,17 @@ PUBLISHED_WITHIN_S = 10.0
 
 
 class ServedRecording(Playback):
-    """A recording that answers every httpx client of the process, sync or async, from `start` to `stop`.
+    """A recording that answers every httpx client of the process, sync or async, in the context of *router*.
 
     Each recorded exchange answers one request. *errors* lists all other requests; a test that expects some clears it.
     """
 
-    url = BASE_URL
     key = "sk_live_test_recorded"
 
     def __init__(self, recording: Recording, speed: float = 0.0) -> None:
-        super().__init__(recording, checked("speed", speed, _amount) or math.inf)
-        self._router = respx.MockRouter(assert_all_called=False)
-        self._router.route().mock(side_effect=self.serve)
+        super().__init__(recording, checked("speed", speed, _amount))
+        self.router = respx.MockRouter(assert_all_called=False)
+        self.router.route().mock(side_effect=self.serve)
         # *refs* are all versions in the recording, in order; *ref* is the version that the scenario is about.
         self.refs = tuple(dict.fromkeys(each.ref for each in recording.exchanges if each.ref))
         own = f"/touchstone-{RUN_ID}-{recording.name}@"
@@ -53,45 +52,45 @@ class ServedRecording(Playback):
         """The exchanges that have not answered a request, in order, such as ``POST /templates → 201``."""
         return tuple(map(in_short, self.left()))
 
-    def start(self) -> None:
-        """Starts to answer all clients, including those opened before."""
-        self._router.start()
-
-    def stop(self) -> None:
-        """Stops serving, so that clients reach the network again."""
-        self._router.stop()
-
 
 @contextmanager
 def recorded(scenario: str | Path, speed: float = 0.0, folder: Path | None = None) -> Iterator[ServedRecording]:
-    """Context that serves a recording, as the fixture `build_recordings` does.
-
-    Raises:
-        UsageError: the recording does not exist.
-        RecordingError: the file is invalid; or, at the end of the context, a request had no recorded response.
-    """
-    served = ServedRecording(reader.read(found(scenario, folder)), speed)
-    served.start()
-    try:
+    """Serves a recording; at the end, raises a RecordingError if a request had no recorded response."""
+    served = ServedRecording(read(scenario, folder), speed)
+    with served.router:
         yield served
-    finally:
-        served.stop()
     if served.errors:
         raise RecordingError("\n".join(dict.fromkeys(served.errors)))
 
 
-def found(scenario: str | Path, folder: str | Path | None = None) -> Path:
+class RecordedRoute(respx.Route):
+    """A route that answers from a recording, and from its beginning again once its router has stopped."""
+
+    def __init__(self, recording: Recording, speed: float, base_url: str) -> None:
+        super().__init__()
+        pace, url = checked("speed", speed, _amount), checked("base_url", base_url, kind(Url))
+        self._playback = Playback(recording, pace, url=url)
+        self.side_effect = self._playback.serve
+
+    def rollback(self) -> None:
+        """Restores the state before the start of the router, as respx does with side effects of other routes."""
+        super().rollback()
+        self._playback.rewind()
+
+
+def read(scenario: str | Path, folder: str | Path | None = None) -> Recording:
     """The recording of a scenario; *scenario* is a name or a path. Raises a UsageError if there is no such file."""
     if isinstance(scenario, Path) or Path(scenario).suffix in {".har", ".json"}:
         if not Path(scenario).is_file():
             raise UsageError(f"recording {str(scenario)!r}: no such file; expected one, or the name of a scenario")
-        return Path(scenario)
+        return reader.read(Path(scenario))
     place = Path(folder) if folder else recordings_dir()
     known = {path.stem: path for path in place.glob("*.har")}
     if scenario not in known:
         where = f" in {folder}" if folder else ""
-        raise UsageError(f"scenario {scenario!r}: no recording{where}; {nearest(scenario, known)}")
-    return known[scenario]
+        expected = "expected its name or the path of a HAR file"
+        raise UsageError(f"scenario {scenario!r}: no recording{where}; {expected}; {nearest(scenario, known)}")
+    return reader.read(known[scenario])
 
 
 class ServedTwin(Twin):
