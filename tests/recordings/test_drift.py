@@ -125,7 +125,6 @@ def compared(run: Run, behaviour: Behaviour, folder: Path, *recordings: str) -> 
     [
         ("start-while-building-is-409", "joined-build", "startBuild: 409", ""),
         ("combined-lavish", "cancel-when-idle", "field api_revision is new: an integer", ""),
-        ("combined-proxy", "unknown-version", "field request_id is gone; it was a string", ""),
         ("cancel-answers-200", "events-cancelled", "cancelBuild: 200 now", "cancel.in-flight-is-202"),
         ("ready-has-no-build-time", "fresh-build", "field build_time_ms is gone", "status.ready-has-build-time"),
         ("small-plan-is-402", "below-plan", "402", "access.start-needs-scale"),

@@ -167,12 +167,9 @@ def paths(place: str, names: str) -> list[str]:
         *paths("/log/pages/0", "startedDateTime id title pageTimings"),
         *paths("/log/entries/0", "startedDateTime time request response cache timings"),
         *paths(REQUEST, "method url httpVersion cookies headers queryString headersSize bodySize postData/mimeType"),
-        *paths(REQUEST, "cookies/0/name cookies/0/value headers/0/name headers/0/value postData/params/0/name"),
-        *paths(REQUEST, "queryString/0/name queryString/0/value"),
-        *paths(RESPONSE, "status statusText httpVersion cookies headers content redirectURL headersSize bodySize"),
-        *paths(RESPONSE, "content/size content/mimeType cookies/0/value headers/0/value"),
-        *paths("/log/entries/0/cache/beforeRequest", "lastAccess eTag hitCount"),
-        *paths("/log/entries/0/cache/afterRequest", "lastAccess eTag hitCount"),
+        *paths(REQUEST, "cookies/0/name headers/0/value postData/params/0/name queryString/0/name"),
+        *paths(RESPONSE, "status statusText headers content redirectURL headersSize content/size content/mimeType"),
+        "/log/entries/0/cache/beforeRequest/lastAccess",
         *paths(TIMINGS, "send wait receive"),
     ],
 )
@@ -183,11 +180,8 @@ def test_missing_required_field_is_one_problem(pointer: str) -> None:
 @pytest.mark.parametrize(
     ("pointer", "value", "keyword"),
     [
-        ("/log", [], "type"),
         ("/log/version", "2.0", "pattern"),
-        ("/log/pages/0/pageTimings/onLoad", "late", "type"),
         ("/log/entries", None, "type"),
-        ("/log/entries/0/time", "12", "type"),
         ("/log/entries/0/time", -1, "minimum"),
         ("/log/entries/0/startedDateTime", "yesterday", "format"),
         ("/log/entries/0/startedDateTime", "2026-03-01T09:30:00", "format"),
@@ -215,13 +209,3 @@ def with_fields(node: Any, fields: dict[str, Any]) -> Any:
 def test_unknown_fields_may_hold_anything(value: object) -> None:
     assert problems(with_fields(sample("full"), {"_custom": value, "sameSite": value})) == []
     assert problems(changed(sample("full"), f"{RESPONSE}/redirectURL", None)) == []
-
-
-def test_problems_are_in_the_order_of_their_pointers() -> None:
-    found = sample("minimal")
-    found["log"]["entries"] = [changed(found, f"{REQUEST}/url", 0)["log"]["entries"][0] for _ in range(11)]
-    del found["log"]["creator"], found["log"]["entries"][2]["cache"]
-    assert [pointer for pointer, _ in problems(found)] == [
-        *("/log/creator", "/log/entries/0/request/url", "/log/entries/1/request/url", "/log/entries/2/cache"),
-        *(f"/log/entries/{number}/request/url" for number in range(2, 11)),
-    ]

@@ -29,9 +29,9 @@ def exchange(
     return replace(Exchange(seq, "", None, "primary", "", seq, seq + 0.1, seq + 0.2, request, answer), **fields)
 
 
-def client(*exchanges: Exchange, speed: float = float("inf")) -> tuple[httpx.Client, Playback]:
-    playback = Playback(Recording("mine", exchanges), speed)
-    return httpx.Client(transport=httpx.MockTransport(playback.serve), base_url=BASE_URL), playback
+def client(*exchanges: Exchange, speed: float = 0.0, url: str = BASE_URL) -> tuple[httpx.Client, Playback]:
+    playback = Playback(Recording("mine", exchanges), speed, url=url)
+    return httpx.Client(transport=httpx.MockTransport(playback.serve), base_url=url), playback
 
 
 @pytest.mark.parametrize(
@@ -48,11 +48,9 @@ def client(*exchanges: Exchange, speed: float = float("inf")) -> tuple[httpx.Cli
         (("GET", "/a%2Fb", b""), ("GET", "/a/b", b""), False),
         (("GET", "/a?x=1", b""), ("GET", "/a", b""), False),
         (("GET", "/a?x=1", b""), ("GET", "/a?x=", b""), False),
-        (("GET", "/a?x=1&x=2", b""), ("GET", "/a?x=1", b""), False),
         (("POST", "/a", b'{"x": 1}'), ("POST", "/a", b'{"x": "1"}'), False),
         (("POST", "/a", b'{"x": '), ("POST", "/a", b'{"x":'), False),
         (("POST", "/a", b"x: 1"), ("POST", "/a", b"x:  1"), False),
-        (("POST", "/a", b""), ("POST", "/a", b"{}"), False),
     ],
 )
 def test_equal_requests_share_a_key(one: tuple[str, str, bytes], other: tuple[str, str, bytes], is_equal: bool) -> None:
@@ -101,18 +99,18 @@ def test_key_in_a_request_matches_its_marker() -> None:
 
 def test_status_headers_and_body_are_the_recorded_ones() -> None:
     answer = Response(429, (("retry-after", "3"), ("x-a", "1"), ("x-a", "2")), b'{"error": "\xc3\xbc"}')
-    lengths = (("content-length", "7"), ("transfer-encoding", "chunked"))
-    requests, _ = client(exchange(1, answer=replace(answer, headers=answer.headers + lengths)))
+    others = (("content-length", "7"), ("transfer-encoding", "chunked"), ("location", f"{BASE_URL}/b"))
+    requests, _ = client(exchange(1, answer=replace(answer, headers=answer.headers + others)), url="http://other.test")
     got = requests.get("/a")
     assert (got.status_code, got.content) == (429, answer.body)
-    assert got.headers.multi_items() == list(answer.headers)
+    assert got.headers.multi_items() == [*answer.headers, ("location", "http://other.test/b")]
 
 
 PIECES = (Chunk(0.1, b"data: 1\n\n"), Chunk(1.1, b"data: 2\n\n"), Chunk(1.1, b"data: 3\n\n"), Chunk(4.1, b"x"))
 STREAM = Response(200, (("content-type", "text/event-stream"),), b"".join(piece.data for piece in PIECES), PIECES)
 
 
-@pytest.mark.parametrize(("speed", "waits_s"), [(2.0, [0.0, 0.5, 0.0, 1.5]), (float("inf"), [0.0] * 4)])
+@pytest.mark.parametrize(("speed", "waits_s"), [(2.0, [0.0, 0.5, 0.0, 1.5]), (0.0, [0.0] * 4)])
 def test_stream_keeps_its_chunks_and_its_pace(
     speed: float, waits_s: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,9 +158,7 @@ def build_of(ref: str) -> str:
 
 
 BUILD = build_of("default/touchstone-recorded-fresh-build@1.0.0")
-READS = [
-    e for e in recorded("fresh-build").exchanges if e.request == Request("GET", BASE_URL + BUILD, e.request.headers)
-]
+READS = [each for each in recorded("fresh-build").exchanges if each.operation == "getBuild"]
 
 
 @pytest.mark.parametrize("base_url", [BASE_URL, "http://localhost:8000", "https://www.Orgo.ai:443/api/v2/"])
@@ -183,7 +179,7 @@ def test_router_answers_every_httpx_client(base_url: str, tmp_path: Path) -> Non
 def test_router_is_one_of_respx() -> None:
     router = recordings.router("fresh-build", assert_all_called=False)
     router.get("https://other.test/a").respond(204)
-    assert (type(router), len(router.routes)) == (respx.MockRouter, 2)
+    assert (type(router), len(router.routes), router["fresh-build"].called) == (respx.MockRouter, 2, False)
 
     @router
     def statuses(path: str) -> list[object]:
@@ -200,16 +196,15 @@ def test_router_is_one_of_respx() -> None:
             httpx.get("https://elsewhere.test/a")
     with httpx.Client(transport=httpx.MockTransport(router.handler)) as client:
         assert client.get(BASE_URL + BUILD).json()["status"] == "not_built"
-    with pytest.raises(AssertionError, match="not called"), recordings.router("fresh-build"):
-        pass
 
 
-def test_speed_changes_the_pace_of_a_served_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("serve", [servers.recorded, recordings.router])
+def test_speed_changes_the_pace_of_a_served_recording(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     waits_s: list[float] = []
     monkeypatch.setattr(replay, "wait_s", waits_s.append)
     for speed in (1.0, 2.0, 0.0):
-        with servers.recorded("events-ready", speed=speed) as served:
-            httpx.get(f"{served.url}{build_of(served.ref)}/events")
+        with serve("events-ready", speed=speed):
+            httpx.get(f"{BASE_URL}{BUILD.replace('fresh-build', 'events-ready')}/events")
     plain, fast, instant = (waits_s[nth * len(waits_s) // 3 :][: len(waits_s) // 3] for nth in range(3))
     assert (max(plain) > 0.1, fast, set(instant)) == (True, [wait / 2 for wait in plain], {0.0})
 

@@ -26,7 +26,8 @@ def router(
 
     from touchstone.recordings import servers  # noqa: PLC0415
 
-    route = servers.RecordedRoute(servers.read(scenario), speed, base_url)
+    recording = servers.read(scenario)
+    route = servers.RecordedRoute(recording, speed, base_url)
     result = respx.MockRouter(base_url=base_url, **options)
-    result.add(route)
+    result.add(route, name=recording.name)
     return result

@@ -61,12 +61,8 @@ class _Beside(BaseModel, strict=True):
 
 
 def problems(document: object) -> tuple[Problem, ...]:
-    """All violations of the format, sorted by JSON pointer, with array indices in numeric order."""
-
-    def sort_key(problem: Problem) -> list[tuple[int, str]]:
-        return [(int(part) if part.isdecimal() else -1, part) for part in problem.pointer.split("/")]
-
-    return tuple(sorted(_schema().problems(document), key=sort_key))
+    """All violations of the format."""
+    return _schema().problems(document)
 
 
 @cache

@@ -120,7 +120,9 @@ class Playback:
         self.clock.come_to(exchange.done_at)
         if (response := exchange.response) is None:
             raise _failure(exchange.error, request)
-        headers = [(n, v) for n, v in response.headers if n.lower() not in _HEADERS_OF_THE_WIRE]
+        # A link, such as Location, points to where the client sends its requests.
+        sent = [(n, v) for n, v in response.headers if n.lower() not in _HEADERS_OF_THE_WIRE]
+        headers = [(name, value.replace(BASE_URL, self.url)) for name, value in sent]
         # respx reads a ByteStream at once, so that its calls have the body.
         is_whole = not response.chunks and not exchange.error
         stream = httpx.ByteStream(response.body) if is_whole else _Body(exchange, response, self._speed, request)
