@@ -19,7 +19,8 @@ JSON, YAML = "application/json", "application/yaml"
 
 # Marks of a case: the claims that it is written for, and upper bounds of what it costs; see check/pytest_plugin.py.
 claims, cost, profile = pytest.mark.claims, pytest.mark.cost, pytest.mark.profile
-alone, cancels, given, once = pytest.mark.alone, pytest.mark.cancels, pytest.mark.given, pytest.mark.once
+alone, cancels, once = pytest.mark.alone, pytest.mark.cancels, pytest.mark.once
+given, only_given = pytest.mark.given, pytest.mark.only_given
 
 
 def attempt(exam: Examination, operation: str, template: Template, credential: Credential) -> Exchange:

@@ -1,9 +1,7 @@
 """Versions without a running build: a start reuses what is ready, a cancel finds nothing, and nothing changes."""
 
-import pytest
-
-from situations import cancels, claims, cost, given, profile, published_without
-from touchstone.check.examination import Examination, Unsuited
+from situations import cancels, claims, cost, given, profile
+from touchstone.check.examination import Examination
 from touchstone.target.call import Call
 
 # How long a case watches versions, as a multiple of a build's duration: long enough for late changes.
@@ -35,49 +33,6 @@ def test_finished_build_is_reused_and_kept(exam: Examination) -> None:
     exam.read(ref)
     exam.start(ref)
     exam.together(*[Call("getBuild", ref)] * 4)
-
-
-@cancels
-@cost(builds=0, requests=10)
-@claims("status.unbuilt-is-not-built", "status.changes-only-by-a-start", "cancel.idle-is-404", "cancel.says-idle")
-def test_idle_version_has_nothing_to_cancel(exam: Examination) -> None:
-    """A version that was never started stays not_built, and a cancel gets 404."""
-    for template in (exam.published("idle"), published_without(exam, "idle")):
-        exam.read(template.ref)
-        exam.cancel(template.ref)
-        exam.read(template.ref)
-
-
-@cancels
-@given
-@pytest.mark.only_given
-@cost(builds=4, requests=20)
-@claims(
-    "status.good-template-ends-ready",
-    "status.failing-template-ends-failed",
-    "status.build-ends",
-    "cancel.settles",
-    "reuse.ready-at-once",
-    "reuse.is-flagged",
-    "cancel.finished-is-idle",
-)
-def test_given_templates_keep_their_promises(exam: Examination) -> None:
-    """Existing templates become ready or fail as the settings say; their builds can be cancelled and reused."""
-    templates = exam.target.templates
-    if not (templates.buildable or templates.failing):
-        raise Unsuited("not-applicable", "the settings list no existing templates")
-    for ref in (*templates.buildable, *templates.failing):
-        exam.read(ref)
-        exam.start(ref)
-        exam.read(ref)
-        exam.cancel(ref)
-        exam.settled(ref)
-        exam.start(ref)
-        exam.wait(ref)
-        exam.cancel(ref)
-        exam.read(ref)
-        exam.start(ref)
-        exam.wait(ref)
 
 
 @cancels
