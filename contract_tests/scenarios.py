@@ -8,15 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from touchstone.check.examination import Examination, Following, Unsuited
+from touchstone.check.expectation import Reply, Steps
 from touchstone.check.templates import Template
-from touchstone.facts.exchange import Credential, Exchange
+from touchstone.facts.exchange import Credential
 from touchstone.target.call import Call
 
 # Statuses that a version may have after a cancelled build (ambiguity 7.12).
 SETTLED = ("not_built", "failed")
-
-# Unexpected responses in the scenario that runs now.
-_UNEXPECTED: list[str] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +39,11 @@ class Scenario:
         Raises:
             Unsuited: a response was unexpected.
         """
-        _UNEXPECTED.clear()
+        exam.steps = Steps()
         self.story(exam)
-        if _UNEXPECTED:
-            more = f" (and {len(_UNEXPECTED) - 1} more)" if len(_UNEXPECTED) > 1 else ""
-            raise Unsuited("could-not-run", f"{_UNEXPECTED[0]}{more}")
+        if unmet := exam.steps.unmet:
+            more = f" (and {len(unmet) - 1} more)" if len(unmet) > 1 else ""
+            raise Unsuited("could-not-run", f"{unmet[0]}{more}")
 
 
 SCENARIOS: dict[str, Scenario] = {}
@@ -60,38 +58,23 @@ def scenario(name: str, builds: int, *claims: str) -> Callable[[Callable[[Examin
     return make
 
 
-def expect(exchange: Exchange, *statuses: int, status: str | tuple[str, ...] = "") -> Exchange:
-    """Records an unexpected response. The scenario continues, so that the rules judge later responses as well.
-
-    Args:
-        status: Expected ``status`` in the body, or several allowed ones; empty for a body without a status.
-    """
-    found, wanted = str(exchange.body.get("status")), (status,) if isinstance(status, str) else status
-    if exchange.status not in statuses or (status and found not in wanted):
-        expected = f"{' or '.join(map(str, statuses))} {' or '.join(wanted)}".strip()
-        got = exchange.error or f"{exchange.status} {found if status else ''}".strip()
-        where = f"{exchange.request.method} {exchange.request.url}"
-        _UNEXPECTED.append(f"{where}: expected {expected}, got {got}")
-    return exchange
-
-
 def begun(exam: Examination, template: Template) -> None:
     """Starts a version; the start must begin a new build."""
-    expect(exam.start(template.ref, template.owner), 202, status="building")
+    exam.start(template).expect(202, status="building")
 
 
 def followed(exam: Examination, template: Template) -> tuple[Following, Following]:
     """Follows a running build with two clients, so that their logs can be compared."""
-    both = exam.follow(template.ref, template.owner), exam.follow(template.ref, template.owner)
-    expect(exam.read(template.ref, template.owner), 200, status="building")
+    both = exam.follow(template), exam.follow(template)
+    exam.read(template).expect(200, status="building")
     return both
 
 
 def watched(exam: Examination, template: Template) -> None:
     """Follows the log of a running build until the log ends, and waits for the final status."""
     for following in followed(exam, template):
-        expect(exam.ended(following, template.ref), 200)
-    expect(exam.wait(template.ref), 200, status=template.outcome)
+        exam.ended(following, template.ref).expect(200)
+    exam.wait(template).expect(200, status=template.outcome)
 
 
 def built(exam: Examination, template: Template) -> None:
@@ -103,10 +86,10 @@ def built(exam: Examination, template: Template) -> None:
 def cancelled(exam: Examination, template: Template) -> None:
     """Cancels a running build and waits for the end of its log."""
     both = followed(exam, template)
-    expect(exam.cancel(template.ref), 202, status="cancelling")
+    exam.cancel(template).expect(202, status="cancelling")
     for following in both:
-        expect(exam.closed(following), 200)
-    expect(exam.settled(template.ref), 200, status=SETTLED)
+        exam.closed(following).expect(200)
+    exam.settled(template).expect(200, status=SETTLED)
 
 
 def limited(
@@ -117,7 +100,7 @@ def limited(
     *,
     operation: str = "startBuild",
     number: int = 1,
-) -> Exchange:
+) -> Reply:
     """Sends a request that a limit may refuse; returns a 429 instead of waiting and retrying.
 
     Args:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from scenarios import begun, built, expect, scenario, watched
+from scenarios import begun, built, scenario, watched
 
 from situations import path_of, publish_bytes, publish_invalid, publish_refused, raw
 from touchstone.check.examination import Examination, Unsuited, key_advice
@@ -34,11 +34,11 @@ def unknown_version(exam: Examination) -> None:
     template = exam.published("unknown-version")
     for part in ("version", "name", "namespace"):
         for operation in OPERATIONS:
-            expect(exam.request(operation, exam.unknown(part, template)), *not_found(operation))
-    expect(raw(exam, "GET", "/templates/default/No%20Name/one/build"), 400, 404, 422)
-    expect(raw(exam, "PUT", f"{path_of(template.ref)}/build"), 404, 405)
-    expect(raw(exam, "HEAD", f"{path_of(template.ref)}/build"), 200, 405)
-    expect(exam.read(template.ref), 200)
+            exam.request(operation, exam.unknown(part, template)).expect(*not_found(operation))
+    raw(exam, "GET", "/templates/default/No%20Name/one/build").expect(400, 404, 422)
+    raw(exam, "PUT", f"{path_of(template.ref)}/build").expect(404, 405)
+    raw(exam, "HEAD", f"{path_of(template.ref)}/build").expect(200, 405)
+    exam.read(template).expect(200)
 
 
 @scenario("missing-key", 1, "auth.missing-key-is-401", "auth.missing-key-text", "auth.refused-changes-nothing")
@@ -60,17 +60,17 @@ def invalid_key(exam: Examination) -> None:
     """A request with an invalid key, or a key in the wrong place, is rejected and has no effect."""
     template = exam.short("invalid-key", times=4)
     _refused_everywhere(exam, template, ("unknown", "longer", "shorter", "malformed", "query"))
-    expect(exam.request("getBuild", template.ref, "lowercase-scheme"), 200)
+    exam.request("getBuild", template.ref, "lowercase-scheme").expect(200)
 
 
 def _refused_everywhere(exam: Examination, template: Template, credentials: tuple[Credential, ...]) -> None:
     for credential in credentials:
-        expect(exam.request("startBuild", template.ref, credential), 401)
-    expect(exam.read(template.ref), 200, status="not_built")
+        exam.request("startBuild", template.ref, credential).expect(401)
+    exam.read(template).expect(200, status="not_built")
     begun(exam, template)
     for credential in credentials:
         for operation in OPERATIONS[1:]:
-            expect(exam.request(operation, template.ref, credential), 401)
+            exam.request(operation, template.ref, credential).expect(401)
     watched(exam, template)
 
 
@@ -82,8 +82,8 @@ def below_plan(exam: Examination) -> None:
     ref = exam.target.templates.restricted[0]
     refused = publish_refused(exam, "below-plan", "restricted")
     exam.forget(refused)
-    expect(exam.request("startBuild", ref, "restricted"), 403)
-    expect(exam.request("getBuild", ref, "restricted"), 200, 403)
+    exam.request("startBuild", ref, "restricted").expect(403)
+    exam.request("getBuild", ref, "restricted").expect(200, 403)
 
 
 @scenario("other-account", 1, "access.others-version-is-404", "access.others-change-nothing")
@@ -94,7 +94,7 @@ def other_account(exam: Examination) -> None:
     template = exam.short("other-account", times=2)
     begun(exam, template)
     for operation in OPERATIONS:
-        expect(exam.request(operation, template.ref, "second"), *not_found(operation))
+        exam.request(operation, template.ref, "second").expect(*not_found(operation))
     watched(exam, template)
 
 
@@ -116,13 +116,13 @@ def republish(exam: Examination) -> None:
     """The same content is accepted again; other content needs force and a new build."""
     template = exam.short("republish")
     built(exam, template)
-    expect(exam.publish(template, form="yaml"), 200, 201)
+    exam.publish(template, form="yaml").expect(200, 201)
     revised = replace(template.revised(), sleep_s=2 * template.sleep_s)
-    expect(exam.publish(revised), 409)
-    expect(exam.read(template.ref), 200, status="ready")
-    expect(exam.publish(revised, force=True), 200, 201)
-    expect(exam.read(template.ref), 200, status="not_built")
-    expect(exam.document(template.ref), 200)
+    exam.publish(revised).expect(409)
+    exam.read(template).expect(200, status="ready")
+    exam.publish(revised, force=True).expect(200, 201)
+    exam.read(template).expect(200, status="not_built")
+    exam.document(template).expect(200)
     built(exam, revised)
 
 
@@ -130,16 +130,16 @@ def republish(exam: Examination) -> None:
 def auto_build(exam: Examination) -> None:
     """One request publishes and builds a version."""
     template = exam.template("auto-build", sleep_s=exam.observable_s())
-    expect(exam.publish(template, auto_build=True), 200, 201)
+    exam.publish(template, auto_build=True).expect(200, 201)
     watched(exam, template)
 
 
 @scenario("invalid-document", 0, "publish.empty-is-400", "publish.unparsable-is-400", "publish.invalid-is-422")
 def invalid_document(exam: Examination) -> None:
     """An empty, unparsable or invalid document is rejected."""
-    expect(publish_bytes(exam, "invalid-document-empty", b"", "empty"), 400)
-    expect(publish_bytes(exam, "invalid-document-cut", b'{"api_version": ', "unparsable"), 400)
-    expect(publish_invalid(exam, "invalid-document", lambda document: document.pop("api_version")), 422)
+    publish_bytes(exam, "invalid-document-empty", b"", "empty").expect(400)
+    publish_bytes(exam, "invalid-document-cut", b'{"api_version": ', "unparsable").expect(400)
+    publish_invalid(exam, "invalid-document", lambda document: document.pop("api_version")).expect(422)
 
 
 @scenario(
@@ -150,11 +150,11 @@ def invalid_document(exam: Examination) -> None:
     "start.refuses-deleted-version",
 )
 def deleted_version(exam: Examination) -> None:
-    """A deleted version is not found; when it is published again, it is found."""
+    """A deleted version is not found; when it is published again.expect(it is found."""
     template = exam.short("deleted-version")
     built(exam, template)
-    expect(exam.delete(template.ref), 200)
+    exam.delete(template).expect(200)
     for operation in OPERATIONS:
-        expect(exam.request(operation, template.ref), *not_found(operation))
-    expect(exam.send(publish_call(template, wrapped=exam.target.publish == "wrapped")), 200, 201)
-    expect(exam.read(template.ref), 200)
+        exam.request(operation, template.ref).expect(*not_found(operation))
+    exam.send(publish_call(template, wrapped=exam.target.publish == "wrapped")).expect(200, 201)
+    exam.read(template).expect(200)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from scenarios import SETTLED, begun, built, cancelled, expect, followed, limited, scenario, watched
+from scenarios import SETTLED, begun, built, cancelled, followed, limited, scenario, watched
 
 from situations import another_version
 from touchstone.check.examination import Examination, Unsuited, key_advice
@@ -41,13 +41,13 @@ def rate_limit(exam: Examination) -> None:
     built(exam, theirs)
     built(exam, busy)
     _burst(exam, busy, 1, beyond=0)
-    expect(limited(exam, theirs.ref, "other-key", "second"), 200, 202, status="ready")
-    expect(limited(exam, template.ref), 429)
-    expect(limited(exam, refused.ref), 429)
-    last = expect(limited(exam, busy.ref, "confirm"), 429)
-    expect(exam.read(refused.ref), 200, status="not_built")
+    limited(exam, theirs.ref, "other-key", "second").expect(200, 202, status="ready")
+    limited(exam, template.ref).expect(429)
+    limited(exam, refused.ref).expect(429)
+    last = limited(exam, busy.ref, "confirm").expect(429)
+    exam.read(refused.ref).expect(200, status="not_built")
     exam.rest((retry_after_s(last.response) or 1.0) + MARGIN_S)
-    expect(limited(exam, busy.ref, "retry"), 200, 202, status="ready")
+    limited(exam, busy.ref, "retry").expect(200, 202, status="ready")
     built(exam, template)
 
 
@@ -62,11 +62,11 @@ def polling(exam: Examination) -> None:
         exam.rest(wait_s)
         if number == 3:
             for _ in range(READS_PER_START * served):
-                expect(limited(exam, template.ref, "reads", operation="getBuild", number=number), 200, status="ready")
+                limited(exam, template.ref, "reads", operation="getBuild", number=number).expect(200, status="ready")
         served, refused = _burst(exam, template, number, beyond=LONGER_BURST if number == 3 else 0)
         wait_s = (retry_after_s(refused.response) or 1.0) + MARGIN_S
         exam.rest(wait_s)
-        expect(limited(exam, template.ref, "retry", number=number), 200, 202, status="ready")
+        limited(exam, template.ref, "retry", number=number).expect(200, 202, status="ready")
 
 
 def _burst(exam: Examination, template: Template, number: int, beyond: int) -> tuple[int, Exchange]:
@@ -88,13 +88,13 @@ def capacity(exam: Examination) -> None:
         template = exam.long("capacity")
         if limited(exam, template.ref).status == 429:
             break
-        expect(exam.read(template.ref), 200, status="building")
+        exam.read(template).expect(200, status="building")
         running.append(template)
     else:
         raise Unsuited("not-applicable", f"{MOST_BUILDS} simultaneous builds reached no limit")
     if not running:
         raise Unsuited("indeterminate", "the first start was refused: the host was already full")
-    expect(exam.read(template.ref), 200, status="not_built")
+    exam.read(template).expect(200, status="not_built")
     cancelled(exam, running[0])
     begun(exam, template)
     for each in (template, *running[1:]):
@@ -120,12 +120,12 @@ def capacity(exam: Examination) -> None:
 def fresh_build(exam: Examination) -> None:
     """A new version is published and built, and becomes ready."""
     template = exam.short("fresh-build")
-    expect(exam.document(template.ref), 200)
-    expect(exam.read(template.ref), 200, status="not_built")
+    exam.document(template).expect(200)
+    exam.read(template).expect(200, status="not_built")
     built(exam, template)
-    expect(exam.read(template.ref), 200, status="ready")
+    exam.read(template).expect(200, status="ready")
     for answer in exam.together(*[exam.call("getBuild", template.ref)] * 3):
-        expect(answer, 200, status="ready")
+        answer.expect(200, status="ready")
 
 
 @scenario(
@@ -139,9 +139,9 @@ def reuse(exam: Examination) -> None:
     """A start of a ready version reuses its finished snapshot (golden); a cancel does not affect the snapshot."""
     template = exam.short("reuse")
     built(exam, template)
-    expect(exam.start(template.ref), 200, 202, status="ready")
-    expect(exam.cancel(template.ref), 404, status="idle")
-    expect(exam.read(template.ref), 200, status="ready")
+    exam.start(template).expect(200, 202, status="ready")
+    exam.cancel(template).expect(404, status="idle")
+    exam.read(template).expect(200, status="ready")
 
 
 @scenario("shared-digest", 2, "reuse.same-digest-elsewhere")
@@ -152,7 +152,7 @@ def shared_digest(exam: Examination) -> None:
     other = another_version(exam, template)
     if exam.start(other.ref).body.get("status") == "building":
         watched(exam, other)
-    expect(exam.read(other.ref), 200, status="ready")
+    exam.read(other.ref).expect(200, status="ready")
 
 
 @scenario("joined-build", 1, "start.while-building-is-harmless", "start.concurrent-share-one-build")
@@ -161,8 +161,8 @@ def joined_build(exam: Examination) -> None:
     exam.rest(QUIET_S)
     template = exam.short("joined-build", times=2)
     for answer in exam.together(*[exam.call("startBuild", template.ref)] * 2):
-        expect(exam.start(template.ref) if answer.status == 429 else answer, 200, 202, 409)
-    expect(exam.start(template.ref), 200, 202, 409)
+        (exam.start(template) if answer.status == 429 else answer).expect(200, 202, 409)
+    exam.start(template).expect(200, 202, 409)
     watched(exam, template)
 
 
@@ -178,8 +178,8 @@ def failed_build(exam: Examination) -> None:
     """A build fails with a reason, and fails again when it is repeated."""
     template = exam.short("failed-build", fails=True)
     built(exam, template)
-    expect(exam.cancel(template.ref), 404, status="idle")
-    expect(exam.read(template.ref), 200, status="failed")
+    exam.cancel(template).expect(404, status="idle")
+    exam.read(template).expect(200, status="failed")
     built(exam, template)
 
 
@@ -201,16 +201,16 @@ def cancel_in_flight(exam: Examination) -> None:
     neighbour = exam.short("cancel-in-flight-beside", times=3)
     begun(exam, neighbour)
     begun(exam, template)
-    expect(exam.read(template.ref), 200, status="building")
+    exam.read(template).expect(200, status="building")
     both = followed(exam, template)
-    expect(exam.cancel(template.ref), 202, status="cancelling")
-    expect(exam.cancel(template.ref), 202, 404)
+    exam.cancel(template).expect(202, status="cancelling")
+    exam.cancel(template).expect(202, 404)
     # This read reveals a server that did not cancel the build.
-    expect(exam.read(template.ref), 200, status=("building", *SETTLED))
+    exam.read(template).expect(200, status=("building", *SETTLED))
     for following in both:
-        expect(exam.closed(following), 200)
-    expect(exam.settled(template.ref), 200, status=SETTLED)
-    expect(exam.cancel(template.ref), 404, status="idle")
+        exam.closed(following).expect(200)
+    exam.settled(template).expect(200, status=SETTLED)
+    exam.cancel(template).expect(404, status="idle")
     watched(exam, neighbour)
     built(exam, template)
 
@@ -219,9 +219,9 @@ def cancel_in_flight(exam: Examination) -> None:
 def cancel_when_idle(exam: Examination) -> None:
     """A version that was never built has no build to cancel."""
     template = exam.published("cancel-when-idle")
-    expect(exam.read(template.ref), 200, status="not_built")
-    expect(exam.cancel(template.ref), 404, status="idle")
-    expect(exam.read(template.ref), 200, status="not_built")
+    exam.read(template).expect(200, status="not_built")
+    exam.cancel(template).expect(404, status="idle")
+    exam.read(template).expect(200, status="not_built")
 
 
 # --- logs ------------------------------------------------------------------------------------------------------------
@@ -231,9 +231,9 @@ def cancel_when_idle(exam: Examination) -> None:
 def events_ready(exam: Examination) -> None:
     """Two clients follow the log of a build with several lines of output; one requests the log again afterwards."""
     template = replace(exam.template("events-ready", sleep_s=exam.observable_s(2)), halved=True, more_lines=4)
-    expect(exam.publish(template), 200, 201)
+    exam.publish(template).expect(200, 201)
     built(exam, template)
-    expect(exam.closed(exam.follow(template.ref)), 200, 404)
+    exam.closed(exam.follow(template)).expect(200, 404)
 
 
 @scenario("events-failed", 1, "events.failed-ends-on-error", "events.close-at-the-end")
@@ -241,7 +241,7 @@ def events_failed(exam: Examination) -> None:
     """Clients follow the log of a failing build; one requests the log again afterwards."""
     template = exam.short("events-failed", fails=True)
     built(exam, template)
-    expect(exam.closed(exam.follow(template.ref)), 200, 404)
+    exam.closed(exam.follow(template)).expect(200, 404)
 
 
 @scenario("events-cancelled", 1, "events.cancelled-ends-on-cancel", "events.close-at-the-end")

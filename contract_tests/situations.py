@@ -11,7 +11,7 @@ import yaml
 from touchstone.check.examination import PUBLISH_ADVICE, Examination, Unsuited, key_advice
 from touchstone.check.expectation import Reply
 from touchstone.check.templates import Template, is_own, publish_call
-from touchstone.facts.exchange import Credential, Exchange
+from touchstone.facts.exchange import Credential
 from touchstone.target.call import Call
 
 JSON, YAML = "application/json", "application/yaml"
@@ -23,7 +23,7 @@ alone, cancels, once = pytest.mark.alone, pytest.mark.cancels, pytest.mark.once
 given, only_given = pytest.mark.given, pytest.mark.only_given
 
 
-def attempt(exam: Examination, operation: str, template: Template, credential: Credential) -> Exchange:
+def attempt(exam: Examination, operation: str, template: Template, credential: Credential) -> Reply:
     """Sends a request that would be valid with the right key, but with the wrong key *credential*."""
     if operation == "publishTemplate":
         exam.register(template)
@@ -32,7 +32,7 @@ def attempt(exam: Examination, operation: str, template: Template, credential: C
     return exam.request(operation, template, credential)
 
 
-def raw(exam: Examination, method: str, path: str, credential: Credential = "primary") -> Exchange:
+def raw(exam: Examination, method: str, path: str, credential: Credential = "primary") -> Reply:
     """Sends a request whose path is *path*, byte for byte."""
     return exam.send(Call(method=method, path=path, credential=credential))
 
@@ -60,7 +60,7 @@ def published_without(exam: Examination, purpose: str) -> Template:
 
 def publish_invalid(
     exam: Examination, purpose: str, spoil: Callable[[dict[str, Any]], object], *, as_yaml: bool = False
-) -> Exchange:
+) -> Reply:
     """Publishes a document that *spoil* made invalid, in an envelope if the target requires envelopes."""
     template = exam.template(purpose)
     document = template.document()
@@ -81,7 +81,7 @@ def publish_spoilt(
     *,
     as_yaml: bool = False,
     force: bool = False,
-) -> Exchange:
+) -> Reply:
     """Publishes the invalid *document* in place of the document of *template*."""
     body, media_type = json.dumps(document).encode(), JSON
     if exam.target.publish == "wrapped":
@@ -92,7 +92,7 @@ def publish_spoilt(
     return publish_wrong(exam, template, body, "schema", media_type, force=force)
 
 
-def publish_bytes(exam: Examination, purpose: str, body: bytes, invalid: str, media_type: str = JSON) -> Exchange:
+def publish_bytes(exam: Examination, purpose: str, body: bytes, invalid: str, media_type: str = JSON) -> Reply:
     """Publishes a *body* that is not a document; *invalid* is the kind of error, such as ``unparsable``."""
     return publish_wrong(exam, exam.template(purpose), body, invalid, media_type)
 
@@ -105,7 +105,7 @@ def publish_wrong(
     media_type: str = JSON,
     *,
     force: bool = False,
-) -> Exchange:
+) -> Reply:
     """Publishes an invalid body. The journal lists the version, because a faulty server may store it."""
     needs_publishing(exam)
     exam.register(template)
@@ -146,6 +146,7 @@ def another_version(exam: Examination, template: Template) -> Template:
     answer = exam.publish(other)
     if not 200 <= answer.status < 300:
         raise Unsuited("could-not-run", f"publishing {other.ref} failed: {answer.status}")
+    del exam.steps.states[other.ref, other.owner]  # it may share the snapshot of the first version
     return other
 
 

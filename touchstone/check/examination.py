@@ -245,7 +245,7 @@ class Examination:
         """Sends one request, without retries; raises Unsuited if settings, budget or a silent target forbid it."""
         (situation,) = self.steps.before(call)
         reply = self.steps.reply(self.publications.send(call, self._send), call, situation)
-        self.steps.after(call)
+        self.steps.after(call, reply.status)
         return reply
 
     def _send(self, call: Call) -> Exchange:
@@ -354,9 +354,7 @@ class Examination:
         """Reads the published document. *by*: the account, by default the owner of a template."""
         return self.request("getTemplate", version, by)
 
-    def request(
-        self, operation: str, version: Version, by: Credential | None = None, authorization: str = ""
-    ) -> Reply:
+    def request(self, operation: str, version: Version, by: Credential | None = None, authorization: str = "") -> Reply:
         """Sends one request about a version, without retries; a log is left after LOG_S seconds.
 
         If the run must not publish, all versions belong to the user. Then deletes go to a missing version. So do starts
@@ -392,8 +390,8 @@ class Examination:
 
         with ThreadPoolExecutor(len(calls)) as pool:
             exchanges = list(pool.map(one, calls))
-        for call in calls:
-            self.steps.after(call)
+        for call, exchange in zip(calls, exchanges, strict=True):
+            self.steps.after(call, exchange.status)
         return [self.steps.reply(*each) for each in zip(exchanges, calls, situations, strict=True)]
 
     def beside(self, body: Callable[[], object]) -> None:

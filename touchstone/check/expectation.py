@@ -11,6 +11,8 @@ from touchstone.facts.exchange import Exchange
 from touchstone.rules.rule import describe
 from touchstone.target.call import Call
 
+LIMITED = 429
+
 
 class Unpromised(AssertionError):
     """A contract test expects more of the API than openapi/answers.yaml promises."""
@@ -23,12 +25,11 @@ class Reply(Exchange):
     Attributes:
         situation: State of the version before the request, by the steps of the case; or the caller.
         rows: What the API may answer; several rows if the steps do not tell the state.
-        unmet: Expectations of the case that were not met.
     """
 
     situation: str = ""
     rows: tuple[Answer, ...] = ()
-    unmet: list[str] = field(default_factory=list)
+    steps: "Steps" = field(default_factory=lambda: Steps())  # noqa: PLW0108 - defined below
 
     def expect(self, *codes: int, status: str | Collection[str] = ()) -> "Reply":
         """Expects one of the status *codes* and, where a body has a ``status``, one of these; returns the reply.
@@ -44,17 +45,19 @@ class Reply(Exchange):
         frame = sys._getframe(1)  # noqa: SLF001 - the place of the step
         place = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
         about = f"{self.operation or self.request.method}, {self.situation or 'state unknown'}"
-        if self.rows and not any(_covers(codes, wanted, row) for row in self.rows):
-            allowed = "; or ".join(f"{row} ({row.claim})" for row in dict.fromkeys(self.rows))
+        promised = any(_covers(codes, wanted, row) for row in (*self.rows, refusal("over a limit")))
+        if self.rows and not promised and not self.steps.unmet:
+            allowed = "; or ".join(dict.fromkeys(f"{row} ({row.claim})" for row in self.rows))
             raise Unpromised(f"{place}: {about}: expected {expected}, but openapi/answers.yaml allows {allowed}")
         in_body = wanted and any(row.may.get(self.status) for row in self.rows)
         if self.status not in codes or (in_body and self.body.get("status") not in wanted):
-            self.unmet.append(f"{place}: {about}: expected {expected}; actual {describe(self)}")
+            self.steps.unmet.append(f"{place}: {about}: expected {expected}; actual {describe(self)}")
         return self
 
 
 def _covers(codes: Collection[int], wanted: Collection[str], row: Answer) -> bool:
-    return all(code in codes and (not wanted or set(row.may[code]) <= set(wanted)) for code in row.may)
+    others = (code for code in row.may if code != LIMITED or len(row.may) == 1)
+    return all(code in codes and (not wanted or set(row.may[code]) <= set(wanted)) for code in others)
 
 
 _FIELDS = tuple(each.name for each in fields(Exchange))
@@ -62,7 +65,7 @@ _FIELDS = tuple(each.name for each in fields(Exchange))
 
 @dataclass
 class Steps:
-    """The steps of one case so far: the state that each version must have, whatever the target answered.
+    """The steps of one case so far: the state that each version must have if the target keeps its promises.
 
     Attributes:
         states: By ref and account; the account is empty for a version that does not exist.
@@ -94,15 +97,17 @@ class Steps:
         else:
             rows = tuple(own.values())
         known = {name: getattr(exchange, name) for name in _FIELDS}
-        return Reply(**known, situation=situation, rows=rows, unmet=self.unmet)
+        return Reply(**known, situation=situation, rows=rows, steps=self)
 
-    def after(self, call: Call) -> None:
-        """Notes the effect that *call* must have."""
+    def after(self, call: Call, status: int = 0) -> None:
+        """Notes the effect that *call* must have, unless a limit refused it."""
+        if status == LIMITED:
+            return
         key = _key(call)
         state = self.states.get(key, "")
         if call.operation == "publishTemplate":
             self._published(call, key)
-        elif call.operation == "startBuild" and state not in ("", "ready"):
+        elif call.operation == "startBuild" and state not in ("", "ready", "deleted"):
             self.states[key] = "building"
         elif call.operation == "cancelBuild" and state == "building":
             self.states[key] = "cancelling"

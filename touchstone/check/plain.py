@@ -26,7 +26,10 @@ def prepared(flags: Flags, cwd: Path) -> Iterator[CheckHandover]:
         TargetError: the target cannot be judged, or something is left on it.
     """
     run_id, contract = new_run_id(), Contract.load()
-    with TemporaryDirectory(prefix="touchstone-") as folder, at_target(load(flags, os.environ, cwd), EMBEDDED_TWIN) as s:
+    with (
+        TemporaryDirectory(prefix="touchstone-") as folder,
+        at_target(load(flags, os.environ, cwd), EMBEDDED_TWIN) as s,
+    ):
         run_log = Path(folder) / "runlog.jsonl"
         write_header(run_log, run_id, s, ("pytest", "contract_tests"), ledger_of_claims.load(), contract)
         with closing(transport_to(s.target, contract)) as transport:

@@ -55,7 +55,9 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.freeze()  # nothing of the modules is garbage
     gc.set_threshold(COLLECTED_AFTER)
     try:
-        handover = config.stash[HANDOVER] = CheckHandover.received() if HANDOVER_VARIABLE in os.environ else _plain(config)
+        handover = config.stash[HANDOVER] = (
+            CheckHandover.received() if HANDOVER_VARIABLE in os.environ else _plain(config)
+        )
         hold_lifeline(os.environ)
         if handover.errand.mode != "plan" and RUN not in config.stash:
             config.stash[RUN] = Run(handover)
@@ -212,9 +214,9 @@ def _conduct(run: Run, item: pytest.Function) -> None:
     exam, began, began_at = run.exam_for(case.id), time.monotonic(), datetime.now(UTC)
     if case.is_alone:
         run.now_alone()
+    findings: dict[str, Finding] = {}
     outcome: CaseOutcome = "passed"
     again = message = ""
-    findings: list[Finding] = []
     try:
         again = _attempted(run, case, exam, partial(_body, run, item, exam))
     except BaseException as error:
@@ -222,17 +224,18 @@ def _conduct(run: Run, item: pytest.Function) -> None:
         if not isinstance(error, Unsuited):
             raise
     finally:
-        findings = _concluded(run, case, exam, interrupted=message == "interrupted")
+        findings = {
+            finding.id: finding for finding in _concluded(run, case, exam, interrupted=message == "interrupted")
+        }
         message = message or again
         if findings:
-            outcome, message = "failed", "; ".join(dict.fromkeys(f.sentence() for f in findings))
+            outcome, message = "failed", "; ".join(finding.sentence() for finding in findings.values())
         took_s = item.stash[TOOK_S] = time.monotonic() - began
-        message = run.transport.secrets.text(message)
         at = began_at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        message = run.transport.secrets.text(message)
         run.log.write(Case(case.id, case.title, outcome, round(took_s, 6), case.claims, message, at))
     if findings:
-        described = {finding.id: _described(finding) for finding in findings}
-        pytest.fail("\n\n".join([*exam.steps.unmet, *described.values()]), pytrace=False)
+        pytest.fail("\n\n".join([*exam.steps.unmet, *map(_described, findings.values())]), pytrace=False)
     if outcome != "passed":
         pytest.skip(message)
 
