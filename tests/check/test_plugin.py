@@ -3,14 +3,15 @@
 import io
 import json
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.command import KEYS, Command, Ended, Shell
+from tests.command import KEYS, PRIMARY, Command, Ended, Shell
 from tests.inline import inline, run_pytest
 from tests.watched import Watched
 from touchstone.check import job, runner
@@ -18,6 +19,8 @@ from touchstone.check.handover import CheckHandover
 from touchstone.check.schemathesis_hooks import load_schema
 from touchstone.config import Settings
 from touchstone.contract.files import contract_tests_dir
+from touchstone.proof import catalogue
+from touchstone.twin import TwinSettings
 
 Events = list[dict[str, Any]]
 RunCases = Callable[..., tuple[Ended, Events]]
@@ -238,10 +241,45 @@ def test_tables_of_hypothesis_are_beside_the_state(tmp_path: Path, monkeypatch: 
     assert environment[TABLES] == (place or str(tmp_path / "hypothesis"))
 
 
-def test_cases_are_not_run_by_hand() -> None:
+def plain(*arguments: str, keys: Mapping[str, str] = KEYS) -> tuple[int, str]:
+    """Runs plain ``pytest contract_tests``; returns exit code and output."""
     folder, output = contract_tests_dir(), io.StringIO()
-    plugin = ("-p", "touchstone.check.pytest_plugin", "-c", str(folder / "pytest.ini"))
-    environment = {name: value for name, value in os.environ.items() if name not in KEYS}
-    assert run_pytest([sys.executable, "-m", "pytest", *plugin, str(folder)], environment, output) == 4
-    assert "`touchstone check`" in output.getvalue()
-    assert "Traceback" not in output.getvalue()
+    environment = {name: value for name, value in os.environ.items() if name not in KEYS} | dict(keys)
+    command = (sys.executable, "-m", "pytest", "-c", str(folder / "pytest.ini"), str(folder), "-p", "no:cacheprovider")
+    return run_pytest([*command, *arguments], environment, output), output.getvalue()
+
+
+def test_plain_pytest_judges_the_embedded_twin() -> None:
+    code, output = plain("-k", "idle_version", keys={})
+    assert (code, "2 passed" in output, "touchstone: twin at http://127.0.0.1:" in output) == (0, True, True), output
+
+
+def test_plain_pytest_leaves_nothing_behind() -> None:
+    with Watched() as twin:
+        code, output = plain("--url", twin.url, "-k", "running_build_is_cancelled")
+        assert (code, twin.refs(), twin.running()) == (0, [], 0), output
+
+
+def test_plain_pytest_fails_on_a_broken_claim() -> None:
+    with catalogue.fault("cancel-answers-200").twin(TwinSettings(build_s=0.05)) as twin:
+        code, output = plain("--url", twin.url, "-x", "-k", "next_completes")
+    step = re.search(
+        r"test_cancel\.py:\d+: cancelBuild, building: expected 202 with status cancelling; actual 200", output
+    )
+    claim = re.search(
+        r"cancel\.in-flight-is-202 .*\n +expected 202\n +actual +200 .*\n +curl .*--request DELETE", output
+    )
+    assert (code, bool(step), bool(claim), PRIMARY in output) == (1, True, True, False), output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (("--target", "stagin"), "'stagin'"),
+        (("--url", "http://127.0.0.1:9/api"), "no response"),
+        (("-n", "2"), "leave -n out"),
+    ],
+)
+def test_plain_pytest_says_what_is_wrong(arguments: tuple[str, ...], part: str) -> None:
+    code, output = plain(*arguments)
+    assert (code, part in output, "Traceback" in output) == (4, True, False), output

@@ -5,9 +5,7 @@ import json
 import pytest
 import yaml
 
-from touchstone.contract.document import Contract
 from touchstone.contract.parsing import MAX_VALUES, fault, json_line, read_json, read_yaml
-from touchstone.errors import ContractError
 
 
 def test_valid_json_is_parsed() -> None:
