@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from itertools import pairwise
 
-from touchstone.contract.answers import CALLERS, refusal
+from touchstone.contract.answers import CALLERS, answer, refusal
 from touchstone.contract.lifecycle import AT_REST
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Credential, Exchange
 from touchstone.facts.finding import Judgement
@@ -115,18 +115,19 @@ def start_needs_scale(ref: str, history: History) -> Iterator[Judgement]:
 @story_rule("access.others-version", "access.others-version-is-404")
 def others_version(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that others' versions get the same 404 as missing ones. Below Scale, 403 is fine, too (ambiguity 7.22)."""
-    claim = "access.others-version-is-404"
     for exchange in answered_about(ref, history, *ABOUT_A_VERSION):
         if standing(exchange, history) != "foreign" or exchange.status == 401:
             continue
+        row = answer(exchange.operation, "foreign")
         if not is_usual(exchange, history.contract) or (exchange.status == 403 and exchange.credential == "restricted"):
             continue
         if exchange.status == 404 and (unlike := _unlike_missing(exchange, history)):
             found, usual = _described(exchange, unlike), _described(unlike, exchange)
             actual = f"{found} for a foreign version, {usual} for a missing one"
-            yield broken(claim, unlike, exchange, expected="the same response for both", actual=actual)
-        else:  # a request for a log may get an empty log instead (ambiguity 7.26)
-            yield judged_unless_limited(claim, exchange.status == 404 or is_empty_log(exchange), exchange, "404")
+            yield broken(row.claim, unlike, exchange, expected="the same response for both", actual=actual)
+        else:
+            fits = exchange.status == 404 or (exchange.status in row.may and is_empty_log(exchange))
+            yield judged_unless_limited(row.claim, fits, exchange, row.codes)
 
 
 def _unlike_missing(exchange: Exchange, history: History) -> Exchange | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
+from touchstone.contract.answers import answer
 from touchstone.contract.lifecycle import FINISHED
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
@@ -88,7 +89,7 @@ def shared_cancel(ref: str, history: History) -> Iterator[Judgement]:
 
     A cancel that follows an accepted one is not judged: it may get a 404 (ambiguity 7.13).
     """
-    timeline = history.once(Timeline, ref)
+    timeline, row = history.once(Timeline, ref), answer("cancelBuild", "building")
     content = next((c for c in history.contents(ref) if c.published_seq), None)
     if content is None or timeline.cancels:
         return
@@ -100,8 +101,8 @@ def shared_cancel(ref: str, history: History) -> Iterator[Judgement]:
         before, after = timeline.read_before(cancel.sent_at), timeline.read_after(cancel.done_at)
         earlier = any(other.ref in sharing and other.sent_at < cancel.done_at for other in history.cancels)
         if before and after and not earlier and before.body["status"] == after.body["status"] == "building":
-            expected, actual = "202", f"{describe(cancel)} while the status is building"
-            yield broken("cancel.in-flight-is-202", before, after, cancel, expected=expected, actual=actual)
+            actual = f"{describe(cancel)} while the status is building"
+            yield broken(row.claim, before, after, cancel, expected=row.codes, actual=actual)
 
 
 def _later(timeline: Timeline) -> Iterator[tuple[Exchange, Exchange]]:
