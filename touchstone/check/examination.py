@@ -584,6 +584,7 @@ class Examination:
         with self._building[owner]:
             template = self._ready(f"ready-{owner}", owner)
         self.steps.states[template.ref, template.owner] = "ready"
+        self.steps.published[template.ref, template.owner] = template.note()
         return template
 
     def _ready(self, purpose: str, owner: Credential) -> Template:
