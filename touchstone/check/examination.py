@@ -245,7 +245,7 @@ class Examination:
         """Sends one request, without retries; raises Unsuited if settings, budget or a silent target forbid it."""
         (situation,) = self.steps.before(call)
         reply = self.steps.reply(self.publications.send(call, self._send), call, situation)
-        self.steps.after(call, reply.status)
+        self.steps.after(call, reply)
         return reply
 
     def _send(self, call: Call) -> Exchange:
@@ -390,9 +390,10 @@ class Examination:
 
         with ThreadPoolExecutor(len(calls)) as pool:
             exchanges = list(pool.map(one, calls))
-        for call, exchange in zip(calls, exchanges, strict=True):
-            self.steps.after(call, exchange.status)
-        return [self.steps.reply(*each) for each in zip(exchanges, calls, situations, strict=True)]
+        replies = [self.steps.reply(*each) for each in zip(exchanges, calls, situations, strict=True)]
+        for each in zip(calls, replies, strict=True):
+            self.steps.after(*each)
+        return replies
 
     def beside(self, body: Callable[[], object]) -> None:
         """Runs *body*, which sends requests, in another thread; `join` waits for it."""
@@ -450,8 +451,7 @@ class Examination:
 
     def _waited(self, exchange: Exchange, until: Collection[str]) -> Reply:
         call = Call("getBuild", exchange.ref, exchange.credential)
-        fails = any(template.fails for template in self.templates if template.ref == exchange.ref)
-        self.steps.ended(call, until, "failed" if fails else "ready")
+        self.steps.ended(call, until)
         return self.steps.reply(exchange, call, *self.steps.before(call))
 
     def _limit_s(self, ref: str, stuck: str, most_s: float) -> float:

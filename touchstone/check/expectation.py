@@ -1,9 +1,11 @@
 """What a contract test expects of a response. openapi/answers.yaml limits what it may expect."""
 
 import sys
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from touchstone.contract.answers import CALLERS, Answer, either, load, refusal
 from touchstone.contract.lifecycle import FINISHED
@@ -68,13 +70,13 @@ class Steps:
     """The steps of one case so far: the state that each version must have if the target keeps its promises.
 
     Attributes:
-        states: By ref and account; the account is empty for a version that does not exist.
-        contents: The published content by ref and account.
+        states: By ref and account, empty if open; the account is empty for a version that does not exist.
+        published: The note of the last accepted publish by ref and account.
         unmet: Expectations of the case that were not met.
     """
 
     states: dict[tuple[str, str], str] = field(default_factory=dict)
-    contents: dict[tuple[str, str], object] = field(default_factory=dict)
+    published: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=lambda: defaultdict(dict))
     unmet: list[str] = field(default_factory=list)
 
     def before(self, *calls: Call) -> list[str]:
@@ -99,28 +101,30 @@ class Steps:
         known = {name: getattr(exchange, name) for name in _FIELDS}
         return Reply(**known, situation=situation, rows=rows, steps=self)
 
-    def after(self, call: Call, status: int = 0) -> None:
-        """Notes the effect that *call* must have, unless a limit refused it."""
-        if status == LIMITED:
+    def after(self, call: Call, reply: Reply) -> None:
+        """Notes the effect that *call* must have: none after a 429; any if the response was not allowed."""
+        if reply.status == LIMITED or not may_change(call):
             return
         key = _key(call)
         state = self.states.get(key, "")
-        if call.operation == "publishTemplate":
-            self._published(call, key)
-        elif call.operation == "startBuild" and state not in ("", "ready", "deleted"):
-            self.states[key] = "building"
+        if state and not any(row.fits(reply.status, reply.body.get("status")) for row in reply.rows):
+            self.states[key] = ""
+        elif call.operation == "publishTemplate":
+            self._publish(call, key)
+        elif call.operation == "startBuild":
+            self._start(key)
         elif call.operation == "cancelBuild" and state == "building":
             self.states[key] = "cancelling"
-        elif call.operation == "deleteTemplate" and state:
+        elif call.operation == "deleteTemplate" and key in self.states:
             self.states[key] = "deleted"
 
-    def ended(self, call: Call, until: Collection[str], outcome: str) -> None:
-        """Notes that a wait for one of the states *until* is over; a build that is not cancelled ends in *outcome*."""
-        state = self.states.pop(_key(call), "")
-        if state == "cancelling":
-            self.states[_key(call)] = "cancelled"
-        elif state and (state != "building" or until == FINISHED):
-            self.states[_key(call)] = outcome if state == "building" else state
+    def ended(self, call: Call, until: Collection[str]) -> None:
+        """Notes that a wait for one of the states *until* is over."""
+        key = _key(call)
+        if self.states.get(key) == "cancelling":
+            self.states[key] = "cancelled"
+        elif self.states.get(key) == "building":
+            self.states[key] = self.published[key].get("outcome", "ready") if until == FINISHED else ""
 
     def _situation(self, call: Call) -> str:
         caller = CALLERS.get(call.credential, "")
@@ -129,7 +133,7 @@ class Steps:
         if call.operation == "publishTemplate":
             return self._document(call)
         owners = {owner: state for (ref, owner), state in self.states.items() if ref == call.ref}
-        return owners.get(_key(call)[1]) or owners.get("") or ("foreign" if owners else "")
+        return owners.get(_key(call)[1], owners.get("", "foreign" if owners else ""))
 
     def _document(self, call: Call) -> str:
         kind, key = str(call.note.get("invalid", "")), _key(call)
@@ -137,17 +141,20 @@ class Steps:
             return "invalid" if kind == "schema" else kind
         if self.states.get(key, "deleted") == "deleted":
             return "new"
-        if self.contents.get(key) == call.note["content"]:
+        if self.published[key].get("content") == call.note["content"]:
             return "identical"
         return "forced" if call.note.get("force") else "other"
 
-    def _published(self, call: Call, key: tuple[str, str]) -> None:
+    def _publish(self, call: Call, key: tuple[str, str]) -> None:
         kind = self._situation(call)
         if kind in ("new", "forced"):
-            self.contents[key] = call.note["content"]
-            self.states[key] = "not_built"
+            self.published[key], self.states[key] = call.note, "not_built"
         if kind in ("new", "forced", "identical") and call.note.get("auto_build"):
-            self.after(Call("startBuild", call.ref, call.credential))
+            self._start(key)
+
+    def _start(self, key: tuple[str, str]) -> None:
+        if self.states.get(key, "") not in ("", "ready", "deleted"):
+            self.states[key] = "building"
 
 
 def _key(call: Call) -> tuple[str, str]:
