@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from scenarios import begun, built, scenario, watched
 
-from situations import path_of, publish_bytes, publish_invalid, publish_refused, raw
+from situations import not_found, path_of, publish_bytes, publish_invalid, publish_refused, raw
 from touchstone.check.examination import Examination, Unsuited, key_advice
 from touchstone.check.templates import Template, publish_call
 from touchstone.facts.exchange import Credential
@@ -13,11 +13,6 @@ _VERSION_ADVICE = 'templates = { restricted = ["namespace/name@version"] } to a 
 OPERATIONS = ("startBuild", "getBuild", "cancelBuild", "streamBuildEvents", "getTemplate", "deleteTemplate")
 
 # --- missing versions, wrong keys ------------------------------------------------------------------------------------
-
-
-def not_found(operation: str) -> tuple[int, ...]:
-    """Returns the allowed statuses for a missing version; a request for its log may get a 200 (ambiguity 7.26)."""
-    return (200, 404) if operation == "streamBuildEvents" else (404,)
 
 
 @scenario(
@@ -150,7 +145,7 @@ def invalid_document(exam: Examination) -> None:
     "start.refuses-deleted-version",
 )
 def deleted_version(exam: Examination) -> None:
-    """A deleted version is not found; when it is published again.expect(it is found."""
+    """A deleted version is not found; when it is published again, it is found."""
     template = exam.short("deleted-version")
     built(exam, template)
     exam.delete(template).expect(200)
