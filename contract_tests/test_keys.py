@@ -1,4 +1,4 @@
-"""Missing, invalid and misplaced keys, on each operation."""
+"""Section *Errors* of the page, 401: missing, invalid and misplaced keys, on each operation."""
 
 from situations import attempt, claims, cost, given, publish_refused
 from touchstone.check.examination import Examination, Unsuited
@@ -38,13 +38,13 @@ def test_refused_keys_get_401_everywhere(exam: Examination) -> None:
     ready, publishes = exam.ready(), exam.target.publish != "never"
     for credential in REFUSED:
         for operation in OPERATIONS if publishes else OPERATIONS[:6]:
-            attempt(exam, operation, ready, credential)
-        exam.read(ready.ref)
+            attempt(exam, operation, ready, credential).expect(401)
+        exam.read(ready).expect(200, status="ready")
     if publishes:
         refused = publish_refused(exam, "keyless", "none")
-        exam.read(refused.ref)
-        exam.publish(refused)
-        exam.read(refused.ref)
+        exam.read(refused).expect(404)
+        exam.publish(refused).expect(201, 200)
+        exam.read(refused).expect(200, status="not_built")
 
 
 @given
@@ -54,7 +54,7 @@ def test_refused_keys_on_unknown_versions(exam: Examination) -> None:
     """A request with an invalid key gets 401 even if the version does not exist."""
     for operation in OPERATIONS[:6]:
         for credential in ("none", "unknown"):
-            exam.request(operation, exam.unknown("name"), credential)
+            exam.request(operation, exam.unknown("name"), credential).expect(401)
 
 
 @given
@@ -65,9 +65,9 @@ def test_key_is_compared_letter_by_letter(exam: Examination) -> None:
     key = str(exam.target.api_key)
     if key == key.swapcase():
         raise Unsuited("not-applicable", "the key has no letters")
-    ref = exam.ready().ref
+    ready = exam.ready()
     for operation in ("getBuild", "startBuild"):
-        exam.request(operation, ref, "recased")
+        exam.request(operation, ready, "recased").expect(401)
 
 
 @given
@@ -75,11 +75,11 @@ def test_key_is_compared_letter_by_letter(exam: Examination) -> None:
 @claims("auth.near-key-is-401")
 def test_key_is_compared_from_its_first_letter_on(exam: Examination) -> None:
     """A key with an extra first character, or without its first character, is invalid."""
-    ref, key = exam.ready().ref, str(exam.target.api_key)
+    ready, key = exam.ready(), str(exam.target.api_key)
     near: tuple[tuple[Credential, str], ...] = (("longer", f"x{key}"), ("shorter", key[1:]))
     for operation in ("getBuild", "startBuild"):
         for credential, value in near:
-            exam.request(operation, ref, credential, f"Bearer {value}")
+            exam.request(operation, ready, credential, f"Bearer {value}").expect(401)
 
 
 @given
@@ -87,11 +87,11 @@ def test_key_is_compared_from_its_first_letter_on(exam: Examination) -> None:
 @claims("auth.malformed-header-is-401")
 def test_key_needs_the_bearer_scheme(exam: Examination) -> None:
     """A key without the Bearer scheme, or the scheme without a key, is rejected."""
-    ref, key = exam.ready().ref, exam.target.api_key
+    ready, key = exam.ready(), exam.target.api_key
     for value in (f"{key}", f"Token {key}", f"ApiKey {key}", f"Bearer{key}", "Bearer", f"Digest {key}"):
         for operation in OPERATIONS[:6]:
-            exam.request(operation, ref, "malformed", value)
-    exam.read(ref)
+            exam.request(operation, ready, "malformed", value).expect(401)
+    exam.read(ready).expect(200, status="ready")
 
 
 @given
@@ -99,7 +99,8 @@ def test_key_needs_the_bearer_scheme(exam: Examination) -> None:
 @claims("auth.scheme-ignores-case")
 def test_scheme_is_recognised_in_any_case(exam: Examination) -> None:
     """A valid key is accepted after ``bearer``, ``BEARER`` and ``bEARER``."""
-    ref = exam.ready().ref
-    exam.request("getBuild", ref, "lowercase-scheme")
+    ready = exam.ready()
+    exam.request("getBuild", ready, "lowercase-scheme").expect(200, status="ready")
     for scheme in ("BEARER", "bEARER"):
-        exam.request("getBuild", ref, "lowercase-scheme", f"{scheme} {exam.target.api_key}")
+        value = f"{scheme} {exam.target.api_key}"
+        exam.request("getBuild", ready, "lowercase-scheme", value).expect(200, status="ready")
