@@ -1,4 +1,7 @@
-"""Documents with all their sections, and invalid ones: empty, unparsable, or against a rule of the schema."""
+"""Pages *Publish* and *Get*: documents with all their sections, and invalid ones.
+
+An invalid document is empty, unparsable, or against a rule of the schema.
+"""
 
 import json
 from collections.abc import Callable
@@ -97,17 +100,19 @@ UNPARSABLE_YAML = (b"template: [open", b"template: 'open", b"template: {version:
 @claims("publish.empty-is-400", "publish.unparsable-is-400", "publish.invalid-is-422", "error.has-the-documented-shape")
 def test_documents_that_cannot_be_published(exam: Examination) -> None:
     """Empty, unparsable and invalid documents get their documented errors."""
-    publish_bytes(exam, "empty", b"", "empty")
+    publish_bytes(exam, "empty", b"", "empty").expect(400)
     for body in UNPARSABLE_JSON:
-        publish_bytes(exam, "broken", body, "unparsable")
+        publish_bytes(exam, "broken", body, "unparsable").expect(400)
     # Any bytes after a complete document make it invalid.
     whole = exam.template("and-more")
     for more in (b"}", b" {}", b"\n[1]"):
-        publish_wrong(exam, whole, json.dumps(whole.document()).encode() + more, "unparsable")
+        body = json.dumps(whole.document()).encode() + more
+        publish_wrong(exam, whole, body, "unparsable").expect(400)
     for body in UNPARSABLE_YAML:
-        publish_bytes(exam, "broken", body, "unparsable", YAML)
+        publish_bytes(exam, "broken", body, "unparsable", YAML).expect(400)
     for number, (what, spoil) in enumerate(SPOILT.items()):
-        publish_invalid(exam, f"bad-{what.replace(' ', '-')}", spoil, as_yaml=number % 2 == 1)
+        purpose = f"bad-{what.replace(' ', '-')}"
+        publish_invalid(exam, purpose, spoil, as_yaml=number % 2 == 1).expect(422)
 
 
 @cost(builds=0, requests=26)
@@ -116,18 +121,17 @@ def test_document_is_returned_with_all_its_sections(exam: Examination) -> None:
     """A document with all sections is returned unchanged from each form, and does not affect other documents."""
     for form in get_args(Form):
         first = replace(exam.template(f"full-{form}"), extras=SECTIONS)
-        exam.publish(first, form=form)
-        exam.document(first.ref)
+        exam.publish(first, form=form).expect(201, 200)
+        exam.document(first).expect(200)
     full = replace(exam.template("full"), extras=SECTIONS)
     for form in get_args(Form):
-        exam.publish(full, form=form)
-        exam.document(full.ref)
-    exam.publish(replace(full.revised(), extras=SECTIONS | DESCRIBED), force=True)
-    exam.document(full.ref)
+        exam.publish(full, form=form).expect(201, 200)
+        exam.document(full).expect(200)
+    exam.publish(replace(full.revised(), extras=SECTIONS | DESCRIBED), force=True).expect(201, 200)
+    exam.document(full).expect(200)
     large = replace(exam.template("large"), extras=LARGE)
-    exam.publish(large)
-    exam.document(large.ref)
-    bare = exam.published("bare")
-    for ref in (bare.ref, full.ref):
-        exam.document(ref)
-        exam.read(ref)
+    exam.publish(large).expect(201, 200)
+    exam.document(large).expect(200)
+    for version in (exam.published("bare"), full):
+        exam.document(version).expect(200)
+        exam.read(version).expect(200, status="not_built")
