@@ -1,9 +1,15 @@
-"""Missing versions, invalid paths and wrong methods."""
+"""Section *Errors* of the page, 404: missing versions and invalid paths; and methods that a path does not have."""
 
-from situations import claims, cost, given, raw
+from situations import claims, cost, given, not_found, path_of, raw
 from touchstone.check.examination import Examination
+from touchstone.rules.messages import NO_SUCH_PATH, REDIRECTS
 
 READS = ("getBuild", "cancelBuild", "startBuild", "streamBuildEvents", "getTemplate", "deleteTemplate")
+
+# Answers to an invalid path: 404 or 400. A proxy in front of the API may refuse it otherwise, or redirect.
+NOWHERE = sorted(NO_SUCH_PATH | REDIRECTS)
+# Answers to a method that a path does not have.
+NO_SUCH_METHOD = (405, 404)
 
 # SQL injection, sent only in reads: in a start or cancel, a successful injection would affect every version.
 INJECTION = "'%20or%201=1--"
@@ -54,7 +60,7 @@ def test_unknown_versions_are_not_found(exam: Examination) -> None:
     """A missing version, name or namespace gets 404 from each operation."""
     for part in ("version", "name", "namespace"):
         for operation in READS:
-            exam.request(operation, exam.unknown(part))
+            exam.request(operation, exam.unknown(part)).expect(*not_found(operation), 429)
 
 
 @given
@@ -68,12 +74,12 @@ def test_odd_spellings_are_not_found(exam: Examination) -> None:
     ready = exam.ready()
     for segment in ODD_SEGMENTS:
         path = f"/templates/default/touchstone-{exam.run_id}-{segment}/1.0.0/build"
-        raw(exam, "GET", f"/templates/{segment}/{ready.name}/1.0.0/build")
-        raw(exam, "GET", f"/templates/default/{ready.name}/{segment}/build")
-        raw(exam, "GET", path)
+        raw(exam, "GET", f"/templates/{segment}/{ready.name}/1.0.0/build").expect(*NOWHERE)
+        raw(exam, "GET", f"/templates/default/{ready.name}/{segment}/build").expect(*NOWHERE)
+        raw(exam, "GET", path).expect(*NOWHERE)
         if segment != INJECTION:
-            raw(exam, "POST", path)
-            raw(exam, "DELETE", path)
+            raw(exam, "POST", path).expect(*NOWHERE, 429)
+            raw(exam, "DELETE", path).expect(*NOWHERE)
 
 
 def controlled(name: str) -> list[str]:
@@ -97,8 +103,8 @@ def test_ref_is_compared_whole(exam: Examination) -> None:
     """Refs similar to an existing one are not found: shortened, prefixed, in upper case, or ``latest``."""
     ready = exam.ready()
     for version in ODD_VERSIONS:
-        raw(exam, "GET", f"/templates/default/{ready.name}/{version}/build")
-        raw(exam, "POST", f"/templates/default/{ready.name}/{version}/build")
+        raw(exam, "GET", f"/templates/default/{ready.name}/{version}/build").expect(*NOWHERE)
+        raw(exam, "POST", f"/templates/default/{ready.name}/{version}/build").expect(*NOWHERE, 429)
     for name in (
         ready.name.upper(),
         ready.name[:-1],
@@ -108,13 +114,13 @@ def test_ref_is_compared_whole(exam: Examination) -> None:
         *controlled(ready.name),
         encoded_twice(ready.name),
     ):
-        raw(exam, "GET", f"/templates/default/{name}/1.0.0/build")
-        raw(exam, "POST", f"/templates/default/{name}/1.0.0/build")
+        raw(exam, "GET", f"/templates/default/{name}/1.0.0/build").expect(*NOWHERE)
+        raw(exam, "POST", f"/templates/default/{name}/1.0.0/build").expect(*NOWHERE, 429)
     for namespace in ("DEFAULT", "defaul", "defaults", "%20default", ""):
-        raw(exam, "GET", f"/templates/{namespace}/{ready.name}/1.0.0/build")
+        raw(exam, "GET", f"/templates/{namespace}/{ready.name}/1.0.0/build").expect(*NOWHERE)
     for near in ("1.0.1", "0.0.0", "1.0.10", "10.0.0"):
-        raw(exam, "GET", f"/templates/default/{ready.name}/{near}/build")
-        raw(exam, "POST", f"/templates/default/{ready.name}/{near}/build")
+        raw(exam, "GET", f"/templates/default/{ready.name}/{near}/build").expect(404)
+        raw(exam, "POST", f"/templates/default/{ready.name}/{near}/build").expect(404, 429)
 
 
 @cost(builds=0, at_once=1, requests=36)
@@ -122,29 +128,30 @@ def test_ref_is_compared_whole(exam: Examination) -> None:
     "http.wrong-method-is-405", "http.head-matches-get", "status.changes-only-by-a-start", "auth.missing-key-is-401"
 )
 def test_methods_that_a_path_does_not_have(exam: Examination) -> None:
-    """Wrong methods get 405, and HEAD matches GET."""
+    """Wrong methods get 405 or 404, and HEAD matches GET or gets 405."""
     ready = exam.ready()
-    for path in (f"/templates/default/{ready.name}/1.0.0/build", f"/templates/default/{ready.name}/1.0.0"):
+    for path in (f"{path_of(ready.ref)}/build", path_of(ready.ref)):
         for method in ("PUT", "PATCH"):
-            raw(exam, method, path)
-        raw(exam, "GET", path)
-        raw(exam, "HEAD", path)
+            raw(exam, method, path).expect(*NO_SUCH_METHOD)
+        raw(exam, "GET", path).expect(200)
+        raw(exam, "HEAD", path).expect(200, 405)
         raw(exam, "OPTIONS", path)
-        raw(exam, "GET", path, "none")
-        raw(exam, "HEAD", path, "none")
-    raw(exam, "DELETE", "/templates")
+        raw(exam, "GET", path, "none").expect(401)
+        raw(exam, "HEAD", path, "none").expect(401, 405)
+    raw(exam, "DELETE", "/templates").expect(*NO_SUCH_METHOD)
     for method in ("POST", "PUT", "PATCH", "DELETE"):
-        raw(exam, method, f"/templates/default/{ready.name}/1.0.0/build/events")
-    exam.read(ready.ref)
+        raw(exam, method, f"{path_of(ready.ref)}/build/events").expect(*NO_SUCH_METHOD)
+    exam.read(ready).expect(200, status="ready")
     for end in ("/build", ""):
-        for method in ("GET", "HEAD"):
-            raw(exam, method, f"/templates/default/{ready.name}/9.9.9{end}")
-    exam.read(ready.ref)
+        raw(exam, "GET", f"/templates/default/{ready.name}/9.9.9{end}").expect(404)
+        raw(exam, "HEAD", f"/templates/default/{ready.name}/9.9.9{end}").expect(404, 405)
+    exam.read(ready).expect(200, status="ready")
     idle = exam.published("looked-at")
-    exam.read(idle.ref)
+    exam.read(idle).expect(200, status="not_built")
     for method in ("POST", "DELETE"):
-        raw(exam, method, f"/templates/default/{idle.name}/1.0.0/build/events")
-    exam.read(idle.ref)
-    for path in ("/build/events", "/build", ""):
-        raw(exam, "HEAD", f"/templates/default/{idle.name}/1.0.0{path}")
-    exam.read(idle.ref)
+        raw(exam, method, f"{path_of(idle.ref)}/build/events").expect(*NO_SUCH_METHOD)
+    exam.read(idle).expect(200, status="not_built")
+    raw(exam, "HEAD", f"{path_of(idle.ref)}/build/events").expect(200, 404, 405)
+    for end in ("/build", ""):
+        raw(exam, "HEAD", f"{path_of(idle.ref)}{end}").expect(200, 405)
+    exam.read(idle).expect(200, status="not_built")
