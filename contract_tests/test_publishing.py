@@ -1,11 +1,11 @@
-"""Publishing, replacing and deleting versions, and the effects on builds."""
+"""Pages *Publish*, *Get* and *Delete*: new, identical and other content, and the effects on builds."""
 
 from dataclasses import replace
 from typing import Any
 
 from situations import another_version, cancels, claims, cost, digest, find_nothing, profile, publish_spoilt
 from touchstone.check.examination import Examination, Unsuited
-from touchstone.check.templates import Template
+from touchstone.check.templates import Form, Template
 
 LONGER_SLEEP_S = 0.3
 # Rest after the end of a log, because the status may lag behind the log.
@@ -59,46 +59,46 @@ INVALID: tuple[dict[str, Any], ...] = (
 )
 def test_replaced_content_is_built_afresh(exam: Examination) -> None:
     """Other content needs force and a new build; an invalid document changes nothing; a deleted version is gone."""
-    template = exam.short("replaced")
-    exam.read(template.ref)
-    exam.start(template.ref)
+    build = exam.short("replaced")
+    exam.read(build).expect(200, status="not_built")
+    exam.start(build).expect(202, status="building")
     # Nothing reads the status meanwhile: the build must end without reads.
-    exam.ended(exam.follow(template.ref), template.ref)
+    exam.ended(exam.follow(build), build.ref).expect(200)
     exam.rest(BEHIND_S)
-    exam.start(template.ref)
-    exam.wait(template.ref)
-    exam.publish(template)
-    exam.read(template.ref)
+    exam.start(build).expect(202, 200, 409, status=("building", "ready"))
+    exam.wait(build).expect(200, status="ready")
+    exam.publish(build).expect(201, 200)
+    exam.read(build).expect(200, status="ready")
     # The builds also differ in duration, so that the result of the first cannot pass for the result of the second.
-    revised = replace(template.revised(), sleep_s=LONGER_SLEEP_S)
-    exam.publish(revised)
-    exam.read(template.ref)
-    exam.document(template.ref)
-    exam.publish(revised, force=True)
-    exam.read(template.ref)
-    exam.document(template.ref)
-    exam.closed(exam.follow(template.ref))
-    exam.start(template.ref)
-    following = exam.follow(template.ref)
-    exam.read(template.ref)
-    exam.publish(template)
-    exam.wait(template.ref)
-    exam.closed(following)
-    exam.closed(exam.follow(template.ref))
-    exam.start(template.ref)
-    exam.read(template.ref)
+    revised = replace(build.revised(), sleep_s=LONGER_SLEEP_S)
+    exam.publish(revised).expect(409)
+    exam.read(build).expect(200, status="ready")
+    exam.document(build).expect(200)
+    exam.publish(revised, force=True).expect(201, 200)
+    exam.read(revised).expect(200, status="not_built")
+    exam.document(revised).expect(200)
+    exam.closed(exam.follow(revised)).expect(200, 404)
+    exam.start(revised).expect(202, status="building")
+    log = exam.follow(revised)
+    exam.read(revised).expect(200, status="building")
+    exam.publish(build).expect(409)
+    exam.wait(revised).expect(200, status="ready")
+    exam.closed(log).expect(200)
+    exam.closed(exam.follow(revised)).expect(200, 404)
+    exam.start(revised).expect(202, 200, status="ready")
+    exam.read(revised).expect(200, status="ready")
     publish_all_invalid(exam, revised)
-    exam.delete(template.ref)
-    find_nothing(exam, template.ref)
+    exam.delete(revised).expect(200)
+    find_nothing(exam, revised)
 
 
-def publish_all_invalid(exam: Examination, template: Template) -> None:
-    """Publishes invalid variants of *template*, with and without force, and reads the version after each."""
+def publish_all_invalid(exam: Examination, ready: Template) -> None:
+    """Publishes invalid variants of a ready version, with and without force, and reads the version after each."""
     for change in INVALID:
         for force in (False, True):
-            publish_spoilt(exam, template, template.document() | change, force=force)
-            exam.read(template.ref)
-            exam.document(template.ref)
+            publish_spoilt(exam, ready, ready.document() | change, force=force).expect(422)
+            exam.read(ready).expect(200, status="ready")
+            exam.document(ready).expect(200)
 
 
 @cost(builds=1, requests=8)
@@ -110,13 +110,13 @@ def publish_all_invalid(exam: Examination, template: Template) -> None:
 def test_auto_build_starts_a_build(exam: Examination) -> None:
     """Publishing with auto_build starts a build, and a later start reuses its finished snapshot (golden)."""
     # If this start is served, the rate limit probably also accepts the build of the publish.
-    exam.start(exam.ready().ref)
-    template = exam.template("automatic", sleep_s=exam.observable_s())
-    exam.publish(template, auto_build=True)
-    exam.read(template.ref)
-    exam.wait(template.ref)
-    exam.start(template.ref)
-    exam.read(template.ref)
+    exam.start(exam.ready()).expect(202, 200, status="ready")
+    build = exam.template("automatic", sleep_s=exam.observable_s())
+    exam.publish(build, auto_build=True).expect(201, 200)
+    exam.read(build).expect(200, status="building")
+    exam.wait(build).expect(200, status="ready")
+    exam.start(build).expect(202, 200, status="ready")
+    exam.read(build).expect(200, status="ready")
 
 
 @cost(builds=0, requests=10)
@@ -124,14 +124,13 @@ def test_auto_build_starts_a_build(exam: Examination) -> None:
 def test_digest_does_not_depend_on_spelling(exam: Examination) -> None:
     """A document has the same digest in canonical form, short form (sugar), YAML, another key order, and with force."""
     template = exam.published("spelled")
-    exam.publish(template)
-    exam.publish(template, form="sugar")
-    exam.publish(template, form="yaml")
-    exam.publish(template, form="shuffled")
-    exam.read(template.ref)
-    exam.publish(template, force=True)
-    exam.document(template.ref)
-    exam.read(template.ref)
+    forms: tuple[Form, ...] = ("json", "sugar", "yaml", "shuffled")
+    for form in forms:
+        exam.publish(template, form=form).expect(201, 200)
+    exam.read(template).expect(200, status="not_built")
+    exam.publish(template, force=True).expect(201, 200)
+    exam.document(template).expect(200)
+    exam.read(template).expect(200, status="not_built")
 
 
 @cost(builds=0, requests=34)
@@ -140,16 +139,16 @@ def test_every_change_of_content_counts(exam: Examination) -> None:
     """Each change of content changes the digest: case, order, arguments, steps, packages, hardware."""
     first = replace(exam.template("varied"), then=("echo one", "echo two"))
     for force in (False, True):
-        exam.publish(first, force=force)
-        exam.read(first.ref)
+        exam.publish(first, force=force).expect(201, 200)
+        exam.read(first).expect(200, status="not_built")
     for change in CHANGES:
         other = replace(first, **change)
-        exam.publish(other)
-        exam.publish(other, force=True)
-        exam.read(other.ref)
-    exam.publish(first, force=True)
-    exam.read(first.ref)
-    exam.document(first.ref)
+        exam.publish(other).expect(409)
+        exam.publish(other, force=True).expect(201, 200)
+        exam.read(other).expect(200, status="not_built")
+    exam.publish(first, force=True).expect(201, 200)
+    exam.read(first).expect(200, status="not_built")
+    exam.document(first).expect(200)
 
 
 @cancels
@@ -166,37 +165,40 @@ def test_every_change_of_content_counts(exam: Examination) -> None:
     "status.ready-stays-ready",
 )
 def test_versions_with_one_content_share_only_the_golden(exam: Examination) -> None:
-    """Versions with equal digests share a finished snapshot (golden), but keep their refs, and a delete is of one."""
+    """Versions with equal digests share a finished snapshot (golden), but keep their refs, and a delete is of one.
+
+    They may share a running build, too. Where the digest covers name and version, each version has its own build.
+    """
     first = exam.short("twins")
     second = another_version(exam, first)
     other = replace(first.revised(), version="1.0.2")
-    exam.publish(other)
-    refs = (first.ref, second.ref)
-    exam.start(first.ref)
-    exam.read(second.ref)
-    exam.cancel(second.ref)
-    for ref in refs:
-        exam.read(ref)
+    exam.publish(other).expect(201, 200)
+    twins = (first, second)
+    exam.start(first).expect(202, status="building")
+    exam.read(second).expect(200)
+    exam.cancel(second).expect(202, 404)
+    for version in twins:
+        exam.read(version).expect(200)
     # If the two share builds, the cancel was of the build of both.
-    for ref in (*refs, other.ref):
-        exam.start(ref)
-        exam.read(ref)
-    for ref in (*refs, other.ref):
-        exam.wait(ref)
+    for version in (*twins, other):
+        exam.start(version).expect(202, 200, 409)
+        exam.read(version).expect(200)
+    for version in (*twins, other):
+        exam.wait(version).expect(200, status="ready")
     third = replace(first, version="1.0.3")
-    exam.publish(third)
-    for ref in (*refs, third.ref):
-        exam.start(ref)
-        exam.read(ref)
-        exam.document(ref)
-    exam.wait(third.ref)
+    exam.publish(third).expect(201, 200)
+    for version in (*twins, third):
+        exam.start(version).expect(202, 200)
+        exam.read(version).expect(200)
+        exam.document(version).expect(200)
+    exam.wait(third).expect(200, status="ready")
     one_digest = digest(exam, first) == digest(exam, second)
-    exam.delete(first.ref)
-    exam.read(second.ref)
-    exam.document(second.ref)
-    exam.start(second.ref)
+    exam.delete(first).expect(200)
+    exam.read(second).expect(200, status="ready")
+    exam.document(second).expect(200)
+    exam.start(second).expect(202, 200, status="ready")
     # A first publish needs no force, but force is allowed.
-    exam.publish(replace(first.revised(), version="1.0.4"), force=True)
+    exam.publish(replace(first.revised(), version="1.0.4"), force=True).expect(201, 200)
     if not one_digest:
         why = "the digest covers name and version, so that no two versions share one"
         how = "touchstone serve --digest-scope content starts a twin where they do"
@@ -214,6 +216,6 @@ def test_versions_with_one_content_share_only_the_golden(exam: Examination) -> N
 def test_deleted_version_is_gone(exam: Examination) -> None:
     """A version can be read until it is deleted; after that, it is not found and cannot be built."""
     template = exam.published("deleted")
-    exam.document(template.ref)
-    exam.delete(template.ref)
-    find_nothing(exam, template.ref)
+    exam.document(template).expect(200)
+    exam.delete(template).expect(200)
+    find_nothing(exam, template)
