@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
-from touchstone.check.examination import PUBLISH_ADVICE, Examination, Unsuited, key_advice
+from touchstone.check.examination import PUBLISH_ADVICE, Examination, Unsuited, Version, key_advice
 from touchstone.check.expectation import Reply
 from touchstone.check.templates import Template, is_own, publish_call
 from touchstone.facts.exchange import Credential
 from touchstone.target.call import Call
 
 JSON, YAML = "application/json", "application/yaml"
-
+SETTLED = ("not_built", "failed")  # what a cancelled version may read (ambiguity 7.12)
 
 # Marks of a case: the claims that it is written for, and upper bounds of what it costs; see check/pytest_plugin.py.
 claims, cost, profile = pytest.mark.claims, pytest.mark.cost, pytest.mark.profile
@@ -115,24 +115,23 @@ def publish_wrong(
     return exam.retry_429(Call("publishTemplate", template.ref, query=query, headers=headers, body=body, note=note))
 
 
-def starts_together(exam: Examination, ref: str, times: int) -> list[Reply]:
+def starts_together(exam: Examination, version: Version, times: int) -> list[Reply]:
     """Sends *times* simultaneous starts of one version."""
-    return exam.together(*[exam.call("startBuild", ref)] * times)
+    return exam.together(*[exam.call("startBuild", version)] * times)
 
 
-def publish_together(exam: Examination, *templates: Template) -> None:
+def publish_together(exam: Examination, *templates: Template) -> list[Reply]:
     """Publishes new versions at the same time."""
     needs_publishing(exam)
     for template in templates:
         exam.register(template)
-    exam.together(*[publish_call(each, wrapped=exam.target.publish == "wrapped") for each in templates])
+    return exam.together(*[publish_call(each, wrapped=exam.target.publish == "wrapped") for each in templates])
 
 
-def start_both(exam: Examination, *refs: str) -> None:
-    """Starts different versions at the same time, then repeats each start that got a 429."""
-    for answer in exam.together(*[exam.call("startBuild", ref) for ref in refs]):
-        if answer.status == 429 and answer.ref:
-            exam.start(answer.ref)
+def start_both(exam: Examination, *versions: Version) -> list[Reply]:
+    """Starts different versions at the same time, then repeats each start that got a 429; returns the last replies."""
+    replies = exam.together(*[exam.call("startBuild", version) for version in versions])
+    return [exam.start(each) if it.status == 429 else it for each, it in zip(versions, replies, strict=True)]
 
 
 def path_of(ref: str) -> str:
