@@ -1,4 +1,4 @@
-"""The life cycle of a version: not built, building, ready or failed. These cases run first and cancel nothing."""
+"""The page's introduction and *Get build status*: a start, and the life of its build. These cases run first."""
 
 from dataclasses import replace
 
@@ -46,14 +46,14 @@ from touchstone.check.examination import Examination
 )
 def test_fresh_build_runs_to_ready(exam: Examination) -> None:
     """A new version has the status not_built; after a start, it is building and finally ready."""
-    template = exam.short("fresh")
-    exam.read(template.ref)
-    exam.read(template.ref)
-    exam.start(template.ref)
-    exam.read(template.ref)
-    exam.wait(template.ref)
-    exam.read(template.ref)
-    exam.share(template, exam.read(template.ref))
+    build = exam.short("fresh")
+    exam.read(build).expect(200, status="not_built")
+    exam.read(build).expect(200, status="not_built")
+    exam.start(build).expect(202, status="building")
+    exam.read(build).expect(200, status="building")
+    exam.wait(build).expect(200, status="ready")
+    exam.read(build).expect(200, status="ready")
+    exam.share(build, exam.read(build).expect(200, status="ready"))
 
 
 @cost(builds=1, requests=10)
@@ -73,14 +73,14 @@ def test_build_of_another_account_runs_to_ready(exam: Examination) -> None:
 )
 def test_builds_that_print_nothing(exam: Examination) -> None:
     """A version without build steps becomes ready; a build that fails without output still has a reason."""
-    templates = [replace(exam.template(name, fails=name == "mute"), silent=True) for name in ("bare", "mute")]
-    for template in templates:
-        exam.publish(template)
-        exam.read(template.ref)
-        exam.start(template.ref)
-    for template in templates:
-        exam.wait(template.ref)
-        exam.read(template.ref)
+    bare, mute = (replace(exam.template(name, fails=name == "mute"), silent=True) for name in ("bare", "mute"))
+    for build in (bare, mute):
+        exam.publish(build).expect(201, 200)
+        exam.read(build).expect(200, status="not_built")
+        exam.start(build).expect(202, status="building")
+    for build, status in ((bare, "ready"), (mute, "failed")):
+        exam.wait(build).expect(200, status=status)
+        exam.read(build).expect(200, status=status)
 
 
 @cost(builds=2, requests=10)
@@ -95,9 +95,9 @@ def test_builds_that_print_nothing(exam: Examination) -> None:
 )
 def test_failing_build_ends_failed_and_can_be_repeated(exam: Examination) -> None:
     """A build whose last step fails ends with the status failed and a reason; the version can be started again."""
-    template = exam.short("failing", fails=True)
-    exam.start(template.ref)
-    exam.wait(template.ref)
-    exam.read(template.ref)
-    exam.start(template.ref)
-    exam.wait(template.ref)
+    build = exam.short("failing", fails=True)
+    exam.start(build).expect(202, status="building")
+    exam.wait(build).expect(200, status="failed")
+    exam.read(build).expect(200, status="failed")
+    exam.start(build).expect(202, status="building")
+    exam.wait(build).expect(200, status="failed")
