@@ -1,8 +1,8 @@
-"""Starts of a running build, and simultaneous requests for one version and for several."""
+"""Section *Response* of the page: starts of a running build. All pages: simultaneous requests, for any versions."""
 
 from dataclasses import replace
 
-from situations import cancels, claims, cost, profile, publish_together, start_both, starts_together
+from situations import SETTLED, cancels, claims, cost, profile, publish_together, start_both, starts_together
 from touchstone.check.examination import Examination, Unsuited
 from touchstone.check.templates import Template
 from touchstone.facts.backoff import FIRST_WAIT_S, retry_after_s
@@ -15,12 +15,11 @@ TRIES = 3
 @claims("start.while-building-is-harmless", "reuse.only-when-reused", "publish.ref-is-the-document")
 def test_start_of_a_running_build_changes_nothing(exam: Examination) -> None:
     """A start during a build gets a documented response, and the build completes."""
-    template = exam.short("joined", times=3)
-    exam.start(template.ref)
-    exam.read(template.ref)
-    exam.rest(template.sleep_s / 2)
-    exam.start(template.ref)
-    exam.wait(template.ref)
+    build = exam.running("joined", times=3)
+    exam.read(build).expect(200, status="building")
+    exam.rest(build.sleep_s / 2)
+    exam.start(build).expect(202, 200, 409, status="building")
+    exam.wait(build).expect(200, status="ready")
 
 
 @profile("standard")
@@ -33,14 +32,14 @@ def test_start_of_a_running_build_changes_nothing(exam: Examination) -> None:
 )
 def test_simultaneous_starts_share_one_build(exam: Examination) -> None:
     """Simultaneous starts get documented responses and share one build."""
-    template = started_together(exam, 4)
-    following = exam.follow(template.ref)
-    exam.read(template.ref)
-    exam.wait(template.ref)
-    exam.closed(following)
-    exam.read(template.ref)
-    exam.rest(template.sleep_s)
-    exam.read(template.ref)
+    build = started_together(exam, 4)
+    log = exam.follow(build)
+    exam.read(build).expect(200, status="building")
+    exam.wait(build).expect(200, status="ready")
+    exam.closed(log).expect(200)
+    exam.read(build).expect(200, status="ready")
+    exam.rest(build.sleep_s)
+    exam.read(build).expect(200, status="ready")
 
 
 def started_together(exam: Examination, times: int) -> Template:
@@ -52,14 +51,14 @@ def started_together(exam: Examination, times: int) -> Template:
         Unsuited: a limit accepted fewer than two starts in each try.
     """
     for _ in range(TRIES):
-        template = exam.short("together", times=3)
-        exam.read(template.ref)
-        answers = starts_together(exam, template.ref, times)
-        refused = [answer for answer in answers if answer.status == 429]
+        build = exam.short("together", times=3)
+        exam.read(build).expect(200, status="not_built")
+        replies = starts_together(exam, build, times)
+        refused = [reply for reply in replies if reply.expect(202, 200, 409, 429, status="building").status == 429]
         if times - len(refused) > 1:
-            return template
-        exam.cancel(template.ref)
-        exam.settled(template.ref)
+            return build
+        exam.cancel(build).expect(202, 404, status=("cancelling", "idle"))
+        exam.settled(build).expect(200, status=SETTLED)
         exam.rest(min(retry_after_s(refused[0].response) or FIRST_WAIT_S, exam.target.patience_s))
     raise Unsuited("indeterminate", f"a limit accepted fewer than two of {times} simultaneous starts")
 
@@ -70,12 +69,14 @@ def started_together(exam: Examination, times: int) -> Template:
 @claims("start.concurrent-answers-are-documented", "status.build-ends")
 def test_start_and_cancel_at_once_leave_a_sane_version(exam: Examination) -> None:
     """After a simultaneous start and cancel, the build ends in some status, and the version can be built."""
-    template = exam.short("racing")
-    exam.start(template.ref)
-    exam.together(exam.call("cancelBuild", template.ref), exam.call("startBuild", template.ref))
-    exam.wait(template.ref, {"ready", "failed", "not_built"})
-    exam.start(template.ref)
-    exam.wait(template.ref)
+    build = exam.running("racing")
+    cancelled, started = exam.together(exam.call("cancelBuild", build), exam.call("startBuild", build))
+    cancelled.expect(202, 404, status=("cancelling", "idle"))
+    started.expect(202, 200, 409, 429)
+    at_rest = ("ready", "failed", "not_built")
+    exam.wait(build, at_rest).expect(200, status=at_rest)
+    exam.start(build).expect(202, 200)
+    exam.wait(build).expect(200, status="ready")
 
 
 @profile("standard")
@@ -85,15 +86,16 @@ def test_answers_to_simultaneous_requests_are_not_mixed_up(exam: Examination) ->
     """Two accounts read several versions at once; each response shows the requested version."""
     ready, unbuilt, running = exam.ready(), exam.published("beside"), exam.short("running")
     templates = [ready, unbuilt, running, *([exam.ready("second")] if exam.target.second_api_key else [])]
-    exam.start(running.ref)
-    operations = ("getBuild", "getTemplate")
-    reads = [exam.call(operation, each.ref, each.owner) for operation in operations for each in templates]
+    exam.start(running).expect(202, status="building")
+    reads = [exam.call(operation, each) for operation in ("getBuild", "getTemplate") for each in templates]
     for _ in range(3):
-        exam.together(*reads)
-        exam.together(*reversed(reads))
-    exam.wait(running.ref)
-    exam.together(*reads)
-    exam.together(*[exam.call("getBuild", running.ref)] * 6)
+        for reply in (*exam.together(*reads), *exam.together(*reversed(reads))):
+            reply.expect(200)
+    exam.wait(running).expect(200, status="ready")
+    for reply in exam.together(*reads):
+        reply.expect(200)
+    for reply in exam.together(*[exam.call("getBuild", running)] * 6):
+        reply.expect(200, status="ready")
 
 
 @cancels
@@ -108,29 +110,42 @@ def test_answers_to_simultaneous_requests_are_not_mixed_up(exam: Examination) ->
     "lookup.deleted-version-is-404",
 )
 def test_simultaneous_changes_are_each_of_one_version(exam: Examination) -> None:
-    """Publishes, starts, cancels and deletes that are sent at once each affect only the version that they name."""
+    """Publishes, starts, cancels and deletes that are sent at once each affect only the version that they name.
+
+    A start may have to wait for another build to end. So the first two builds may end before they are cancelled.
+    """
+    templates = published_together(exam)
+    for build in templates:
+        exam.document(build).expect(200)
+        exam.read(build).expect(200, status="not_built")
+    for reply in start_both(exam, *templates):
+        reply.expect(202, status="building")
+    for build in templates:
+        exam.read(build).expect(200)
+    for reply in exam.together(*[exam.call("cancelBuild", build) for build in templates[:2]]):
+        reply.expect(202, 404, status=("cancelling", "idle"))
+    for build in templates[:2]:
+        exam.settled(build).expect(200)
+    exam.wait(templates[2]).expect(200, status="ready")
+    for reply in start_both(exam, *templates):
+        reply.expect(202, 200, status=("building", "ready"))
+    for build in templates:
+        exam.wait(build).expect(200, status="ready")
+    for reply in exam.together(*[exam.call("deleteTemplate", build) for build in templates[1:]]):
+        reply.expect(200)
+    for build, code in zip(templates, (200, 404, 404), strict=True):
+        exam.document(build).expect(code)
+        exam.read(build).expect(code)
+
+
+def published_together(exam: Examination) -> list[Template]:
+    """Publishes three versions of one template at the same time; returns them."""
     first = exam.short("beside-others")
     templates = [replace(first, version=f"1.0.{number}") for number in range(1, 4)]
     templates = [replace(template, marker=f"{template.marker}-{template.version}") for template in templates]
-    publish_together(exam, *templates)
-    refs = [template.ref for template in templates]
-    for ref in refs:
-        exam.document(ref)
-        exam.read(ref)
-    start_both(exam, *refs)
-    for ref in refs:
-        exam.read(ref)
-    exam.together(*[exam.call("cancelBuild", ref) for ref in refs[:2]])
-    for ref in refs[:2]:
-        exam.settled(ref)
-    exam.wait(refs[2])
-    start_both(exam, *refs)
-    for ref in refs:
-        exam.wait(ref)
-    exam.together(*[exam.call("deleteTemplate", ref) for ref in refs[1:]])
-    for ref in refs:
-        exam.document(ref)
-        exam.read(ref)
+    for reply in publish_together(exam, *templates):
+        reply.expect(201, 200)
+    return templates
 
 
 @cost(builds=0, requests=20)
@@ -146,11 +161,13 @@ def test_simultaneous_publishes_leave_one_content(exam: Examination) -> None:
     If they publish the same content at once, there is no conflict.
     """
     same = exam.template("shared")
-    publish_together(exam, same, same, same)
+    for reply in publish_together(exam, same, same, same):
+        reply.expect(201, 200)
     for operation in ("getTemplate", "getBuild"):
-        exam.request(operation, same.ref)
+        exam.request(operation, same).expect(200)
     for purpose in ("contested", "contested-again"):
         template = exam.template(purpose)
-        publish_together(exam, template, template.revised())
+        for reply in publish_together(exam, template, template.revised()):
+            reply.expect(201, 200, 409)
         for operation in ("getTemplate", "getBuild", "getTemplate"):
-            exam.request(operation, template.ref)
+            exam.request(operation, template).expect(200)
