@@ -1,4 +1,4 @@
-"""Build logs."""
+"""Page *Stream build logs*: the logs of running, long, finished and idle builds."""
 
 from dataclasses import replace
 
@@ -42,25 +42,26 @@ def test_logs_of_two_builds(exam: Examination) -> None:
     other = exam.short("loud", fails=True, times=2)
     # The build prints half way through, followed by a silence.
     template = replace(exam.template("followed", sleep_s=other.sleep_s + SILENCE_S), halved=True, more_lines=MORE_LINES)
-    exam.publish(template)
-    start_both(exam, other.ref, template.ref)
-    beside = exam.follow(other.ref)
-    first, second, leaving = (exam.follow(template.ref) for _ in range(3))
-    for each in (other, template):
-        exam.read(each.ref)
+    exam.publish(template).expect(201, 200)
+    for reply in start_both(exam, other, template):
+        reply.expect(202, status="building")
+    beside = exam.follow(other)
+    first, second, leaving = (exam.follow(template) for _ in range(3))
+    for build in (other, template):
+        exam.read(build).expect(200)
     leaving.until.set()
-    leaving.future.result()
+    leaving.future.result().expect(200)
     exam.rest(template.sleep_s / 3)
-    late = exam.follow(template.ref)
-    exam.read(template.ref)
-    exam.wait(template.ref)
-    for following in (first, second, late):
-        exam.closed(following)
-    exam.wait(other.ref)
-    exam.closed(beside)
-    for each in (other, template):
-        exam.read(each.ref)
-    exam.closed(exam.follow(template.ref))
+    late = exam.follow(template)
+    exam.read(template).expect(200)
+    exam.wait(template).expect(200, status="ready")
+    for log in (first, second, late):
+        exam.closed(log).expect(200)
+    exam.wait(other).expect(200, status="failed")
+    exam.closed(beside).expect(200)
+    exam.read(other).expect(200, status="failed")
+    exam.read(template).expect(200, status="ready")
+    exam.closed(exam.follow(template)).expect(200, 404)
 
 
 @profile("thorough")
@@ -70,19 +71,19 @@ def test_log_of_a_long_build(exam: Examination) -> None:
     """A long build runs once and logs each line once."""
     like_it = exam.long("long")
     template = replace(exam.template("followed-long", sleep_s=like_it.sleep_s), halved=True)
-    exam.publish(template)
-    exam.start(template.ref)
-    following = exam.follow(template.ref)
-    exam.read(template.ref)
-    exam.wait(template.ref)
-    exam.closed(following)
+    exam.publish(template).expect(201, 200)
+    exam.start(template).expect(202, status="building")
+    log = exam.follow(template)
+    exam.read(template).expect(200, status="building")
+    exam.wait(template).expect(200, status="ready")
+    exam.closed(log).expect(200)
 
 
 @cost(builds=0, requests=4)
 @claims("events.finished-version-closes")
 def test_log_of_an_idle_version_is_bounded(exam: Examination) -> None:
     """A request for the log of a version that was never built comes to an end."""
-    template = exam.published("silent")
-    exam.read(template.ref)
-    exam.closed(exam.follow(template.ref))
-    exam.read(template.ref)
+    idle = exam.published("silent")
+    exam.read(idle).expect(200, status="not_built")
+    exam.closed(exam.follow(idle)).expect(200, 404)
+    exam.read(idle).expect(200, status="not_built")
