@@ -1,9 +1,9 @@
-"""Requests about one version do not affect other versions."""
+"""All pages: requests about one version do not affect other versions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from situations import cancels, claims, cost, lasting, needs_publishing, profile, publish_invalid
+from situations import SETTLED, cancels, claims, cost, lasting, needs_publishing, profile, publish_invalid
 from touchstone.check.examination import Examination
 from touchstone.check.templates import Template
 from touchstone.facts.exchange import Credential
@@ -28,15 +28,10 @@ class Subject:
     now: Template
     long_s: float
 
-    @property
-    def ref(self) -> str:
-        """The ref of the version."""
-        return self.now.ref
-
     def replaced(self, *, fails: bool = False, sleep_s: float = 0.0) -> None:
         """Publishes other content with force, and with auto_build if its build fails."""
         self.now = replace(self.now.revised(), fails=fails, sleep_s=sleep_s, halved=True)
-        self.exam.publish(self.now, force=True, auto_build=fails)
+        self.exam.publish(self.now, force=True, auto_build=fails).expect(201, 200)
 
 
 Action = Callable[[Subject], object]
@@ -44,62 +39,64 @@ Action = Callable[[Subject], object]
 
 def conflict(subject: Subject) -> None:
     """Publishes other content without force, and an invalid document."""
-    subject.exam.publish(subject.now.revised())
-    publish_invalid(subject.exam, "spoilt", lambda document: document.pop("api_version"))
+    subject.exam.publish(subject.now.revised()).expect(409)
+    publish_invalid(subject.exam, "spoilt", lambda document: document.pop("api_version")).expect(422)
 
 
 def idle_cancel(subject: Subject) -> None:
     """Sends a cancel while no build of the version runs."""
-    subject.exam.cancel(subject.ref)
+    subject.exam.cancel(subject.now).expect(404, status="idle")
 
 
 def build(subject: Subject) -> None:
     """Builds the version; a second start reuses the finished snapshot (golden)."""
-    subject.exam.start(subject.ref)
-    subject.exam.wait(subject.ref)
-    subject.exam.start(subject.ref)
+    subject.exam.start(subject.now).expect(202, status="building")
+    subject.exam.wait(subject.now).expect(200, status="ready")
+    subject.exam.start(subject.now).expect(202, 200, status="ready")
 
 
 def fail(subject: Subject) -> None:
     """Publishes content whose build fails, and begins it at once."""
     subject.replaced(fails=True)
-    subject.exam.read(subject.ref)
-    subject.exam.wait(subject.ref)
+    subject.exam.read(subject.now).expect(200)
+    subject.exam.wait(subject.now).expect(200, status="failed")
 
 
 def start(subject: Subject) -> None:
     """Publishes content with a long build, starts the build, and waits until its second sleep."""
     subject.replaced(sleep_s=subject.long_s)
-    subject.exam.start(subject.ref)
+    subject.exam.start(subject.now).expect(202, status="building")
     subject.exam.rest(LATE_SHARE * subject.now.sleep_s)
-    subject.exam.read(subject.ref)
+    subject.exam.read(subject.now).expect(200, status="building")
 
 
 def cancel(subject: Subject) -> None:
     """Cancels the build and waits until it no longer runs."""
-    subject.exam.cancel(subject.ref)
-    subject.exam.settled(subject.ref)
+    subject.exam.cancel(subject.now).expect(202, status="cancelling")
+    subject.exam.settled(subject.now).expect(200, status=SETTLED)
 
 
 def follow(subject: Subject) -> None:
     """Follows the log to its end."""
-    subject.exam.closed(subject.exam.follow(subject.ref))
+    subject.exam.closed(subject.exam.follow(subject.now)).expect(200, 404)
 
 
 def delete(subject: Subject) -> None:
     """Deletes the version and publishes other content."""
-    subject.exam.delete(subject.ref)
+    subject.exam.delete(subject.now).expect(200)
     subject.now = subject.now.revised()
-    subject.exam.publish(subject.now)
+    subject.exam.publish(subject.now).expect(201, 200)
 
 
 def intrude(subject: Subject) -> None:
-    """Sends forbidden requests without a key and from another account."""
-    intruders: tuple[Credential, ...] = ("none", "second") if subject.exam.target.second_api_key else ("none",)
+    """Sends forbidden requests without a key and from another account, after the version was published again."""
+    refusals: dict[Credential, int] = (
+        {"none": 401, "second": 404} if subject.exam.target.second_api_key else {"none": 401}
+    )
     for operation in OPERATIONS:
-        for credential in intruders:
-            subject.exam.request(operation, subject.ref, credential)
-            subject.exam.read(subject.ref)
+        for by, code in refusals.items():
+            subject.exam.request(operation, subject.now, by).expect(code)
+            subject.exam.read(subject.now).expect(200, status="not_built")
 
 
 ACTIONS: tuple[Action, ...] = (
@@ -142,24 +139,29 @@ def test_what_happens_to_one_version_leaves_the_others_alone(exam: Examination) 
     idle, gone = exam.published("standing-idle"), exam.published("gone")
     lasts_s = OUTLASTING * failed.sleep_s + 2 * exam.flow.least_s
     running = replace(failed.revised(), version="1.0.2", fails=False, sleep_s=lasting(exam, lasts_s))
-    exam.publish(running)
-    refs = [exam.ready().ref, failed.ref, idle.ref]
-    exam.start(failed.ref)
-    exam.wait(failed.ref)
+    exam.publish(running).expect(201, 200)
+    ready = exam.ready()
+    exam.start(failed).expect(202, status="building")
+    exam.wait(failed).expect(200, status="failed")
     # The subject has the name of the running and of the failed version, to find faults that ignore version numbers.
     subject = Subject(exam, replace(running.revised(), version="1.0.1", sleep_s=0.0), lasting(exam, 3 * failed.sleep_s))
-    exam.publish(subject.now)
-    exam.start(running.ref)
-    following = exam.follow(running.ref)
-    exam.read(running.ref)
-    exam.delete(gone.ref)
+    exam.publish(subject.now).expect(201, 200)
+    exam.start(running).expect(202, status="building")
+    log = exam.follow(running)
+    exam.read(running).expect(200, status="building")
+    exam.delete(gone).expect(200)
     late = exam.published("standing-late")
+    standing = {ready: "ready", failed: "failed", idle: "not_built"}
     for action in (*ACTIONS, intrude):
         action(subject)
-        for ref in (subject.ref, running.ref, *refs):
-            exam.read(ref)
-    exam.wait(running.ref)
-    exam.closed(following)
-    for ref in (*refs, late.ref, running.ref, subject.ref, gone.ref):
-        exam.read(ref)
-        exam.document(ref)
+        exam.read(subject.now).expect(200)
+        exam.read(running).expect(200)
+        for version, status in standing.items():
+            exam.read(version).expect(200, status=status)
+    exam.wait(running).expect(200, status="ready")
+    exam.closed(log).expect(200)
+    for version, status in (standing | {late: "not_built", running: "ready", subject.now: "not_built"}).items():
+        exam.read(version).expect(200, status=status)
+        exam.document(version).expect(200)
+    exam.read(gone).expect(404)
+    exam.document(gone).expect(404)
