@@ -1,4 +1,4 @@
-"""Unusual versions: names of maximum length, names that differ only in the last letter, and pre-releases."""
+"""Pages *Publish*, *Get* and *Delete*: names of maximum length or that differ in one letter, and pre-releases."""
 
 from dataclasses import replace
 
@@ -35,16 +35,18 @@ def test_versions_with_similar_names_stay_separate(exam: Examination) -> None:
     needs_publishing(exam)
     templates = alike(exam)
     for template in templates[1:]:
-        exam.publish(template)
+        exam.publish(template).expect(201, 200)
     built = (templates[1], templates[3], templates[-1])
     for one in built:
-        exam.start(one.ref)
+        exam.start(one).expect(202, status="building")
         for template in templates:
-            exam.read(template.ref)
-        exam.closed(exam.follow(one.ref))
-        exam.wait(one.ref)
-    exam.delete(templates[1].ref)
-    exam.delete(templates[3].ref)
+            exam.read(template).expect(200)
+        exam.closed(exam.follow(one)).expect(200)
+        exam.wait(one).expect(200, status="ready")
+    gone = (templates[1], templates[3])
+    for template in gone:
+        exam.delete(template).expect(200)
     for template in templates:
-        exam.document(template.ref)
-        exam.read(template.ref)
+        code = 404 if template in gone else 200
+        exam.document(template).expect(code)
+        exam.read(template).expect(code)
