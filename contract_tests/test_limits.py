@@ -1,4 +1,4 @@
-"""Limits: the form of a 429 response, its effect on other requests, and the end of refusals.
+"""Section *Errors* (429) of the page: the form of the response, its effect on other requests, the end of refusals.
 
 Some services count each start, others only new builds. So a case starts a ready version first. If no limit is reached,
 it starts unbuilt versions and cancels each build at once. rules/history.py describes the notes of the requests.
@@ -39,27 +39,27 @@ def test_rate_of_starts(exam: Examination, run: Run) -> None:
     # This build takes longer than a burst of some dozens of starts.
     ready, unbuilt, running = exam.ready(), exam.published("refused"), exam.short("running", times=6)
     theirs = exam.ready("second") if exam.target.second_api_key else None
-    exam.read(unbuilt.ref)
-    exam.start(running.ref)
-    exam.read(running.ref)
+    exam.read(unbuilt).expect(200, status="not_built")
+    exam.start(running).expect(202, status="building")
+    exam.read(running).expect(200, status="building")
     first = Round(exam, [ready], polls=True)
     first.burst()
     if first.refused is None:
-        exam.wait(running.ref)
+        exam.wait(running).expect(200, status="ready")
         rate_of_builds(exam, run)
         return
     without_retry_after(run, first)
-    exam.request("startBuild", unbuilt.ref)
-    first.confirm(ready.ref, theirs)
-    first.read_after_refusal(unbuilt.ref, running.ref)
+    exam.request("startBuild", unbuilt).expect(202, 429, status="building")
+    first.confirm(ready, theirs)
+    first.read_after_refusal(unbuilt, running)
     first.recover()
-    exam.wait(running.ref)
+    exam.wait(running).expect(200, status="ready")
     # When a start of another version is served, the refused build must not begin as well.
-    exam.start(exam.short("after-refusal").ref)
-    exam.read(unbuilt.ref)
-    # The refused version can be started afterwards.
-    exam.start(unbuilt.ref)
-    exam.read(unbuilt.ref)
+    exam.start(exam.short("after-refusal")).expect(202, status="building")
+    exam.read(unbuilt).expect(200)
+    # The refused version can be started afterwards. If it was not refused, its build runs or has ended.
+    exam.start(unbuilt).expect(202, 200, 409)
+    exam.read(unbuilt).expect(200)
     if first.retries > 1:
         # One refusal may be due to another account; two refusals are not.
         second = first.again(polls=True)
@@ -116,14 +116,14 @@ def refused_for_a_rate(exam: Examination, run: Run, theirs: Template | None = No
 
 def is_for_a_rate(attempt: Round, theirs: Template | None = None) -> bool:
     """Ends all builds; returns whether a start is still refused. Reads show whether refused starts began builds."""
-    exam, refused_ref = attempt.exam, attempt.refused_ref
-    for ref in (refused_ref, attempt.witness):
-        if ref:
-            exam.read(ref)
+    refused = attempt.refused_version
+    for version in (refused, attempt.witness):
+        if version:
+            attempt.exam.read(version).expect(200)
     attempt.make_room()
-    still = attempt.confirm(refused_ref, theirs)
+    still = attempt.confirm(refused, theirs)
     if still:
-        attempt.read_after_refusal(refused_ref)
+        attempt.read_after_refusal(refused)
     attempt.make_room()
     if theirs:
         end_theirs(attempt, theirs)
@@ -131,24 +131,27 @@ def is_for_a_rate(attempt: Round, theirs: Template | None = None) -> bool:
 
 
 def end_theirs(attempt: Round, *theirs: Template) -> None:
-    """Ends the builds of the other account; if the start of the last version was refused, only reads this version."""
+    """Ends the builds of the other account; if the start of the last version was refused, only reads this version.
+
+    The builds may have ended before.
+    """
     for template in theirs:
         if attempt.is_other_refused and template == theirs[-1]:
-            attempt.exam.read(template.ref, template.owner)
+            attempt.exam.read(template).expect(200)
         else:
-            attempt.exam.cancel(template.ref, template.owner)
-            attempt.exam.settled(template.ref)
+            attempt.exam.cancel(template).expect(202, 404, status=("cancelling", "idle"))
+            attempt.exam.settled(template).expect(200)
 
 
 def recover_with_builds(attempt: Round) -> None:
     """Waits until a build is accepted, and then starts the refused version."""
-    exam, refused_ref = attempt.exam, attempt.refused_ref
+    exam, refused = attempt.exam, attempt.refused_version
     attempt.recover()
     # The served start must not have begun the refused build as well. The refused version can be started afterwards.
-    exam.read(refused_ref)
-    exam.start(refused_ref)
-    exam.read(refused_ref)
-    attempt.in_flight[refused_ref] = False
+    exam.read(refused).expect(200)
+    exam.start(refused).expect(202, 200, 409, status="building")
+    exam.read(refused).expect(200, status="building")
+    attempt.in_flight[refused] = False
     attempt.make_room()
 
 
@@ -173,26 +176,26 @@ def test_start_refused_for_capacity_starts_nothing(exam: Examination) -> None:
     exam.ready()
     theirs = [exam.long("theirs", owner="second") for _ in range(2)] if exam.target.second_api_key else []
     if theirs:
-        exam.start(theirs[0].ref, "second")
+        exam.start(theirs[0]).expect(202, status="building")
     attempt = Round(exam, [], builds="kept")
     for _ in range(MOST_BUILDS_AT_ONCE):
         template = exam.short("crowded", times=5)
-        exam.read(template.ref)
-        if attempt.start(template.ref).status >= 400:
+        exam.read(template).expect(200, status="not_built")
+        if attempt.start(template).status >= 400:
             break
         # Reads show whether the server ended another build to make room.
-        for ref in attempt.in_flight:
-            exam.read(ref)
+        for version in attempt.in_flight:
+            exam.read(version).expect(200)
     if attempt.refused is None:
         raise Unsuited("not-applicable", f"{len(attempt.in_flight)} simultaneous builds reached no limit")
     attempt.versions = [template]
-    attempt.read_after_refusal(template.ref, *attempt.in_flight, *[each.ref for each in theirs[:1]])
-    attempt.confirm(template.ref, theirs[1] if theirs else None)
-    exam.read(template.ref)
+    attempt.read_after_refusal(template, *attempt.in_flight, *theirs[:1])
+    attempt.confirm(template, theirs[1] if theirs else None)
+    exam.read(template).expect(200)
     attempt.make_room()
     end_theirs(attempt, *theirs)
     attempt.recover()
-    exam.read(template.ref)
+    exam.read(template).expect(200)
     attempt.make_room()
 
 
@@ -219,11 +222,11 @@ def test_polling_is_not_charged(exam: Examination, run: Run) -> None:
     plain.make_room()
     polled = first.again()
     running = exam.published("polled", sleep_s=round(lasting(exam, first.waited_s + RUNNING_S), 2))
-    polled.send("startBuild", "beside", running.ref)
+    polled.send("startBuild", "beside", running)
     # The rest is at least as long as before. If it is longer, this does not reduce the number of served starts.
     rested_s = plain.began_at - refused_at(first)
     exam.rest(max(first.waited_s, refused_at(plain) + rested_s + MARGIN_S - exam.transport.now()))
-    polled.reads(READS_PER_START * max(plain.served, 1), running.ref)
+    polled.reads(READS_PER_START * max(plain.served, 1), running)
     polled.make_room()  # the build that ran during the reads uses capacity that the burst needs
     polled.burst(at_least_s=1.2 * plain.lasted_s + MARGIN_S)
     polled.make_room()
