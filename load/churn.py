@@ -1,16 +1,19 @@
 """Churn: many clients start and cancel a few versions at once, so that starts and cancels race."""
 
-from touchstone.loadgen.arrival_user import Arrival, ArrivalUser
+from locust import task
+
+from users import BuildUser
 
 
-class Churn(ArrivalUser):
+class Churn(BuildUser):
     """Each client starts one of the shared versions, later cancels the build, and reads the status."""
 
     scenario = "churn"
 
-    def do_race(self, arrival: Arrival) -> None:
-        """Runs the client of *arrival*."""
-        refs = self.run_.go.stage.refs("shared")
+    @task
+    def do_race(self) -> None:
+        """Starts, cancels and reads one of the versions."""
+        arrival, refs = self.arrive(), self.refs("shared")
         story = arrival.number % len(refs)
         flow = self.flow(arrival, keep=self.run_.keeps(story))
         flow.start(refs[story], fresh=None)

@@ -1,28 +1,28 @@
 """The mix of reads, starts, cancels and followed builds in the scenarios steady and soak."""
 
-from touchstone.loadgen.arrival_user import Arrival, ArrivalUser
 from touchstone.loadgen.plan import POLL_S
+from users import BuildUser
 
 
-class Mixture(ArrivalUser):
-    """The actions of the mix. Each arrival of the schedule is a new client that carries out one action."""
+class Mixture(BuildUser):
+    """The actions of the mix."""
 
     abstract = True
 
-    def do_read(self, arrival: Arrival) -> None:
+    def do_read(self) -> None:
         """Reads the status of a ready version."""
-        refs = self.run_.go.stage.refs("ready")
+        arrival, refs = self.arrive(), self.refs("ready")
         self.flow(arrival, keep=self.run_.keeps_read()).send("getBuild", refs[arrival.number % len(refs)])
 
-    def do_start(self, arrival: Arrival) -> None:
+    def do_start(self) -> None:
         """Starts a build and polls its status until it ends."""
-        ref, flow, started = self.build(arrival)
+        ref, flow, started = self.build()
         if started.status == 202:
             flow.await_end(ref, started)
 
-    def do_cancel(self, arrival: Arrival) -> None:
+    def do_cancel(self) -> None:
         """Starts a build, cancels it once it runs, and polls its status until it ends."""
-        ref, flow, started = self.build(arrival)
+        ref, flow, started = self.build()
         if started.status != 202:
             return
         if flow.until_building(ref):
@@ -30,9 +30,9 @@ class Mixture(ArrivalUser):
             flow.send("cancelBuild", ref)
         flow.await_end(ref, started, cancelled=True)
 
-    def do_stream(self, arrival: Arrival) -> None:
+    def do_stream(self) -> None:
         """Starts a build, then follows its log and polls its status at the same time."""
-        ref, flow, started = self.build(arrival)
+        ref, flow, started = self.build()
         if started.status != 202:
             return
         following = self.run_.spawn(flow.follow, ref)

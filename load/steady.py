@@ -1,9 +1,11 @@
 """Steady: a mix of reads, starts, cancels and followed builds at a given rate."""
 
 from mixture import Mixture
+from users import weighted
 
 
 class Steady(Mixture):
-    """The mix of actions, for the duration of the schedule."""
+    """Mostly reads; now and then a build that is started, cancelled or followed."""
 
     scenario = "steady"
+    tasks = weighted(Mixture, scenario)

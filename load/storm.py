@@ -1,26 +1,47 @@
 """Storm: many builds are started at the same moment, more than the target admits at once."""
 
+from collections.abc import Sequence
+
+from locust import task
+from locust.exception import StopUser
+
 from aftermath import Aftermath
 from room import Room
-from touchstone.loadgen.arrival_user import Arrival, ArrivalUser
+from users import BuildUser, Steps
 
 
-class Storm(ArrivalUser):
+class Storm(BuildUser):
     """Each client starts one build, backs off after refusals, and polls the status until the build ends."""
 
     scenario = "storm"
-    was_refused = False
 
-    def do_start(self, arrival: Arrival) -> None:
-        """Runs the client of *arrival*."""
-        ref, flow, started = self.build(arrival)
-        self.was_refused |= flow.tries > 1 or started.status == 429
+    @task
+    def do_start(self) -> None:
+        """Builds one version, then leaves."""
+        ref, flow, started = self.build()
         if started.status == 202:
             flow.await_end(ref, started)
+        raise StopUser
 
-    def after(self) -> None:
-        """Runs the closing clients: `Room` tests why starts were refused, `Aftermath` whether Retry-After is right."""
+
+class Closing(BuildUser):
+    """After the storm, one client tests why starts were refused (`Room`), and the rest of a limit (`Aftermath`)."""
+
+    scenario = "storm"
+
+    @task
+    def do_after(self) -> None:
+        """Tests both, then leaves."""
         # Other workers may have had refusals that this worker does not know of.
-        if self.was_refused or self.run_.go.workers > 1:
+        if self.run_.was_refused or self.run_.go.workers > 1:
             Room(self.run_).probe()
         Aftermath(self.run_).probe()
+        raise StopUser
+
+
+class AllAtOnce(Steps):
+    """All clients of the storm at once, then the closing client."""
+
+    def steps(self, builds: int) -> Sequence[tuple[int, type[BuildUser]]]:
+        """One client for each build."""
+        return (builds, Storm), (1, Closing)

@@ -30,7 +30,7 @@ def test_percentiles_of_locust_are_exact_to_a_thousandth(listener: ModuleType) -
     times_s = [time_s for time_s in (0.0001 * 1.37**number for number in range(41)) for _ in range(73)]
     stats = RequestStats()
     for time_s in times_s:
-        listener.fold(stats, window("202", time_s))
+        listener.fold(stats, window("202", time_s), "")
     for entry in (stats.get("startBuild 202", ""), stats.total):
         assert (entry.num_requests, entry.total_content_length) == (len(times_s), 10 * len(times_s))
         assert entry.max_response_time == pytest.approx(max(times_s) * 1e3)
@@ -46,7 +46,7 @@ def test_refusals_are_no_failures_and_errors_are(listener: ModuleType) -> None:
 
     stats = RequestStats()
     for outcome in ("202", "404", "429", "503", NO_ANSWER, UNSENT):
-        listener.fold(stats, window(outcome))
+        listener.fold(stats, window(outcome), "")
     found = {name.split()[1]: (one.num_requests, one.num_failures) for (name, _), one in stats.entries.items()}
     assert found == {"202": (1, 0), "404": (1, 0), "429": (1, 0), "503": (1, 1), NO_ANSWER: (1, 1), UNSENT: (0, 1)}
 

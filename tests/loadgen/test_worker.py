@@ -1,7 +1,6 @@
 """A worker of a load: its clock, its budget, what its clients do with the answers they get, and what it reports."""
 
 import json
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -89,16 +88,17 @@ def reading(takes_s: float = 0.0, before: Callable[[int], object] = lambda _: No
 
 @pytest.fixture
 def scenarios(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The scenario `steady`; Locust without its changes to Python's sockets."""
+    """The user that follows a schedule, with the scenario `steady`; Locust without its changes to Python's sockets."""
     monkeypatch.setenv("LOCUST_SKIP_MONKEY_PATCH", "1")
     monkeypatch.syspath_prepend(str(load_dir()))
-    import steady
+    from steady import Steady
 
     from touchstone.loadgen import arrival_user
 
     monkeypatch.setattr(arrival_user, "POLL_S", POLL_S)
     monkeypatch.setattr(arrival_user, "_JITTER_S", 0.0)
-    return sys.modules[steady.__name__]
+    monkeypatch.setattr(arrival_user.ArrivalUser, "clients", arrival_user.clients_of([Steady]), raising=False)
+    return arrival_user
 
 
 def run_against(server: Target, given: LoadHandover, **part: Any) -> LoadRun:
@@ -116,7 +116,7 @@ def load(tmp_path: Path, scenarios: ModuleType) -> Load:
     def loaded(server: Target, *, stop_after_s: float | None = None, **more: Any) -> list[Any]:
         more["options"] = STEADY | more.get("options", {})
         run = run_against(server, handover(tmp_path, **more))
-        user = scenarios.Steady.__new__(scenarios.Steady)
+        user = scenarios.ArrivalUser(None)
         sending = gevent.spawn(user.send_all, run)
         if stop_after_s is not None:
             gevent.sleep(stop_after_s)

@@ -80,13 +80,15 @@ class Load(SeededRun):
     worker: Annotated[str, typer.Option(metavar="HOST", help="Run as a worker of the master on HOST.")] = ""
     bind: Annotated[str, typer.Option(help="Address that a master listens on.")] = "0.0.0.0"
     port: Annotated[int, _count("Port of the master.", 65535)] = runner.LOCUST_PORT
+    csv: Annotated[Path | None, typer.Option(metavar="DIR", help="Also write Locust's CSV files into DIR.")] = None
     web_ui: Annotated[int | None, _count("Serve Locust's web page on this port.", 65535, metavar="PORT")] = None
 
     def run(self) -> int:
         """Runs the load and returns the exit code."""
         settings, chosen = self.settings("loading"), scenario(self.name)
         if self.worker:
-            for flag, value in {"master": self.master, "processes": self.processes > 1, "plan": self.plan}.items():
+            clashing = {"master": self.master, "processes": self.processes > 1, "plan": self.plan, "csv": self.csv}
+            for flag, value in clashing.items():
                 if value:
                     raise UsageError(f"--worker and --{flag}: both are given; a worker follows its master, remove one")
             return runner.work(settings, chosen, self.worker, self.port, self.allow_load)
@@ -180,6 +182,7 @@ class Load(SeededRun):
             aborts=self.abort_on_fail,
             thresholds=self.thresholds,
             web_port=self.web_ui,
+            csv=self.csv,
         )
 
 

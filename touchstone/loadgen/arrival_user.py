@@ -1,10 +1,11 @@
-"""Base class of all load scenarios, and the clients that send the requests: start, retry, poll, follow a log.
+"""The requests of a client (start, retry, poll, follow a log), and the Locust user that follows a schedule.
 
 A response time counts from the scheduled time of the request, even if the load generator sends the request late.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -16,8 +17,7 @@ from touchstone.facts.backoff import back_off_s
 from touchstone.facts.events import Attempt, Build, BuildEnd, Remark
 from touchstone.facts.exchange import Credential
 from touchstone.loadgen.handover import share_of
-from touchstone.loadgen.load_run import LoadRun, Reply, Stopped
-from touchstone.loadgen.locust_listener import worker_of
+from touchstone.loadgen.load_run import LoadRun, LoadWorker, Reply, Stopped
 from touchstone.loadgen.plan import POLL_S
 from touchstone.loadgen.workloads import ACTIONS
 from touchstone.target.answer import NOT_REACHED
@@ -68,6 +68,7 @@ class Flow:
             reply = self.send("startBuild", ref)
             done_at = reply.answer.done_at
             pause_s = wait_s if reply.retry_after_s is None else reply.retry_after_s
+            self.run.was_refused |= reply.status == 429
             refused = reply.status == 429 and patient
             refused_at = done_at if refused_at is None else refused_at
             gave_up = refused and done_at - refused_at + pause_s > self.run.target.patience_s
@@ -174,17 +175,20 @@ class Arrival:
 
 
 class ArrivalUser(User):
-    """Base class of all scenarios. For each arrival of this worker it calls ``do_ACTION``, a method of the scenario."""
+    """The only Locust user of a worker: for each arrival of the worker, it creates a client of the scenario.
 
-    abstract = True
-    scenario: ClassVar[str] = ""
+    The classes of the scenario are those of its file in `load/`. A client does an action by its method ``do_ACTION``.
+    """
+
+    worker: ClassVar[LoadWorker]
+    clients: ClassVar[Mapping[str, type[Any]]]  # class of the client by action
 
     run_: LoadRun
 
     @task
     def arrivals(self) -> None:
         """Task for Locust: sends this worker's arrivals, and goes on if Locust stops this user to move it."""
-        gevent.spawn(worker_of(self.environment).work, self.send_all, self.after).join()
+        gevent.spawn(self.worker.work, self.send_all, self.after).join()
         raise StopUser
 
     def send_all(self, run: LoadRun) -> None:
@@ -198,22 +202,9 @@ class ArrivalUser(User):
             self._send_when_due(due)
 
     def after(self) -> None:
-        """Closing steps of a scenario, run by one worker after all arrivals of all workers; by default none."""
-
-    def flow(self, arrival: Arrival, *, keep: bool, credential: Credential = "primary") -> Flow:
-        """Returns the client for an arrival; *keep*: whether the run log keeps its exchanges."""
-        options, phase = self.run_.go.options, ""
-        if options.scenario.name == "fairness":
-            is_alone = arrival.due_at - self.run_.began_at < options.duration_s / 2
-            phase = "alone" if is_alone else "beside-greedy"
-        return Flow(self.run_, arrival.number, arrival.due_at, keep, credential, phase)
-
-    def build(self, arrival: Arrival) -> tuple[str, Flow, Reply]:
-        """Starts a build of the version for *arrival*; returns the version, the client, and its last response."""
-        refs = self.run_.go.stage.refs("own")
-        ref = refs[arrival.nth_build % len(refs)]
-        flow = self.flow(arrival, keep=self.run_.keeps(arrival.nth_build))
-        return ref, flow, flow.start(ref, fresh=True)
+        """Runs the closing steps of a scenario that has some, in one worker after all arrivals of all workers."""
+        if "after" in self.clients:
+            self._do(Arrival(self.run_.part.arrivals, "after", self.run_.now(), -1))
 
     def _send_when_due(self, due: Iterator[Arrival]) -> None:
         run = self.run_
@@ -260,4 +251,10 @@ class ArrivalUser(User):
         yield from itertools.cycle(repeated)
 
     def _do(self, arrival: Arrival) -> None:
-        getattr(self, f"do_{arrival.action}")(arrival)
+        with suppress(StopUser):
+            getattr(self.clients[arrival.action](self.environment, self.run_, arrival), f"do_{arrival.action}")()
+
+
+def clients_of(users: Iterable[type[User]]) -> dict[str, type[User]]:
+    """The class of the client for each action of a scenario, from the classes in its file."""
+    return {name[3:]: user for user in users for name in dir(user) if name.startswith("do_")}

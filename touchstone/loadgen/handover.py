@@ -114,8 +114,6 @@ class LoadHandover(Handover):
         workers: Number of workers that the master waits for; 1 if there is only one process.
     """
 
-    by_hand = ("load", "touchstone load SCENARIO")
-
     go_file: str = ""
     limits: tuple[Limit, ...] = ()
     aborts: bool = False

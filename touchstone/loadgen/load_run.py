@@ -45,6 +45,8 @@ JOIN_S = 1.0
 ROUND_TRIPS = 9
 # Seconds to wait after a stop: first for open requests, then for clients whose requests were cut off.
 GRACE_S, CUT_S = 0.5, 2.0
+# In Locust's statistics, the requests after a storm have rows with this word.
+AFTERMATH = "aftermath"
 
 
 class Stopped(Exception):
@@ -142,6 +144,7 @@ class LoadRun:
         self.flows = Group()
         self.silence = Silence()
         self.stopped = Event()
+        self.was_refused = False
         # By number of a build that watchers follow: run second at which its start was accepted; None if refused.
         self.starts: dict[int, AsyncResult[float | None]] = defaultdict(AsyncResult)
         self._report_start = report_start
@@ -387,6 +390,7 @@ class LoadWorker:
         self._clocks: list[tuple[float, float]] = []
         self._entered = self._finished = False
         self.run: LoadRun | None = None
+        self.phase = ""  # part of the names of Locust's rows
 
     def join(self) -> None:
         """Sends ``join`` to the master repeatedly, until the master sends this worker its part."""
@@ -440,6 +444,7 @@ class LoadWorker:
             if not self._finished:
                 self._report("drained")
             if self._after.get():
+                self.phase = AFTERMATH
                 run.builds.builds += run.part.builds_after
                 run.spawn(after).join()
             self.finish()

@@ -1,4 +1,7 @@
-"""Connection to Locust: makes its processes masters and workers, fills its statistics, and sets exit codes."""
+"""Connection to Locust in a child of `touchstone load`: makes its processes masters and workers, fills its statistics.
+
+Plain Locust has no such parent; `load/plain.py` is its counterpart.
+"""
 
 import os
 import signal
@@ -6,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import gevent
 import locust.log
@@ -16,8 +18,9 @@ from locust.event import EventHook
 from locust.runners import STATE_INIT, STATE_MISSING, MasterRunner, WorkerRunner
 from locust.stats import RequestStats, StatsEntry
 
-from touchstone.check.handover import UNWRITTEN, hold_lifeline
+from touchstone.check.handover import HANDOVER, UNWRITTEN, hold_lifeline
 from touchstone.facts.sample import Window, middle_s
+from touchstone.loadgen.arrival_user import ArrivalUser, clients_of
 from touchstone.loadgen.handover import JOINED, REFUSAL, LoadHandover
 from touchstone.loadgen.load_run import LoadWorker
 from touchstone.loadgen.master import Master
@@ -27,17 +30,11 @@ from touchstone.loadgen.metrics import kind_of
 MESSAGE, LOCAL = "touchstone", "local"
 FAULTY, REFUSED, INTERRUPTED = 2, 3, 130  # exit codes
 
-_WORKERS: WeakKeyDictionary[Environment, LoadWorker] = WeakKeyDictionary()
 
-
-def worker_of(environment: Environment) -> LoadWorker:
-    """Worker of a Locust environment."""
-    return _WORKERS[environment]
-
-
-def fold(stats: RequestStats, window: Window) -> None:
-    """Adds a window to Locust's statistics, by operation and outcome. Unsent arrivals count only as failures."""
-    name, kind, response = f"{window.operation} {window.outcome}", kind_of(window.outcome), window.response
+def fold(stats: RequestStats, window: Window, phase: str) -> None:
+    """Adds a window to Locust's statistics, by operation, phase and outcome. Unsent arrivals only count as failures."""
+    name, kind = row_name(window.operation, phase, window.outcome), kind_of(window.outcome)
+    response = window.response
     if kind != "unsent" and window.count:
         now = time.time()
         # `Any`: Locust's type hints demand whole milliseconds, but its code accepts fractions.
@@ -56,14 +53,24 @@ def fold(stats: RequestStats, window: Window) -> None:
         stats.log_error("", name, window.outcome)
 
 
+def row_name(operation: str, phase: str, outcome: str) -> str:
+    """Name of a row in Locust's statistics, such as ``startBuild 429`` or ``startBuild aftermath 429``."""
+    return " ".join(filter(None, (operation, phase, outcome)))
+
+
 @events.init.add_listener  # type: ignore[untyped-decorator]  # Locust's events are not typed
 def prepare(environment: Environment, runner: Any, **_: Any) -> None:
     """Called by Locust in each process: makes it a master, a worker, or both."""
+    if HANDOVER not in os.environ:
+        return
     hold_lifeline(os.environ, under_gevent=True)
+    ArrivalUser.clients = clients_of(environment.user_classes)
+    scenario = next((name for user in environment.user_classes if (name := getattr(user, "scenario", ""))), "")
+    environment.user_classes = [ArrivalUser]
     handover = LoadHandover.received()
     _on(environment.events.quitting, lambda: _set_exit_code(environment))
     if isinstance(runner, WorkerRunner):
-        worker = _worker(environment, handover, lambda data: runner.send_message(MESSAGE, data))
+        worker = _worker(environment, scenario, handover, lambda data: runner.send_message(MESSAGE, data))
         runner.register_message(MESSAGE, lambda msg, **_: worker.receive(msg.data))
         print(JOINED, file=sys.stderr, flush=True)  # noqa: T201 - the parent process reads it
 
@@ -84,7 +91,7 @@ def prepare(environment: Environment, runner: Any, **_: Any) -> None:
         )
         runner.register_message(MESSAGE, lambda msg, **_: master.receive(msg.node_id, msg.data))
     else:
-        worker = _worker(environment, handover, lambda data: master.receive(LOCAL, data))
+        worker = _worker(environment, scenario, handover, lambda data: master.receive(LOCAL, data))
         master = Master(
             handover, lambda _client, data: worker.receive(data), lambda: (LOCAL,), lambda: _end(environment)
         )
@@ -98,16 +105,16 @@ def prepare(environment: Environment, runner: Any, **_: Any) -> None:
     _on(environment.events.quitting, report_lost)
 
 
-def _worker(environment: Environment, handover: LoadHandover, send: Callable[[dict[str, Any]], None]) -> LoadWorker:
+def _worker(
+    environment: Environment, scenario: str, handover: LoadHandover, send: Callable[[dict[str, Any]], None]
+) -> LoadWorker:
     """Creates the worker of this process; it reports everything before the process ends."""
-    (user,) = environment.user_classes
-    scenario = str(getattr(user, "scenario", ""))
 
     def count(window: Window) -> None:  # reads `stats` each time, since Locust replaces it in a worker
-        fold(environment.stats, window)
+        fold(environment.stats, window, worker.phase)
 
     worker = LoadWorker(handover, scenario, send, count, lambda reason: _leave(environment, reason))
-    _WORKERS[environment] = worker
+    ArrivalUser.worker = worker
     _on(environment.events.test_stopping, worker.finish)
     gevent.spawn(worker.join)
     return worker

@@ -48,7 +48,7 @@ _ADVICE = "the name or the address of the machine that runs --master"
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How to run one load; *remote_workers* is 0 if no workers on other machines take part."""
+    """How to run one load; *remote_workers*: workers on other machines, or 0; *csv*: folder for CSV files of Locust."""
 
     processes: int = 1
     remote_workers: int = 0
@@ -58,6 +58,7 @@ class Launch:
     aborts: bool = False
     thresholds: Path | None = None
     web_port: int | None = None
+    csv: Path | None = None
 
     @property
     def workers(self) -> int:
@@ -74,6 +75,11 @@ def load(
         limits = thresholds_of(file, name) if file else read_thresholds(bundled_thresholds())[name]
         load_plan = plan(options)
         check_terms(settings, load_plan, launch)
+        try:
+            if launch.csv is not None:
+                launch.csv.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"--csv {launch.csv}: {error.strerror}; expected a folder that can be written") from None
     return _Load(settings, progress, load_plan, launch, limits).run(argv, conclude)
 
 
@@ -258,6 +264,8 @@ def locust_command(scenario: str, launch: Launch) -> list[str]:
         page = ["--autostart", "--web-host", "127.0.0.1", "--web-port", str(launch.web_port)]
     users = str(launch.workers)
     command = [*_locust(scenario), *page, "--users", users, "--spawn-rate", users, "--only-summary"]
+    if launch.csv is not None:
+        command += ["--csv", str(launch.csv.absolute() / scenario)]
     if launch.remote_workers:
         bound = ("--master-bind-host", launch.bind, "--master-bind-port", str(launch.port))
         command += ["--master", "--expect-workers", str(launch.remote_workers), *bound]
