@@ -16,7 +16,7 @@ from locust import events
 from locust.env import Environment
 from locust.event import EventHook
 from locust.runners import STATE_INIT, STATE_MISSING, MasterRunner, WorkerRunner
-from locust.stats import RequestStats, StatsEntry
+from locust.stats import CSV_STATS_INTERVAL_SEC, RequestStats, StatsEntry
 
 from touchstone.check.handover import HANDOVER, UNWRITTEN, hold_lifeline
 from touchstone.facts.sample import Window, middle_s
@@ -138,6 +138,8 @@ def _end(environment: Environment) -> None:
     runner = environment.runner
     assert runner is not None
     waits = isinstance(runner, MasterRunner) and runner.state == STATE_INIT
+    if getattr(environment.parsed_options, "csv_prefix", None):
+        gevent.sleep(2 * CSV_STATS_INTERVAL_SEC)  # Locust writes its files once in this time, and not at the end
     runner.quit()
     if environment.web_ui:
         environment.web_ui.stop()  # type: ignore[no-untyped-call]  # Locust's page is not typed

@@ -1,0 +1,203 @@
+"""The scenarios under plain Locust: its options and outputs work, and nothing is left on the target."""
+
+import csv
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.command import LIMIT_S, Shell
+from tests.stages import free_port
+from tests.watched import Watched
+from touchstone.contract.files import load_dir
+from touchstone.twin import RateLimit
+
+HEADLESS = ("--headless", "--only-summary", "--scenario-build-s", "0.2")
+STEADY = ("--users", "8", "--spawn-rate", "8", *HEADLESS)
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """Locust as a command, without any key: that of a twin on this machine is known."""
+    return Shell(tmp_path, {}, (sys.executable, "-m", "locust", "--loglevel", "INFO"))
+
+
+def locustfile(name: str) -> tuple[str, str]:
+    return "-f", str(load_dir() / f"{name}.py")
+
+
+def shared_by(processes: int) -> tuple[str, ...]:
+    port = str(free_port())
+    bound = ("--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port)
+    return ("--processes", str(processes), *bound) if processes > 1 else ()
+
+
+def counts(path: Path) -> Counter[str]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return Counter({row["Name"]: int(row["Request Count"]) for row in csv.DictReader(file)})
+
+
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.whole)])
+def test_mix_runs_with_all_outputs_of_locust(shell: Shell, processes: int) -> None:
+    outputs = ("--csv", "out/a", "--html", "out/a.html", "--json-file", "out/a")
+    with Watched() as twin:
+        ended = shell.run(
+            *locustfile("steady"), "--host", twin.url, *STEADY, "--run-time", "4s", *outputs, *shared_by(processes)
+        )
+        left = (twin.refs(), twin.running())
+        received = sum(path.endswith("/build") and method == "GET" for method, path in twin.received)
+    assert (ended.code, left, shell.journals()) == (0, ([], 0), []), ended.err
+    found = counts(shell.folder / "out" / "a_stats.csv")
+    assert found["getBuild 200"] > 0
+    total = {row["name"]: row["num_requests"] for row in json.loads((shell.folder / "out" / "a.json").read_text())}
+    assert found.keys() - {"Aggregated"} <= total.keys()
+    assert found["getBuild 200"] <= total["getBuild 200"] <= received
+    assert (shell.folder / "out" / "a.html").stat().st_size > 0
+    assert "sk_live" not in "".join(path.read_text("utf-8", "replace") for path in shell.files())
+
+
+@pytest.mark.parametrize(
+    ("number", "processes"),
+    [
+        *((signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGKILL, 1)),
+        *(pytest.param(number, 2, marks=pytest.mark.whole) for number in (signal.SIGINT, signal.SIGTERM)),
+    ],
+)
+def test_storm_that_is_ended_leaves_nothing_or_can_be_swept(
+    shell: Shell, number: signal.Signals, processes: int
+) -> None:
+    with Watched(builds=2, capacity=2) as twin:
+        storm = (*locustfile("storm"), "--host", twin.url, "--scenario-builds", "5", "--scenario-build-s", "60")
+        command = shell.start(*storm, "--headless", "--only-summary", *shared_by(processes))
+        assert twin.reached.wait(LIMIT_S)
+        command.send_signal(number)
+        ended = shell.ended(command)
+        if number == signal.SIGKILL:
+            assert twin.refs()
+            swept = Shell(shell.folder).run("sweep", "--url", twin.url)
+            assert swept.code == 0, swept.err
+        assert (twin.refs(), twin.running(), shell.journals()) == ([], 0, []), ended.err
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "text"),
+    [
+        ((), 2, "--host"),
+        (("--host", "127.0.0.1:8123"), 2, "found '127.0.0.1:8123'"),
+        (("--host", "https://builds.test/api"), 2, "--allow-load builds.test"),
+        (("--host", "https://builds.test/api", "--allow-load", "builds.test"), 2, "ORGO_API_KEY"),
+        (("--host", "http://127.0.0.1:9", "--scenario-builds", "0"), 2, "--scenario-builds"),
+        (("--host", "http://127.0.0.1:9", "--scenario-templates", "x"), 2, "--scenario-templates"),
+        (("--host", "http://127.0.0.1:9"), 3, "check the URL"),
+        pytest.param(("--host", "http://127.0.0.1:9", *shared_by(2)), 3, "check the URL", marks=pytest.mark.whole),
+    ],
+)
+def test_load_that_cannot_be_is_refused_with_its_reason(
+    shell: Shell, flags: tuple[str, ...], code: int, text: str
+) -> None:
+    ended = shell.run(*locustfile("storm"), "--headless", *flags)
+    assert (ended.code, text in ended.err, "Traceback" in ended.err) == (code, True, False), ended.err
+
+
+class Page:
+    """Locust's page, as a browser uses it."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
+
+    def text(self) -> str:
+        while True:
+            try:
+                return self._http.get("/").text
+            except httpx.TransportError:
+                time.sleep(0.1)
+
+    def post(self, path: str, **form: str) -> None:
+        assert self._http.post(path, data=form).json()["success"]
+
+    def until(self, state: str) -> dict[str, int]:
+        while (found := self._http.get("/stats/requests").json())["state"] != state:
+            time.sleep(0.1)
+        return {row["name"]: row["num_requests"] for row in found["stats"]}
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("processes", [1, 2])
+def test_storm_is_run_stopped_and_run_again_from_the_page(shell: Shell, processes: int) -> None:
+    port, rate = free_port(), RateLimit.parse("12/1")
+    with (
+        Watched(builds=2, capacity=2, rate=rate) as twin,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LIMIT_S) as http,
+    ):
+        web = ("--web-host", "127.0.0.1", "--web-port", str(port), *shared_by(processes))
+        command, page = shell.start(*locustfile("storm"), *web), Page(http)
+        shown = page.text()
+        assert ("scenario_builds" in shown, "allow_load" in shown, "sk_live" in shown) == (True, False, False)
+        form = {"host": twin.url, "scenario_build_s": "0.2"}
+        page.post("/swarm", **form, scenario_builds="40")
+        assert twin.reached.wait(LIMIT_S)
+        page.post("/stop")
+        page.until("stopped")
+        assert twin.refs() == []
+        page.post("/swarm", **form, scenario_builds="6")
+        page.until("running")
+        rows = page.until("stopped")
+        command.send_signal(signal.SIGINT)
+        ended = shell.ended(command)
+        assert (twin.refs(), twin.running()) == ([], 0), ended.err
+    assert (rows["startBuild 202"], "startBuild 429" in rows) == (6, True)
+    assert rows["startBuild aftermath 202"] > 0 < rows["startBuild aftermath 429"]
+
+
+def test_csv_of_a_storm_has_rows_for_its_aftermath(tmp_path: Path) -> None:
+    flags = ("--builds", "5", "--build-s", "0.2", "--max-builds", "200", "--csv", "out")
+    with Watched(rate=RateLimit.parse("12/1"), capacity=4) as twin:
+        ended = Shell(tmp_path).run("load", "storm", "--url", twin.url, *flags)
+    rows, load = counts(tmp_path / "out" / "storm_stats.csv"), ended.report()["load"]
+    by_operation = Counter[str]()
+    for name, number in rows.items():
+        by_operation[name.split()[0]] += number
+    assert rows["startBuild 202"] == 5
+    assert rows["startBuild aftermath 202"] > 0
+    for operation in ("startBuild", "getBuild", "cancelBuild"):
+        assert by_operation[operation] == load["operations"][operation]["count"]
+
+
+def test_documented_command_makes_metrics_of_the_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCUST_SKIP_MONKEY_PATCH", "1")
+    from locust.env import Environment
+    from locust.stats import PERCENTILES_TO_REPORT, StatsCSV
+
+    environment = Environment()
+    for outcome in ("202", "429"):
+        environment.stats.log_request("POST", f"startBuild {outcome}", 4.5, 10)
+    with (tmp_path / "steady_stats.csv").open("w", newline="") as file:
+        StatsCSV(environment, PERCENTILES_TO_REPORT).requests_csv(csv.writer(file))
+    page = (Path(__file__).parents[2] / "docs" / "load.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^```sh\n(awk .*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    subprocess.run(["sh", "-c", command.replace("out/", "")], cwd=tmp_path, check=True)
+    metrics = (tmp_path / "steady.prom").read_text()
+    assert metrics.splitlines() == [
+        f'load_{kind}{{name="startBuild {outcome}"}} {value}'
+        for kind, value in (("requests", 1), ("failures", 0), ("p95_ms", 4))
+        for outcome in ("202", "429")
+    ]
+
+
+def test_weights_of_the_tasks_are_those_of_the_scenario(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCUST_SKIP_MONKEY_PATCH", "1")
+    monkeypatch.syspath_prepend(str(load_dir()))
+    import steady
+
+    tasks: ModuleType | Any = Counter(task.__name__ for task in steady.Steady.tasks)
+    assert tasks == {"do_read": 88, "do_start": 4, "do_cancel": 4, "do_stream": 4}
