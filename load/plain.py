@@ -281,11 +281,11 @@ def _plan(chosen: Scenario, given: Any, processes: int) -> Plan:
         build_s=build_s,
         lines=chosen.lines,
     )
-    if chosen.arrivals != AT_ONCE and not chosen.needs_second:
-        mix = {action: weight for action, weight in chosen.mix.items() if ACTIONS[action].builds}
-        arrivals = f"constant:{options.builds}"
-        options = replace(options, arrivals=arrivals, duration_s=1.0, mix=mix, builds=chosen.builds)
-    made = plan(options)
+    mix = {action: weight for action, weight in chosen.mix.items() if ACTIONS[action].builds}
+    if chosen.arrivals == AT_ONCE or not mix:
+        return plan(replace(options, ready=chosen.ready))
+    arrivals = f"constant:{options.builds}"
+    made = plan(replace(options, arrivals=arrivals, duration_s=1.0, mix=mix, builds=chosen.builds))
     return replace(made, needs=(Need("ready", "ready"),) * chosen.ready + made.needs)
 
 

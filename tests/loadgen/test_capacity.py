@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from tests.loadlogs import BEGAN_AT, FILL, FULL_HOST, HELD, QUICK, Storm, log_of, steady, story, worker, workload
-from tests.rules.exchanges import exchange
 from touchstone.facts.events import Attempt, Build, RunLog
 from touchstone.loadgen.capacity import Capacity, InFlight, Life, Room, capacity, lives_of, room
 from touchstone.twin.limits import FixedWindow, TokenBucket
@@ -83,35 +82,6 @@ def test_run_without_an_answered_start_knows_nothing() -> None:
     assert capacity(steady()) is None
     silent = tuple(replace(attempt, status=0) for attempt in FOUR.attempts)
     assert of(log_of(workload("storm"), attempts=silent)).finding == "unknown"
-
-
-def test_messages_of_refusals_are_kept_once() -> None:
-    long = "x" * 200
-    bodies = ({"error": {"message": "Host  full"}}, {"error": "Too fast"}, {"message": "Host full"}, {}, {"error": 7})
-    refusals = [exchange("startBuild", 503, json={"message": "Down"})]
-    refusals.append(exchange("startBuild", 429, json={"message": "On purpose"}, note={"limit": {"round": 1}}))
-    refusals += [exchange("startBuild", 429, json=body) for body in (*bodies, {"error": long}, {"error": "Fourth"})]
-    assert of(replace(FOUR, exchanges=tuple(refusals))).messages == ("Host full", "Too fast", long[:80])
-
-
-def test_clients_and_admissions_are_counted() -> None:
-    found = of(Storm().run())
-    clients = found.clients
-    assert (clients.wanted, clients.at_once, clients.later, clients.gave_up) == (40, 4, 36, 0)
-    assert clients.tries == 40 + len(found.refusals) == 220
-    assert (found.admitted, found.busiest) == (40, {1: 4, 10: 40, 60: 40})
-    assert clients.wait_p50_s == pytest.approx(5.0, abs=0.1)
-    assert clients.wait_max_s == pytest.approx(9.0, abs=0.2)
-
-
-def test_every_client_counts_once() -> None:
-    refused: list[dict[str, Any]] = [{"gave_up": True}, {}, {"phase": "alone"}, {"phase": "beside-greedy"}]
-    ends = [*({"status": 429, **facts} for facts in refused), *({"status": status} for status in (503, 0, 0))]
-    ends.append({"status": 0, "cut_off": True})
-    others = tuple(replace(FOUR.attempts[0], want=50 + n, **facts) for n, facts in enumerate(ends))
-    clients = of(replace(FOUR, attempts=FOUR.attempts + others)).clients
-    assert (clients.gave_up, clients.still_trying, clients.turned_away, clients.failed) == (1, 2, 2, 3)
-    assert clients.wanted == 12 == clients.at_once + clients.later + 1 + 2 + 2 + 3
 
 
 def test_build_in_flight_is_sure_or_possible() -> None:

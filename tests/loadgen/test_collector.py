@@ -2,26 +2,13 @@
 
 import pytest
 
-from touchstone.facts.events import Remark
-from touchstone.facts.sample import Histogram, Sample
+from touchstone.facts.sample import Sample
 from touchstone.loadgen.load_run import Collector
 from touchstone.loadgen.metrics import BEHIND_S
 
 
 def sample(intended_at: float, late_s: float = 0.0, outcome: str = "200", operation: str = "getBuild") -> Sample:
     return Sample(operation, outcome, intended_at, intended_at + late_s, intended_at + late_s + 0.01, 8)
-
-
-def test_each_sample_and_event_is_reported_once() -> None:
-    collector, folded = Collector(0), Histogram()
-    collector.sample(sample(5.0), paced=True)
-    collector.write(Remark("careful"))  # comes after all windows
-    first = collector.drain(lambda window: folded.merge(window.response))
-    collector.sample(sample(5.1, late_s=2.0), paced=True)  # belongs to a second that was reported already
-    second = collector.drain(lambda window: folded.merge(window.response))
-    assert [event["type"] for event in first] == ["window", "warning"]
-    assert [(event["type"], event["at_s"], event["count"]) for event in second] == [("window", 5, 1)]
-    assert (collector.drain(), folded.count) == ([], 2)
 
 
 @pytest.mark.parametrize(

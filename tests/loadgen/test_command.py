@@ -53,12 +53,6 @@ def figures(ended: Ended, line: str) -> list[str]:
     return re.findall(r"\d(?:[\d.,]*\d)?", found)
 
 
-def rows(ended: Ended) -> list[list[int]]:
-    """The schedule of a plan: in each row the second that it begins at, and arrivals by action."""
-    lines = [line.split() for line in ended.out.splitlines() if line.strip()[:1].isdigit()]
-    return [[int(figure.replace(",", "")) for figure in line] for line in lines]
-
-
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
@@ -78,17 +72,6 @@ def test_plan_shows_the_cost_and_sends_nothing(
     found = {line: figures(ended, line) for line in expected}
     found["target"] = [figure for figure in found.get("target", []) if figure not in ("127.0.0.1", "9")]
     assert found == {"target": []} | {line: numbers.split() for line, numbers in expected.items()}
-
-
-def test_plan_shows_arrivals_by_second_and_action(load: Load, tmp_path: Path) -> None:
-    (tmp_path / "trace.txt").write_text("0.5\n1.25\n4.0\n", encoding="utf-8")
-    expected = [[0, 10, 1, 0, 0], [1, 9, 0, 1, 1], [2, 10, 1, 0, 0], [3, 9, 0, 1, 1]]
-    assert rows(load("steady --rate 11 --duration 4 --plan")) == expected
-    assert rows(load("steady --model closed --users 3 --plan")) == []
-    assert len(rows(load("steady --arrivals trace:trace.txt --plan"))) == 5
-    long = rows(load("soak --plan"))
-    assert [row[0] for row in long] == [300 * span for span in range(12)]
-    assert sum(number for row in long for number in row[1:]) == 18_008
 
 
 @pytest.mark.parametrize(

@@ -67,30 +67,9 @@ def test_workers_behind_or_lost_are_listed(tmp_path: Path, log: RunLog, number: 
     assert (state.behind, f"worker {number}" in render(state)) == ({number}, True)
 
 
-def test_picture_shows_set_up_and_clean_up(tmp_path: Path) -> None:
-    before, events = progress(120, 5_000), events_of(steady(), tmp_path)
-    assert render(LoadState())
-    assert render(state_of(before)) == "publishing: 120 of 5,000\n"
-    assert "publishing" not in render(state_of(before, *events))
-    after = render(state_of(*events, progress(120, 400, "deleting", hint="once more"))).splitlines()
-    assert (after[0].startswith("steady"), after[-1]) == (True, "deleting: 120 of 400 (once more)")
-
-
 def test_plain_output_has_a_line_now_and_then(tmp_path: Path) -> None:
     stream = StringIO()
     with load_progress_on(Console(file=stream, width=60)) as show:
         for event in events_of(steady(), tmp_path):
             show(event)
     assert [line[:18] for line in stream.getvalue().splitlines()] == ["30 s of 60 s: 1,49", "60 s of 60 s: 2,99"]
-
-
-def test_long_set_up_and_clean_up_have_lines_of_their_own() -> None:
-    stream, now = StringIO(), [0.0]
-    with load_progress_on(Console(file=stream, width=30), lambda: now[0]) as show:
-        for done in range(5_001):
-            now[0] = done / 200
-            show(progress(done, 5_000))
-        show(progress(0, 400, "cancelling", hint="once more"))
-        show(progress(1, 400, "cancelling"))
-    lines = [*(f"publishing: {done:,} of 5,000" for done in (0, 2_000, 4_000)), "cancelling: 0 of 400 (once more)"]
-    assert stream.getvalue().splitlines() == lines

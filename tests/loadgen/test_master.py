@@ -123,17 +123,6 @@ def test_all_begin_together_and_one_does_what_comes_after(troupe: Callable[..., 
     assert log.workload.began_at >= 1
 
 
-def test_accepted_build_is_passed_on_to_all_others(troupe: Callable[..., Troupe]) -> None:
-    run = troupe(3)
-    run.begin()
-    run.report("w2", "drained")
-    run.master.receive("w1", {"state": "running", "started": [4, True]})
-    received = [message for message in run.messages if "started" in message[1]]
-    assert received == [(client, {"started": [4, True]}) for client in ("w0", "w2")]
-    run.drain("w0", "w1", "w2")
-    assert errors(run.log()) == []
-
-
 def play(run: Troupe, steps: str) -> None:
     """Has workers in turn be gone, come back, join, wait until they are sent something, or report a state."""
     for step in steps.split(", "):

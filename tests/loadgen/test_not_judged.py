@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.loadgen.rulings import attempt, ruling_of
 from tests.loadlogs import BEGAN_AT, Storm, fold, header, log_of, worker, workload
 from tests.rules.exchanges import exchange
 from touchstone.check.budget import SILENT_S
-from touchstone.facts.events import Attempt, Case, Footer, RunLog, Tally
+from touchstone.facts.events import Case, Footer, RunLog, Tally
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Sample, Window
 from touchstone.loadgen.not_judged import ABORTED, CLOSING_CLAIM, again, ending, fallen, pauses, unprobed, unwatched
 
@@ -108,39 +107,6 @@ def test_pause_is_found_where_somebody_waited_and_was_answered_later(ends: Any, 
 def test_log_that_is_followed_makes_no_pause() -> None:
     long = [Sample("streamBuildEvents", "200", BEGAN_AT + 1, BEGAN_AT + 1, BEGAN_AT + 40)] * 5
     assert not pauses((*reads(EARLY, (41.0, "200", 41.1)), *fold(long)))
-
-
-BACK_OFF, HONEST, PER_KEY = "limit.ends-after-back-off", "limit.retry-after-is-honest", "limit.is-per-key"
-
-
-def reason(scenario: str, claim: str, *tries: Attempt, **facts: Any) -> str:
-    notices = ruling_of(log_of(workload(scenario), attempts=tries, **facts)).notices
-    (notice,) = [notice for notice in notices if notice.claim == claim]
-    return notice.reason
-
-
-GAVE_UP = [attempt(1, 429, want=n, seq=n, retry_after_s=99.0, gave_up=True) for n in (1, 2, 3)]
-ERRORS = [attempt(1, 202), *(attempt(1, status, want=n) for n, status in enumerate((503, 503, 0), 2))]
-
-
-@pytest.mark.parametrize(
-    ("tries", "facts", "parts", "absent"),
-    [
-        ([attempt(1, 202)], {}, ["--builds"], "ended"),
-        ([attempt(1, 202)], {"footer": INTERRUPTED}, [SIGNAL], "--builds"),
-        ([attempt(1, 202)], {"cases": (OUT_OF_TIME,)}, [SECONDS, "raise it"], "--builds"),
-        (ERRORS, {}, ["3"], "--builds"),
-        ([attempt(number, 429, float(number), seq=number) for number in (1, 2)], {}, ["2", "Retry-After"], "patience"),
-        (GAVE_UP, {}, ["3 ", "patience_s"], "--builds"),
-    ],
-    ids=["unrefused", "interrupted", "out-of-time", "errors", "no-retry-after", "gave-up"],
-)
-def test_storm_says_why_it_shows_nothing(
-    tries: list[Attempt], facts: dict[str, Any], parts: list[str], absent: str
-) -> None:
-    own = reason("storm", HONEST, *tries, **facts).partition("; ")[2]
-    assert all(part in own for part in parts)
-    assert absent not in own
 
 
 def storm_closing(*statuses: int) -> RunLog:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from touchstone.errors import UsageError
-from touchstone.loadgen.plan import ROOM_TURNS, Need, Plan, Schedule, assign, plan, schedule_of
+from touchstone.loadgen.plan import ROOM_TURNS, Need, Plan, Schedule, plan, schedule_of
 from touchstone.loadgen.workloads import ACTIONS, SCENARIOS, Options
 
 NAMES = tuple(ACTIONS)
@@ -39,14 +39,6 @@ def due_of(found: Plan, action: str) -> list[float]:
 
 def own(found: Plan) -> list[Need]:
     return [need for need in found.needs if need.role == "own"]
-
-
-def test_actions_are_spread_evenly() -> None:
-    assert np.all(np.diff(np.flatnonzero(assign(50, MIX) == 1)) == 25)
-    for count in (0, 1, 7, 33, 400):
-        numbers = np.bincount(assign(count, MIX), minlength=4)
-        assert numbers.sum() == count
-        assert np.all(np.abs(numbers - count * np.array([0.88, 0.04, 0.04, 0.04])) < 1)
 
 
 @settings(max_examples=30)

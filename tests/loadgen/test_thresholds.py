@@ -19,7 +19,6 @@ from touchstone.loadgen.thresholds import (
     judge_thresholds,
     measured,
     read_thresholds,
-    thresholds_of,
 )
 
 LEDGER = claims.load()
@@ -275,16 +274,6 @@ def file_of(folder: Path, text: str) -> Path:
     path = folder / "mine.toml"
     path.write_text(text, encoding="latin-1")
     return path
-
-
-def test_limits_come_in_the_order_of_the_file(tmp_path: Path) -> None:
-    text = '[steady."*"]\nerror_share = 0\nlate_share = 1\n[steady.getBuild]\np99_s = 1\nthroughput_per_s = 2.5\n'
-    path = file_of(tmp_path, text)
-    limits = [("*", "error_share", 0.0), ("*", "late_share", 1.0)]
-    limits += [("getBuild", "p99_s", 1.0), ("getBuild", "throughput_per_s", 2.5)]
-    assert thresholds_of(path, "steady") == tuple(Limit(*limit) for limit in limits)
-    with pytest.raises(UsageError, match=f"^{path}: .*storm.*steady"):
-        thresholds_of(path, "storm")
 
 
 @pytest.mark.parametrize(

@@ -315,13 +315,13 @@ class Job:
 
 
 def test_worker_reports_each_of_its_stages(tmp_path: Path) -> None:
-    job, after, answered = Job(tmp_path), list[int](), Event()
+    job, after, answered = Job(tmp_path), list[str](), Event()
 
     def send_all(run: LoadRun) -> None:
         run.collector.skip("getBuild", 0.5)
         run.spawn(answered.wait)
 
-    working = gevent.spawn(job.worker.work, send_all, lambda: after.append(1))
+    working = gevent.spawn(job.worker.work, send_all, lambda: after.append(job.worker.phase))
     job.worker.receive({"part": PART.dump_python(part_of(job.given))})
     gevent.sleep(0.01)
     assert job.states() == ["ready"]
@@ -335,8 +335,8 @@ def test_worker_reports_each_of_its_stages(tmp_path: Path) -> None:
     working.join(LIMIT_S)
     job.worker.receive({"stop": True})
     job.worker.finish()
-    job.worker.work(send_all, lambda: after.append(2))
-    assert (job.states().count("final"), job.states()[-1], after) == (1, "final", [1])
+    job.worker.work(send_all, lambda: after.append("again"))
+    assert (job.states().count("final"), job.states()[-1], after) == (1, "final", ["aftermath"])
     assert [window.count for window in job.windows] == [1]
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from touchstone.errors import UsageError
 from touchstone.loadgen.thresholds import STATISTICS, bundled_thresholds, read_thresholds
-from touchstone.loadgen.workloads import SCENARIOS, Scenario, mix_of, scenario
+from touchstone.loadgen.workloads import SCENARIOS, Scenario, mix_of
 
 MIX = {"read": 88, "start": 4, "cancel": 4, "stream": 4}
 
@@ -18,16 +18,6 @@ def test_bundled_thresholds_fit_a_scenario(each: Scenario) -> None:
     assert len({(limit.operation, limit.statistic) for limit in limits}) == len(limits)
 
 
-def test_unknown_scenario_is_an_error() -> None:
-    with pytest.raises(UsageError, match=r"'stom'.*storm"):
-        scenario("stom")
-
-
-def test_mix_is_read_from_text() -> None:
-    assert mix_of("read=90,start=10", MIX) == {"read": 90, "start": 10}
-    assert mix_of(" start = 0.5 , read=0", MIX) == {"start": 0.5}
-
-
 @pytest.mark.parametrize(
     ("text", "part"),
     [
@@ -39,24 +29,3 @@ def test_mix_is_read_from_text() -> None:
 def test_wrong_mix_is_an_error(text: str, part: str) -> None:
     with pytest.raises(UsageError, match=f"^--mix {part!r}: "):
         mix_of(text, MIX)
-
-
-ALL = set(SCENARIOS)
-
-
-@pytest.mark.parametrize(
-    ("flag", "names"),
-    [
-        ("builds", {"storm", "churn", "watchers"}),
-        ("watchers", {"watchers"}),
-        ("lines", {"steady", "soak", "watchers"}),
-        ("rate", ALL - {"watchers"}),
-        ("arrivals", ALL - {"watchers"}),
-        ("mix", {"steady", "soak", "fairness"}),
-        ("build-s", ALL - {"fairness"}),
-        ("users", {"steady", "churn", "soak"}),
-        ("seed", ALL),
-    ],
-)
-def test_scenario_uses_the_flags_that_change_it(flag: str, names: set[str]) -> None:
-    assert {name for name, each in SCENARIOS.items() if each.uses(flag)} == names

@@ -186,15 +186,11 @@ class Load(SeededRun):
         )
 
 
-# Stands for the address of the embedded twin. A plan does not start the twin and sends nothing.
-_ANYWHERE = "http://127.0.0.1:1"
-
-
 def print_plan(plan: Plan, settings: Settings, launch: runner.Launch, console: Console) -> None:
     """Prints the arrivals over time, and their cost. Raises UsageError if the target or a budget forbids the load."""
     runner.check_terms(settings, plan, launch)
     options, target = plan.options, settings.target
-    timed = at_twin(settings, _ANYWHERE).target if target.embedded else target
+    timed = at_twin(settings, "http://127.0.0.1:1").target if target.embedded else target
     say_fitted(console, f"{options.scenario.name}: {options.scenario.description}")
     where, how = target.url or target.name, f"{options.model} model, seed {options.seed}"
     say_fitted(console, f"target {where}, arrivals {options.arrivals_text}, {how}")

@@ -41,7 +41,6 @@ class Flow:
     credential: Credential = "primary"
     phase: str = ""
     paced: bool = True
-    tries: int = 0
 
     def send(self, operation: str, ref: str, **more: Any) -> Reply:
         """Sends a request. Its response time counts from the due time if it is the first request, else from now."""
@@ -63,7 +62,6 @@ class Flow:
         """
         refused_at: float | None = None
         for number, wait_s in enumerate(back_off_s(), start=1):
-            self.tries = number
             intended_at = self._intended_at()
             reply = self.send("startBuild", ref)
             done_at = reply.answer.done_at
@@ -72,7 +70,25 @@ class Flow:
             refused = reply.status == 429 and patient
             refused_at = done_at if refused_at is None else refused_at
             gave_up = refused and done_at - refused_at + pause_s > self.run.target.patience_s
-            self._write_attempt(ref, fresh, intended_at, reply, gave_up)
+            self.run.collector.write(
+                Attempt(
+                    want=self.want,
+                    number=number,
+                    ref=ref,
+                    credential=self.credential,
+                    phase=self.phase,
+                    fresh=fresh,
+                    intended_at=round(intended_at, 6),
+                    sent_at=round(reply.answer.sent_at, 6),
+                    done_at=round(done_at, 6),
+                    status=reply.status,
+                    retry_after_s=reply.retry_after_s,
+                    gave_up=gave_up,
+                    seq=reply.seq,
+                    cut_off=reply.cut_off,
+                    unsent=reply.answer.head is None and reply.answer.error.startswith(NOT_REACHED),
+                ),
+            )
             if not refused or gave_up:
                 break
             if fresh:
@@ -83,27 +99,6 @@ class Flow:
             if fresh:
                 self.send("getBuild", ref)
         return reply
-
-    def _write_attempt(self, ref: str, fresh: bool | None, intended_at: float, reply: Reply, gave_up: bool) -> None:
-        self.run.collector.write(
-            Attempt(
-                want=self.want,
-                number=self.tries,
-                ref=ref,
-                credential=self.credential,
-                phase=self.phase,
-                fresh=fresh,
-                intended_at=round(intended_at, 6),
-                sent_at=round(reply.answer.sent_at, 6),
-                done_at=round(reply.answer.done_at, 6),
-                status=reply.status,
-                retry_after_s=reply.retry_after_s,
-                gave_up=gave_up,
-                seq=reply.seq,
-                cut_off=reply.cut_off,
-                unsent=reply.answer.head is None and reply.answer.error.startswith(NOT_REACHED),
-            ),
-        )
 
     def await_end(self, ref: str, started: Reply, *, cancelled: bool = False) -> None:
         """Polls a build until it ends or times out, and logs its end. *cancelled*: whether a client may cancel it."""
@@ -175,10 +170,7 @@ class Arrival:
 
 
 class ArrivalUser(User):
-    """The only Locust user of a worker: for each arrival of the worker, it creates a client of the scenario.
-
-    The classes of the scenario are those of its file in `load/`. A client does an action by its method ``do_ACTION``.
-    """
+    """The only Locust user of a worker: for each arrival, it creates a client of the scenario, and calls do_ACTION."""
 
     worker: ClassVar[LoadWorker]
     clients: ClassVar[Mapping[str, type[Any]]]  # class of the client by action

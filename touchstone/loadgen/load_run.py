@@ -45,8 +45,7 @@ JOIN_S = 1.0
 ROUND_TRIPS = 9
 # Seconds to wait after a stop: first for open requests, then for clients whose requests were cut off.
 GRACE_S, CUT_S = 0.5, 2.0
-# In Locust's statistics, the requests after a storm have rows with this word.
-AFTERMATH = "aftermath"
+AFTERMATH = "aftermath"  # in the names of Locust's rows
 
 
 class Stopped(Exception):

@@ -1,7 +1,4 @@
-"""Connection to Locust in a child of `touchstone load`: makes its processes masters and workers, fills its statistics.
-
-Plain Locust has no such parent; `load/plain.py` is its counterpart.
-"""
+"""Connection to Locust, where `touchstone load` started it: masters and workers, Locust's statistics, exit codes."""
 
 import os
 import signal

@@ -294,7 +294,11 @@ def work(settings: Settings, chosen: Scenario, master: str, port: int, allowed_h
             master is invalid or unknown.
         TargetError: the worker found no master, got no part in the run, or did not finish its part.
     """
-    check_host(master)
+    try:
+        ip_address(master)
+    except ValueError:
+        if not _HOST.fullmatch(master) or ".." in master:
+            raise UsageError(f"--worker {master!r}: not a host; expected {_ADVICE}; use --port for its port") from None
     if not settings.target.url:
         raise UsageError("--worker: the embedded twin belongs to one process; name a target with --url or --target")
     check_allowed(settings.target.url, allowed_host)
@@ -324,12 +328,3 @@ def failure(output: Path, ended: int, master: str, port: int) -> UsageError | Ta
         return UsageError(f"--worker {master}: unknown host ({error}); give {_ADVICE}")
     advice = f"start it with --master, and the same --port; see {output}"
     return TargetError(f"--worker {master}: no master at {master}:{port}; {advice}")
-
-
-def check_host(master: str) -> None:
-    """Raises `UsageError` if *master* is neither a host name nor an address."""
-    try:
-        ip_address(master)
-    except ValueError:
-        if not _HOST.fullmatch(master) or ".." in master:
-            raise UsageError(f"--worker {master!r}: not a host; expected {_ADVICE}; use --port for its port") from None
