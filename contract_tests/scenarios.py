@@ -5,7 +5,7 @@ an unexpected response, a scenario still sends its other requests, but fails and
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from touchstone.check.examination import Examination, Following, Unsuited
 from touchstone.check.expectation import Reply, Steps
@@ -39,7 +39,7 @@ class Scenario:
         Raises:
             Unsuited: a response was unexpected.
         """
-        exam.steps = Steps()
+        exam = replace(exam, steps=Steps())  # scenarios that run side by side share *exam*
         self.story(exam)
         if unmet := exam.steps.unmet:
             more = f" (and {len(unmet) - 1} more)" if len(unmet) > 1 else ""
