@@ -48,8 +48,8 @@ class Version:
         self.read()
 
     def start(self) -> None:
-        """Starts the version in any state in which no build runs."""
-        self.exam.start(self.now).expect(202, 200, status=("building", "ready"))
+        """Starts the version, in any state."""
+        self.exam.start(self.now).expect(202, 200, 409, status=("building", "ready"))
         self.status = ("building", self.now.outcome)
 
     def wait(self) -> None:
