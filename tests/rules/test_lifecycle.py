@@ -143,6 +143,10 @@ BLAMED: dict[str, tuple[Story, Evidence]] = {
     "new content is ready": ((*READY, forced(5), read(6, "ready")), [(IDENTICAL, (6,))]),
     "new content starts with a golden": ((*READY, forced(5), reuse(6)), [(IDENTICAL, (6,))]),
     "a cancel of a running build": ((*SLEEPS, cancel(4, 409)), [(IN_FLIGHT, (4,))]),
+    "a cancel found nothing, and ended the build": (
+        (holds(0.5), start(2), cancel(3, 404), read(4, "building"), read(5, "not_built")),
+        [(IN_FLIGHT, (3, 4))],
+    ),
     "a cancel found nothing": ((holds(0.5), start(2), cancel(3, 404), read(4, "building")), [(IN_FLIGHT, (3, 4))]),
     "a second cancel": ((*SLEEPS, cancel(4), cancel(5, 409)), [(SECOND, (4, 5))]),
     "a cancel of what reads ready": ((publish(1), start(2), cancel(3, 404), read(4, "ready"), cancel(5)),

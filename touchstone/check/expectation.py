@@ -53,7 +53,8 @@ class Reply(Exchange):
             raise Unpromised(f"{place}: {about}: expected {expected}, but openapi/answers.yaml allows {allowed}")
         in_body = wanted and any(row.may.get(self.status) for row in self.rows)
         if self.status not in codes or (in_body and self.body.get("status") not in wanted):
-            self.steps.unmet.append(f"{place}: {about}: expected {expected}; actual {describe(self)}")
+            actual = f"{self.status} with status {self.body.get('status')}" if in_body else describe(self)
+            self.steps.unmet.append(f"{place}: {about}: expected {expected}; actual {actual}")
         return self
 
 

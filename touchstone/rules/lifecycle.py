@@ -285,6 +285,8 @@ def judge_read(walk: Walk, flight: Flight) -> Iterator[Judgement]:
         if not _is_judged_elsewhere(walk, read, status):
             yield blame(walk, read, status, before)
         walk.resync(status, before)
+        if status == "building" and walk.denied:
+            walk.possible |= step({State.BUILDING}, Cause.CANCEL)  # the 404 was wrong: the cancel may have taken effect
     elif not flight.beside:
         yield from _stakes(walk, read, status, before)
         yield from _times(walk, read, status, before)
