@@ -7,7 +7,7 @@ from touchstone.rules.messages import NO_SUCH_PATH, REDIRECTS
 READS = ("getBuild", "cancelBuild", "startBuild", "streamBuildEvents", "getTemplate", "deleteTemplate")
 
 # Answers to an invalid path: 404 or 400. A proxy in front of the API may refuse it otherwise, or redirect.
-NOWHERE = sorted(NO_SUCH_PATH | REDIRECTS)
+NOWHERE = (404, 400, *sorted((NO_SUCH_PATH | REDIRECTS) - {404, 400}))
 # Answers to a method that a path does not have.
 NO_SUCH_METHOD = (405, 404)
 
