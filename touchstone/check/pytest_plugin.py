@@ -32,6 +32,7 @@ from touchstone.facts.finding import Finding
 
 PROFILES = ("quick", "standard", "thorough")
 
+UNMET_SHOWN = 3
 STRETCH = 4.0  # Factor for the build times in the second attempt of a case
 COLLECTED_AFTER = 10_000  # new objects until a garbage collection
 
@@ -235,7 +236,8 @@ def _conduct(run: Run, item: pytest.Function) -> None:
         message = run.transport.secrets.text(message)
         run.log.write(Case(case.id, case.title, outcome, round(took_s, 6), case.claims, message, at))
     if findings:
-        pytest.fail("\n\n".join([*exam.steps.unmet, *map(_described, findings.values())]), pytrace=False)
+        unmet = exam.steps.unmet[:UNMET_SHOWN]  # later ones may be consequences
+        pytest.fail("\n\n".join([*unmet, *map(_described, findings.values())]), pytrace=False)
     if outcome != "passed":
         pytest.skip(message)
 
