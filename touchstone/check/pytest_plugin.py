@@ -32,7 +32,7 @@ from touchstone.facts.finding import Finding
 
 PROFILES = ("quick", "standard", "thorough")
 
-UNMET_SHOWN = 3
+UNMET_SHOWN = 3  # unmet steps; later ones may be consequences
 STRETCH = 4.0  # Factor for the build times in the second attempt of a case
 COLLECTED_AFTER = 10_000  # new objects until a garbage collection
 
@@ -217,9 +217,9 @@ def _conduct(run: Run, item: pytest.Function) -> None:
         run.now_alone()
     findings: dict[str, Finding] = {}
     outcome: CaseOutcome = "passed"
-    again = message = ""
+    message = ""
     try:
-        again = _attempted(run, case, exam, partial(_body, run, item, exam))
+        message = _attempted(run, case, exam, partial(_body, run, item, exam))
     except BaseException as error:
         outcome, message = _explained(run, case, error)
         if not isinstance(error, Unsuited):
@@ -228,7 +228,6 @@ def _conduct(run: Run, item: pytest.Function) -> None:
         findings = {
             finding.id: finding for finding in _concluded(run, case, exam, interrupted=message == "interrupted")
         }
-        message = message or again
         if findings:
             outcome, message = "failed", "; ".join(finding.sentence() for finding in findings.values())
         took_s = item.stash[TOOK_S] = time.monotonic() - began
@@ -236,8 +235,8 @@ def _conduct(run: Run, item: pytest.Function) -> None:
         message = run.transport.secrets.text(message)
         run.log.write(Case(case.id, case.title, outcome, round(took_s, 6), case.claims, message, at))
     if findings:
-        unmet = exam.steps.unmet[:UNMET_SHOWN]  # later ones may be consequences
-        pytest.fail("\n\n".join([*unmet, *map(_described, findings.values())]), pytrace=False)
+        shown = (*exam.steps.unmet[:UNMET_SHOWN], *map(_described, findings.values()))
+        pytest.fail("\n\n".join(shown), pytrace=False)
     if outcome != "passed":
         pytest.skip(message)
 
