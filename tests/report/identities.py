@@ -14,9 +14,10 @@ def exactly(value: float) -> Interval:
     return Interval(value, value, value)
 
 
-def tier(rate: RateLimit, share: float = 0.004) -> Tier:
+def tier(text: str, share: float = 0.004) -> Tier:
     """One tier; *share* is the uncertainty of its times."""
-    text, family = str(rate), rate.family
+    rate = RateLimit.parse(text)
+    family = rate.family
     if family in ("concurrency", "builds"):
         numbers = {"limit": exactly(rate.limit)}
     elif family == "minimum-gap":
@@ -37,7 +38,7 @@ def tier(rate: RateLimit, share: float = 0.004) -> Tier:
 
 def identity(text: str, **parts: object) -> Identity:
     """A certain result."""
-    tiers = () if text == "none" else tuple(tier(one) for one in RateLimit.parse(text).tiers)
+    tiers = () if text == "none" else tuple(map(tier, text.split("+")))
     values: dict[str, object] = {"cost": COST, "sure": True, "why": "settled"}
     if tiers:
         values["families"] = (

@@ -169,26 +169,6 @@ def test_text_of_a_limit_is_parsed(text: str, rate: RateLimit) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "shortest"),
-    [
-        ("none", "none"),
-        ("8/1e-7", "fixed-window:8/0.0000001"),
-        ("8/1e16", "fixed-window:8/10000000000000000"),
-        ("8/4,block=10.50,opens=clock", "fixed-window:8/4,opens=clock,block=10.5"),
-        ("sliding-counter:8/4,rule=below,opens=first", "sliding-counter:8/4,opens=first,rule=below"),
-        ("token-bucket:8/4,burst=8,early=0", "token-bucket:8/4"),
-        ("token-bucket:8/4,early=.5,tick=1.0,starts=empty", "token-bucket:8/4,starts=empty,tick=1,early=0.5"),
-        ("leaky-bucket:8/4,delay=3,burst=10", "leaky-bucket:8/4,burst=10,delay=3"),
-        ("sliding-log:5/1+20/10", "sliding-log:5/1+fixed-window:20/10"),
-    ],
-)
-def test_shortest_text_of_a_limit_parses_as_itself(text: str, shortest: str) -> None:
-    rate = RateLimit.parse(text)
-    assert str(rate) == shortest
-    assert RateLimit.parse(shortest) == rate
-
-
-@pytest.mark.parametrize(
     ("text", "part"),
     [
         *((text, repr(text)) for text in ("8", "8/", "8/4/2", "eight/4", "0/4", "8/0", "8/inf", "8/nan", "-8/4")),

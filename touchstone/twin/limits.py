@@ -6,7 +6,6 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from inspect import signature
 from typing import Any
 
@@ -383,10 +382,6 @@ class RateLimit:
         alone = replace(self, also=None)
         return (alone,) if self.also is None else (alone, *self.also.tiers)
 
-    def __str__(self) -> str:
-        """Returns the shortest text with this family that parses as this limit."""
-        return "+".join(map(_text, self.tiers))
-
     @classmethod
     def parse(cls, text: str, where: str = "rate") -> "RateLimit":
         """Parses the text form of a limit: one of the forms of FAMILIES, or two joined with ``+``.
@@ -492,18 +487,3 @@ def _expected(name: str, values: str) -> str:
     if values in _NUMBERS:
         return f"{name}={_NUMBERS[values][2].format(name)}"
     return " or ".join(f"{name}={word}" for word in values.split("|"))
-
-
-def _text(tier: RateLimit) -> str:
-    family = FAMILIES[tier.family]
-    numbers = family.numbers.replace("LIMIT", str(tier.limit)).replace("SECONDS", _shortest(tier.window_s))
-    values = [(name, tier.options.get(family.argument(name))) for name in family.options]
-    options = "".join(f",{name}={_shortest(value)}" for name, value in values if value is not None)
-    return f"{tier.family}:{numbers}{options}" if numbers else tier.family
-
-
-def _shortest(value: float | str) -> str:
-    if isinstance(value, str):
-        return value
-    text = format(Decimal(repr(value)), "f")  # no exponent: the + of 1e+20 would separate two limits
-    return text.rstrip("0").rstrip(".") if "." in text else text
