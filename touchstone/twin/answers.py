@@ -1,7 +1,5 @@
-"""Error responses of the twin, as exceptions, and the request ids in their bodies."""
+"""Error responses of the twin, as exceptions."""
 
-import random
-import uuid
 from typing import Any
 
 UPGRADE_REQUIRED = "UPGRADE_REQUIRED"
@@ -42,14 +40,3 @@ def curated_is_fixed() -> Refusal:
 def no_such_version() -> Refusal:
     """Returns the 404 for a version that is neither the account's own nor curated."""
     return Refusal(404, "Template version not found.")
-
-
-class RequestIds:
-    """Generator of random request ids (UUIDs); equal seeds give equal ids."""
-
-    def __init__(self, seed: int | None) -> None:
-        self._random = random.Random(seed)
-
-    def next(self) -> str:
-        """Returns the next UUID."""
-        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))

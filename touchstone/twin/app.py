@@ -3,6 +3,8 @@
 import asyncio
 import json
 import logging
+import random
+import uuid
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -12,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from touchstone.twin.answers import Refusal, RequestIds, no_such_version
+from touchstone.twin.answers import Refusal, no_such_version
 from touchstone.twin.catalog import Ref, Version
 from touchstone.twin.documents import Problem, invalid, read_document
 from touchstone.twin.engine import Engine
@@ -64,7 +66,7 @@ class App:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.settings = engine.settings
-        self._request_ids = RequestIds(engine.settings.seed)
+        self._random = random.Random(engine.settings.seed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Responds to one request; an unexpected exception becomes a 500."""
@@ -85,8 +87,11 @@ class App:
 
     def refused(self, refusal: Refusal) -> Response:
         """Renders an error response as JSON, with a new request id."""
-        body = {**refusal.body, "request_id": self._request_ids.next()}
-        return answer_json(refusal.status, body, refusal.headers)
+        return answer_json(refusal.status, {**refusal.body, "request_id": self.request_id()}, refusal.headers)
+
+    def request_id(self) -> str:
+        """Returns a random UUID."""
+        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
 
     async def answer(self, request: Request) -> Response:
         """Finds the account and the resource, then carries out the operation; raises error responses as Refusals."""

@@ -233,7 +233,7 @@ def idle_has_an_error(app: App, version: Version) -> Response:
     """The 404 for a cancel without a running build has an error and a request_id besides the status idle."""
     if app.engine.cancel(version):
         return answer_json(202, {"status": "cancelling"})
-    body = {"status": "idle", "error": "Nothing is building.", "request_id": app._request_ids.next()}
+    body = {"status": "idle", "error": "Nothing is building.", "request_id": app.request_id()}
     return answer_json(404, body)
 
 

@@ -80,14 +80,14 @@ def errors_hold_error_alone(app: App, refusal: Refusal) -> Response:
 @permitted(16, over=App.refused)
 def every_error_has_a_code(app: App, refusal: Refusal) -> Response:
     """Every error response has a code."""
-    body = {"code": f"E{refusal.status}", **refusal.body, "request_id": app._request_ids.next()}
+    body = {"code": f"E{refusal.status}", **refusal.body, "request_id": app.request_id()}
     return answer_json(refusal.status, body, refusal.headers)
 
 
 @permitted(17, over=App.refused)
 def request_ids_of_any_length(app: App, refusal: Refusal) -> Response:
     """The request_id of an error consists of one to seven digits."""
-    number = int(app._request_ids.next().replace("-", ""), 16)
+    number = int(app.request_id().replace("-", ""), 16)
     return answer_json(
         refusal.status, {**refusal.body, "request_id": f"{number % 10 ** (1 + number % 7)}"}, refusal.headers
     )
@@ -96,7 +96,7 @@ def request_ids_of_any_length(app: App, refusal: Refusal) -> Response:
 @permitted(17, over=App.refused)
 def request_id_in_a_header_only(app: App, refusal: Refusal) -> Response:
     """Error responses have the request id in the header X-Request-Id, not in the body."""
-    headers = {**refusal.headers, "X-Request-Id": app._request_ids.next()}
+    headers = {**refusal.headers, "X-Request-Id": app.request_id()}
     return answer_json(refusal.status, refusal.body, headers)
 
 
