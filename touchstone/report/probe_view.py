@@ -23,19 +23,12 @@ _NUMBER_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """Advice for clients.
+    """Advice for clients."""
 
-    Attributes:
-        pace: Safe pace; None if no request was refused, or nothing is known.
-        rate_per_s: Steady rate of requests; None if no rate is limited.
-        families: Families for which the advice is safe; several if the probe is not certain.
-        retry_after: Whether clients may rely on the Retry-After of responses.
-    """
-
-    pace: Pace | None
-    rate_per_s: float | None
-    families: tuple[str, ...]
-    retry_after: bool
+    pace: Pace | None  # safe pace; None if no request was refused, or nothing is known
+    rate_per_s: float | None  # steady rate of requests; None if no rate is limited
+    families: tuple[str, ...]  # families for which the advice is safe; several if the probe is not certain
+    retry_after: bool  # whether clients may rely on the Retry-After of responses
     lines: tuple[str, ...]
 
 
@@ -110,28 +103,18 @@ class KneeView:
 
 @dataclass(frozen=True, slots=True)
 class ProbeView:
-    """View of a probe.
+    """View of a probe."""
 
-    Attributes:
-        operation: operationId of the requests.
-        answers: Responses in the order of their requests.
-        failed: Requests without a response, and responses of a failing server.
-        steps: Probabilities after each stimulus (a planned series of requests).
-        limiter: Description of the limiter that was found, or of the likeliest limiter.
-        tried: Caps that the probe looked for and did not find.
-        others: Share of the limit that other clients use; empty if they use none.
-    """
-
-    operation: str
+    operation: str  # operationId of the requests
     noun: str
-    answers: tuple[Answer, ...]
-    failed: tuple[Answer, ...]
+    answers: tuple[Answer, ...]  # responses in the order of their requests
+    failed: tuple[Answer, ...]  # requests without a response, and responses of a failing server
     identity: Identity
-    steps: tuple[Step, ...]
+    steps: tuple[Step, ...]  # probabilities after each stimulus (a planned series of requests)
     sentence: str
-    limiter: str
-    tried: list[str]
-    others: str
+    limiter: str  # description of the limiter that was found, or of the likeliest limiter
+    tried: list[str]  # caps that the probe looked for and did not find
+    others: str  # share of the limit that other clients use; empty if they use none
     advice: Advice
     knee: KneeView | None
 

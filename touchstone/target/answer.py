@@ -18,25 +18,16 @@ class Head:
 
 @dataclass(slots=True)
 class Answer:
-    """One response, or the reason why it is missing. Times are in seconds, on the client's clock.
-
-    Attributes:
-        body: Received part of the body, without transfer coding.
-        chunks: For a stream: its pieces, each with the seconds from *sent_at* to its arrival; empty otherwise.
-        sent_at: Start of the request, before its connection was opened.
-        head_at: Arrival of the complete head; equals *done_at* if no complete head arrived.
-        error: Why the response is incomplete, such as ``ReadTimeout: no byte within 5.0 s``; empty if it is complete.
-        closed: For a stream: which side closed it; ``client`` if the time limit ended it.
-    """
+    """One response, or the reason why it is missing. Times are in seconds, on the client's clock."""
 
     head: Head | None = None
-    body: bytes = b""
-    chunks: list[tuple[float, bytes]] = field(default_factory=list)
-    sent_at: float = 0.0
-    head_at: float = 0.0
+    body: bytes = b""  # received part of the body, without transfer coding
+    chunks: list[tuple[float, bytes]] = field(default_factory=list)  # of a stream; each with its seconds from *sent_at*
+    sent_at: float = 0.0  # start of the request, before its connection was opened
+    head_at: float = 0.0  # arrival of the complete head; equals *done_at* if no complete head arrived
     done_at: float = 0.0
-    error: str = ""
-    closed: Closed = ""
+    error: str = ""  # why the response is incomplete, such as ``ReadTimeout: no byte within 5.0 s``
+    closed: Closed = ""  # which side closed a stream; ``client`` if the time limit ended it
 
     @property
     def status(self) -> int:

@@ -56,16 +56,11 @@ class _Decoder:
 
 
 class Intake:
-    """Receives one body, decompresses it, and checks its limits.
-
-    Attributes:
-        problem: Why the body is incomplete or exceeds a limit; empty for a valid body.
-        size: Bytes received so far, decompressed.
-    """
+    """Receives one body, decompresses it, and checks its limits."""
 
     def __init__(self, headers: Iterable[tuple[str, str]], bounds: Bounds, *, streamed: bool = False) -> None:
-        self.problem = ""
-        self.size = 0
+        self.problem = ""  # why the body is incomplete or exceeds a limit; empty for a valid body
+        self.size = 0  # bytes received so far, decompressed
         self._bounds = bounds
         self._streamed = streamed
         self._bound = "max_stream_bytes" if streamed else "max_body_bytes"

@@ -27,26 +27,16 @@ _OPENING = frozenset({b"[", b"{"})
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Limits of responses; each limit has the name of its setting.
+    """Limits of responses; each limit has the name of its setting."""
 
-    Attributes:
-        max_head_bytes: Bytes of a head, including the interim (1xx) responses before it; Node allows 16 KiB.
-        max_headers: Header lines of a head; Apache and Python's own client allow 100.
-        max_body_bytes: Bytes of a body that is not a stream; applies before and after decompression.
-        max_stream_bytes: Bytes of a stream; applies before and after decompression.
-        max_json_depth: Nesting depth of JSON.
-        max_json_values: Values in one JSON body, counted by commas and opening brackets; lines in one stream.
-        max_total_bytes: Bytes of all heads and bodies of a run, without the first 4 KiB of each.
-    """
-
-    max_head_bytes: int = 64 * 1024
-    max_headers: int = 256
-    max_body_bytes: int = 4 * 1024 * 1024
-    max_stream_bytes: int = 4 * 1024 * 1024
+    max_head_bytes: int = 64 * 1024  # of a head and the interim (1xx) responses before it; Node allows 16 KiB
+    max_headers: int = 256  # header lines of a head; Apache and Python's own client allow 100
+    max_body_bytes: int = 4 * 1024 * 1024  # of a body that is not a stream, before and after decompression
+    max_stream_bytes: int = 4 * 1024 * 1024  # of a stream, before and after decompression
     max_line_bytes: int = 1024 * 1024
     max_json_depth: int = 100
-    max_json_values: int = 50_000
-    max_total_bytes: int = 32 * 1024 * 1024
+    max_json_values: int = 50_000  # in one JSON body, counted by commas and opening brackets; lines in one stream
+    max_total_bytes: int = 32 * 1024 * 1024  # of all heads and bodies of a run, without the first 4 KiB of each
 
     def describe(self, name: str) -> str:
         """Returns a limit as messages show it, such as ``max_headers = 256``."""

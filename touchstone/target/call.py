@@ -55,31 +55,21 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request to send.
+    """A request to send."""
 
-    Attributes:
-        operation: operationId; empty for a request outside the contract, which *method* and *path* describe.
-        ref: ``namespace/name@version``; its percent-encoded parts fill the path.
-        path: Path and query below the base URL, sent unchanged; overrides *ref*.
-        timeout_s: Time limit of the response, if it differs from the one of the transport; else 0.
-        stream_s: For a stream: seconds until the client closes it.
-        until: For a stream: the client closes it once this event is set.
-        opened: Event that is set once the head of the response has arrived, or can no longer arrive.
-    """
-
-    operation: str = ""
-    ref: str | None = None
+    operation: str = ""  # operationId; empty for a request outside the contract, which *method* and *path* describe
+    ref: str | None = None  # ``namespace/name@version``; its percent-encoded parts fill the path
     credential: Credential = "primary"
     method: str = ""
-    path: str = ""
+    path: str = ""  # path and query below the base URL, sent unchanged; overrides *ref*
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     note: Mapping[str, Any] = field(default_factory=dict)
-    timeout_s: float = 0.0
-    stream_s: float = 0.0
-    until: threading.Event | None = None
-    opened: threading.Event | None = None
+    timeout_s: float = 0.0  # time limit of the response, if it differs from the one of the transport; else 0
+    stream_s: float = 0.0  # for a stream: seconds until the client closes it
+    until: threading.Event | None = None  # for a stream: the client closes it once this event is set
+    opened: threading.Event | None = None  # set once the head of the response has arrived, or can no longer arrive
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,19 +35,13 @@ CASE = "probe"
 
 @dataclass(frozen=True, slots=True)
 class ProbeHandover(Handover):
-    """Task of the child process. If a probe is resumed, the run log already contains its earlier events.
-
-    Attributes:
-        refs: Unbuilt versions to start; for a probe of reads, the version to read.
-        origin: Reading of the machine's monotonic clock at run second 0.
-        until_at: Run second at which sending ends.
-    """
+    """Task of the child process. If a probe is resumed, the run log already contains its earlier events."""
 
     by_hand = ("probe", "touchstone probe")
 
-    refs: tuple[str, ...]
-    origin: float
-    until_at: float
+    refs: tuple[str, ...]  # unbuilt versions to start; for a probe of reads, the version to read
+    origin: float  # reading of the machine's monotonic clock at run second 0
+    until_at: float  # run second at which sending ends
     first_seq: int
     spent_builds: int = 0
 

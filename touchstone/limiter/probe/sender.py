@@ -33,21 +33,14 @@ Record = Callable[[Answered, Prepared, Reply], None]
 
 
 class Bounds:
-    """Budget of a probe in requests, builds and seconds; thread-safe.
-
-    Attributes:
-        ended: Event that is set when sending ends.
-        failure: Sentence on why the target cannot be judged.
-        requests: Requests that count against the limit, in this session and earlier ones.
-        spent_builds: Builds that began or may have begun.
-    """
+    """Budget of a probe in requests, builds and seconds; thread-safe."""
 
     def __init__(self, terms: Terms, until_at: float, now: Callable[[], float], spent_builds: int) -> None:
-        self.ended = threading.Event()
+        self.ended = threading.Event()  # set when sending ends
         self.why: Why = ""
-        self.failure = ""
-        self.requests = self.refused = 0
-        self.spent_builds = spent_builds
+        self.failure = ""  # sentence on why the target cannot be judged
+        self.requests = self.refused = 0  # requests that count against the limit, in this session and earlier ones
+        self.spent_builds = spent_builds  # builds that began or may have begun
         self._terms, self._until_at, self._now = terms, until_at, now
         self._lock = threading.RLock()
         self._others = 0
