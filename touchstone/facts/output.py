@@ -5,7 +5,7 @@ import os
 import secrets
 from pathlib import Path
 
-from touchstone.errors import HarnessError, unwritten
+from touchstone.errors import unwritten
 from touchstone.facts.redaction_guard import redact
 
 _ADVICE = "make room there, or write elsewhere with --report-dir"
@@ -17,18 +17,11 @@ def write_whole(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-    except OSError as error:
-        raise _refused(path, error) from error
-    try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(redact(text, path))
         temporary.replace(path)
     except OSError as error:
-        raise _refused(path, error) from error
+        raise unwritten(f"{path}: the report cannot be written: {error.strerror}; {_ADVICE}", error) from error
     finally:
         with contextlib.suppress(OSError):  # the folder may be gone
             temporary.unlink(missing_ok=True)
-
-
-def _refused(path: Path, error: OSError) -> HarnessError:
-    return unwritten(f"{path}: the report cannot be written: {error.strerror}; {_ADVICE}", error)

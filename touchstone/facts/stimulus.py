@@ -82,9 +82,9 @@ def stream(at: float, most: int, gap_s: float) -> Segment:
     return Segment(tuple(at + gap_s * number for number in range(most)), "refused", together=True)
 
 
-def volley(at: float, count: int, *, holds: bool = False) -> Segment:
+def volley(at: float, count: int) -> Segment:
     """Returns a segment of *count* concurrent requests."""
-    return Segment((at,) * count, together=True, holds=holds)
+    return Segment((at,) * count, together=True)
 
 
 def spread(from_at: float, to_at: float, count: int) -> Segment:

@@ -96,10 +96,6 @@ class Log:
         at = math.log10(max(value_s, 1e-9))
         return min(max((at - self._low) / (self._high - self._low), 0.0), 1.0)
 
-    def at_s(self, share: float) -> float:
-        """Duration in seconds at a position on the axis, from 0 (start) to 1 (end)."""
-        return float(10 ** (self._low + share * (self._high - self._low)))
-
     def axis(self, name: str) -> Axis:
         """The axis called *name*, with as many ticks as there is room for labels."""
         # If the axis spans more than 2.4 powers of ten, only the powers of ten get a label.

@@ -133,12 +133,6 @@ class ClaimChanges:
         return tuple(turn for turn in self.turned if turn.group == group)
 
     @property
-    def newly_broken(self) -> tuple[ClaimVerdict, ...]:
-        """Claims that only the second run found broken, including claims that the first run does not know."""
-        found = (*(turn.after for turn in self.turned_by(NEWLY_BROKEN)), *self.only_after)
-        return tuple(item for item in found if item.verdict == "broken")
-
-    @property
     def are_alike(self) -> bool:
         """Whether both runs have the same claims, verdicts and findings."""
         return not (self.turned or self.only_before or self.only_after or self.new or self.gone)
@@ -161,9 +155,13 @@ class Comparison:
 
     @property
     def has_new_failure(self) -> bool:
-        """Whether a claim that makes a run fail is newly broken: a ``must`` claim, or with --strict any claim."""
-        strict = self.after.header.strict
-        return any(strict or item.claim.level == "must" for item in self.claims.newly_broken)
+        """Whether a claim that makes a run fail is newly broken: a ``must`` claim, or with --strict any claim.
+
+        This includes claims that the first run does not know.
+        """
+        strict, claims = self.after.header.strict, self.claims
+        found = (*(turn.after for turn in claims.turned_by(NEWLY_BROKEN)), *claims.only_after)
+        return any(item.verdict == "broken" and (strict or item.claim.level == "must") for item in found)
 
     @property
     def _changes(self) -> list[Change]:
@@ -443,7 +441,7 @@ def _too_few_blocks(runs: Sequence[Floats]) -> Lack | None:
 
 
 def _verdict(apart: Interval, less: Verdict, more: Verdict, matters: float) -> Verdict:
-    if not apart.has_zero:
+    if not apart.low <= 0.0 <= apart.high:
         return more if apart.value > 0 else less
     return NOISE if -matters <= apart.low and apart.high <= matters else UNCERTAIN
 

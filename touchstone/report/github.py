@@ -65,12 +65,9 @@ def inert(text: str) -> str:
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
     """Disarms workflow commands in standard output and standard error while the context is open."""
-    out, err = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = cast(TextIO, Inert(out)), cast(TextIO, Inert(err))
-    try:
+    out, err = (cast(TextIO, Inert(stream)) for stream in (sys.stdout, sys.stderr))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         yield
-    finally:
-        sys.stdout, sys.stderr = out, err
 
 
 def publish(view: View | ProofView, folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from touchstone.facts.identity import Cost, Identity, Interval, Runner, Tier
+from touchstone.facts.identity import Identity, Interval, Runner, Tier
 from touchstone.facts.wording import brief, describe_chance, figure, percentage, plural
 
 _UNITS = {1.0: "per second", 60.0: "per minute", 3600.0: "per hour", 86400.0: "per day"}
@@ -131,14 +131,9 @@ def give_or_take(name: str, number: Interval) -> str:
     return f" (±{percentage(share, 2)})" if share >= 0.0005 else ""
 
 
-def describe_cost(cost: Cost) -> str:
-    """Cost of a probe: ``43 requests in 61 s``."""
-    return f"{plural(cost.requests, 'request')} in {brief(cost.seconds, 2)}"
-
-
 def sentence(identity: Identity, operation: str) -> str:
     """Result of a probe in one sentence."""
-    what, cost = noun(operation), describe_cost(identity.cost)
+    what, cost = noun(operation), f"{plural(identity.cost.requests, 'request')} in {brief(identity.cost.seconds, 2)}"
     if not identity.tiers and (identity.sure or not identity.families):
         if identity.unlimited_to:
             first = f"no limit up to {plural(identity.unlimited_to, 'request')} in {brief(identity.cost.seconds, 2)}"

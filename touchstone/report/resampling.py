@@ -32,11 +32,6 @@ class Interval(NamedTuple):
     low: float
     high: float
 
-    @property
-    def has_zero(self) -> bool:
-        """Whether the interval contains zero."""
-        return self.low <= 0.0 <= self.high
-
 
 class Durations(NamedTuple):
     """Counts of durations in each block of a run."""

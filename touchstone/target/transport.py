@@ -112,7 +112,8 @@ class Transport:
         """Sends *call*; waits for the whole response or the end of a stream. Does not raise if none arrives."""
         outgoing = self._builder.prepare(call)
         seq, sent_at = next(self._seq), self.now()
-        outcome = self._exchange(outgoing, call)
+        with self._client_for(outgoing) as client:
+            outcome = self._exchange(client, outgoing, call)
         done_at = self.now()
         exchange = Exchange(
             seq=seq,
@@ -134,10 +135,6 @@ class Transport:
         self._record(exchange)
         return exchange
 
-    def _exchange(self, outgoing: OutgoingRequest, call: Call) -> "_Outcome":
-        with self._client_for(outgoing) as client:
-            return self._exchange_by(client, outgoing, call)
-
     @contextlib.contextmanager
     def _client_for(self, outgoing: OutgoingRequest) -> Iterator[httpx.Client]:
         if outgoing.method not in _SAFE or not self._reuses:
@@ -154,7 +151,7 @@ class Transport:
             if self._is_closed:
                 client.close()
 
-    def _exchange_by(self, client: httpx.Client, outgoing: OutgoingRequest, call: Call) -> "_Outcome":
+    def _exchange(self, client: httpx.Client, outgoing: OutgoingRequest, call: Call) -> "_Outcome":
         outcome = _Outcome()
         began = self.now()
         try:
