@@ -5,10 +5,9 @@ import tempfile
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 from rich.console import Console
-from typer import Option, Typer
+from typer import Typer
 
 from touchstone.check import baseline as baselines
 from touchstone.check import runner
@@ -16,7 +15,7 @@ from touchstone.check.forecast import BUILD_S, LATENCY_S, Pace
 from touchstone.check.resume import continued, cut_short
 from touchstone.check.sweep import sweep
 from touchstone.cli.live import print_plan, print_report, progress_on
-from touchstone.cli.options import Place, Reports, SeededRun, WriteBaseline, claim_ids, command, say
+from touchstone.cli.options import Place, Reports, SeededRun, WriteBaseline, claim_ids, command, option, say
 from touchstone.config import Profile, Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.errors import UsageError
@@ -44,32 +43,23 @@ class Check(SeededRun):
     Without --target and --url, the embedded twin is judged.
     """
 
-    profile: Annotated[Profile | None, Option(help="Effort of the check.  [default: standard]")] = None
-    claims: Annotated[
-        str | None,
-        Option(help="Judge only claims that match these globs, such as 'cancel.*,events.*'.", autocompletion=claim_ids),
-    ] = None
-    last_failed: Annotated[
-        bool,
-        Option(
-            "--last-failed", help="Judge only what failed in the latest check of this target, or all if nothing did."
-        ),
-    ] = False
-    fail_fast: Annotated[
-        bool | None, Option("--fail-fast", help="End the run at the first broken must-level claim.")
-    ] = None
-    resume: Annotated[
-        Path | None, Option(help="Continue the check in this report folder, which was cut short.", metavar="REPORT_DIR")
-    ] = None
-    baseline: Annotated[
-        Path | None, Option(help="File of claims that may be broken. One that holds again fails the run.")
-    ] = None
+    profile: Profile | None = option("Effort of the check.  [default: standard]")
+    claims: str | None = option(
+        "Judge only claims that match these globs, such as 'cancel.*,events.*'.", autocompletion=claim_ids
+    )
+    last_failed: bool = option(
+        "Judge only what failed in the latest check of this target, or all if nothing did.",
+        "--last-failed",
+        default=False,
+    )
+    fail_fast: bool | None = option("End the run at the first broken must-level claim.", "--fail-fast")
+    resume: Path | None = option("Continue the check in this report folder, which was cut short.", metavar="REPORT_DIR")
+    baseline: Path | None = option("File of claims that may be broken. One that holds again fails the run.")
     write_baseline: WriteBaseline = None
-    build_s: Annotated[
-        float | None,
-        Option(help="Seconds of a build, for the estimate of --plan.  [default: as in the latest check]", min=0),
-    ] = None
-    verbose: Annotated[bool, Option("--verbose", "-v", help="List the cases of --plan.")] = False
+    build_s: float | None = option(
+        "Seconds of a build, for the estimate of --plan.  [default: as in the latest check]", min=0
+    )
+    verbose: bool = option("List the cases of --plan.", "--verbose", "-v", default=False)
 
     def _pace(self, settings: Settings) -> Pace | None:
         last = runner.last_pace(settings, settings.report_dir or Path("reports"))

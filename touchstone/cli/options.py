@@ -48,20 +48,20 @@ WriteBaseline = Annotated[
 _BUDGET = f"[default: {DEFAULT_MAX_BUILDS}; embedded twin: {UNBOUNDED_BUILDS:,}]"
 
 
+def option(text: str, *names: str, default: Any = None, **more: Any) -> Any:
+    """Returns a dataclass field for an option of a command, with the help *text*; *names* replace the field's name."""
+    return dataclasses.field(default=default, metadata={Option: Option(*names, help=text, **more)})
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Place:
     """Options that choose the target and the folder for results."""
 
-    target: Annotated[str | None, Option(help="Target in touchstone.toml.", autocompletion=_targets)] = None
-    url: Annotated[
-        str | None,
-        Option(
-            help="Base URL of a target. Keys come from ORGO_API_KEY, ORGO_SECOND_API_KEY and ORGO_RESTRICTED_API_KEY."
-        ),
-    ] = None
-    config: Annotated[
-        Path | None, Option(help="Settings file to use instead of touchstone.toml or pyproject.toml.")
-    ] = None
+    target: str | None = option("Target in touchstone.toml.", autocompletion=_targets)
+    url: str | None = option(
+        "Base URL of a target. Keys come from ORGO_API_KEY, ORGO_SECOND_API_KEY and ORGO_RESTRICTED_API_KEY."
+    )
+    config: Path | None = option("Settings file to use instead of touchstone.toml or pyproject.toml.")
     report_dir: ReportDir = None
 
     def settings(self, doing: str, builds: int | None = None) -> Settings:
@@ -80,17 +80,17 @@ class Place:
 class Run(Place):
     """Options of commands that send requests."""
 
-    strict: Annotated[bool | None, Option("--strict", help="A broken should-level claim fails the run, too.")] = None
-    plan: Annotated[bool | None, Option("--plan", help="Show what would run and what it costs; send nothing.")] = None
-    max_builds: Annotated[int | None, Option(help=f"Maximum number of builds that the run starts.  {_BUDGET}")] = None
-    max_seconds: Annotated[float | None, Option(help="Maximum duration of the run in seconds.")] = None
+    strict: bool | None = option("A broken should-level claim fails the run, too.", "--strict")
+    plan: bool | None = option("Show what would run and what it costs; send nothing.", "--plan")
+    max_builds: int | None = option(f"Maximum number of builds that the run starts.  {_BUDGET}")
+    max_seconds: float | None = option("Maximum duration of the run in seconds.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SeededRun(Run):
     """Options of commands that send generated data, which depends on *seed*."""
 
-    seed: Annotated[int | None, Option(help="Seed of all generated data.")] = None
+    seed: int | None = option("Seed of all generated data.")
 
 
 def _config_above(flags: Flags, environ: Mapping[str, str], cwd: Path) -> Path | None:
@@ -117,10 +117,14 @@ def command(app: Typer, *lines: str) -> Callable[[C], C]:
         def call(**given: Any) -> None:
             raise Exit(options(**given).run())
 
-        signature = inspect.signature(options)
+        infos = {field.name: field.metadata.get(Option) for field in dataclasses.fields(options)}
+        parameters = [
+            parameter.replace(annotation=Annotated[parameter.annotation, infos[parameter.name]])
+            for parameter in inspect.signature(options).parameters.values()
+        ]
         call.__doc__ = options.__doc__
-        call.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
-        call.__signature__ = signature  # type: ignore[attr-defined]  # every function may have one
+        call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # every function may have one
         app.command(name=options.__name__.lower(), epilog=examples(*lines))(call)
         return options
 

@@ -4,13 +4,13 @@ import dataclasses
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-import typer
 from rich.console import Console
+from typer import Typer
 
 from touchstone.cli.live import print_report, probe_progress_on
-from touchstone.cli.options import SeededRun, command
+from touchstone.cli.options import SeededRun, command, option
 from touchstone.config import Settings
 from touchstone.errors import UsageError, unsent
 from touchstone.facts.events import RunLog, Target
@@ -22,7 +22,7 @@ from touchstone.limiter.terms import Terms
 from touchstone.report.terminal import render
 from touchstone.report.write import conclude, write_reports
 
-app = typer.Typer()
+app = Typer()
 
 MOST_REQUESTS, MOST_BUILDS, MOST_S = 1_000, 400, 900.0
 # --knee needs 5,000 to 12,000 reads, or twice as many if the target sends a thousand responses per second.
@@ -39,40 +39,24 @@ class Probe(SeededRun):
     Without --target and --url, the embedded twin is probed.
     """
 
-    operation: Annotated[
-        Literal["startBuild", "getBuild", "getTemplate"] | None,
-        typer.Option(help="Operation whose limiter to identify.  [default: startBuild]"),
-    ] = None
-    resume: Annotated[
-        Path | None, typer.Option(metavar="LOG", help="Resume the interrupted probe of this run log.")
-    ] = None
-    advise: Annotated[bool, typer.Option("--advise", help="Advise how a client should pace its requests.")] = False
-    max_requests: Annotated[
-        int | None,
-        typer.Option(
-            help=f"Maximum number of requests to it.  [default: {MOST_REQUESTS:,}; with --knee {KNEE_REQUESTS:,}]",
-            min=1,
-        ),
-    ] = None
-    max_builds: Annotated[
-        int | None, typer.Option(help=f"Maximum number of builds that the run starts.  [default: {MOST_BUILDS}]")
-    ] = None
-    max_seconds: Annotated[
-        float | None, typer.Option(help=f"Maximum duration of the run in seconds.  [default: {MOST_S:g}]")
-    ] = None
-    soak: Annotated[
-        int | None,
-        typer.Option(help="Continue until this many requests are accepted, to find a second limit.", min=1),
-    ] = None
-    knee: Annotated[
-        bool,
-        typer.Option("--knee", help="Also find the highest rate of reads within the latency limit. This is a load."),
-    ] = False
-    slo_ms: Annotated[
-        float | None,
-        typer.Option(help=f"Latency limit of --knee, in ms for 99 % of the reads.  [default: {SLO_MS:g}]", min=1.0),
-    ] = None
-    allow_load: Annotated[str, typer.Option(metavar="HOST", help="Permit a probe of this remote host.")] = ""
+    operation: Literal["startBuild", "getBuild", "getTemplate"] | None = option(
+        "Operation whose limiter to identify.  [default: startBuild]"
+    )
+    resume: Path | None = option("Resume the interrupted probe of this run log.", metavar="LOG")
+    advise: bool = option("Advise how a client should pace its requests.", "--advise", default=False)
+    max_requests: int | None = option(
+        f"Maximum number of requests to it.  [default: {MOST_REQUESTS:,}; with --knee {KNEE_REQUESTS:,}]", min=1
+    )
+    max_builds: int | None = option(f"Maximum number of builds that the run starts.  [default: {MOST_BUILDS}]")
+    max_seconds: float | None = option(f"Maximum duration of the run in seconds.  [default: {MOST_S:g}]")
+    soak: int | None = option("Continue until this many requests are accepted, to find a second limit.", min=1)
+    knee: bool = option(
+        "Also find the highest rate of reads within the latency limit. This is a load.", "--knee", default=False
+    )
+    slo_ms: float | None = option(
+        f"Latency limit of --knee, in ms for 99 % of the reads.  [default: {SLO_MS:g}]", min=1.0
+    )
+    allow_load: str = option("Permit a probe of this remote host.", metavar="HOST", default="")
 
     def run(self) -> int:
         """Runs the probe and returns the exit code."""

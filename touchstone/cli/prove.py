@@ -6,14 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Annotated
 
 from rich.console import Console
-from typer import Option, Typer
+from typer import Typer
 
 from touchstone.check.job import make_folder, new_run_id, utc
 from touchstone.cli.live import changing_on, is_watched
-from touchstone.cli.options import command, say
+from touchstone.cli.options import command, option, say
 from touchstone.config import Profile
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.errors import UsageError
@@ -37,15 +36,15 @@ class Prove:
     The check runs against each fault and each variant of the twin. It must blame the right claims and no others.
     """
 
-    fault: Annotated[str | None, Option(help="Try only faults that match this glob, such as 'cancel-*'.")] = None
-    variant: Annotated[str | None, Option(help="Try only variants that match this glob.")] = None
-    generated: Annotated[bool, Option("--generated", help="Try faults derived from the contract instead.")] = False
-    jobs: Annotated[int, Option(help="Number of concurrent checks.", min=1, max=64)] = 2
-    whole: Annotated[bool, Option("--whole", help="Run each check to its end, also after its fault is found.")] = False
-    profile: Annotated[Profile, Option(help="Effort of the check of a variant.")] = "standard"
-    seed: Annotated[int, Option(help="Seed of all generated data.")] = 1
-    report_dir: Annotated[Path | None, Option(help="Folder for the results.  [default: reports/prove-<id>]")] = None
-    list_names: Annotated[bool, Option("--list", help="List the faults and variants; run nothing.")] = False
+    fault: str | None = option("Try only faults that match this glob, such as 'cancel-*'.")
+    variant: str | None = option("Try only variants that match this glob.")
+    generated: bool = option("Try faults derived from the contract instead.", "--generated", default=False)
+    jobs: int = option("Number of concurrent checks.", min=1, max=64, default=2)
+    whole: bool = option("Run each check to its end, also after its fault is found.", "--whole", default=False)
+    profile: Profile = option("Effort of the check of a variant.", default="standard")
+    seed: int = option("Seed of all generated data.", default=1)
+    report_dir: Path | None = option("Folder for the results.  [default: reports/prove-<id>]")
+    list_names: bool = option("List the faults and variants; run nothing.", "--list", default=False)
 
     def run(self) -> int:
         """Runs the proof and returns the exit code."""

@@ -15,7 +15,7 @@ from touchstone.check import runner
 from touchstone.check.handover import Errand
 from touchstone.check.job import Outcome
 from touchstone.cli.live import print_plan, print_report, progress_on
-from touchstone.cli.options import ReportDir, Run, command, examples
+from touchstone.cli.options import ReportDir, Run, command, examples, option
 from touchstone.config import Settings, TargetSettings, keys_in
 from touchstone.facts.runlog import read
 from touchstone.facts.wording import one_line, plural
@@ -52,11 +52,10 @@ class Record(Run):
     """
 
     scenarios: Annotated[list[str] | None, Argument(help="Scenarios to record.  [default: all]")] = None
-    out: Annotated[
-        Path | None,
-        Option(help="Folder for the recordings.  [default: tests/recordings for the twin, else recordings/TARGET]"),
-    ] = None
-    list_names: Annotated[bool, Option("--list", help="List the scenarios; send nothing.")] = False
+    out: Path | None = option(
+        "Folder for the recordings.  [default: tests/recordings for the twin, else recordings/TARGET]"
+    )
+    list_names: bool = option("List the scenarios; send nothing.", "--list", default=False)
 
     def run(self) -> int:
         """Records the scenarios and returns the exit code."""
@@ -161,10 +160,10 @@ def _end(console: Console, outcome: Outcome, lines: Iterable[str], code: int, re
 
 def _without_keys(word: str, options: Iterable[str]) -> str:
     """Replaces keys in a word of the command line by placeholders. *options*: the values of --as, ROLE=KEY each."""
-    for option in options:
-        role, _, key = option.partition("=")
+    for given in options:
+        role, _, key = given.partition("=")
         if key not in os.environ:
-            word = word.replace(option, f"{role}=<key:{role}>")
+            word = word.replace(given, f"{role}=<key:{role}>")
     return word
 
 

@@ -1,12 +1,12 @@
 """The command `serve`, which serves the twin until a signal arrives."""
 
 from dataclasses import asdict, dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
 from rich.console import Console
-from typer import Option, Typer
+from typer import Typer
 
-from touchstone.cli.options import command, say
+from touchstone.cli.options import command, option, say
 from touchstone.contract.quoting import quoted
 from touchstone.errors import UsageError
 from touchstone.twin import DEFAULT_ACCOUNTS, Account, RateLimit, TwinSettings, serve_forever
@@ -19,13 +19,6 @@ _RATE = (
     "Rate limit of starts per account: LIMIT/SECONDS or FAMILY:NUMBERS[,OPTION=VALUE]; + joins two limits. "
     f"Families: {', '.join(FAMILIES)}; docs/limits.md describes them."
 )
-Accounts = Annotated[
-    list[str] | None, Option(help="Account KEY:PLAN, plan scale or hacker; repeatable.  [default: three test accounts]")
-]
-RetryAfter = Annotated[Literal["seconds", "date", "none"], Option(help="Form of Retry-After in a 429 response.")]
-DigestScope = Annotated[
-    Literal["document", "content"], Option(help="Input of a digest; content excludes name and version.")
-]
 
 
 @command(
@@ -35,21 +28,27 @@ DigestScope = Annotated[
 class Serve:
     """Serve the twin, a reference server of the API."""
 
-    port: Annotated[int, Option(help="Port; 0 for any free one.")] = 8123
-    host: Annotated[str, Option(help="Address to listen on.")] = "127.0.0.1"
-    rate: Annotated[str | None, Option(help=_RATE)] = None
-    capacity: Annotated[int | None, Option(help="Maximum number of builds in flight.")] = None
-    build_s: Annotated[float, Option(help="Seconds that a build takes, without its sleep steps.")] = 0.2
-    settle_s: Annotated[float, Option(help="Seconds until a cancelled build has settled.")] = 0.05
-    latency_s: Annotated[float, Option(help="Seconds added to every response.")] = 0.0
-    retry_after: RetryAfter = "seconds"
-    build_timeout_s: Annotated[float | None, Option(help="Seconds after which a build fails.")] = None
-    digest_scope: DigestScope = "document"
-    base_path: Annotated[str, Option(help="Prefix of all paths.")] = "/api"
-    account: Accounts = None
-    seed: Annotated[int | None, Option(help="Seed of request ids.")] = None
-    fault: Annotated[str | None, Option(help="Fault to serve; `touchstone prove --list` lists all.")] = None
-    variant: Annotated[str | None, Option(help="Variant to serve; `touchstone prove --list` lists all.")] = None
+    port: int = option("Port; 0 for any free one.", default=8123)
+    host: str = option("Address to listen on.", default="127.0.0.1")
+    rate: str | None = option(_RATE)
+    capacity: int | None = option("Maximum number of builds in flight.")
+    build_s: float = option("Seconds that a build takes, without its sleep steps.", default=0.2)
+    settle_s: float = option("Seconds until a cancelled build has settled.", default=0.05)
+    latency_s: float = option("Seconds added to every response.", default=0.0)
+    retry_after: Literal["seconds", "date", "none"] = option(
+        "Form of Retry-After in a 429 response.", default="seconds"
+    )
+    build_timeout_s: float | None = option("Seconds after which a build fails.")
+    digest_scope: Literal["document", "content"] = option(
+        "Input of a digest; content excludes name and version.", default="document"
+    )
+    base_path: str = option("Prefix of all paths.", default="/api")
+    account: list[str] | None = option(
+        "Account KEY:PLAN, plan scale or hacker; repeatable.  [default: three test accounts]"
+    )
+    seed: int | None = option("Seed of request ids.")
+    fault: str | None = option("Fault to serve; `touchstone prove --list` lists all.")
+    variant: str | None = option("Variant to serve; `touchstone prove --list` lists all.")
 
     def run(self) -> int:
         """Serves until a signal arrives."""
