@@ -41,10 +41,11 @@ def command(request: Request, sources: KeySources = USUAL, *, stream: bool = Fal
         parts += ["--header", _quoted(line, sources)]
     if not body:
         return " ".join(parts)
-    text = _text(body, sources)
-    if text is None:
-        return " ".join(["printf", _octal(body), "|", *parts, "--data-binary", "@-"])
-    return " ".join([*parts, "--data-raw", text])
+    if text := _text(body, sources):
+        return " ".join([*parts, "--data-raw", text])
+    octal = "".join(f"\\{byte:03o}" for byte in body[:_MOST_BODY_BYTES])
+    left_out = f"… ({len(body)} bytes)" if len(body) > _MOST_BODY_BYTES else ""
+    return " ".join(["printf", shlex.quote(octal + left_out), "|", *parts, "--data-binary", "@-"])
 
 
 def _header_lines(request: Request, *, with_body: bool) -> Iterator[str]:
@@ -84,9 +85,3 @@ def _text(body: bytes, sources: KeySources) -> str | None:
     if len(body) > _MOST_BODY_BYTES:
         return shlex.quote(text[:_MOST_BODY_BYTES] + f"… ({len(body)} bytes)")
     return None if "\0" in text else _quoted(text, sources)
-
-
-def _octal(body: bytes) -> str:
-    kept = body[:_MOST_BODY_BYTES]
-    left_out = f"… ({len(body)} bytes)" if len(kept) < len(body) else ""
-    return shlex.quote("".join(f"\\{byte:03o}" for byte in kept) + left_out)

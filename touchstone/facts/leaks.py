@@ -85,16 +85,13 @@ def _unknown(text: str) -> Iterator[tuple[int, str]]:
     """Yields line and description of each likely credential. If two overlap, yields only the first."""
     breaks = [at for at, char in enumerate(text) if char == "\n"]
     found: list[tuple[int, int]] = []
-    for what, start, end in (*_by_shape(text), *_by_scheme(text), *_by_name(text)):
+    shaped = [(what, match) for what, form in _SHAPES for match in form.finditer(text) if match[0] != UNKNOWN_KEY]
+    by_shape = ((what, *match.span()) for what, match in shaped)
+    for what, start, end in (*by_shape, *_by_scheme(text), *_by_name(text)):
         place = bisect(found, (start,))
         if (not place or found[place - 1][1] <= start) and (place == len(found) or end <= found[place][0]):
             found.insert(place, (start, end))
             yield bisect(breaks, start) + 1, what
-
-
-def _by_shape(text: str) -> Iterator[tuple[str, int, int]]:
-    for what, form in _SHAPES:
-        yield from ((what, *match.span()) for match in form.finditer(text) if match[0] != UNKNOWN_KEY)
 
 
 def _by_scheme(text: str) -> Iterator[tuple[str, int, int]]:
@@ -121,9 +118,6 @@ def _by_name(text: str) -> Iterator[tuple[str, int, int]]:
             continue
         for form in _VALUES + (_HEADER_VALUES if _HEADER_NAME.fullmatch(name) else ()):
             match = form.match(text, found.end())
-            if match and match.lastindex and not _is_harmless(match[match.lastindex]):
+            value = match[match.lastindex] if match and match.lastindex else ""
+            if match and match.lastindex and not (_MARKER.search(value[:400]) or _NOTHING.fullmatch(value.strip())):
                 yield f"a value called {word}", *match.span(match.lastindex)
-
-
-def _is_harmless(value: str) -> bool:
-    return _MARKER.search(value[:400]) is not None or _NOTHING.fullmatch(value.strip()) is not None
