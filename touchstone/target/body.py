@@ -36,7 +36,10 @@ class _Decoder:
         if self._zlib is None:
             if len(data) < _FRAME_BYTES:
                 return b""
-            self._zlib = zlib.decompressobj(_ZLIB_BITS if _is_framed(data) else _RAW_BITS)
+            # Whether there is a zlib header (RFC 1950, 2.2). RFC 9110 8.4.1.2 requires it; many servers omit it.
+            header = int.from_bytes(data[:_FRAME_BYTES], "big")
+            is_framed = data[0] & 0x0F == zlib.DEFLATED and header % 31 == 0
+            self._zlib = zlib.decompressobj(_ZLIB_BITS if is_framed else _RAW_BITS)
         try:
             plain = self._zlib.decompress(data, max(most, 0) + 1)
             while self._name != "deflate" and self._zlib.unused_data.startswith(_GZIP_MAGIC):
@@ -130,8 +133,3 @@ class Intake:
         if self._lines > self._bounds.max_json_values:
             raise Refused(f"the stream has more lines than {self._bounds.describe('max_json_values')}")
         self._line_bytes = len(lines[-1]) + (self._line_bytes if len(lines) == 1 else 0)
-
-
-def _is_framed(data: bytes) -> bool:
-    """Whether deflate data has a zlib header (RFC 1950, 2.2). RFC 9110 8.4.1.2 requires it; many servers omit it."""
-    return data[0] & 0x0F == zlib.DEFLATED and int.from_bytes(data[:_FRAME_BYTES], "big") % 31 == 0

@@ -216,14 +216,8 @@ class _Ended(httpx.SyncByteStream):
         self._plain.close()
 
 
-class _NoCookies(httpx.Cookies):
+class NoCookies(httpx.Cookies):
+    """Cookies that stay empty, so that no request sends a cookie that an earlier response has set."""
+
     def extract_cookies(self, response: httpx.Response) -> None:
-        pass
-
-    def set_cookie_header(self, request: httpx.Request) -> None:
-        """Adds no Cookie header."""
-
-
-def keep_no_cookies(client: httpx.Client) -> None:
-    """Disables cookies, so that no request sends a cookie that an earlier response has set."""
-    client._cookies = _NoCookies()  # noqa: SLF001  # httpx copies a jar that is passed to it; a test checks it
+        """Ignores the Set-Cookie headers of a response."""

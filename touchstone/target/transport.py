@@ -16,7 +16,7 @@ from touchstone.target.body import ACCEPTED, BEYOND_BYTES, Intake, Refused
 from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, Room, cut_head, head_bytes
 from touchstone.target.call import Call, Keys, MessageBuilder, OutgoingRequest
 from touchstone.target.clock import RecordedClock, WallClock
-from touchstone.target.connections import SURPLUS_BYTES, BoundedBackend, Deadline, Wire, keep_no_cookies
+from touchstone.target.connections import SURPLUS_BYTES, BoundedBackend, Deadline, NoCookies, Wire
 
 SERVED = "touchstone.served"  # request extension: a list to which a replay adds the recorded exchange that it served
 
@@ -79,7 +79,7 @@ class Transport:
             trust_env=False,
             headers={"User-Agent": "touchstone", "Accept-Encoding": ACCEPTED},
         )
-        keep_no_cookies(client)
+        client._cookies = NoCookies()  # noqa: SLF001  # httpx copies a jar that is passed to it; a test checks it
         return client
 
     @property
