@@ -47,12 +47,6 @@ def short_period_test(tiers: Sequence[Tier], refill_s: float) -> tuple[int, floa
     return min(math.ceil(_MOMENTS * most), _MOST_MOMENTS), max(_SLOWER * _MOMENTS * longest_s, _LEAST_LONG_S)
 
 
-def most_within(answers: Sequence[Answer], span_s: float) -> int:
-    """Most accepted requests within any span of *span_s* seconds."""
-    sent_at = [answer.sent_at for answer in answers if answer.accepted]
-    return max((sum(first <= at <= first + span_s for at in sent_at) for first in sent_at), default=0)
-
-
 class Probe:
     """Identification of one limiter: the same terms and responses always lead to the same stimuli and the same result.
 
@@ -132,8 +126,11 @@ class Probe:
     def _besides(self, now_at: float, left: int) -> Stimulus | None:
         missing = 0
         if self._rates:
-            needed, within_s = short_period_test(self._rates.tiers(), self._rates.refill_s)
-            missing = needed - max(self._soaked, most_within(self.story.answers, within_s) if needed else 0)
+            needed, span_s = short_period_test(self._rates.tiers(), self._rates.refill_s)
+            sent_at = [answer.sent_at for answer in self.story.answers if answer.accepted and needed]
+            missing = needed - max(
+                [self._soaked, *(sum(at <= one <= at + span_s for one in sent_at) for at in sent_at)]
+            )
         return self._propose_caps(now_at, left) or self._soak(now_at, left, missing)
 
     def _propose_caps(self, now_at: float, left: int) -> Stimulus | None:

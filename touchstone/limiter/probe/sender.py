@@ -250,10 +250,12 @@ class Sender:
         prepared = self._link.prepared(self._operation, ref)
         reply = self._link.send(prepared)
         status = reply.whole_status
+        # The limiter has let a read pass, too, if the response is a 3xx or 4xx except 401, 403 and 429.
+        is_odd_read = self._operation != STARTS and 300 <= status < 500 and status not in {401, 403, 429}
         answer = Answer(
             sent_at=round(reply.sent_at, 6),
             done_at=round(reply.done_at, 6),
-            accepted=_is_let_through(self._operation, status),
+            accepted=200 <= status < 300 or is_odd_read,
             retry_after_s=reply.retry_after_s,
             quota=quota(reply.headers),
             stream=stream,
@@ -268,11 +270,6 @@ class Sender:
             self._bounds.take(answered)
             self._keep(answered, prepared, reply)
         return answered
-
-
-def _is_let_through(operation: str, status: int) -> bool:
-    """Whether the limiter let a request pass: a 2xx, or for a read also a 3xx or 4xx except 401, 403 and 429."""
-    return 200 <= status < 300 or (operation != STARTS and 300 <= status < 500 and status not in {401, 403, 429})
 
 
 class OpenLoop:
