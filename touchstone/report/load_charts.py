@@ -13,24 +13,8 @@ from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, middle_s
 from touchstone.facts.wording import brief, plural
 from touchstone.loadgen.capacity import Capacity
 from touchstone.loadgen.metrics import ALL, FEW, KINDS, LASTING, Kind, Metrics, Operation, Times, kind_of, name_of
-from touchstone.report import load_sentences
-from touchstone.report.charts import (
-    SIDE,
-    Axis,
-    Chart,
-    Key,
-    Linear,
-    Log,
-    Note,
-    Shape,
-    Tick,
-    bars,
-    clock_axis,
-    height,
-    line,
-    place,
-    stairs,
-)
+from touchstone.report import charts, load_sentences
+from touchstone.report.charts import SIDE, Axis, Chart, Key, Linear, Log, Note, Shape, Tick, height, line, place
 from touchstone.report.load_view import LoadView
 
 MOST_COLUMNS = 240
@@ -122,16 +106,16 @@ def _stacked_chart(
     for kind, low, high, own in zip(KINDS, edges[:-1], edges[1:], counts, strict=True):
         if own.any():
             stack = [(scale.share(float(a)), scale.share(float(b))) for a, b in zip(low, high, strict=True)]
-            shapes.append(Shape(bars(stack, columns.count), f"k-{kind}"))
+            shapes.append(Shape(charts.bars(stack, columns.count), f"k-{kind}"))
             keys.append(Key(f"k-{kind}", KIND_TEXTS[kind]))
             texts.append(f"{int(own.sum()):,} {KIND_TEXTS[kind]}")
     steps = [(n / columns.count, scale.share(float(number))) for n, number in enumerate(outline)]
     return Chart(
         title=f"{what} by outcome",
         caption=f"{int(counts.sum()):,} in total: {', '.join(texts) or 'none sent'}.",
-        x=clock_axis(columns.width_s * columns.count),
+        x=charts.clock_axis(columns.width_s * columns.count),
         y=scale.axis(f"{what.lower()} per second"),
-        shapes=(*shapes, Shape(stairs(steps, 1.0), "due"), *_hits(columns, counts)),
+        shapes=(*shapes, Shape(charts.stairs(steps, 1.0), "due"), *_hits(columns, counts)),
         keys=(*keys, Key("due", line, "line")),
     )
 
@@ -161,8 +145,8 @@ def flight_chart(found: Capacity, columns: Columns) -> Chart:
     level = scale.share(found.at_least)
     closing = f"V{SIDE}H{place(sure[0][0])}z"
     shapes = [
-        Shape(stairs(unsure, 1.0) + closing, "f-unsure"),
-        Shape(stairs(sure, 1.0) + closing, "f-sure"),
+        Shape(charts.stairs(unsure, 1.0) + closing, "f-unsure"),
+        Shape(charts.stairs(sure, 1.0) + closing, "f-sure"),
         Shape(f"M0 {height(level)}H{SIDE}", "cap"),
     ]
     keys = [Key("f-sure", "certainly in flight"), Key("f-unsure", "possibly in flight")]
@@ -189,7 +173,7 @@ def flight_chart(found: Capacity, columns: Columns) -> Chart:
     return Chart(
         title="Builds in flight and refused starts",
         caption=f"{caption}.",
-        x=clock_axis(columns.width_s * columns.count),
+        x=charts.clock_axis(columns.width_s * columns.count),
         y=scale.axis("builds in flight"),
         shapes=tuple(shapes),
         keys=tuple(keys),
