@@ -4,7 +4,7 @@ from itertools import islice
 
 import pytest
 
-from touchstone.facts.backoff import back_off_s, http_date, poll_s, retry_after_s
+from touchstone.facts.backoff import back_off_s, http_date, retry_after_s
 from touchstone.facts.exchange import Response
 
 DATE, LATER = "Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:40 GMT"
@@ -17,11 +17,6 @@ def response(retry_after: str | None = None, date: str | None = DATE) -> Respons
 
 def test_back_off_doubles_up_to_a_minute() -> None:
     assert list(islice(back_off_s(), 9)) == [1, 2, 4, 8, 16, 32, 60, 60, 60]
-
-
-def test_poll_interval_is_a_share_of_the_time_waited() -> None:
-    assert [poll_s(waited_s) for waited_s in (0, 0.05, 1, 5, 20, 60)] == [0.01, 0.01, 0.12, 0.6, 1, 3]
-    assert [poll_s(waited_s, 120.0) for waited_s in (0, 60, 200)] == [6, 6, 10]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """The run log: events are read as they were written, and damaged files are rejected."""
 
-import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -214,20 +213,3 @@ def test_follower_yields_each_whole_event_once(path: Path) -> None:
         file.write(b'ing","text":"b"}\nnonsense\n')
     assert next(steps) == ({"type": "warning", "text": "b"},)
     assert next(steps) == ()
-
-
-@pytest.mark.parametrize("body", [b'{"status": "ready"}', b'{"status": "%s"}' % (b"y" * 10_000)])
-def test_body_is_parsed_once(body: bytes) -> None:
-    assert Response(200, body=body).json_object() is Response(200, body=bytes(bytearray(body))).json_object()
-
-
-def test_few_long_bodies_are_kept_parsed() -> None:
-    many = b"[" + b"{}," * 2_000 + b"{}]"
-    tracemalloc.start()
-    try:
-        for number in range(60):
-            assert Response(200, body=b'{"a": %d, "b": %b}' % (number, many)).json_object()
-        held_bytes, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert held_bytes < 3_000_000  # sixty take 9 MB

@@ -10,10 +10,10 @@ from tests.limiter.answers import at_once, bucket, given, most_accepted, number,
 from tests.limiter.judged import alike as decide_alike
 from tests.limiter.played import NO_CAPS, PLENTY, READS, Played, played, rates_of, through
 from tests.limiter.virtual import Net
-from touchstone.facts.identity import Cost, Tier
+from touchstone.facts.identity import Tier
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Stimulus
-from touchstone.limiter.identify import Probe, _misquoted, alike, cost, short_period_test
+from touchstone.limiter.identify import Probe, _misquoted, alike, short_period_test
 from touchstone.limiter.rate_inference import EarlierResult, Rates
 from touchstone.limiter.terms import Terms
 from touchstone.twin import RateLimit
@@ -299,13 +299,6 @@ def test_rate_of_a_moment_is_spent_several_times(
     tier = Tier("family", "text", {name: number(value) for name, value in numbers.items()})
     assert short_period_test([tier], refill_s) == pytest.approx((needed, within_s))
     assert short_period_test([tier, tier], refill_s) == (0, 0.0)
-
-
-def test_cost_is_what_was_sent() -> None:
-    answers = [*row("++-"), *row("+", 4.0)]
-    assert cost(answers, starts=True) == Cost(4, 1, 3, 4.001)
-    assert cost(answers, starts=False) == Cost(4, 1, 0, 4.001)
-    assert cost([], starts=True) == Cost(0, 0, 0, 0.0)
 
 
 GAP_TIER = Tier("minimum-gap", GAP, {"gap_s": number(0.7)})

@@ -10,7 +10,6 @@ from tests.limiter.answers import KINDS, row
 from tests.starts import Starts
 from touchstone.limiter.kinds import Kind, Tiered
 from touchstone.limiter.story import Story
-from touchstone.twin.limits import FAMILIES
 
 WINDOW_S = 1.7
 PAUSES_S = (0.0011, 0.0173, 0.171, 0.613, 0.00037, 2.9171)
@@ -47,10 +46,6 @@ def begun(text: str, at: float) -> tuple[Kind, dict[str, np.ndarray], Starts]:
 def tick_params(**more: float) -> dict[str, np.ndarray]:
     values = {"limit": 4.0, "phase": 0.0, "token_s": 0.3, "wide_phase": 0.0} | more
     return {name: np.array([value]) for name, value in values.items()}
-
-
-def test_every_family_of_the_twin_can_be_found() -> None:
-    assert {kind.family for kind in KINDS.values()} | {"none", "leaky-bucket", "concurrency", "builds"} == set(FAMILIES)
 
 
 @pytest.mark.parametrize("seed", range(3))

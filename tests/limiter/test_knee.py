@@ -3,7 +3,6 @@
 import math
 import statistics
 from dataclasses import replace
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,8 +11,8 @@ from tests.limiter.answers import bucket, given, number, window
 from tests.limiter.queueing import Late, Queue, Times, exponential, mixed, searched
 from tests.starts import Starts
 from touchstone.facts.identity import Cost, Identity, Interval, Tier
-from touchstone.facts.probe_events import Knee, KneeTerms, KneeWhy, Mark, Outcome, Stage, Trial
-from touchstone.limiter.knee import MOST_LATE, Search, describe_reason, due_times, marked, miss_share, most_missed
+from touchstone.facts.probe_events import KneeTerms, KneeWhy, Mark, Outcome, Stage, Trial
+from touchstone.limiter.knee import MOST_LATE, Search, due_times, marked, miss_share, most_missed
 from touchstone.limiter.pace import ceiling
 
 QUEUES = {
@@ -277,12 +276,6 @@ def test_misses_in_bunches_widen_the_interval() -> None:
         for blocks in (((100, 1),) * 10, ((100, 10), *((100, 0),) * 9))
     )
     assert bunched.low < even.low < even.high < bunched.high
-
-
-@pytest.mark.parametrize("why", get_args(KneeWhy))
-def test_every_end_but_success_has_a_reason(why: KneeWhy) -> None:
-    knee = Knee(0.06, why, kept_per_s=90.0, kept_p99_s=0.023, last_per_s=180.0, requests=7_812)
-    assert bool(describe_reason(knee)) == (why != "confirmed")
 
 
 def identity(*tiers: Tier, others: Interval = number(0.0)) -> Identity:  # noqa: B008 - it is never changed

@@ -19,7 +19,6 @@ from touchstone.facts.sample import NO_ANSWER, Histogram, Sample
 from touchstone.loadgen.workloads import AT_ONCE
 from touchstone.report import comparison as lists
 from touchstone.report import resampling
-from touchstone.report.compare_report import describe_apart, describe_value
 from touchstone.report.comparison import NOISE, TOO_FEW, UNCERTAIN, Change, Comparison, Lack, compare
 from touchstone.report.resampling import Durations, Interval, ratios
 
@@ -311,10 +310,3 @@ def test_runs_that_do_not_compare_are_refused(first: RunLog, second: RunLog) -> 
     with pytest.raises(UsageError) as error:
         compare(first, second)
     assert second.header.run_id in str(error.value)
-
-
-def test_difference_has_unit_and_bounds() -> None:
-    rate = Change("throughput_per_s", 28_181.3, 28_209.6, Interval(0.001, -0.0000004, 0.9971), NOISE)
-    assert (describe_apart(rate), describe_value(rate, rate.before)) == ("+0.1 % (-0.00004 to +100)", "28,181")
-    assert describe_apart(replace(rate, apart=Interval(-0.9995, -0.9999, -0.5))) == "-99.9 % (-99.9 to -50)"
-    assert describe_apart(replace(rate, apart=None)) == ""

@@ -11,7 +11,7 @@ from tests.report.checklogs import HOSTILE
 from tests.report.examples import document, example
 from tests.report.proofs import accused, correct, failed, fault, generated, missed, noisy, proven, trial, view_of
 from touchstone.proof.result import Trial
-from touchstone.report.proof_report import again, headline_of, noise
+from touchstone.report.proof_report import again, noise
 
 PROOFS = ("proof-proven", "proof-flawed", "proof-interrupted", "proof-partial", "proof-nothing", "proof-hostile")
 
@@ -33,15 +33,6 @@ def test_claim_without_a_proof_fails_only_a_complete_proof() -> None:
     assert [row.claim.id for row in whole.gaps] == ["cancel.settles", "cancel.says-idle", "error.has-a-text"]
     assert (whole.exit_code, some.exit_code, some.gaps) == (1, 0, ())
     assert [proofs.interrupted().exit_code, proofs.nothing().exit_code] == [130, 130]
-
-
-def test_tone_and_headline_follow_the_exit_code() -> None:
-    variants = view_of(proven()[4:6], complete=False)
-    broken = view_of([failed()], complete=False)
-    views = [proofs.all_proven(), proofs.partial(), variants, proofs.flawed(), broken, proofs.interrupted()]
-    headlines = [headline_of(view) for view in views]
-    assert [tone for tone, _ in headlines] == ["upheld"] * 3 + ["broken", "could-not-run", "could-not-run"]
-    assert len({text for _, text in headlines}) == len(headlines)
 
 
 def test_only_a_killed_fault_proves_a_claim() -> None:

@@ -83,9 +83,3 @@ def test_long_lists_are_cut_and_the_rest_is_counted(pattern: str, printed: int, 
     lines = terminal(flooded(), 120).splitlines()
     assert len([line for line in lines if re.match(pattern, line)]) == printed
     assert [line for line in lines if re.search(rf"\b{left_out} more", line)] != []
-
-
-def test_common_reason_lists_no_claims() -> None:
-    text = terminal(flooded(), 120)
-    assert f"out of scope ({COMMON} " in text
-    assert "other.claim-0" not in text

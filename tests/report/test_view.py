@@ -9,7 +9,7 @@ import pytest
 from tests.report.examples import BROKEN, EXAMPLES, MINOR, ODD, document, example, failing, knowing
 from touchstone.facts.events import RunLog, TemplateAction
 from touchstone.facts.exchange import Chunk, Exchange, Request, Response
-from touchstone.report.timeline import MAX_MARKS, MAX_ROWS, Row, Scale, timeline
+from touchstone.report.timeline import MAX_MARKS, MAX_ROWS, Row, timeline
 from touchstone.report.view import MAX_BODY_CHARS, MAX_EVIDENCE_CHARS, MAX_HEADERS, View, readable, view
 
 REF = "default/demo@1.0.0"
@@ -182,12 +182,3 @@ def test_rows_with_evidence_come_first_and_the_rest_is_counted() -> None:
     assert len(marks) <= MAX_MARKS
     assert sum(marks) == MAX_ROWS * 61
     assert [int(part.split()[0]) for part in drawn.left_out.split("; ")] == [5, 1, 1]
-
-
-def test_long_pause_is_drawn_short() -> None:
-    scale = Scale([(0.0, 1.0), (99.0, 100.0)])
-    assert [scale.share(at) for at in (0.0, 1.0, 99.0, 100.0)] == pytest.approx([0.0, 0.48, 0.52, 1.0])
-    assert [pause.width_share for pause in scale.pauses] == [0.04]
-    for busy in ([(0.0, 100.0), (1.0, 2.0), (99.0, 99.5)], [(10.0, 11.0), (11.5, 12.0), (13.0, 14.0)], [(5.0, 5.0)]):
-        assert Scale(busy).pauses == ()
-    assert [Scale([(10.0, 11.0), (11.5, 14.0)]).share(at) for at in (10.0, 11.0, 14.0)] == [0.0, 0.25, 1.0]

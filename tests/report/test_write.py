@@ -1,6 +1,5 @@
 """Report files: written whole or not at all."""
 
-import json
 import os
 from pathlib import Path
 
@@ -28,15 +27,6 @@ def unfinished_log(failing_log: Path, tmp_path: Path) -> Path:
     path = tmp_path / "unfinished.jsonl"
     path.write_text("".join(line for line in lines if '"type":"footer"' not in line), "utf-8")
     return path
-
-
-def test_same_log_gives_the_same_reports(failing_log: Path, tmp_path: Path) -> None:
-    folders = (tmp_path / "deep" / "a", tmp_path / "b")
-    assert [write_reports(failing_log, folder) for folder in folders] == [1, 1]
-    first, second = ({path.name: path.read_bytes() for path in folder.iterdir()} for folder in folders)
-    assert sorted(first) == list(NAMES)
-    assert first == second
-    assert json.loads(first["report.json"])["run"]["exit_code"] == 1
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])

@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from touchstone.config import TargetTable
 from touchstone.target.body import BEYOND_BYTES, Intake, Refused
-from touchstone.target.bounds import BOUND_NAMES, DEFAULT_BOUNDS, KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, Room, cut_head
+from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, Room, cut_head
 
 TEXT = b'{"status": "ready"}' * 50
 SMALL = Bounds(max_body_bytes=1000, max_stream_bytes=1000, max_line_bytes=100, max_json_values=100)
@@ -169,13 +168,6 @@ def test_limits_of_json_in_a_stream_apply_to_each_data_line() -> None:
     assert cut.at == len(b"data: 1\n\ndata:") + 4
     assert wide
     assert wide.problem.endswith("max_json_values = 3")
-
-
-def test_each_limit_is_a_setting_with_the_same_default() -> None:
-    for name in BOUND_NAMES:
-        assert TargetTable.model_fields[name].default == getattr(DEFAULT_BOUNDS, name)
-    assert DEFAULT_BOUNDS.cut(b"[" * 100 + b"]" * 100) is None
-    assert DEFAULT_BOUNDS.cut(b"[" * 101 + b"]" * 101) is not None
 
 
 def test_room_of_a_run_does_not_count_the_first_bytes() -> None:

@@ -74,20 +74,6 @@ def test_wait_for_a_connection_ends_with_the_run() -> None:
     never.set()
 
 
-def test_read_is_sliced_only_if_the_run_can_be_stopped() -> None:
-    in_slices: list[float | None] = []
-    assert Deadline(lambda: False).read(late(3, in_slices), 100, 60.0) == b"data"
-    assert len(in_slices) == 4
-    assert max(each or 0.0 for each in in_slices) < 1
-    at_once: list[float | None] = []
-    assert Deadline().read(late(0, at_once), 100, 60.0) == b"data"
-    assert at_once == [60.0]
-    bounded, until_then = Deadline(), list[float | None]()
-    bounded.set(5.0)
-    assert bounded.read(late(0, until_then), 100, 60.0) == b"data"
-    assert (until_then[0] or 60.0) <= 5.0
-
-
 def test_read_ends_at_its_time_out_with_the_run_or_on_an_event() -> None:
     with pytest.raises(httpcore.ReadTimeout):
         Deadline(lambda: False).read(late(1, []), 100, 0.05)

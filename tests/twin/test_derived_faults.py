@@ -130,7 +130,3 @@ SAMPLE = random.Random(1).sample(list(FAULTS), 30)
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in SAMPLE else [pytest.mark.whole]) for n in FAULTS])
 def test_fault_changes_responses(name: str, virtual_time: None) -> None:
     assert not same(Behaviour("faithful", ""), FAULTS[name])
-
-
-def test_equal_servers_respond_alike(virtual_time: None) -> None:
-    assert same(Behaviour("faithful", ""), Behaviour("again", ""))

@@ -96,15 +96,6 @@ def test_switch_that_is_neither_true_nor_false_is_422(api: Api, query: str) -> N
     assert api.template().status == 404
 
 
-def test_unreadable_document_is_400_and_invalid_one_422(api: Api) -> None:
-    for body in (b"", b"  ", b"{", b"\xff"):
-        answer = post(api, body)
-        assert (answer.status, set(answer.json())) == (400, {"error", "request_id"})
-    invalid = post(api, b'{"api_version": "orgo.ai/v1", "template": {"name": "demo"}}')
-    assert (invalid.status, set(invalid.json())) == (422, {"error", "errors", "request_id"})
-    assert [error["field"] for error in invalid.json()["errors"]] == ["template.version"]
-
-
 def test_body_of_more_than_a_million_bytes_is_413(api: Api) -> None:
     def padded(size_bytes: int) -> bytes:
         text = json.dumps({**document(), "vars": {"pad": ""}})

@@ -146,24 +146,6 @@ def test_build_keeps_its_place_until_it_has_ended(serve: Serve) -> None:
     ]
 
 
-def test_start_rejected_by_one_tier_does_not_count_for_the_other(serve: Serve) -> None:
-    api = limited(serve, "token-bucket:3/3600+builds:1", "one", "two")
-    assert starts(api, "one", "two", "two", "two") == [202, 429, 429, 429]
-    api.delete("one")
-    assert starts(api, "two", "two", "two") == [202, 202, 429]
-
-
-def test_rejected_starts_count_with_that_option(serve: Serve) -> None:
-    api = limited(serve, "sliding-log:1/10,refused=count", "one")
-    codes = []
-    for _ in range(4):
-        codes += starts(api, "one")
-        api.clock.wait(9)
-    assert codes == [202, 429, 429, 429]
-    api.clock.wait(1)
-    assert starts(api, "one") == [202]
-
-
 def test_host_is_full_for_all_accounts_but_not_for_joins_and_reuses(serve: Serve) -> None:
     api = limited(serve, "", "one", "two", capacity=2)
     other = api.with_key(SECOND)
