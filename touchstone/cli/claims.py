@@ -126,27 +126,24 @@ def print_claims(ledger: Ledger, glob: str, *, reports: Path, console: Console) 
 def print_answers(claims: Collection[str]) -> None:
     """Prints openapi/answers.yaml as a table, as far as it is about *claims*."""
     known, operations = contract_answers.load(), Contract.load().operations
+    parts: list[tuple[str, str, Mapping[str, Answer]]] = []
     for operation, by_state in known.answers.items():
         title = f"{operation}: {operations[operation].method} {operations[operation].path}"
-        _print_answers(
-            title, "if the version is", {known.states[state]: row for state, row in by_state.items()}, claims
-        )
+        parts.append((title, "if the version is", {known.states[state]: row for state, row in by_state.items()}))
     others = {
         caller if operation == "any" else f"{caller}, {operation}": row
         for caller, by_operation in known.refusals.items()
         for operation, row in by_operation.items()
     }
-    _print_answers("all operations", "if the caller has", others, claims)
-
-
-def _print_answers(title: str, column: str, answers: Mapping[str, Answer], claims: Collection[str]) -> None:
-    chosen = {state: row for state, row in answers.items() if row.claim in claims or row.body in claims}
-    if chosen:
-        say(Console(), title)
-        rows = (
-            (state, f"{row}{f' (open: 7.{row.open})' if row.open else ''}", row.claim) for state, row in chosen.items()
-        )
-        table(Console(), (column, "the answer is", "claim"), rows, wide=False)
+    for title, column, answers in [*parts, ("all operations", "if the caller has", others)]:
+        rows = [
+            (state, f"{row} (open: 7.{row.open})" if row.open else f"{row}", row.claim)
+            for state, row in answers.items()
+            if row.claim in claims or row.body in claims
+        ]
+        if rows:
+            say(Console(), title)
+            table(Console(), (column, "the answer is", "claim"), rows, wide=False)
 
 
 def explain_claim(claim: Claim, *, reports: Path, console: Console) -> None:

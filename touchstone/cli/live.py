@@ -66,7 +66,7 @@ def progress_on(console: Console, now: Callable[[], float] = time.monotonic) -> 
             state.add(event)
             if watched and event.get("type") in ("exchange", "case"):
                 change(state.line(now()))
-            elif not watched and state.has_begun and now() - printed_at >= LINE_EVERY_S:
+            elif not watched and state.cases and now() - printed_at >= LINE_EVERY_S:
                 printed_at = now()
                 say(console, state.line(printed_at))
 
@@ -78,20 +78,16 @@ class CheckState:
 
     def __init__(self, began_at: float) -> None:
         self._began_at = began_at
-        self._cases = self._done = self._findings = self._begun = 0
+        self.cases = 0  # number of cases; 0 until they are known
+        self._done = self._findings = self._begun = 0
         self._running: dict[str, None] = {}  # cases, in the order of their first requests
         self._building: set[str] = set()
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether the cases are known."""
-        return self._cases > 0
 
     def add(self, event: dict[str, Any]) -> None:
         """Updates the progress with one event of any type."""
         match event.get("type"):
             case "selected":
-                self._cases = len(event["cases"])
+                self.cases = len(event["cases"])
             case "case":
                 self._done += 1
                 self._running.pop(event["id"], None)
@@ -114,12 +110,12 @@ class CheckState:
 
     def line(self, now: float) -> str:
         """Returns the progress as one line: cases, builds, findings, the case that runs longest, and the time left."""
-        parts = [f"{self._done} of {plural(self._cases, 'case')} done, {len(self._running)} under way"]
+        parts = [f"{self._done} of {plural(self.cases, 'case')} done, {len(self._running)} under way"]
         parts += [f"{plural(self._begun, 'build')} begun, {len(self._building)} in flight"]
         parts += [plural(self._findings, "finding")] if self._findings else []
         parts += [f"waiting for {next(iter(self._running))}"] if self._running else []
-        if 0 < self._done < self._cases:
-            parts += [f"about {_minutes((now - self._began_at) / self._done * (self._cases - self._done))} left"]
+        if 0 < self._done < self.cases:
+            parts += [f"about {_minutes((now - self._began_at) / self._done * (self.cases - self._done))} left"]
         return "; ".join(parts)
 
 

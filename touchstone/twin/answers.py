@@ -15,12 +15,6 @@ class Refusal(Exception):
         self.headers = headers or {}
 
 
-def missing_key() -> Refusal:
-    """Returns the 401 for a request without an Authorization header."""
-    text = "Missing API key. Send it as Authorization: Bearer <key>."
-    return Refusal(401, text, {"WWW-Authenticate": "Bearer"})
-
-
 def invalid_key() -> Refusal:
     """Returns the 401 for an Authorization header with an unknown key or without the Bearer scheme."""
     text = "Invalid API key. Look for typing mistakes or make a new one."

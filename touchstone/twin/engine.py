@@ -61,7 +61,8 @@ class Engine:
     def account_of(self, authorization: list[str]) -> Account:
         """Returns the account whose key is in the Authorization header; raises a 401 if there is no such account."""
         if not authorization:
-            raise answers.missing_key()
+            text = "Missing API key. Send it as Authorization: Bearer <key>."
+            raise Refusal(401, text, {"WWW-Authenticate": "Bearer"})
         scheme, _, token = authorization[0].partition(" ")
         account = self._accounts.get(token.strip(" "))
         if len(authorization) > 1 or account is None or not self.is_bearer(scheme):
