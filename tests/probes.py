@@ -17,11 +17,9 @@ from tests.command import Ended, Shell
 from touchstone.check.handover import UNWRITTEN
 from touchstone.cli import app
 from touchstone.facts.identity import Cost, Identity, Interval, Runner, Step, Tier, Why
-from touchstone.facts.observed import Answer
-from touchstone.facts.stimulus import Segment, Stimulus, drain, stream, volley
+from touchstone.facts.probe import Answer, Segment, Stimulus, Terms, drain, stream, volley
 from touchstone.limiter.probe import runner
 from touchstone.limiter.probe.loop import ProbeHandover, ProbeRun, main
-from touchstone.limiter.terms import Terms
 
 ROOT = Path(__file__).resolve().parent.parent
 BRAIN = "StandIn"

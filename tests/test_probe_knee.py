@@ -13,7 +13,7 @@ from tests.command import Command, Ended, Shell
 from tests.stages import Asgi
 from tests.watched import Watched
 from tests.workers import Workers
-from touchstone.facts.probe_events import ProbeStory
+from touchstone.facts.probe import ProbeStory
 from touchstone.facts.runlog import read
 
 # What a search may end with where the machine has too much else to do.

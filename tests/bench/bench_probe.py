@@ -16,10 +16,8 @@ from tests.limiter.forms import FORMS, USUAL, drawn
 from tests.limiter.judged import Judged, judge, spent
 from tests.limiter.virtual import Net
 from touchstone.facts.identity import Cost, Identity
-from touchstone.facts.observed import Answer
-from touchstone.facts.stimulus import Stimulus
+from touchstone.facts.probe import Answer, Stimulus, Terms
 from touchstone.limiter.identify import Probe
-from touchstone.limiter.terms import Terms
 from touchstone.twin import RateLimit
 
 # As the command has it where nothing is asked for.

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from touchstone.facts.identity import Interval, Tier
-from touchstone.facts.observed import Answer, Moment
-from touchstone.facts.stimulus import Segment, Stimulus
+from touchstone.facts.probe import Answer, Moment, Segment, Stimulus
 from touchstone.limiter.kinds import KINDS as ALL
 from touchstone.limiter.kinds import Kind
 from touchstone.limiter.story import Story

@@ -7,13 +7,11 @@ from functools import cache
 
 from tests.limiter.virtual import Net
 from touchstone.facts.identity import Identity
-from touchstone.facts.observed import Answer
-from touchstone.facts.stimulus import Stimulus
+from touchstone.facts.probe import Answer, Stimulus, Terms
 from touchstone.limiter import belief
 from touchstone.limiter.identify import Probe
 from touchstone.limiter.kinds import Kind
 from touchstone.limiter.rate_inference import Rates
-from touchstone.limiter.terms import Terms
 
 PLENTY = Terms(seed=1, starts=True, most_requests=2000, most_builds=600, most_s=600.0)
 READS = Terms(seed=1, starts=False, most_requests=2000, most_builds=0, most_s=600.0)

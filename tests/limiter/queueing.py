@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from touchstone.facts.probe_events import Knee, KneeTerms, Outcome, Trial
+from touchstone.facts.probe import Knee, KneeTerms, Outcome, Trial
 from touchstone.limiter.knee import LATE_SHARE, Search, due_times
 
 Times = NDArray[np.float64]

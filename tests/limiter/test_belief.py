@@ -10,7 +10,7 @@ import pytest
 from tests.limiter.answers import KINDS, bursts, number, window
 from tests.starts import Starts
 from touchstone.facts.identity import Interval
-from touchstone.facts.observed import Moment
+from touchstone.facts.probe import Moment
 from touchstone.limiter.belief import (
     Belief,
     against,

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.limiter.answers import Rate, at_once, given, row
-from touchstone.facts.observed import Answer
-from touchstone.facts.stimulus import Stimulus
+from touchstone.facts.probe import Answer, Stimulus
 from touchstone.limiter.caps import Held, InFlight, perhaps_by_builds
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.limiter.answers import KINDS, bursts, row
-from touchstone.facts.observed import Moment, moments
+from touchstone.facts.probe import Moment, moments
 from touchstone.limiter.cells import Cells, grid
 from touchstone.limiter.story import Story
 

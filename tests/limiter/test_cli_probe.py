@@ -13,17 +13,17 @@ from tests.report import identities
 from touchstone.config import Flags, load
 from touchstone.facts.events import Footer, Header, LedgerClaim, Target
 from touchstone.facts.identity import Cost, Identity, Interval, Runner
-from touchstone.facts.observed import Answer
-from touchstone.facts.probe_events import (
+from touchstone.facts.probe import (
+    Answer,
     Answered,
     Identified,
     Knee,
     KneeTerms,
     Probing,
+    Terms,
 )
 from touchstone.facts.runlog import Event, RunLogWriter, read
 from touchstone.limiter.probe.runner import builds_s, no_knee, unsure
-from touchstone.limiter.terms import Terms
 
 Command = Callable[..., Ended]
 URL = "http://127.0.0.1:9/api"

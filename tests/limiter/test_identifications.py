@@ -12,10 +12,8 @@ from tests.limiter.judged import judge
 from tests.limiter.played import NO_CAPS, PLENTY, READS, Played, played, through
 from tests.limiter.virtual import Net
 from touchstone.facts.identity import Identity
-from touchstone.facts.observed import Answer
-from touchstone.facts.stimulus import Segment, Stimulus
+from touchstone.facts.probe import Answer, Segment, Stimulus, Terms
 from touchstone.limiter.identify import Probe
-from touchstone.limiter.terms import Terms
 from touchstone.twin import RateLimit
 
 SHORT = Terms(1, True, most_requests=400, most_builds=400, most_s=300.0, caps=False)

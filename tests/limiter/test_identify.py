@@ -11,11 +11,9 @@ from tests.limiter.judged import alike as decide_alike
 from tests.limiter.played import NO_CAPS, PLENTY, READS, Played, played, rates_of, through
 from tests.limiter.virtual import Net
 from touchstone.facts.identity import Tier
-from touchstone.facts.observed import Answer
-from touchstone.facts.stimulus import Stimulus
+from touchstone.facts.probe import Answer, Stimulus, Terms
 from touchstone.limiter.identify import Probe, _misquoted, alike, short_period_test
 from touchstone.limiter.rate_inference import EarlierResult, Rates
-from touchstone.limiter.terms import Terms
 from touchstone.twin import RateLimit
 
 GAP = "minimum-gap:0.7"

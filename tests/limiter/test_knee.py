@@ -11,7 +11,7 @@ from tests.limiter.answers import bucket, given, number, window
 from tests.limiter.queueing import Late, Queue, Times, exponential, mixed, searched
 from tests.starts import Starts
 from touchstone.facts.identity import Cost, Identity, Interval, Tier
-from touchstone.facts.probe_events import KneeTerms, KneeWhy, Mark, Outcome, Stage, Trial
+from touchstone.facts.probe import KneeTerms, KneeWhy, Mark, Outcome, Stage, Trial
 from touchstone.limiter.knee import MOST_LATE, Search, due_times, marked, miss_share, most_missed
 from touchstone.limiter.pace import ceiling
 

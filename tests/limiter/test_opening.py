@@ -5,8 +5,7 @@ from itertools import pairwise
 import pytest
 
 from tests.limiter.answers import TOOK_S, at_once, pass_on, row
-from touchstone.facts.observed import Answer
-from touchstone.facts.stimulus import Stimulus
+from touchstone.facts.probe import Answer, Stimulus
 from touchstone.limiter.opening import CANARY_S, MOST_UNREFUSED, Opening
 from touchstone.limiter.story import Story
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.starts import Starts
-from touchstone.facts.observed import Answer, moments
+from touchstone.facts.probe import Answer, moments
 from touchstone.limiter.belief import Belief
 from touchstone.limiter.planner import choose
 

@@ -17,7 +17,7 @@ from tests.stages import Asgi, descendants
 from tests.watched import Watched
 from touchstone.check.job import LOAD_TWIN
 from touchstone.facts.events import RunLog
-from touchstone.facts.probe_events import ProbeStory
+from touchstone.facts.probe import ProbeStory
 from touchstone.facts.runlog import read
 from touchstone.limiter.probe.runner import BUILD_S
 from touchstone.proof.faults import FAULTS

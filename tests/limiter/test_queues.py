@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from tests.limiter.answers import TOOK_S, given, pass_on
-from touchstone.facts.observed import Answer
-from touchstone.facts.stimulus import Stimulus
+from touchstone.facts.probe import Answer, Stimulus
 from touchstone.limiter.queues import Queues, fit
 from touchstone.limiter.story import Story, in_turn_s
 from touchstone.twin import RateLimit

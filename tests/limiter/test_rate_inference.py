@@ -13,7 +13,7 @@ from tests.limiter.judged import judge
 from tests.limiter.played import NO_CAPS, played, rates_of
 from tests.starts import Starts
 from touchstone.facts.identity import Interval, Tier
-from touchstone.facts.observed import Moment
+from touchstone.facts.probe import Moment
 from touchstone.limiter.belief import Belief, tier
 from touchstone.limiter.cells import Cells, grid
 from touchstone.limiter.identify import findings, runners

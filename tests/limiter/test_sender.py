@@ -10,12 +10,9 @@ from typing import Any
 
 import pytest
 
-from touchstone.facts.observed import Answer
-from touchstone.facts.probe_events import Answered, Outcome, Trial
-from touchstone.facts.stimulus import Segment, Stimulus, drain, stream
+from touchstone.facts.probe import Answer, Answered, Outcome, Segment, Stimulus, Terms, Trial, drain, stream
 from touchstone.limiter.probe.connections import Reply
 from touchstone.limiter.probe.sender import Bounds, OpenLoop, Pool, Sender
-from touchstone.limiter.terms import Terms
 
 TERMS = Terms(20, starts=True, most_requests=9, most_builds=5, most_s=9.0)
 

@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.limiter.answers import at_once, most_accepted, row
-from touchstone.facts.observed import Answer
-from touchstone.facts.stimulus import Segment, Stimulus, drain, stream, volley, waits
+from touchstone.facts.probe import Answer, Segment, Stimulus, drain, stream, volley, waits
 from touchstone.limiter.story import Story
 
 POLL = Segment((1.0, 2.0, 3.0, 4.0), "accepted")

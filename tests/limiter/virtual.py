@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tests.starts import Starts
-from touchstone.facts.observed import Answer
-from touchstone.facts.stimulus import Segment, Stimulus
+from touchstone.facts.probe import Answer, Segment, Stimulus
 
 LEG_S, SPREAD_S, GAP_S = 0.0004, 0.0003, 0.0002
 

@@ -11,7 +11,7 @@ from tests.reference.notes import SAYS
 from touchstone.facts import events
 from touchstone.facts.finding import Finding
 from touchstone.facts.identity import Cost, Identity, Interval, Runner, Step, Tier
-from touchstone.facts.probe_events import Knee, Outcome, Trial
+from touchstone.facts.probe import Knee, Outcome, Trial
 from touchstone.loadgen import capacity, metrics, not_judged
 from touchstone.loadgen.thresholds import Reading
 from touchstone.report import json_report

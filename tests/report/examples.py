@@ -20,8 +20,7 @@ from touchstone.contract import claims
 from touchstone.facts.events import LedgerClaim, Occurrence, RunLog
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.identity import Runner
-from touchstone.facts.observed import Answer
-from touchstone.facts.probe_events import KneeTerms
+from touchstone.facts.probe import Answer, KneeTerms
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, Sample
 from touchstone.loadgen.thresholds import judge_thresholds, measured
 from touchstone.report import compare_report, github, html, json_report, junit, proof_report, text

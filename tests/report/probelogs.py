@@ -11,7 +11,7 @@ from tests.report.identities import identity
 from tests.starts import Starts
 from touchstone.facts.events import Footer
 from touchstone.facts.identity import Cost, Identity, Runner, Step
-from touchstone.facts.observed import Answer
+from touchstone.facts.probe import Answer
 from touchstone.report.probe_view import probe_of
 from touchstone.report.view import View, view
 from touchstone.twin import RateLimit
@@ -88,7 +88,7 @@ def steps_of(ends: list[float], family: str, last: dict[str, float]) -> Iterator
 
 
 def story(text: str, count: int = 150, pause_s: float = 5.0, operation: str = "startBuild", **parts: object) -> object:
-    """A probe of the limiter *text*, with the attributes of `touchstone.facts.probe_events.ProbeStory`."""
+    """A probe of the limiter *text*, with the attributes of `touchstone.facts.probe.ProbeStory`."""
     answers, ends = bursts(text, count, pause_s)
     refused = sum(not answer.accepted for answer in answers)
     cost = Cost(len(answers), refused, len(answers) - refused, answers[-1].done_at - ORIGIN_AT)

@@ -11,7 +11,7 @@ from tests.report.golden import agrees
 from tests.report.identities import around, exactly, identity
 from tests.report.probelogs import run_of, story
 from touchstone.facts.identity import Cost, Interval, Runner
-from touchstone.facts.probe_events import Knee
+from touchstone.facts.probe import Knee
 from touchstone.facts.wording import describe_chance
 from touchstone.limiter.pace import Pace
 from touchstone.report.probe_charts import knee_chart, pictures

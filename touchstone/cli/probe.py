@@ -14,11 +14,10 @@ from touchstone.cli.options import SeededRun, command, option
 from touchstone.config import Settings
 from touchstone.errors import UsageError, unsent
 from touchstone.facts.events import RunLog, Target
-from touchstone.facts.probe_events import KneeTerms, Probing
+from touchstone.facts.probe import KneeTerms, Probing, Terms
 from touchstone.facts.runlog import read
 from touchstone.limiter.probe import runner as probing
 from touchstone.limiter.probe.loop import terms_of
-from touchstone.limiter.terms import Terms
 from touchstone.report.terminal import render
 from touchstone.report.write import conclude, write_reports
 

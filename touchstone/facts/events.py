@@ -12,7 +12,7 @@ from pydantic import Field
 from touchstone.contract.claims import Level
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.finding import Finding, Judgement
-from touchstone.facts.probe_events import ProbeStory
+from touchstone.facts.probe import ProbeStory
 from touchstone.facts.sample import Window
 
 CaseOutcome = Literal["passed", "failed", "error", "skipped"]

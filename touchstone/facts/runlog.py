@@ -20,7 +20,7 @@ from touchstone.contract.files import RECORDED_BYTES, UnfitFileError, read_regul
 from touchstone.contract.parsing import json_line
 from touchstone.contract.quoting import quoted_line
 from touchstone.errors import RunLogError, UsageError
-from touchstone.facts import events, exchange, probe_events, redaction_guard, sample
+from touchstone.facts import events, exchange, probe, redaction_guard, sample
 
 SCHEMA_VERSION = 1
 
@@ -28,8 +28,8 @@ Event = (
     events.Header | events.Selected | exchange.Exchange | events.Tally | events.Occurrence | events.Case | events.Notice
     | events.TemplateAction | events.Remark
     | events.Workload | sample.Window | events.Attempt | events.Build | events.Worker
-    | probe_events.Probing | probe_events.Sending | probe_events.Answered | probe_events.StimulusEnd
-    | probe_events.Identified | probe_events.Trial | probe_events.Tried | probe_events.Knee | events.Footer
+    | probe.Probing | probe.Sending | probe.Answered | probe.StimulusEnd
+    | probe.Identified | probe.Trial | probe.Tried | probe.Knee | events.Footer
 )  # fmt: skip
 
 # Event types, in the order of `Event`. Lines: of any run; of a load run; of a probe, and the last event of any run.
@@ -157,7 +157,7 @@ def read(path: Path) -> events.RunLog:
         attempts=tuple(found["attempt"]),
         builds=tuple(found["build"]),
         workers=tuple(found["worker"]),
-        probe=probe_events.story(found),
+        probe=probe.story(found),
         footer=next(reversed(found["footer"]), None),
         cut_bytes=cut_bytes,
         torn_lines=torn_lines,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from touchstone.facts.identity import Interval, Tier
-from touchstone.facts.observed import Moment
+from touchstone.facts.probe import Moment
 from touchstone.limiter.cells import Cells, grid
 from touchstone.limiter.interference import Known
 from touchstone.limiter.kinds import KINDS, Array, State, Tiered

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from touchstone.facts.identity import Interval, Tier
-from touchstone.facts.observed import Answer
-from touchstone.facts.stimulus import Segment, Stimulus, volley
+from touchstone.facts.probe import Answer, Segment, Stimulus, volley
 from touchstone.limiter.belief import plain
 from touchstone.limiter.rate_inference import AFTER_S
 from touchstone.limiter.story import in_turn_s

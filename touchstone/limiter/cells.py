@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from touchstone.facts.observed import LEAST_BLUR_S, Moment
+from touchstone.facts.probe import LEAST_BLUR_S, Moment
 from touchstone.limiter import interference
 from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, Params, State, is_shared, mapped
 

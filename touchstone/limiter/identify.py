@@ -7,15 +7,13 @@ from dataclasses import replace
 from itertools import dropwhile, takewhile
 
 from touchstone.facts.identity import Cost, Identity, Interval, Runner, Step, Tier, Why
-from touchstone.facts.observed import Answer, Moment
-from touchstone.facts.stimulus import Segment, Stimulus, drain, volley
+from touchstone.facts.probe import Answer, Moment, Segment, Stimulus, Terms, drain, volley
 from touchstone.limiter.belief import against, hints, plain, taken, tier
 from touchstone.limiter.caps import Held, InFlight, perhaps_by_builds
 from touchstone.limiter.opening import Opening
 from touchstone.limiter.queues import Queues
 from touchstone.limiter.rate_inference import AFTER_S, EarlierResult, Rates
 from touchstone.limiter.story import Story
-from touchstone.limiter.terms import Terms
 
 # A limit with a period up to _MOMENT_S may hide a second, longer one. So the probe uses up the first _MOMENTS times.
 _MOMENT_S, _LEAST_LONG_S, _MOMENTS, _MOST_MOMENTS = 2.0, 5.0, 5.0, 61

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from touchstone.facts.observed import LEAST_BLUR_S, Moment
+from touchstone.facts.probe import LEAST_BLUR_S, Moment
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]

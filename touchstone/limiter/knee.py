@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from touchstone.facts.identity import Interval
-from touchstone.facts.probe_events import MISS_SHARE, Knee, KneeTerms, KneeWhy, Mark, Outcome, Stage, Trial, Tried
+from touchstone.facts.probe import MISS_SHARE, Knee, KneeTerms, KneeWhy, Mark, Outcome, Stage, Trial, Tried
 from touchstone.facts.wording import brief, figure
 
 # Ratio of the two rates that enclose the knee at the end.

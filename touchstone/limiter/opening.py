@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 
-from touchstone.facts.observed import Answer
-from touchstone.facts.stimulus import Segment, Stimulus, drain, waits
+from touchstone.facts.probe import Answer, Segment, Stimulus, drain, waits
 from touchstone.limiter.story import Story, in_turn_s
 
 CANARY_S = 0.5  # seconds from the first request to the burst: this gap distinguishes a window from a log

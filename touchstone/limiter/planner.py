@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from touchstone.facts.stimulus import Segment, Stimulus, drain, spread
+from touchstone.facts.probe import Segment, Stimulus, drain, spread
 from touchstone.limiter.belief import Belief, quantiles
 from touchstone.limiter.cells import picked
 from touchstone.limiter.kinds import LONG_AGO, NEVER, Array, Kind, State, Tiered, chosen, mapped

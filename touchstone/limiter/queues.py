@@ -9,8 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from touchstone.facts.identity import Interval, Tier
-from touchstone.facts.observed import Answer
-from touchstone.facts.stimulus import Stimulus, stream
+from touchstone.facts.probe import Answer, Stimulus, stream
 from touchstone.limiter.belief import plain
 from touchstone.limiter.kinds import Array, Mask
 from touchstone.limiter.story import Story

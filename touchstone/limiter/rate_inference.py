@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from touchstone.facts.identity import Tier
-from touchstone.facts.observed import Answer, Moment
-from touchstone.facts.stimulus import Segment, Stimulus, drain
+from touchstone.facts.probe import Answer, Moment, Segment, Stimulus, drain
 from touchstone.limiter.belief import Belief, behind, best_limit, disagreements, loose, overlap, taken, tier, uncertain
 from touchstone.limiter.cells import Cells
 from touchstone.limiter.kinds import Kind, Tiered

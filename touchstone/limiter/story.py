@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from touchstone.facts.observed import Answer, Moment, moments
+from touchstone.facts.probe import Answer, Moment, moments
 
 _PACE_S = 0.001
 _FEWEST, _STEADY, _SPREAD = 4, 0.97, 0.5  # signs of a steady pace: number of responses, R² of a line, spread

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from touchstone.facts.identity import Step
-from touchstone.facts.observed import Answer
+from touchstone.facts.probe import Answer
 from touchstone.facts.wording import brief, describe_chance, figure, plural
 from touchstone.report import charts
 from touchstone.report.charts import SIDE, Axis, Chart, Key, Linear, Log, Note, Shape, Tick, height, line, place

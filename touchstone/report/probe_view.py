@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from touchstone.facts.identity import Cost, Identity, Interval, Step, Tier
-from touchstone.facts.observed import Answer
-from touchstone.facts.probe_events import Identified, Knee, ProbeStory, Tried
+from touchstone.facts.probe import Answer, Identified, Knee, ProbeStory, Tried
 from touchstone.facts.wording import brief, figure, plural
 from touchstone.limiter.knee import describe_reason
 from touchstone.limiter.pace import Pace, pace

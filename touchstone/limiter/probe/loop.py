@@ -18,16 +18,13 @@ from touchstone.check.handover import UNWRITTEN, Handover, hold_lifeline
 from touchstone.contract.document import Contract
 from touchstone.errors import HarnessError, RunLogError, UsageError
 from touchstone.facts.events import Case
-from touchstone.facts.observed import Answer
-from touchstone.facts.probe_events import Answered, Identified, ProbeStory, Sending, StimulusEnd
+from touchstone.facts.probe import Answer, Answered, Identified, ProbeStory, Sending, Stimulus, StimulusEnd, Terms
 from touchstone.facts.runlog import RunLogWriter, read
-from touchstone.facts.stimulus import Stimulus
 from touchstone.limiter.identify import Probe
 from touchstone.limiter.knee import Search
 from touchstone.limiter.pace import ceiling
 from touchstone.limiter.probe.connections import Link, Prepared, Reply
 from touchstone.limiter.probe.sender import STARTS, Bounds, OpenLoop, Pool, Sender
-from touchstone.limiter.terms import Terms
 from touchstone.target.bounds import Room, head_bytes
 
 CASE = "probe"

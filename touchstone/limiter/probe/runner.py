@@ -18,12 +18,11 @@ from touchstone.contract.document import Contract
 from touchstone.errors import UsageError, unsent
 from touchstone.facts.events import Case, CaseOutcome, Footer, Notice, Occurrence, Remark, RunLog, tallies
 from touchstone.facts.identity import Identity
-from touchstone.facts.probe_events import KneeTerms, ProbeStory, Probing
+from touchstone.facts.probe import KneeTerms, ProbeStory, Probing, Terms
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.wording import describe_chance, plural
 from touchstone.limiter.knee import describe_reason
 from touchstone.limiter.probe.loop import CASE, ProbeHandover
-from touchstone.limiter.terms import Terms
 from touchstone.loadgen.judge import INLINE_RULES
 from touchstone.loadgen.plan import Need
 from touchstone.loadgen.runner import SLACK_S, StagedJob, check_allowed

@@ -11,13 +11,10 @@ import numpy as np
 
 from touchstone.facts.backoff import FIRST_WAIT_S, back_off_s, poll_s
 from touchstone.facts.identity import Why
-from touchstone.facts.observed import Answer
-from touchstone.facts.probe_events import Answered, Outcome, Trial, in_order
-from touchstone.facts.stimulus import Segment, Stimulus
+from touchstone.facts.probe import Answer, Answered, Outcome, Segment, Stimulus, Terms, Trial, in_order
 from touchstone.limiter.knee import LATE_SHARE, due_times
 from touchstone.limiter.probe.connections import Link, Prepared, Reply
 from touchstone.limiter.probe.quota_fields import quota
-from touchstone.limiter.terms import Terms
 from touchstone.target.bounds import Room
 
 STARTS = "startBuild"

@@ -1,15 +1,154 @@
-"""Events of a probe: its task, stimuli (groups of requests), responses, trials and results.
+"""Facts of a probe: stimuli (groups of requests), responses, trials, results, and their events in a run log.
 
 All points in time are seconds on the clock of the run, which starts at `Probing.origin_utc`.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from touchstone.facts.identity import Identity, Interval, Step
-from touchstone.facts.observed import Answer
-from touchstone.facts.stimulus import Stimulus
+
+LEAST_BLUR_S = 0.0006  # Least uncertainty: resolution of the limiter's clock, and delays between limiter and socket.
+LEG_SHARE = 0.1  # The limiter may decide this share of the one-way network time earlier or later.
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One request and its response."""
+
+    sent_at: float  # Seconds since the start of the run.
+    done_at: float  # Arrival of the response.
+    accepted: bool  # Whether the limiter accepted the request.
+    retry_after_s: float | None = None  # Wait that a rejection requests; None without one.
+    # Names: limit, remaining and window_s; for a limit of concurrent requests, cap and cap_remaining.
+    quota: Mapping[str, float] = field(default_factory=dict)  # Values of the RateLimit header fields, by name.
+    stream: int = 0  # Number among concurrent requests, from 0.
+
+    @property
+    def took_s(self) -> float:
+        """Seconds from the request to its response."""
+        return self.done_at - self.sent_at
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Estimated time at which the limiter accepted or refused one request."""
+
+    at: float  # Middle of the possible range, in seconds.
+    blur_s: float  # Half the width of that range.
+    accepted: bool
+    hint_s: float | None = None  # Wait that the rejection requests.
+
+
+def moments(answers: Sequence[Answer], quickest_s: float, served_s: float = 0.0) -> list[Moment]:
+    """Estimates when the limiter accepted or refused each request, from the times of request and response.
+
+    Args:
+        quickest_s: Shortest response time on this connection.
+        served_s: Time to serve a request after the limiter has accepted it.
+    """
+    leg_s = quickest_s / 2
+    found = []
+    for answer in answers:
+        least_s = quickest_s + (served_s if answer.accepted else 0.0)
+        late_s = max(0.0, answer.done_at - answer.sent_at - least_s)
+        blur_s = late_s / 2 + LEAST_BLUR_S + LEG_SHARE * leg_s
+        hint_s = None if answer.accepted else answer.retry_after_s
+        found.append(Moment(answer.sent_at + leg_s + late_s / 2, blur_s, answer.accepted, hint_s))
+    return found
+
+
+Until = Literal["", "refused", "accepted"]
+
+_ALIKE, _BLUR_S = 0.1, 0.002  # Queued responses take equally long, give or take this share and this network delay.
+# Responses are queued if the last 4 are much slower than the fastest response, or the last 10 slightly slower.
+_FEW, _SLOW_S, _SLOW_TIMES = 4, 0.03, 4.0
+_MANY, _SLOWER_S = 10, 0.006
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Part of a stimulus: requests in sequence, or all at once."""
+
+    at: tuple[float, ...]  # Earliest time of each request, in seconds since the start of the run.
+    until: Until = ""  # Response that ends the segment early.
+    together: bool = False  # Whether requests are concurrent; otherwise, each waits for the previous response.
+    holds: bool = False  # Whether accepted builds keep running; otherwise, the probe cancels them at once.
+    alone: bool = False  # Whether a request waits until the builds of earlier requests have ended.
+    quick_s: float = 0.0  # Response time of an idle target: the segment ends once responses are queued. 0: no such end.
+
+    def ends_with(self, *, accepted: bool, took_s: Sequence[float]) -> bool:
+        """Whether the segment ends after a response. *took_s*: response times of all accepted requests so far."""
+        if self.until == ("accepted" if accepted else "refused"):
+            return True
+        return self.quick_s > 0 and waits((self.quick_s, *took_s))
+
+
+@dataclass(frozen=True, slots=True)
+class Stimulus:
+    """A group of requests of a probe: segments, one after the other."""
+
+    name: str  # Description.
+    segments: tuple[Segment, ...]
+    frees: int = 0  # Number of builds in flight to cancel first; the stimulus waits for their end.
+    bits: float = 0.0  # Expected information gain in bits.
+    stage: str = "rate"  # Part of the probe that requested this stimulus and receives the responses.
+    anew: bool = False  # Whether the stimulus is the first after an interruption: no earlier build is in flight.
+
+    @property
+    def most(self) -> int:
+        """Maximum number of requests."""
+        return sum(len(segment.at) for segment in self.segments)
+
+    def within(self, requests: int, builds: int) -> "Stimulus":
+        """Returns the part of the stimulus that certainly fits into a budget of requests and accepted builds."""
+        parts = []
+        for segment in self.segments:
+            # A segment that ends with the first accepted request starts one build at most.
+            once = segment.until == "accepted" and not segment.together and builds > 0
+            count = min(len(segment.at), requests, requests if once else builds)
+            if count > 0:
+                parts.append(replace(segment, at=segment.at[:count]))
+            requests, builds = requests - count, builds - (1 if once else count)
+        return replace(self, segments=tuple(parts))
+
+
+def waits(took_s: Sequence[float]) -> bool:
+    """Whether requests wait in a queue: the last ones took equally long, and much longer than the fastest one."""
+    quick_s = min(took_s)
+    few, many = took_s[-_FEW:], took_s[-_MANY:]
+    slow = len(few) == _FEW and min(few) > quick_s + max(_SLOW_S, _SLOW_TIMES * quick_s)
+    slower = len(many) == _MANY and min(many) > 2 * quick_s + _SLOWER_S
+    return (slow and _alike(few)) or (slower and _alike(many))
+
+
+def _alike(took_s: Sequence[float]) -> bool:
+    return max(took_s) - min(took_s) <= _ALIKE * min(took_s) + _BLUR_S
+
+
+def drain(at: float, most: int) -> Segment:
+    """Returns a segment of at most *most* requests in sequence without pauses, until one is rejected."""
+    return Segment((at,) * most, "refused")
+
+
+def stream(at: float, most: int, gap_s: float) -> Segment:
+    """Returns a segment of at most *most* requests every *gap_s* seconds, without waiting, until one is rejected."""
+    return Segment(tuple(at + gap_s * number for number in range(most)), "refused", together=True)
+
+
+def volley(at: float, count: int) -> Segment:
+    """Returns a segment of *count* concurrent requests."""
+    return Segment((at,) * count, together=True)
+
+
+def spread(from_at: float, to_at: float, count: int) -> Segment:
+    """Returns a segment of *count* requests at equal intervals between two times."""
+    if count == 1:
+        return Segment(((from_at + to_at) / 2,))
+    step_s = (to_at - from_at) / (count - 1)
+    return Segment(tuple(from_at + step_s * number for number in range(count)))
+
 
 MISS_SHARE = 0.01  # Share of reads that may miss the latency limit, because the limit is for the 99th percentile.
 
@@ -124,12 +263,27 @@ class Knee:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """Budget and options of a probe."""
+
+    seed: int
+    starts: bool  # whether the requests start builds; otherwise they are reads
+    most_requests: int
+    most_builds: int  # highest number of accepted starts
+    most_s: float
+    most_held: int = 16  # highest number of builds in flight at once
+    caps: bool = True  # whether to look for caps on requests and builds in flight
+    soak: int = 0  # the probe goes on until this many requests are accepted, to find a second, longer limit
+    builds_s: float = 0.0  # seconds that a build takes unless it is cancelled; 0 if unknown
+
+
+@dataclass(frozen=True, slots=True)
 class Probing:
     """Task and budget of a probe."""
 
     operation: str  # operationId of the requests that count against the limit.
     seed: int
-    terms: dict[str, Any]  # `touchstone.limiter.terms.Terms` as JSON values.
+    terms: dict[str, Any]  # `Terms` as JSON values.
     origin_utc: float  # Unix time at the start of the run; the same after a probe is resumed.
     spent_s: float = 0.0  # Seconds that the probe had run when it was interrupted; 0 if it never was.
     began_at: float = 0.0  # Time at which the probe was resumed; 0 if it never was.
