@@ -1,59 +1,15 @@
 """Result of a probe as text: limiters with their numbers, certainty and cost."""
 
+import tomllib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from touchstone.facts.identity import Identity, Interval, Runner, Tier
 from touchstone.facts.wording import brief, describe_chance, figure, percentage, plural
 
 _UNITS = {1.0: "per second", 60.0: "per minute", 3600.0: "per hour", 86400.0: "per day"}
 
-_WHY_TEXTS = {
-    "": "still running",
-    "settled": "the result is certain",
-    "nothing left to learn": "no further request gives more information",
-    "budget": "the budget of requests, builds or seconds is spent",
-    "interrupted": "interrupted",
-}
-
-# Texts about a limiter: _SENTENCES by family; _OPTIONS by ``option=value``, or by option for any value.
-_SENTENCES = {
-    "fixed-window": "{limit} in each window of {window_s}",
-    "sliding-log": "{limit} in any {window_s}",
-    "sliding-counter": "{limit} in {window_s}, estimated from this window and part of the last one",
-    "decaying-counter": "a count of up to {limit} that falls to 1/e in {window_s}",
-    "token-bucket": "{rate_per_s}, burst {burst}",
-    "leaky-bucket": "{rate_per_s}, {burst} more may wait",
-    "minimum-gap": "{gap_s} between two {what}s",
-    "concurrency": "{limit} at once",
-    "builds": "{limit} in flight",
-}
-_OPTIONS = {
-    "opens=clock": ", windows aligned to the clock",
-    "opens=first": " that begins with a request",
-    "block": "; the first refusal blocks all requests for {} s",
-    "refused=restart": "; each refusal restarts the window",
-    "refused=count": ", counting refused requests",
-    "rule=below": ", not counting the new request",
-    "starts=empty": ", initially empty",
-    "tick": ", refilled every {} s on the clock",
-    "early": ", up to {} of a token may be missing",
-    "delay": ", {} of them answered immediately",
-    "takes": ", each taking {} s",
-}
-_STIMULI = {
-    "one request": "single request",
-    "one more": "one more request",
-    "two requests": "two requests at once",
-    "wait until one is accepted": "retry until accepted",
-    "one build at a time": "one build after the other until one is refused",
-    "burst": "requests without a pause until one is refused",
-    "drain": "requests without a pause until one is refused",
-    "steady": "requests at a steady pace until one is refused",
-    "rest": "pause",
-    "poll": "retry until accepted",
-    "once more": "fill the limiter again",
-    "soak": "many requests, to find a limit with a longer period",
-}
+_TEXTS: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "assets" / "probe.toml").read_text("utf-8"))
 _USUAL = {"fixed-window": {"opens": "first"}, "sliding-counter": {"opens": "clock"}}
 
 
@@ -112,9 +68,9 @@ def describe_limiter(tiers: Sequence[Tier], what: str) -> str:
 def _describe_tier(tier: Tier, what: str) -> str:
     numbers = describe_numbers(tier, what)
     known = {name: numbers[name] + give_or_take(name, number) for name, number in tier.numbers.items()}
-    text = _SENTENCES[tier.family].format(what=what, **known)
+    text, options = _TEXTS["limiters"][tier.family].format(what=what, **known), _TEXTS["options"]
     for option, value in (_USUAL.get(tier.family, {}) | tier.options).items():
-        text += _OPTIONS.get(f"{option}={value}", _OPTIONS.get(option, "")).format(value)
+        text += options.get(f"{option}={value}", options.get(option, "")).format(value)
     return text
 
 
@@ -151,7 +107,7 @@ def sentence(identity: Identity, operation: str) -> str:
 
 def describe_end(identity: Identity) -> str:
     """Why the probe ended."""
-    return _WHY_TEXTS[identity.why]
+    return _TEXTS["endings"][identity.why]
 
 
 def describe_stimulus(name: str) -> str:
@@ -162,7 +118,7 @@ def describe_stimulus(name: str) -> str:
         if count.isdigit():
             rest = "with pauses between them" if rest == "spread" else rest * (count != "1")
             part = f"{plural(int(count), 'request')} {rest}".strip()  # noqa: PLW2901
-        parts.append(_STIMULI.get(part, part))
+        parts.append(_TEXTS["stimuli"].get(part, part))
     return ", then ".join(parts)
 
 
