@@ -139,16 +139,6 @@ class Sample:
     body_bytes: int = 0  # Length of the response body.
 
     @property
-    def response_s(self) -> float:
-        """Response time, from the scheduled time of sending."""
-        return self.done_at - self.intended_at
-
-    @property
-    def service_s(self) -> float:
-        """Service time, from the actual time of sending."""
-        return self.done_at - self.sent_at
-
-    @property
     def late_s(self) -> float:
         """How many seconds after its scheduled time the load generator sent the request."""
         return self.sent_at - self.intended_at
@@ -173,8 +163,8 @@ class Window:
     def add(self, sample: Sample) -> None:
         """Adds one sample."""
         self.count += 1
-        self.response.add(sample.response_s)
-        self.service.add(sample.service_s)
+        self.response.add(sample.done_at - sample.intended_at)
+        self.service.add(sample.done_at - sample.sent_at)
         self.late.add(sample.late_s)
         self.body_bytes += sample.body_bytes
         self.done_at = max(self.done_at, sample.done_at)
