@@ -15,7 +15,7 @@ from touchstone.facts.probe import Knee, Outcome, Trial
 from touchstone.loadgen import capacity, metrics, not_judged
 from touchstone.loadgen.thresholds import Reading
 from touchstone.report import json_report
-from touchstone.report.load_view import LimitLine
+from touchstone.report.view import LimitLine
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 

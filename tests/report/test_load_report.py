@@ -14,8 +14,7 @@ from touchstone.loadgen.metrics import Times
 from touchstone.loadgen.thresholds import Reading
 from touchstone.report.charts import Axis, Linear, Log, clock_axis
 from touchstone.report.load_charts import Columns, columns_between, curve, nines_axis, starts_chart
-from touchstone.report.load_view import limit_lines
-from touchstone.report.view import view
+from touchstone.report.view import limit_lines, view
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,8 @@ from typing import Any
 from touchstone.loadgen.capacity import Capacity
 from touchstone.loadgen.metrics import Operation, Times, Traffic
 from touchstone.report.load_sentences import sentence
-from touchstone.report.load_view import LoadView
 from touchstone.report.probe_view import KneeView, ProbeView
-from touchstone.report.view import View
+from touchstone.report.view import LoadView, View
 
 SCHEMA_VERSION = 1
 

@@ -15,7 +15,7 @@ from touchstone.loadgen.capacity import Capacity
 from touchstone.loadgen.metrics import ALL, FEW, KINDS, LASTING, Kind, Metrics, Operation, Times, kind_of, name_of
 from touchstone.report import charts, load_sentences
 from touchstone.report.charts import SIDE, Axis, Chart, Key, Linear, Log, Note, Shape, Tick, height, line, place
-from touchstone.report.load_view import LoadView
+from touchstone.report.view import LoadView
 
 MOST_COLUMNS = 240
 KIND_TEXTS: Mapping[Kind, str] = {

@@ -7,7 +7,7 @@ from jinja2 import Template
 from touchstone.facts.sample import CUT_OFF
 from touchstone.facts.wording import was
 from touchstone.report import html
-from touchstone.report.load_view import LoadView
+from touchstone.report.view import LoadView
 
 
 @cache
