@@ -19,9 +19,9 @@ from touchstone.report import comparison as limits
 from touchstone.report import html, resampling
 from touchstone.report.charts import Chart
 from touchstone.report.comparison import GROUPS, NOISE, TOO_FEW, UNCERTAIN, Change, Comparison
+from touchstone.report.html import sentence
 from touchstone.report.json_report import fields
 from touchstone.report.load_charts import nines_of, percentile_chart, scale_of
-from touchstone.report.load_sentences import sentence
 from touchstone.report.terminal import inert, say, table
 from touchstone.report.terminal import render as render_text
 from touchstone.rules.verdict import ClaimVerdict, RunVerdict

@@ -8,7 +8,7 @@ from typing import Any
 
 from touchstone.loadgen.capacity import Capacity
 from touchstone.loadgen.metrics import Operation, Times, Traffic
-from touchstone.report.load_sentences import sentence
+from touchstone.report.html import sentence
 from touchstone.report.probe_view import KneeView, ProbeView
 from touchstone.report.view import LoadView, View
 

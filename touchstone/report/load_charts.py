@@ -13,7 +13,7 @@ from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, middle_s
 from touchstone.facts.wording import brief, plural
 from touchstone.loadgen.capacity import Capacity
 from touchstone.loadgen.metrics import ALL, FEW, KINDS, LASTING, Kind, Metrics, Operation, Times, kind_of, name_of
-from touchstone.report import charts, load_sentences
+from touchstone.report import charts
 from touchstone.report.charts import SIDE, Axis, Chart, Key, Linear, Log, Note, Shape, Tick, height, line, place
 from touchstone.report.view import LoadView
 
@@ -33,13 +33,12 @@ _SHARES = (0.0, 0.5, 0.9, 0.99, 0.999)
 
 
 def pictures(load: LoadView) -> dict[str, Any]:
-    """Sentences and charts of a load run by name; a chart without data is None."""
+    """Charts of a load run by name; a chart without data is None."""
     found = load.capacity
     builds_end_s = found.steps[-1].at_s if found and found.steps else 0.0
     near = columns_between(load.origin_s, max([builds_end_s, *(attempt.done_at for attempt in load.attempts)]))
     whole = columns_between(load.origin_s, max([builds_end_s, *(window.at_s + 1.0 for window in load.windows)]))
     return {
-        "texts": load_sentences.describe(load),
         "starts": starts_chart(load.attempts, near) if found else None,
         "flight": flight_chart(found, near) if found and found.steps else None,
         "requests": requests_chart(load, whole) if load.windows else None,
