@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from tests.limiter.answers import KINDS, bursts, number, window
-from tests.starts import Starts
 from touchstone.facts.identity import Interval
 from touchstone.facts.probe import Moment
 from touchstone.limiter.belief import (
@@ -24,6 +23,7 @@ from touchstone.limiter.belief import (
 )
 from touchstone.limiter.cells import Cells, grid
 from touchstone.limiter.kinds import Kind
+from touchstone.twin import RateLimit, decide, limiter_for
 
 TIMES = (10.0, 10.2, 10.201, 10.202, 10.203, 11.5, 12.05, 12.06, 12.3, 14.4, 14.41, 14.42, 14.43)
 TRUE_S = {"window_s": 2.0, "gap_s": 2.0, "token_s": 0.4, "block_s": 3.0}
@@ -46,10 +46,10 @@ LOG, GAP = KNOWN["sliding-log:3/2"], KNOWN["minimum-gap:2"]
 
 def decided(text: str, times: Sequence[float] = TIMES, *, hint_s: float | None = None) -> list[Moment]:
     """What the twin's limiter decides; each refusal hints truly when it ends, or says *hint_s*."""
-    limiter, found = Starts(text), []
+    limiter, found = limiter_for(RateLimit.parse(text)), []
     for at in times:
         wait_s = limiter.wait_s(at)
-        accepted, _ = limiter.decide(at)
+        accepted, _ = decide(limiter, at)
         hint = None if accepted else float(-(-wait_s // 1)) if hint_s is None else hint_s
         found.append(Moment(at, 0.0007, accepted, hint))
     return found
@@ -141,7 +141,7 @@ def test_text_of_a_kind_makes_a_limiter_that_decides_alike(name: str) -> None:
     kind = KINDS[name]
     limit = 1 if kind.family == "minimum-gap" else 5
     found = tier(narrow(kind, limit))
-    limiter = Starts(found.text)
+    limiter = limiter_for(RateLimit.parse(found.text))
     assert (found.family, kind.options.keys()) == (kind.family, found.options.keys())
     assert all(f",{option}={value}" in found.text for option, value in found.options.items())
     params = {"limit": np.array([float(limit)]), "phase": np.zeros(1)}
@@ -150,7 +150,7 @@ def test_text_of_a_kind_makes_a_limiter_that_decides_alike(name: str) -> None:
     at, outcomes, state = BEGAN_AT, set(), kind.start(params, BEGAN_AT)
     for count in range(300):
         expected = bool(at >= kind.free_at(params, state)[0])
-        assert limiter.decide(at)[0] == expected, f"request {count} at {at}"
+        assert decide(limiter, at)[0] == expected, f"request {count} at {at}"
         outcomes.add(expected)
         state = kind.update(params, state, at, expected)
         pause_s = chance.choice([0.193, 0.77, 1.93, 6.1]) if chance.random() < 0.3 else 0.011

@@ -14,7 +14,7 @@ from tests.limiter.virtual import Net
 from touchstone.facts.identity import Identity
 from touchstone.facts.probe import Answer, Segment, Stimulus, Terms
 from touchstone.limiter.identify import Probe
-from touchstone.twin import RateLimit
+from touchstone.twin import RateLimit, decide
 
 SHORT = Terms(1, True, most_requests=400, most_builds=400, most_s=300.0, caps=False)
 
@@ -142,7 +142,7 @@ class Lingers(Net):
     def _ended(self, by: float) -> None:
         for end_at in [end_at for end_at in self.ending if end_at <= by]:
             self.ending.remove(end_at)
-            self._limiter.ended()
+            self._limiter.ended(self.began_at + end_at)
 
     def _settle(self) -> None:
         self.now_at = max([self.now_at, *self.ending])
@@ -250,7 +250,7 @@ def used(text: str, count: int) -> Net:
     """A limiter that somebody sent so many requests to in a moment, 0.3 s ago."""
     net = Net(text)
     for number in range(count):
-        net._limiter.decide(net.began_at - 0.3 + number * 0.004)
+        decide(net._limiter, net.began_at - 0.3 + number * 0.004)
     return net
 
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from tests.limiter.answers import KINDS, row
-from tests.starts import Starts
 from touchstone.limiter.kinds import Kind, Tiered
 from touchstone.limiter.story import Story
+from touchstone.twin import RateLimit, decide, limiter_for
+from touchstone.twin.limits import Limiter
 
 WINDOW_S = 1.7
 PAUSES_S = (0.0011, 0.0173, 0.171, 0.613, 0.00037, 2.9171)
@@ -35,12 +36,12 @@ for first, second in (("sliding-log", "fixed-window"), ("fixed-window", "sliding
     SIMULATED[f"{first}:3/0.6+{second}:5/1.7"] = (Tiered(KINDS[first], known, KINDS[second], 0.0), {"limit": 5})
 
 
-def begun(text: str, at: float) -> tuple[Kind, dict[str, np.ndarray], Starts]:
+def begun(text: str, at: float) -> tuple[Kind, dict[str, np.ndarray], Limiter]:
     """A kind with its parameters, and the twin's limiter of that text, before the first request comes at *at*."""
     kind, given = SIMULATED[text]
     period_s = 1.0 if "tick" in text else WINDOW_S
     values = {"window_s": WINDOW_S, "phase": (at % period_s) / period_s, **given}
-    return kind, {name: np.array([value]) for name, value in values.items()}, Starts(text)
+    return kind, {name: np.array([value]) for name, value in values.items()}, limiter_for(RateLimit.parse(text))
 
 
 def tick_params(**more: float) -> dict[str, np.ndarray]:
@@ -58,10 +59,10 @@ def test_kind_decides_and_has_room_as_the_twins_limiter(text: str, seed: int) ->
     for number in range(250):
         if number % 4 == 1:
             drained, room = copy.deepcopy(limiter), 0
-            while room < MANY and drained.decide(at)[0]:
+            while room < MANY and decide(drained, at)[0]:
                 room += 1
             assert kind.room(params, state, np.array([at]))[0] == room, f"request {number} at {at}"
-        expected, _ = limiter.decide(at)
+        expected, _ = decide(limiter, at)
         assert bool(at >= kind.free_at(params, state)[0]) == expected, f"request {number} at {at}"
         state = kind.update(params, state, at, expected)
         at += chance.choice(PAUSES_S)

@@ -6,8 +6,9 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tests.starts import Starts
 from touchstone.facts.probe import Answer, Segment, Stimulus
+from touchstone.twin import RateLimit, decide, limiter_for
+from touchstone.twin.limits import Limiter
 
 LEG_S, SPREAD_S, GAP_S = 0.0004, 0.0003, 0.0002
 
@@ -39,14 +40,14 @@ class Net:
     began_at: float = 1000.0
     now_at: float = 0.0
     held: list[float] = field(default_factory=list)
-    _limiter: Starts = field(init=False)
+    _limiter: Limiter = field(init=False)
     _chance: random.Random = field(init=False)
     _others: Iterator[float] = field(init=False)
 
     def __post_init__(self) -> None:
         """Puts the limiter in its place."""
         self._chance = random.Random(self.seed)
-        self._limiter = Starts(self.text)
+        self._limiter = limiter_for(RateLimit.parse(self.text))
         self._others = self._foreign()
         self._next_at = next(self._others)
 
@@ -63,15 +64,14 @@ class Net:
 
     def _decide(self, arrived_at: float) -> tuple[bool, float, float | None]:
         while self.held and self.held[0] + self.lasts_s <= arrived_at:
-            self.held.pop(0)
-            self._limiter.ended()
+            self._limiter.ended(self.began_at + self.held.pop(0) + self.lasts_s)
         while self.changes and arrived_at >= self.changes[0][0]:
-            self._limiter, self.changes = Starts(self.changes[0][1]), self.changes[1:]
+            self._limiter, self.changes = limiter_for(RateLimit.parse(self.changes[0][1])), self.changes[1:]
         while self._next_at <= arrived_at:
-            self._limiter.decide(self.began_at + self._next_at)
+            decide(self._limiter, self.began_at + self._next_at)
             self._next_at = next(self._others)
         wait_s = self._limiter.wait_s(self.began_at + arrived_at)
-        accepted, delay_s = self._limiter.decide(self.began_at + arrived_at)
+        accepted, delay_s = decide(self._limiter, self.began_at + arrived_at)
         hint_s = float(-(-wait_s // 1)) if self.hints and not accepted and wait_s < 1e9 else None
         return accepted, delay_s, hint_s
 
@@ -79,7 +79,7 @@ class Net:
         """Sends a stimulus to its end."""
         for _ in range(min(stimulus.frees, len(self.held))):
             self.held.pop(0)
-            self._limiter.ended()
+            self._limiter.ended(self.began_at + self.now_at)
         answers: list[Answer] = []
         for segment in stimulus.segments:
             answers += self._volley(segment) if segment.together else self._serial(segment)
@@ -115,5 +115,5 @@ class Net:
         if accepted and segment.holds:
             self.held.append(arrived_at)
         elif accepted:
-            self._limiter.ended()
+            self._limiter.ended(self.began_at + arrived_at)
         return Answer(sent_at, arrived_at + delay_s + self._leg_s(), accepted, hint_s, stream=stream)

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 
 from tests.loadlogs import header, log_of, workload
 from tests.report.identities import identity
-from tests.starts import Starts
 from touchstone.facts.events import Footer
 from touchstone.facts.identity import Cost, Identity, Runner, Step
 from touchstone.facts.probe import Answer
 from touchstone.report.probe_view import probe_of
 from touchstone.report.view import View, view
-from touchstone.twin import RateLimit
+from touchstone.twin import RateLimit, decide, limiter_for
+from touchstone.twin.limits import Limiter
 
 STIMULI = ("one request", "burst", "rest, drain", "3 spread, drain", "poll", "poll, one more", "6 spread")
 ORIGIN_AT = 0.05
@@ -39,7 +39,7 @@ class Identified:
 class Client:
     """A client and its responses."""
 
-    limiter: Starts
+    limiter: Limiter
     random: random.Random
     answers: list[Answer]
     now_at: float = ORIGIN_AT
@@ -47,7 +47,7 @@ class Client:
 
     def send(self) -> bool:
         """Sends one request; the next one may follow before its response."""
-        accepted, delay_s = self.limiter.decide(self.now_at + 0.001)
+        accepted, delay_s = decide(self.limiter, self.now_at + 0.001)
         took_s = delay_s + 0.0035 + self.random.random() * 0.0012
         hint_s = None if accepted else float(math.ceil(min(self.limiter.wait_s(self.now_at), 1e6)))
         self.answers.append(Answer(self.now_at, self.now_at + took_s, accepted, hint_s))
@@ -57,13 +57,13 @@ class Client:
 
     def cancel(self) -> None:
         for _ in range(self.held):
-            self.limiter.ended()
+            self.limiter.ended(self.now_at)
         self.held = 0
 
 
 def bursts(text: str, count: int, pause_s: float) -> tuple[list[Answer], list[float]]:
     """Responses to *count* requests in bursts, and the end of each stimulus."""
-    client = Client(Starts(text), random.Random(7), [])
+    client = Client(limiter_for(RateLimit.parse(text)), random.Random(7), [])
     ends: list[float] = []
     while len(client.answers) < count:
         number = len(ends)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 import pytest
 
 from tests.report.identities import identity
-from tests.starts import Starts
 from touchstone.limiter.pace import Pace
 from touchstone.report.probe_view import advice
+from touchstone.twin import RateLimit, decide, limiter_for
+from touchstone.twin.limits import Limiter
 
 REQUESTS = 200
 BEGINS_AT = 1000.37  # within a window of the clock
@@ -33,7 +34,7 @@ COARSE = {"token-bucket:1/4,burst=1,tick=3"}  # one token in steps of 3 s, so th
 class Client:
     """Client that paces its requests as advised, in virtual time."""
 
-    limiter: Starts
+    limiter: Limiter
     pace: Pace
     now_at: float = BEGINS_AT
     refused: int = 0
@@ -51,7 +52,7 @@ class Client:
                 self.now_at = max(self.now_at, self._ends_at[0])
                 self._end()
         self._end()
-        accepted, delay_s = self.limiter.decide(self.now_at)
+        accepted, delay_s = decide(self.limiter, self.now_at)
         self.sent += 1
         self.refused += not accepted
         if accepted:
@@ -75,17 +76,16 @@ class Client:
 
     def _end(self) -> None:
         while self._ends_at and self._ends_at[0] <= self.now_at:
-            self._ends_at.popleft()
-            self.limiter.ended()
+            self.limiter.ended(self._ends_at.popleft())
 
 
 def client(text: str, begins_at: float = BEGINS_AT) -> Client:
     pace = advice(identity(text), "startBuild").pace
     assert pace is not None
-    limiter = Starts(text)
+    limiter = limiter_for(RateLimit.parse(text))
     one = Client(limiter, pace, begins_at)
     if "starts=empty" in text:
-        limiter.decide(begins_at)
+        decide(limiter, begins_at)
         one.rest(pace.rest_s)
     return one
 
@@ -134,12 +134,12 @@ def test_one_more_at_once_than_advised_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", RATED)
 def test_advised_wait_after_a_refusal_is_enough(text: str, polls: bool) -> None:
     """Polls during the wait are refused, and extend it only if the advice warns of them."""
-    pace, limiter, now_at = client(text).pace, Starts(text), BEGINS_AT
+    pace, limiter, now_at = client(text).pace, limiter_for(RateLimit.parse(text)), BEGINS_AT
     assert pace.free_s is not None
-    while limiter.decide(now_at)[0]:
+    while decide(limiter, now_at)[0]:
         now_at += 1e-6
     for _ in range(4):
-        limiter.ended()
+        limiter.ended(now_at)
     steps = range(1, 51) if polls else (50,)
-    accepted = [limiter.decide(now_at + pace.free_s * step / 50)[0] for step in steps]
+    accepted = [decide(limiter, now_at + pace.free_s * step / 50)[0] for step in steps]
     assert any(accepted) is not (polls and pace.harmful) or text == "sliding-log:5/1+fixed-window:20/10"

@@ -19,7 +19,7 @@ class Limiter:
     """Base class of rate limiters for one account: it accepts all starts. Callers pass times that never decrease."""
 
     def wait_s(self, now_at: float) -> float:
-        """Returns the seconds until a start would be accepted; changes no state."""
+        """Returns the seconds until a start would be accepted, infinity if a build must end first; changes no state."""
         return 0.0
 
     def delay_s(self, now_at: float) -> float:
@@ -31,6 +31,17 @@ class Limiter:
 
     def refuse(self, now_at: float) -> None:
         """Handles a start that this limiter, or one combined with it, rejected. Most limiters ignore such starts."""
+
+    def ended(self, now_at: float) -> None:
+        """Handles the end of a build. Most limiters ignore it."""
+
+
+def decide(limiter: Limiter, now_at: float) -> tuple[bool, float]:
+    """Accepts or rejects one start; returns whether it was accepted, and the delay of its response in seconds."""
+    if limiter.wait_s(now_at) > 0:
+        limiter.refuse(now_at)
+        return False, 0.0
+    return True, accept(limiter, now_at)
 
 
 def accept(limiter: Limiter, now_at: float) -> float:
@@ -259,6 +270,24 @@ class Concurrency(Limiter):
 
 
 @dataclass(eq=False)
+class BuildCap(Limiter):
+    """At most *limit* running builds; each accepted start begins a build."""
+
+    limit: int
+    window_s: float
+    _running: int = field(default=0, init=False)
+
+    def wait_s(self, now_at: float) -> float:
+        return 0.0 if self._running < self.limit else math.inf
+
+    def take(self, now_at: float, delay_s: float = 0.0) -> None:
+        self._running += 1
+
+    def ended(self, now_at: float) -> None:
+        self._running = max(0, self._running - 1)
+
+
+@dataclass(eq=False)
 class Tiers(Limiter):
     """Combined limiters (tiers). A start counts only if all accept it; each limiter handles every rejected start."""
 
@@ -277,6 +306,10 @@ class Tiers(Limiter):
     def refuse(self, now_at: float) -> None:
         for tier in self.tiers:
             tier.refuse(now_at)
+
+    def ended(self, now_at: float) -> None:
+        for tier in self.tiers:
+            tier.ended(now_at)
 
 
 FORM = (
@@ -329,8 +362,7 @@ FAMILIES: Mapping[str, Family] = {
         form="concurrency:N[,takes=SECONDS] with N at least 1, e.g. concurrency:4,takes=0.5",
         numbers="LIMIT",
     ),
-    # `Engine` counts builds itself; see `parted`.
-    "builds": Family(lambda *_: Limiter(), form="builds:N with N at least 1, e.g. builds:4", numbers="LIMIT"),
+    "builds": Family(BuildCap, form="builds:N with N at least 1, e.g. builds:4", numbers="LIMIT"),
 }
 
 
@@ -363,6 +395,11 @@ class RateLimit:
         if len(tiers) > 2:
             raise UsageError(f"{where}: found {len(tiers)} tiers in {text!r}; expected one, or two joined with +")
         return replace(tiers[0], also=tiers[1]) if len(tiers) > 1 else tiers[0]
+
+
+def limiter_for(rate: RateLimit | None) -> Limiter:
+    """Returns a new limiter for one account; if *rate* is None, it accepts all starts."""
+    return limiter_of(rate.tiers if rate is not None else ())
 
 
 def limiter_of(tiers: Sequence[RateLimit]) -> Limiter:
