@@ -266,7 +266,7 @@ class Examination:
         # To another account, every version looks as if it had no build.
         if exchange.operation != "getBuild" or exchange.credential == self._owner(exchange.ref or ""):
             self.budget.receive(_received(call, exchange), reserved=reserved, lasts_s=self._runs_s(exchange.ref))
-        self._note(exchange)
+        self.note(exchange)
         return exchange
 
     def _sent(self, call: Call) -> Exchange:
@@ -298,7 +298,8 @@ class Examination:
         fails = any(template.fails for template in self.templates if template.ref == ref)
         return self._lasts_s(ref) + (0.0 if fails else self.flow.least_s)
 
-    def _note(self, exchange: Exchange) -> None:
+    def note(self, exchange: Exchange) -> None:
+        """Keeps track of the builds that *exchange* shows running or ended."""
         status, ref = str(exchange.body.get("status")), exchange.ref or ""
         starts = exchange.operation in ("startBuild", "publishTemplate")
         if starts and "building" in (status, exchange.body.get("auto_build")):

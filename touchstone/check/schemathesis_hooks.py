@@ -1,13 +1,11 @@
 """Uses Schemathesis to generate requests, limited to versions of this run, and to judge responses besides the rules."""
 
-import json
 import re
 from contextlib import suppress
 from typing import Any
 
 import requests
 import schemathesis
-import yaml
 from schemathesis import Case
 from schemathesis.checks import not_a_server_error
 from schemathesis.config import SchemathesisConfig
@@ -31,6 +29,8 @@ from touchstone.target.call import Call, may_publish
 MAX_EXAMPLES = {"quick": 3, "standard": 12, "thorough": 100}
 
 WILD_EVERY = 3  # One in this many generated paths stays as it is; the others get the shared ready version
+
+MAY_EXIST = (408, 409, 429)  # a publish with one of these responses may still have stored the version
 
 _MEDIA_TYPE = "http.json-media-type"
 _RETRY_AFTER = "limit.retry-after-is-valid"
@@ -79,21 +79,22 @@ def prepare(exam: Examination, case: "Case[Any]", number: int) -> tuple[Call, Te
 
     Returns None for a publish that is forbidden, and for most publishes without a name.
     """
-    _aim(exam, case, number)
-    arguments = case.as_transport_kwargs(base_url="http://touchstone.invalid")
-    known = {name: arguments.get(name) for name in ("method", "url", "headers", "json", "data")}
-    params = {name: value for name, value in (arguments.get("params") or {}).items() if name != "auto_build"}
-    prepared = requests.Request(**known, params=params or None).prepare()
-    body = prepared.body.encode() if isinstance(prepared.body, str) else (prepared.body or b"")
-    assert isinstance(body, bytes)
-    headers = {name: str(value) for name, value in prepared.headers.items() if name.lower() not in _OURS}
     template = None
-    if case.method.upper() == "POST" and case.operation.path == "/templates":
-        body, template = _renamed(exam, body, number)
+    if case.path_parameters:
+        aim(case, exam.run_id, _target(exam, case, number))
+    elif publishes(case):
+        case.query.pop("auto_build", None)
+        template = named(case, exam.run_id, number)
         if template is not None:
             exam.register(template)
         elif number % WILD_EVERY:
             return None
+    arguments = case.as_transport_kwargs(base_url="http://touchstone.invalid")
+    known = {name: arguments.get(name) for name in ("method", "url", "headers", "json", "data", "params")}
+    prepared = requests.Request(**known).prepare()
+    body = prepared.body.encode() if isinstance(prepared.body, str) else (prepared.body or b"")
+    assert isinstance(body, bytes)
+    headers = {name: str(value) for name, value in prepared.headers.items() if name.lower() not in _OURS}
     call = Call(method=prepared.method or "GET", path=prepared.path_url, headers=headers, body=body)
     if exam.target.publish == "never" and may_publish(call):
         return None
@@ -108,13 +109,13 @@ def send(exam: Examination, call: Call, template: Template | None) -> Exchange:
         if template is not None:
             exam.forget(template)
         raise
-    _keep_track(exam, exchange, template)
+    keep_track(exam, exchange, template)
     return exchange
 
 
-def _keep_track(exam: Examination, exchange: Exchange, template: Template | None) -> None:
+def keep_track(exam: Examination, exchange: Exchange, template: Template | None) -> None:
     """Drops a refused *template* from the clean-up; adds what the server says it created, if it is of this run."""
-    if template is not None and 400 <= exchange.status < 500:
+    if template is not None and 400 <= exchange.status < 500 and exchange.status not in MAY_EXIST:
         exam.forget(template)
     created = exchange.body.get("ref")
     if exchange.operation == "publishTemplate" and 200 <= exchange.status < 300 and isinstance(created, str):
@@ -155,41 +156,46 @@ def judgements(case: "Case[Any]", exchange: Exchange) -> list[Judgement]:
     return found
 
 
-def _aim(exam: Examination, case: "Case[Any]", number: int) -> None:
-    """Puts the shared version, or one of this run alone, into the path of *case*; some paths of GETs stay unchanged."""
-    parameters = case.path_parameters
-    if not parameters:
-        return
+def publishes(case: "Case[Any]") -> bool:
+    """Whether a server may take *case* for a publish."""
+    return case.operation.path == "/templates" and case.method.upper() in {"POST", "PUT", "PATCH"}
+
+
+def _target(exam: Examination, case: "Case[Any]", number: int) -> Template | None:
+    """Returns the shared version for most cases; None for the others, and for those that could harm it."""
     deletes = case.operation.method.upper() == "DELETE" and not case.operation.path.endswith("/build")
-    aimed = number % WILD_EVERY and not deletes and case.method.upper() == case.operation.method.upper()
-    ready = None
-    if aimed:
+    if number % WILD_EVERY and not deletes and case.method.upper() == case.operation.method.upper():
         with suppress(Unsuited):  # Hypothesis would take an exception for a failure
-            ready = exam.ready()
-    if ready is not None:
-        parameters.update(namespace="default", name=ready.name, version=ready.version)
+            return exam.ready()
+    return None
+
+
+def aim(case: "Case[Any]", run_id: str, template: Template | None) -> None:
+    """Puts *template* into the path of *case*. Without one, a GET keeps its path; others get a version of nobody."""
+    if template is not None:
+        case.path_parameters.update(namespace=template.namespace, name=template.name, version=template.version)
     elif case.method.upper() != "GET":
         # Both names are of this run, because a server may ignore the namespace, or normalise an odd name.
-        own = f"touchstone-{exam.run_id}"
-        parameters.update(namespace=f"{own}-nobody", name=f"{own}-{parameters.get('name', '')}")
+        own = f"touchstone-{run_id}"
+        name = case.path_parameters.get("name", "")
+        case.path_parameters.update(namespace=f"{own}-nobody", name=f"{own}-{name}")
 
 
-def _renamed(exam: Examination, body: bytes, number: int) -> tuple[bytes, Template | None]:
-    """Returns the document with a name of this run, and its template. Without a name in it, returns *body* and None."""
-    try:
-        document = yaml.safe_load(body)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return body, None
-    about = document.get("template") if isinstance(document, dict) else None
-    if not isinstance(document, dict) or not ("name" in document or (isinstance(about, dict) and "name" in about)):
-        return body, None
-    name, version = f"touchstone-{exam.run_id}-generated-{number}", VERSION
+def named(case: "Case[Any]", run_id: str, number: int) -> Template | None:
+    """Gives the document in *case* a name of this run; returns its template, or None if it has no name."""
+    document = dict(case.body) if isinstance(case.body, dict) else {}
+    about = document.get("template")
+    if not ("name" in document or (isinstance(about, dict) and "name" in about)):
+        return None
+    name, version = f"touchstone-{run_id}-generated-{number}", VERSION
     # A server may convert a name that is not a string. It is replaced, too, and the new value is not a string either.
     if "name" in document:
         document["name"] = f"{name}@{version}" if isinstance(document["name"], str) else [name]
     if isinstance(about, dict):
+        about = document["template"] = dict(about)
         if "name" in about:
             about["name"] = name if isinstance(about["name"], str) else [name]
         if isinstance(about.get("version"), str) and _VERSION.match(about["version"]):
             about["version"] = version
-    return json.dumps(document, default=str).encode(), Template(name, version, 0.0, False, "")
+    case.body = document
+    return Template(name, version, 0.0, False, "")

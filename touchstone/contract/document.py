@@ -221,6 +221,7 @@ class Contract:
             self.operations: Mapping[str, Operation] = {found.id: found for found in _operations(root)}
             self._answers: Answers = dict(_answers(root, self.operations))
             self._event = _event_schema(root)
+            self._published = _compiled(json.dumps(root["components"]["schemas"]["TemplateDocument"]))
         except (ContractError, jsonschema.SchemaError) as error:
             raise ContractError(f"{name}: {one_line(error)}") from None
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
@@ -260,6 +261,10 @@ class Contract:
     def event_problems(self, value: object) -> tuple[Problem, ...]:
         """Returns the problems of *value*, the JSON object in one event of a build log."""
         return self._event.problems(value)
+
+    def document_problems(self, value: object) -> tuple[Problem, ...]:
+        """Returns the problems of *value*, a document to publish."""
+        return self._published.problems(value)
 
     def allowed_statuses(self, operation_id: str) -> frozenset[int]:
         """Returns the documented status codes of the operation."""

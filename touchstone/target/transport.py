@@ -98,6 +98,10 @@ class Transport:
         """Gives the next exchange the number *seq*, and the following ones the numbers after it."""
         self._seq = itertools.count(seq)
 
+    def take_number(self) -> int:
+        """Returns the number of an exchange that another client sends."""
+        return next(self._seq)
+
     def close(self) -> None:
         """Closes all connections."""
         self._is_closed = True

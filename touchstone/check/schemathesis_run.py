@@ -1,0 +1,248 @@
+"""One `schemathesis run` with the hooks of Touchstone: its published versions, its journal, and the judge of its exchanges."""
+
+import itertools
+import threading
+import zlib
+from collections import Counter, defaultdict
+from dataclasses import replace
+from typing import Any
+
+import requests
+from schemathesis import Case
+from schemathesis.core.transport import Response as SchemathesisResponse
+
+from touchstone.check.budget import Budget
+from touchstone.check.examination import Examination, Ledger, Unsuited, transport_to
+from touchstone.check.job import new_run_id
+from touchstone.check.journal import Journal
+from touchstone.check.preflight import check_given, smoke
+from touchstone.check.run import given_contents
+from touchstone.check.schemathesis_hooks import WILD_EVERY, aim, keep_track, named, publishes
+from touchstone.check.templates import VERSION, Template, given
+from touchstone.config import Settings
+from touchstone.contract.document import Contract
+from touchstone.facts.exchange import Chunk, Closed, Credential, Exchange, Response
+from touchstone.facts.finding import Finding, Judgement
+from touchstone.rules.history import Bounds
+from touchstone.rules.judge import by_all_rules
+from touchstone.target.call import Call, Keys, MessageBuilder
+
+LATER_EVERY = 25  # exchanges about a shared version until its whole story is judged again, which takes time
+STEP_S = 0.3  # sleep of a build that the stateful phase may start
+
+
+class SchemathesisRun:
+    """Aims the requests of `schemathesis run` at versions of this run, and judges the responses.
+
+    Raises:
+        HarnessError: the target cannot be judged, or the journal cannot be written.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        target = settings.target
+        self.run_id = new_run_id()
+        self._contract = Contract.load()
+        bounds = Bounds(target.build_timeout_s, target.cancel_timeout_s)
+        self._judge = by_all_rules(bounds, given_contents(settings), target.key_sources)
+        self._broken: defaultdict[str, list[Finding]] = defaultdict(list)
+        self._due: Counter[str] = Counter()  # exchanges since the last conclusion, by version
+        self._lock = threading.Lock()
+        self.judged = 0
+        self.ready: Template | None = None
+        self.failed: Template | None = None
+        self.unbuilt: Template | None = None
+        keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key, target.unused_keys)
+        self._builder = MessageBuilder(target.url or "", keys, self._contract)
+        self._transport = transport_to(target, self._contract, self._record)
+        latency_s = smoke(self._transport, target.key_sources.primary)
+        check_given(self._transport, target)
+        self._journal = Journal.open(self.run_id, target.url or "", settings.state_dir)
+        self._builds = itertools.count(1)
+        ledger = Ledger(self.run_id, self._journal)
+        whole = Examination(self._transport, target, self.run_id, ledger, Budget(target.max_builds), latency_s)
+        self._exam, self._whole = whole.for_case(""), whole
+        self._numbers = itertools.count(1)
+        self._sent: dict[str, tuple[float, Template | None, dict[str, Any]]] = {}
+        self._own: dict[str, Template] = {}  # versions that links may lead to, by ref
+        self._loose: list[Template] = []  # versions that a generated delete may remove
+
+    def set_up(self) -> str:
+        """Publishes a ready, a failed and an unbuilt version; returns why one of them is missing, or an empty text."""
+        exam, given_failing = self._exam, self._exam.target.templates.failing
+        try:
+            if exam.target.publish == "never":
+                self.failed = given(given_failing[0]) if given_failing else None
+            else:
+                self.unbuilt = exam.published("unbuilt")
+                self.failed = exam.published("failed", fails=True)
+                exam.start(self.failed.ref)
+            self.ready = exam.ready()
+            if self.failed:
+                exam.wait(self.failed.ref)
+        except Unsuited as error:
+            return error.reason
+        finally:
+            self._own |= {one.ref: one for one in (self.ready, self.failed, self.unbuilt) if one}
+        return ""
+
+    # --- requests ----------------------------------------------------------------------------------------------------
+
+    def before(self, case: "Case[Any]") -> None:
+        """Gives *case* a version of this run, once, and notes when it is sent."""
+        template, note = None, dict[str, Any]()
+        if case.id in self._sent:  # sent again after a 429
+            _, template, note = self._sent[case.id]
+        elif case.path_parameters:
+            self._aim(case)
+        elif publishes(case):
+            template, note = self._named(case)
+        if template is not None:
+            self._exam.register(template)
+        self._sent[case.id] = self._transport.now(), template, note
+
+    def _aim(self, case: "Case[Any]") -> None:
+        """Puts a version of this run into the path. The choice depends on *case* alone, or Hypothesis calls it flaky."""
+        method, of_template = case.method.upper(), not case.operation.path.endswith(("/build", "/events"))
+        shared = [one for one in (self.ready, self.unbuilt, self.failed) if one]
+        chance = zlib.crc32(repr(sorted(case.path_parameters.items())).encode("utf-8", "surrogatepass"))
+        linked = self._own.get("{namespace}/{name}@{version}".format_map(defaultdict(str, case.path_parameters)))
+        template: Template | None = None
+        if linked and (linked not in shared or method in {"GET", "HEAD"} or (method == "DELETE" and not of_template)):
+            template = linked
+        elif method == "DELETE" and of_template:
+            template = self._loose.pop() if self._loose and not _is_stateful(case) else None
+        elif chance % WILD_EVERY and method == case.operation.method.upper():
+            template = self.ready if method == "POST" else shared[chance % len(shared)] if shared else None
+        if method == "POST" and linked and template is linked and not self._may_build():
+            template = self.ready
+        aim(case, self.run_id, template)
+
+    def _may_build(self) -> bool:
+        return next(self._builds) <= self._exam.target.max_builds
+
+    def _named(self, case: "Case[Any]") -> tuple[Template | None, dict[str, Any]]:
+        """Gives the document a name of this run; in the stateful phase, also known build steps if it is valid."""
+        template = named(case, self.run_id, next(self._numbers))
+        if template is None or not _is_stateful(case) or self._contract.document_problems(case.body):
+            case.query.pop("auto_build", None)
+            return template, {}
+        if "auto_build" in case.query and not self._may_build():
+            case.query["auto_build"] = False
+        about = {key: value for key, value in case.body["template"].items() if key not in ("name", "version")}
+        hardware = {"hardware": case.body["hardware"]} if "hardware" in case.body else {}
+        marker = f"mark-{template.name}"
+        template = Template(template.name, VERSION, STEP_S, False, marker, extras={"template": about} | hardware)
+        case.body = template.document()
+        switches = {name: str(case.query.get(name, False)).lower() for name in ("force", "auto_build")}
+        is_valid = case.query.keys() <= switches.keys() and {*switches.values()} <= {"true", "false"}
+        flags = {name: value == "true" for name, value in switches.items()}
+        return template, template.note() | flags if is_valid else {}
+
+    # --- responses ---------------------------------------------------------------------------------------------------
+
+    def after(
+        self, case: "Case[Any]", request: requests.PreparedRequest, response: SchemathesisResponse | None
+    ) -> None:
+        """Judges the response to *case*, or that there is none."""
+        template = self._sent[case.id][1]
+        exchange = self._exchange(case.id, request, response)
+        keep_track(self._exam, exchange, template)
+        self._exam.note(exchange)
+        if template is not None and 200 <= exchange.status < 300:
+            if _is_stateful(case):
+                self._own[template.ref] = template
+            else:
+                self._loose.append(template)
+        self._record(exchange)
+
+    def _exchange(
+        self, case_id: str, request: requests.PreparedRequest, response: SchemathesisResponse | None
+    ) -> Exchange:
+        done_at, url = self._transport.now(), self._builder.url
+        sent_at, template, note = self._sent[case_id]
+        path = (request.url or "").removeprefix(url)
+        body = request.body.encode() if isinstance(request.body, str) else request.body or b""
+        assert isinstance(body, bytes)
+        prepared = self._builder.prepare(Call(method=request.method or "", path=path, body=body))
+        headers = {str(name): str(value) for name, value in request.headers.items()}
+        outgoing = replace(prepared, headers=headers)
+        received: Response | None = None
+        closed: Closed = ""
+        if response is not None:
+            pairs = [(name, value) for name, values in response.headers.items() for value in values]
+            is_stream = outgoing.operation == "streamBuildEvents" and response.status_code == 200
+            chunks = [Chunk(done_at - sent_at, response.content)] if is_stream and response.content else []
+            received = self._builder.response(response.status_code, pairs, response.content, chunks)
+            closed = ("client" if response.stream_cut_short else "server") if is_stream else ""
+        return Exchange(
+            seq=self._transport.take_number(),
+            operation=outgoing.operation,
+            ref=template.ref if template else outgoing.ref,
+            credential=self._credential(headers.get("Authorization")),
+            case=case_id,
+            sent_at=sent_at,
+            head_at=min(sent_at + response.elapsed, done_at) if response is not None else done_at,
+            done_at=done_at,
+            request=self._builder.request(outgoing),
+            response=received,
+            error="" if response is not None else "no response",
+            closed=closed,
+            note=note,
+        )
+
+    def _credential(self, authorization: str | None) -> Credential:
+        """Returns whose key a request had."""
+        scheme, _, key = (authorization or "").partition(" ")
+        if authorization is None:
+            return "none"
+        if scheme != "Bearer" or not key.strip():
+            return "malformed"
+        own: tuple[Credential, ...] = ("primary", "second", "restricted")
+        return next((role for role in own if self._exam.target.keys().get(role) == key), "unknown")
+
+    def _record(self, exchange: Exchange) -> None:
+        with self._lock:
+            self.judged += 1
+            found = self._judge.add(exchange)
+            self._due[exchange.ref or ""] += 1
+            is_shared = exchange.ref in (one.ref for one in (self.ready, self.unbuilt, self.failed) if one)
+            if exchange.ref and (not is_shared or self._due[exchange.ref] == LATER_EVERY):
+                found += self._judge.conclude([exchange.ref])
+                del self._due[exchange.ref]
+            self._broken[exchange.case] += self._findings(found)
+
+    def _findings(self, judgements: list[Judgement]) -> list[Finding]:
+        return [self._judge.finding(judgement) for judgement in judgements if judgement.outcome == "broken"]
+
+    def findings(self, case_id: str, subject: str) -> list[Finding]:
+        """Returns the findings of a case about claims of *subject*; an empty *case_id* stands for all that remain."""
+        with self._lock:
+            if not case_id:
+                self._broken[""] += self._findings(self._judge.conclude(filter(None, self._due)))
+                self._due.clear()
+            ids = [case_id] if case_id else list(self._broken)
+            found = [finding for each in ids for finding in self._broken[each] if _subject(finding) == subject]
+            for each in ids:
+                self._broken[each] = [finding for finding in self._broken[each] if _subject(finding) != subject]
+        return found
+
+    def says(self, finding: Finding) -> str:
+        """Returns the sentence of the claim of *finding*, and its source."""
+        claim = self._judge.ledger[finding.claim]
+        return f"{claim.says} ({claim.source})"
+
+    def clean_up(self) -> bool:
+        """Removes what the run published; returns whether nothing is left. What is left stays in the journal."""
+        try:
+            return self._whole.clean_up()
+        finally:
+            self._journal.close()
+            self._transport.close()
+
+
+def _is_stateful(case: "Case[Any]") -> bool:
+    return case.meta is not None and case.meta.phase.name == "stateful"
+
+
+def _subject(finding: Finding) -> str:
+    return finding.claim.partition(".")[0]

@@ -1,0 +1,218 @@
+"""Hooks for Schemathesis: `schemathesis run` judges by the rules of Touchstone, with versions of its own run.
+
+Use them with ``hooks = "touchstone.schemathesis"`` in schemathesis.toml, or with
+``SCHEMATHESIS_HOOKS=touchstone.schemathesis``. See docs/howto/run-schemathesis.md.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+import requests
+import schemathesis
+from schemathesis import BaseSchema, Case, HookContext
+from schemathesis.checks import CheckContext
+from schemathesis.cli import LoadingFinished, handler
+from schemathesis.cli.context import BaseExecutionContext
+from schemathesis.config import OperationConfig, ProjectConfig, SchemathesisWarning
+from schemathesis.core.failures import Failure, FailureGroup, Severity
+from schemathesis.core.transport import Response
+from schemathesis.engine.events import EngineEvent, EngineFinished
+from schemathesis.openapi.checks import EnsureResourceAvailability, UseAfterFree
+
+from touchstone import config
+from touchstone.check.job import at_twin
+from touchstone.check.schemathesis_run import SchemathesisRun
+from touchstone.config import UNBOUNDED_BUILDS, Flags, Settings
+from touchstone.contract import claims
+from touchstone.errors import HarnessError
+from touchstone.facts.finding import Finding
+from touchstone.twin import DEFAULT_ACCOUNTS
+
+# Checks of Schemathesis that accuse correct servers of this API, and why.
+ACCUSING = {
+    "negative_data_rejection": "servers accept more than the part of a document that the contract describes",
+    "unsupported_method": "no page says what a method gets that a path does not have",
+}
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class BrokenClaim(Failure):
+    """A claim of the documentation that a response breaks."""
+
+    kind_title = "Broken claim"
+    __slots__ = ("claim",)
+
+    def __init__(self, finding: Finding, says: str, operation: str | None) -> None:
+        about = f"Request:  {finding.where}\nExpected: {finding.expected}\nActual:   {finding.actual}"
+        message = f"{says}\n\n{about}\n\n`touchstone explain {finding.claim}` says more."
+        severity = Severity.HIGH if finding.level == "must" else Severity.LOW
+        title = f"Broken claim: {finding.claim} ({finding.level})"
+        super().__init__(operation=operation, title=title, message=message, severity=severity)
+        self.claim = finding.claim
+
+    @property
+    def _unique_key(self) -> str:
+        return self.claim
+
+
+# The run of this process, if the command line of Schemathesis has begun one.
+_runs: list[SchemathesisRun] = []
+
+
+class _Subject:
+    """A check: the claims of one subject, which a derived class sets."""
+
+    subject = ""
+
+    def after_response(self, _context: CheckContext, _response: Response, case: "Case[Any]") -> None:
+        """Reports what the exchange of *case* broke."""
+        self._report(case.id, case.operation.label)
+
+    def after_run(self, _context: CheckContext) -> None:
+        """Reports what the requests of the hooks broke, and what only whole histories show."""
+        self._report("", None)
+
+    def _report(self, case_id: str, operation: str | None) -> None:
+        for run in _runs:
+            if found := run.findings(case_id, self.subject):
+                raise FailureGroup([BrokenClaim(finding, run.says(finding), operation) for finding in found])
+
+
+for _subject in dict.fromkeys(claim.subject for claim in claims.load().judged()):
+    schemathesis.check(type(f"touchstone_{_subject}", (_Subject,), {"subject": _subject}))
+
+
+@schemathesis.hook
+def before_call(_context: HookContext, case: "Case[Any]", _kwargs: dict[str, Any]) -> None:
+    """Aims a request at a version of the run."""
+    for run in _runs:
+        run.before(case)
+
+
+@schemathesis.hook
+def after_call(_context: HookContext, case: "Case[Any]", response: Response) -> None:
+    """Judges a response."""
+    for run in _runs:
+        run.after(case, response.request, response)
+
+
+@schemathesis.hook
+def after_network_error(_context: HookContext, case: "Case[Any]", request: requests.PreparedRequest) -> None:
+    """Judges a request without a response."""
+    for run in _runs:
+        run.after(case, request, None)
+
+
+@schemathesis.hook
+def filter_failure(_context: HookContext, failure: Failure, _case: "Case[Any]", _response: Response) -> bool:
+    """Drops accusations that take a build for a resource: a cancel deletes nothing, and a start creates nothing."""
+    if isinstance(failure, UseAfterFree):
+        return not failure.free.endswith("/build")
+    if isinstance(failure, EnsureResourceAvailability):
+        return "/build" not in failure.created_with and not failure.not_available_with.endswith("/events")
+    return True
+
+
+# What the command line needs once the contract is loaded: settings, or why there are none. None outside of it.
+_loaded: dict[str, Settings | HarnessError] | None = None
+
+
+@schemathesis.hook
+def after_load_schema(_context: HookContext, schema: BaseSchema) -> None:
+    """Reads the settings of Touchstone, and sets options of Schemathesis, before it selects the operations."""
+    if _loaded is not None:
+        url = schema.get_base_url().rstrip("/")
+        try:
+            _loaded[url] = settings = _settings(schema.config, url)
+            _configure(schema.config, settings)
+        except HarnessError as error:
+            _loaded[url] = error
+
+
+@handler()
+class Hooks:
+    """Begins and ends the run of Touchstone with the one of Schemathesis."""
+
+    def __init__(self, *_args: object, **_options: object) -> None:
+        global _loaded  # noqa: PLW0603 - hooks of Schemathesis are functions of a module
+        _loaded = {}
+
+    def start(self, _context: BaseExecutionContext) -> None:
+        """Does nothing: the run begins once the contract is loaded."""
+
+    def handle_event(self, context: BaseExecutionContext, event: EngineEvent) -> None:
+        """Begins the run once the contract is loaded, and ends it after the last phase."""
+        if isinstance(event, LoadingFinished) and _loaded:
+            try:
+                context.add_initialization_line(f"     Touchstone:       {_begun(*_loaded.values())}")
+            except HarnessError as error:
+                click.secho(f"touchstone: {error}", fg="red", err=True)
+                raise click.Abort from None
+        elif isinstance(event, EngineFinished):
+            for line in _ended():
+                context.add_summary_line(line)
+
+    def shutdown(self, _context: BaseExecutionContext) -> None:
+        """Ends a run that was interrupted."""
+        for line in _ended():
+            click.echo(line)
+
+
+def _begun(settings: Settings | HarnessError) -> str:
+    """Begins the run; returns what to print about it. Raises HarnessError if it cannot begin."""
+    if isinstance(settings, HarnessError):
+        raise settings
+    run = SchemathesisRun(settings)
+    _runs.append(run)
+    lacking = run.set_up()
+    return f"versions are named touchstone-{run.run_id}-…{f'; {lacking}' if lacking else ''}"
+
+
+def _ended() -> Iterator[str]:
+    """Ends the run, if there is one; yields what to print about it."""
+    while _runs:
+        run = _runs.pop()
+        left = "" if run.clean_up() else "; versions are left, `touchstone sweep` tries again to delete them"
+        yield f"Touchstone: {run.judged} exchanges judged{left}"
+
+
+def _settings(project: ProjectConfig, url: str) -> Settings:
+    """Returns the settings for *url*, with the key of the header of Schemathesis, of the environment, or of the twin."""
+    environ, cwd = dict(os.environ), Path.cwd()
+    if header := _authorization(project):
+        environ["ORGO_API_KEY"] = header.removeprefix("Bearer ").strip()
+    name = next((name for name, table in config.find(None, cwd).table.targets.items() if table.url == url), None)
+    flags = Flags(url=None if name else url, target=name)
+    if urlsplit(url).hostname not in _LOOPBACK:
+        return config.load(flags, environ, cwd)
+    if name or environ.get("ORGO_API_KEY"):
+        return config.load(flags, environ, cwd, UNBOUNDED_BUILDS)
+    key = DEFAULT_ACCOUNTS[0].key
+    return at_twin(config.load(flags, environ | {"ORGO_API_KEY": key}, cwd, UNBOUNDED_BUILDS), url)
+
+
+def _authorization(project: ProjectConfig) -> str:
+    return next((value for name, value in (project.headers or {}).items() if name.lower() == "authorization"), "")
+
+
+def _configure(project: ProjectConfig, settings: Settings) -> None:
+    """Sets options that the user has left out, so that requests have a key and no correct server is accused."""
+    if not _authorization(project):
+        project.update(headers={"Authorization": f"Bearer {settings.target.api_key}"})
+    if project.rate_limit is None:
+        project.update(rate_limit="auto")
+    if project.max_redirects is None:
+        project.max_redirects = 0
+    if project.continue_on_failure is None:
+        project.continue_on_failure = True
+    for name in ACCUSING.keys() - getattr(project.checks, "_explicit", {}).keys():
+        project.checks.get_by_name(name=name).enabled = False
+    # Most cancels get a 404, because their version is not building.
+    project.warnings.display = [one for one in project.warnings.display if one != SchemathesisWarning.MISSING_TEST_DATA]
+    if settings.target.publish != "raw":
+        unfit = {"include-operation-id": "publishTemplate", "enabled": False}
+        project.operations.operations.append(OperationConfig.from_dict(unfit))
