@@ -181,7 +181,7 @@ def _ended() -> Iterator[str]:
 
 
 def _settings(project: ProjectConfig, url: str) -> Settings:
-    """Returns the settings for *url*, with the key of the header of Schemathesis, of the environment, or of the twin."""
+    """Returns the settings for *url*. The key comes from a header of Schemathesis, the environment, or the twin."""
     environ, cwd = dict(os.environ), Path.cwd()
     if header := _authorization(project):
         environ["ORGO_API_KEY"] = header.removeprefix("Bearer ").strip()

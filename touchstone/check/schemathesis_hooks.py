@@ -195,7 +195,8 @@ def named(case: "Case[Any]", run_id: str, number: int) -> Template | None:
         about = document["template"] = dict(about)
         if "name" in about:
             about["name"] = name if isinstance(about["name"], str) else [name]
-        if isinstance(about.get("version"), str) and _VERSION.match(about["version"]):
+        given = about.get("version")
+        if isinstance(given, str) and _VERSION.match(given):
             about["version"] = version
     case.body = document
     return Template(name, version, 0.0, False, "")

@@ -1,4 +1,4 @@
-"""One `schemathesis run` with the hooks of Touchstone: its published versions, its journal, and the judge of its exchanges."""
+"""One `schemathesis run` with the hooks of Touchstone: its published versions, its journal, its judge."""
 
 import itertools
 import threading
@@ -101,7 +101,7 @@ class SchemathesisRun:
         self._sent[case.id] = self._transport.now(), template, note
 
     def _aim(self, case: "Case[Any]") -> None:
-        """Puts a version of this run into the path. The choice depends on *case* alone, or Hypothesis calls it flaky."""
+        """Puts a version of this run into the path; the same case gets the same one, as Hypothesis requires."""
         method, of_template = case.method.upper(), not case.operation.path.endswith(("/build", "/events"))
         shared = [one for one in (self.ready, self.unbuilt, self.failed) if one]
         chance = zlib.crc32(repr(sorted(case.path_parameters.items())).encode("utf-8", "surrogatepass"))
@@ -123,20 +123,21 @@ class SchemathesisRun:
     def _named(self, case: "Case[Any]") -> tuple[Template | None, dict[str, Any]]:
         """Gives the document a name of this run; in the stateful phase, also known build steps if it is valid."""
         template = named(case, self.run_id, next(self._numbers))
-        if template is None or not _is_stateful(case) or self._contract.document_problems(case.body):
+        document: Any = case.body
+        if template is None or not _is_stateful(case) or self._contract.document_problems(document):
             case.query.pop("auto_build", None)
             return template, {}
         if "auto_build" in case.query and not self._may_build():
             case.query["auto_build"] = False
-        about = {key: value for key, value in case.body["template"].items() if key not in ("name", "version")}
-        hardware = {"hardware": case.body["hardware"]} if "hardware" in case.body else {}
+        about = {key: value for key, value in document["template"].items() if key not in ("name", "version")}
+        hardware = {"hardware": document["hardware"]} if "hardware" in document else {}
         marker = f"mark-{template.name}"
         template = Template(template.name, VERSION, STEP_S, False, marker, extras={"template": about} | hardware)
         case.body = template.document()
         switches = {name: str(case.query.get(name, False)).lower() for name in ("force", "auto_build")}
-        is_valid = case.query.keys() <= switches.keys() and {*switches.values()} <= {"true", "false"}
-        flags = {name: value == "true" for name, value in switches.items()}
-        return template, template.note() | flags if is_valid else {}
+        if not (case.query.keys() <= switches.keys() and {*switches.values()} <= {"true", "false"}):
+            return template, {}
+        return template, template.note() | {name: value == "true" for name, value in switches.items()}
 
     # --- responses ---------------------------------------------------------------------------------------------------
 
@@ -205,7 +206,7 @@ class SchemathesisRun:
             self.judged += 1
             found = self._judge.add(exchange)
             self._due[exchange.ref or ""] += 1
-            is_shared = exchange.ref in (one.ref for one in (self.ready, self.unbuilt, self.failed) if one)
+            is_shared = any(one.ref == exchange.ref for one in (self.ready, self.unbuilt, self.failed) if one)
             if exchange.ref and (not is_shared or self._due[exchange.ref] == LATER_EVERY):
                 found += self._judge.conclude([exchange.ref])
                 del self._due[exchange.ref]
