@@ -1,21 +1,24 @@
 """Requests generated from the contract: its examples, the limits of its schemas, and valid and invalid random data."""
 
-import itertools
-from collections import defaultdict
 from typing import Any
 
 import pytest
 from schemathesis import Case
 
+from generation import VALID_EVERY, follow_links, judgements, load_schema, prepare, send
+from situations import needs_publishing
 from touchstone.check.examination import Examination
 from touchstone.check.handover import CheckHandover
 from touchstone.check.run import Run
-from touchstone.check.schemathesis_hooks import judgements, load_schema, prepare, send
+from touchstone.check.schemathesis_hooks import Aims
+from touchstone.check.templates import Template
+from touchstone.facts.exchange import Exchange
 
 _settings = CheckHandover.received().settings
 schema = load_schema(_settings.seed, _settings.profile, publishes=_settings.target.publish != "never")
 
-_numbers: defaultdict[str, "itertools.count[int]"] = defaultdict(itertools.count)
+_aims: dict[str, Aims] = {}
+_loose: list[Template] = []
 
 
 @pytest.mark.once
@@ -40,8 +43,39 @@ _numbers: defaultdict[str, "itertools.count[int]"] = defaultdict(itertools.count
 @schema.parametrize()
 def test_operation(case: "Case[Any]", exam: Examination, run: Run) -> None:
     """Each operation responds as documented to generated data."""
-    number = next(_numbers[case.operation.label])
-    prepared = prepare(exam, case, number)
-    if prepared:
+    aims = _aims.setdefault(exam.case, Aims(exam, valid_every=VALID_EVERY[_settings.profile], loose=_loose))
+    if prepared := prepare(aims, case):
         # Hypothesis does not need the responses, so it goes on with the next request meanwhile.
-        exam.beside(lambda: run.add(exam.case, judgements(case, send(exam, *prepared))))
+        exam.beside(lambda: run.add(exam.case, judgements(case, send(aims, case, *prepared))))
+
+
+SCENARIOS = {"quick": 0, "standard": 20, "thorough": 200}
+BUILDS = {"quick": 0, "standard": 6, "thorough": 60}
+
+
+@pytest.mark.once
+@pytest.mark.cancels
+@pytest.mark.profile("standard")
+@pytest.mark.cost(builds=BUILDS, at_once=6, lengths=0, requests={"quick": 0, "standard": 80, "thorough": 1000})
+@pytest.mark.claims(
+    "http.status-is-documented",
+    "lookup.existing-version-is-found",
+    "status.answers-200",
+    "status.changes-only-by-a-start",
+    "start.visible-to-next-read",
+    "start.while-building-is-harmless",
+    "cancel.in-flight-is-202",
+    "template.read-shows-the-published",
+    "template.delete-says-deleted",
+    "lookup.deleted-version-is-404",
+)
+def test_links(exam: Examination, run: Run) -> None:
+    """Requests along the links of the contract keep the life cycle of the versions that they publish."""
+    needs_publishing(exam)
+    profile = run.settings.profile
+    aims = Aims(exam, builds=BUILDS[profile])
+
+    def judge(case: "Case[Any]", exchange: Exchange) -> None:
+        run.add(exam.case, judgements(case, exchange))
+
+    follow_links(schema, aims, judge, run.settings.seed, SCENARIOS[profile])

@@ -28,15 +28,19 @@ def operation(label: str, *, publishes: bool = True) -> Any:
 
 def case(label: str, **more: Any) -> Any:
     path = {} if label == PUBLISH else dict(PATH)
-    return operation(label).Case(path_parameters=path, headers={}, query={}, **more)
+    return operation(label).Case(path_parameters=path | more.pop("path", {}), headers={}, query={}, **more)
 
 
 def document(**more: Any) -> dict[str, Any]:
     return {"api_version": "orgo.ai/v1", "template": {"name": "thing", "version": "1.0.0"}} | more
 
 
-def sent(exam: Any, case: Any, number: int) -> Exchange | None:
-    return send(exam, *prepared) if (prepared := prepare(exam, case, number)) else None
+def sent(aims: Aims, case: Any) -> Exchange | None:
+    return send(aims, case, *prepared) if (prepared := prepare(aims, case)) else None
+
+
+# Versions in generated paths: checksums of the path decide which of them stay as they are.
+AIMED, WILD = {"version": "1.0.0"}, {"version": "1.0.1"}
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,7 @@ class Journal:
                     raise RuntimeError(f"{self.path}: the journal is closed; {step} {ref!r} was not written")
                 line = {"step": step, "ref": ref} | ({"by": by} if by else {})
                 try:
-                    _append(self._descriptor, line, sync=number == len(refs))
+                    _append(self._descriptor, line, sync=step in _BEFORE and number == len(refs))
                 except OSError as error:
                     if step in _BEFORE:
                         reason = f"{line!r} cannot be written: {error.strerror}; make room there"

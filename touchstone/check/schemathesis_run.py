@@ -1,8 +1,6 @@
 """One `schemathesis run` with the hooks of Touchstone: its published versions, its journal, its judge."""
 
-import itertools
 import threading
-import zlib
 from collections import Counter, defaultdict
 from dataclasses import replace
 from typing import Any
@@ -17,8 +15,8 @@ from touchstone.check.job import new_run_id
 from touchstone.check.journal import Journal
 from touchstone.check.preflight import check_given, smoke
 from touchstone.check.run import given_contents
-from touchstone.check.schemathesis_hooks import WILD_EVERY, aim, keep_track, named, publishes
-from touchstone.check.templates import VERSION, Template, given
+from touchstone.check.schemathesis_hooks import Aims
+from touchstone.check.templates import Template, given
 from touchstone.config import Settings
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Chunk, Closed, Credential, Exchange, Response
@@ -28,7 +26,6 @@ from touchstone.rules.judge import by_all_rules
 from touchstone.target.call import Call, Keys, MessageBuilder
 
 LATER_EVERY = 25  # exchanges about a shared version until its whole story is judged again, which takes time
-STEP_S = 0.3  # sleep of a build that the stateful phase may start
 
 
 class SchemathesisRun:
@@ -46,100 +43,48 @@ class SchemathesisRun:
         self._judge = by_all_rules(bounds, given_contents(settings), target.key_sources)
         self._broken: defaultdict[str, list[Finding]] = defaultdict(list)
         self._due: Counter[str] = Counter()  # exchanges since the last conclusion, by version
+        self._shared: set[str] = set()  # refs of the versions that many requests share
         self._lock = threading.Lock()
         self.judged = 0
-        self.ready: Template | None = None
-        self.failed: Template | None = None
-        self.unbuilt: Template | None = None
         keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key, target.unused_keys)
         self._builder = MessageBuilder(target.url or "", keys, self._contract)
         self._transport = transport_to(target, self._contract, self._record)
         latency_s = smoke(self._transport, target.key_sources.primary)
         check_given(self._transport, target)
         self._journal = Journal.open(self.run_id, target.url or "", settings.state_dir)
-        self._builds = itertools.count(1)
         ledger = Ledger(self.run_id, self._journal)
         whole = Examination(self._transport, target, self.run_id, ledger, Budget(target.max_builds), latency_s)
         self._exam, self._whole = whole.for_case(""), whole
-        self._numbers = itertools.count(1)
+        self._aims = Aims(self._exam, [], target.max_builds)
         self._sent: dict[str, tuple[float, Template | None, dict[str, Any]]] = {}
-        self._own: dict[str, Template] = {}  # versions that links may lead to, by ref
-        self._loose: list[Template] = []  # versions that a generated delete may remove
 
     def set_up(self) -> str:
-        """Publishes a ready, a failed and an unbuilt version; returns why one of them is missing, or an empty text."""
-        exam, given_failing = self._exam, self._exam.target.templates.failing
+        """Publishes a ready, an unbuilt and a failed version; returns why they are missing, or an empty text."""
+        exam, failing = self._exam, self._exam.target.templates.failing
+        others = [given(ref) for ref in failing[:1]]
         try:
-            if exam.target.publish == "never":
-                self.failed = given(given_failing[0]) if given_failing else None
-            else:
-                self.unbuilt = exam.published("unbuilt")
-                self.failed = exam.published("failed", fails=True)
-                exam.start(self.failed.ref)
-            self.ready = exam.ready()
-            if self.failed:
-                exam.wait(self.failed.ref)
+            if exam.target.publish != "never":
+                others = [exam.published("unbuilt"), exam.published("failed", fails=True)]
+                exam.start(others[1].ref)
+            ready = exam.ready()
+            if exam.target.publish != "never":
+                exam.wait(others[1].ref)
+            self._aims.shared = [ready, *others]
+            self._shared |= {one.ref for one in self._aims.shared}
         except Unsuited as error:
             return error.reason
-        finally:
-            self._own |= {one.ref: one for one in (self.ready, self.failed, self.unbuilt) if one}
         return ""
-
-    # --- requests ----------------------------------------------------------------------------------------------------
 
     def before(self, case: "Case[Any]") -> None:
         """Gives *case* a version of this run, once, and notes when it is sent."""
         template, note = None, dict[str, Any]()
         if case.id in self._sent:  # sent again after a 429
             _, template, note = self._sent[case.id]
-        elif case.path_parameters:
-            self._aim(case)
-        elif publishes(case):
-            template, note = self._named(case)
+        else:
+            template, note = self._aims.take(case)
         if template is not None:
             self._exam.register(template)
         self._sent[case.id] = self._transport.now(), template, note
-
-    def _aim(self, case: "Case[Any]") -> None:
-        """Puts a version of this run into the path; the same case gets the same one, as Hypothesis requires."""
-        method, of_template = case.method.upper(), not case.operation.path.endswith(("/build", "/events"))
-        shared = [one for one in (self.ready, self.unbuilt, self.failed) if one]
-        chance = zlib.crc32(repr(sorted(case.path_parameters.items())).encode("utf-8", "surrogatepass"))
-        linked = self._own.get("{namespace}/{name}@{version}".format_map(defaultdict(str, case.path_parameters)))
-        template: Template | None = None
-        if linked and (linked not in shared or method in {"GET", "HEAD"} or (method == "DELETE" and not of_template)):
-            template = linked
-        elif method == "DELETE" and of_template:
-            template = self._loose.pop() if self._loose and not _is_stateful(case) else None
-        elif chance % WILD_EVERY and method == case.operation.method.upper():
-            template = self.ready if method == "POST" else shared[chance % len(shared)] if shared else None
-        if method == "POST" and linked and template is linked and not self._may_build():
-            template = self.ready
-        aim(case, self.run_id, template)
-
-    def _may_build(self) -> bool:
-        return next(self._builds) <= self._exam.target.max_builds
-
-    def _named(self, case: "Case[Any]") -> tuple[Template | None, dict[str, Any]]:
-        """Gives the document a name of this run; in the stateful phase, also known build steps if it is valid."""
-        template = named(case, self.run_id, next(self._numbers))
-        document: Any = case.body
-        if template is None or not _is_stateful(case) or self._contract.document_problems(document):
-            case.query.pop("auto_build", None)
-            return template, {}
-        if "auto_build" in case.query and not self._may_build():
-            case.query["auto_build"] = False
-        about = {key: value for key, value in document["template"].items() if key not in ("name", "version")}
-        hardware = {"hardware": document["hardware"]} if "hardware" in document else {}
-        marker = f"mark-{template.name}"
-        template = Template(template.name, VERSION, STEP_S, False, marker, extras={"template": about} | hardware)
-        case.body = template.document()
-        switches = {name: str(case.query.get(name, False)).lower() for name in ("force", "auto_build")}
-        if not (case.query.keys() <= switches.keys() and {*switches.values()} <= {"true", "false"}):
-            return template, {}
-        return template, template.note() | {name: value == "true" for name, value in switches.items()}
-
-    # --- responses ---------------------------------------------------------------------------------------------------
 
     def after(
         self, case: "Case[Any]", request: requests.PreparedRequest, response: SchemathesisResponse | None
@@ -147,13 +92,8 @@ class SchemathesisRun:
         """Judges the response to *case*, or that there is none."""
         template = self._sent[case.id][1]
         exchange = self._exchange(case.id, request, response)
-        keep_track(self._exam, exchange, template)
+        self._aims.received(case, exchange, template)
         self._exam.note(exchange)
-        if template is not None and 200 <= exchange.status < 300:
-            if _is_stateful(case):
-                self._own[template.ref] = template
-            else:
-                self._loose.append(template)
         self._record(exchange)
 
     def _exchange(
@@ -206,8 +146,7 @@ class SchemathesisRun:
             self.judged += 1
             found = self._judge.add(exchange)
             self._due[exchange.ref or ""] += 1
-            is_shared = any(one.ref == exchange.ref for one in (self.ready, self.unbuilt, self.failed) if one)
-            if exchange.ref and (not is_shared or self._due[exchange.ref] == LATER_EVERY):
+            if exchange.ref and (exchange.ref not in self._shared or self._due[exchange.ref] == LATER_EVERY):
                 found += self._judge.conclude([exchange.ref])
                 del self._due[exchange.ref]
             self._broken[exchange.case] += self._findings(found)
@@ -239,10 +178,6 @@ class SchemathesisRun:
         finally:
             self._journal.close()
             self._transport.close()
-
-
-def _is_stateful(case: "Case[Any]") -> bool:
-    return case.meta is not None and case.meta.phase.name == "stateful"
 
 
 def _subject(finding: Finding) -> str:
