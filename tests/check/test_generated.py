@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from schemathesis.core.result import Ok
 
+from contract_tests.generation import judgements, load_schema, prepare, send
 from tests.check.scripted import examination, publishing_and, status
 from tests.command import Shell
 from tests.rules.exchanges import exchange
-from touchstone.check.schemathesis_hooks import _renamed, judgements, load_schema, prepare, send
+from touchstone.check.schemathesis_hooks import Aims
 from touchstone.facts import runlog
 from touchstone.facts.exchange import Exchange
 
@@ -35,42 +36,60 @@ def document(**more: Any) -> dict[str, Any]:
     return {"api_version": "orgo.ai/v1", "template": {"name": "thing", "version": "1.0.0"}} | more
 
 
+def publish(body: Any = None) -> Any:
+    return case(PUBLISH, body=body or document(), media_type="application/json")
+
+
 def sent(aims: Aims, case: Any) -> Exchange | None:
     return send(aims, case, *prepared) if (prepared := prepare(aims, case)) else None
 
 
-# Versions in generated paths: checksums of the path decide which of them stay as they are.
-AIMED, WILD = {"version": "1.0.0"}, {"version": "1.0.1"}
+# A checksum of the generated path decides whether it stays as it is.
+AIMED, WILD = {"version": "1.0.1"}, {"version": "1.0.0"}
+SHARED, NOBODY = (
+    "/templates/default/touchstone-r1-ready-primary/1.0.0",
+    "/templates/touchstone-r1-nobody/touchstone-r1-thing",
+)
 
 
 @pytest.mark.parametrize(
-    ("label", "build", "number", "path"),
+    ("label", "build", "generated", "path"),
     [
-        (READ, "ready", 1, "/templates/default/touchstone-r1-ready-primary/1.0.0/build"),
-        (READ, "ready", 3, "/templates/any/thing/1.0.0/build"),
-        (READ, "failed", 1, "/templates/any/thing/1.0.0/build"),
-        (START, "ready", 1, "/templates/default/touchstone-r1-ready-primary/1.0.0/build"),
-        (START, "failed", 1, "/templates/touchstone-r1-nobody/touchstone-r1-thing/1.0.0/build"),
-        (START, "ready", 3, "/templates/touchstone-r1-nobody/touchstone-r1-thing/1.0.0/build"),
-        (DELETE, "ready", 1, "/templates/touchstone-r1-nobody/touchstone-r1-thing/1.0.0"),
+        (READ, "ready", AIMED, f"{SHARED}/build"),
+        (READ, "ready", WILD, "/templates/any/thing/1.0.0/build"),
+        (READ, "failed", AIMED, "/templates/any/thing/1.0.1/build"),
+        (START, "ready", AIMED, f"{SHARED}/build"),
+        (START, "failed", AIMED, f"{NOBODY}/1.0.1/build"),
+        (START, "ready", WILD, f"{NOBODY}/1.0.0/build"),
+        (DELETE, "ready", AIMED, f"{NOBODY}/1.0.1"),
     ],
 )
-def test_request_reaches_nothing_that_others_may_have(label: str, build: str, number: int, path: str) -> None:
+def test_request_reaches_nothing_that_others_may_have(label: str, build: str, generated: Any, path: str) -> None:
     exam = examination(publishing_and(status(build)))
-    assert sent(exam, case(label), number)
+    assert sent(Aims(exam), case(label, path=generated))
     assert exam.transport.calls[-1].path == path
+
+
+def test_delete_removes_what_a_generated_request_published() -> None:
+    aims = Aims(examination(publishing_and(status("ready"))))
+    published = sent(aims, publish())
+    deleted = sent(aims, case(DELETE, path=AIMED))
+    assert published
+    assert deleted
+    assert deleted.ref is None
+    assert aims.exam.transport.calls[-1].path == "/templates/default/touchstone-r1-generated-1/1.0.0"
 
 
 @pytest.mark.parametrize("name", ["thing", "", 5, None, True, ["thing"], {"a": "thing"}])
 @pytest.mark.parametrize("place", ["name", "template"])
 def test_document_gets_a_name_of_the_run_of_the_same_kind(name: Any, place: str) -> None:
     content = {"name": name} if place == "name" else {"template": {"name": name}}
-    body, template = _renamed(examination(lambda _: status("ready")), json.dumps(content).encode(), 3)
-    found = json.loads(body)
+    exam = examination(publishing_and(status("ready")))
+    assert sent(Aims(exam), publish(content))
+    found = json.loads(exam.transport.calls[-1].body)
     sent_name = found["name"] if place == "name" else found["template"]["name"]
-    assert template
     assert isinstance(sent_name, str) == isinstance(name, str)
-    assert template.name in str(sent_name)
+    assert exam.templates[0].name in str(sent_name)
     assert "thing" not in str(sent_name)
 
 
@@ -86,24 +105,42 @@ def test_document_gets_a_name_of_the_run_of_the_same_kind(name: Any, place: str)
 )
 def test_generated_publish_is_remembered_unless_refused(code: int, ref: str, registered: int) -> None:
     exam = examination(lambda _: (code, {"ref": ref}, {}))
-    assert sent(exam, case(PUBLISH, body=document(), media_type="application/json"), 1)
+    assert sent(Aims(exam), publish())
     assert len(exam.templates) == registered
 
 
 def test_publish_never_generates_and_sends_no_publish() -> None:
     exam = examination(lambda _: (201, {}, {}), publish="never")
-    assert sent(exam, case(PUBLISH, body=document(), media_type="application/json"), 1) is None
+    assert sent(Aims(exam), publish()) is None
     assert exam.transport.calls == []
     assert (operation(PUBLISH, publishes=False), bool(operation(READ, publishes=False))) == (None, True)
 
 
-def test_nameless_document_is_sent_now_and_then_and_auto_build_never() -> None:
-    exam = examination(lambda _: (400, {}, {}))
-    nameless = case(PUBLISH, body={"x": 1}, media_type="application/json")
-    nameless.query = {"auto_build": "true", "force": "true"}
-    assert sent(exam, nameless, 1) is None
-    assert sent(exam, nameless, 3) is not None
-    assert [call.path for call in exam.transport.calls] == ["/templates?force=true"]
+def test_valid_documents_are_published_now_and_then_and_auto_build_never() -> None:
+    exam = examination(publishing_and(status("ready")))
+    aims, cases = Aims(exam, valid_every=3), [publish() for _ in range(5)]
+    for each in cases:
+        each.query = {"auto_build": "true", "force": "true"}
+    assert [bool(sent(aims, each)) for each in cases] == [True, False, False, True, False]
+    assert {call.path for call in exam.transport.calls} == {"/templates?force=true"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "invalid"),
+    [
+        ({}, False),
+        ({"api_version": "orgo.ai/v9"}, True),
+        ({"build": {"run": "echo"}}, True),
+        ({"template": {"name": "thing"}}, True),
+        ({"hardware": {"cpu": 3}}, False),
+        ({"api_version": 1, "cpu": 2}, False),
+    ],
+    ids=["valid", "constant", "type", "missing", "number", "short-form"],
+)
+def test_document_that_is_surely_invalid_has_a_note(changed: dict[str, Any], invalid: bool) -> None:
+    exam = examination(publishing_and(status("ready")))
+    assert sent(Aims(exam), publish(document(**changed)))
+    assert ("invalid" in exam.transport.calls[-1].note) == invalid
 
 
 GOOD = {"ref": "default/a@1.0.0", "digest": "ab" * 32, "status": "ready", "build_time_ms": 5, "reused": False}
@@ -145,7 +182,7 @@ def test_answer_is_judged_by_the_claim_of_its_operation(label: str, answer: Exch
 # --- one seed ---------------------------------------------------------------------------------------------------------
 
 
-# This claim selects the generating cases: requests from the contract, and walks through the life of a build.
+# This claim selects the generated cases.
 CLAIMS = "http.status-is-documented"
 
 
@@ -158,8 +195,7 @@ def requests(run_log: Path) -> list[tuple[str, str, bytes]]:
         body = exchange.request.body.replace(log.header.run_id.encode(), b"RUN")
         return exchange.request.method, path, re.sub(rb"sleep [0-9.]+", b"sleep", body)
 
-    generated = [e for e in log.exchanges if e.case.startswith(("generated.", "walks.links"))]
-    return sorted({sent(e) for e in generated if e.operation != "getBuild" or e.case.startswith("generated.")})
+    return sorted({sent(e) for e in log.exchanges if e.case.startswith("generated.operation")})
 
 
 @pytest.mark.whole

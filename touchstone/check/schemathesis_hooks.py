@@ -3,7 +3,7 @@
 import itertools
 import re
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -33,6 +33,7 @@ class Aims:
         shared: A ready version, and others for reads and cancels; None for the ready version that all cases share.
         valid_every: One in this many valid documents is published, besides those that links lead from.
         builds: Number of builds that links may still begin.
+        running: How many reads, logs and cancels each get a version of their own whose build runs.
         linked: Versions that links lead to, by ref: published in a sequence of linked requests.
         loose: Other versions that were published, for deletes.
     """
@@ -41,8 +42,10 @@ class Aims:
     shared: list[Template] | None = None
     valid_every: int = 1
     builds: int = 0
+    running: int = 0
     linked: dict[str, Template] = field(default_factory=dict)
     loose: list[Template] = field(default_factory=list)
+    _running: Counter[str] = field(default_factory=Counter)
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
     _valid: "itertools.count[int]" = field(default_factory=itertools.count)
 
@@ -90,9 +93,8 @@ class Aims:
             of_link = [one for one in shared if one.ref == ref]
             some = bool(of_link) or (chance % WILD_EVERY > 0 and method == case.operation.method.upper())
             usable = (shared[:1] if method == "POST" else of_link or shared) if some and not deletes else []
-            if some and deletes and self.loose and not _is_linked(case):
-                usable = [min(self.loose, key=lambda one: (len(one.name), one.name))]
-                self.loose.remove(usable[0])
+            if some and not _is_linked(case):
+                usable = (self._loose() if deletes else self._building(case)) or usable
             template = usable[chance % len(usable)] if usable else None
         if template is not None:
             path.update(namespace=template.namespace, name=template.name, version=template.version)
@@ -106,6 +108,21 @@ class Aims:
             return self.shared
         with suppress(Unsuited):  # Hypothesis would take an exception for a failure
             return [self.exam.ready()]
+        return []
+
+    def _loose(self) -> list[Template]:
+        """Takes the first of the loose versions, if any."""
+        first = sorted(self.loose, key=lambda one: (len(one.name), one.name))[:1]
+        self.loose[:] = [one for one in self.loose if one not in first]
+        return first
+
+    def _building(self, case: "Case[Any]") -> list[Template]:
+        """Starts a build for *case*, if it is one of the first of its operation that may get one."""
+        label = case.operation.label
+        if "/build" in label and not label.startswith("POST") and self._running[label] < self.running:
+            self._running[label] += 1
+            with suppress(Unsuited):
+                return [self.exam.running()]
         return []
 
     def may_build(self) -> bool:

@@ -25,6 +25,7 @@ from touchstone.rules.history import Bounds
 from touchstone.rules.judge import by_all_rules
 from touchstone.target.call import Call, Keys, MessageBuilder
 
+RUNNING = 3  # reads, logs and cancels of a running build
 LATER_EVERY = 25  # exchanges about a shared version until its whole story is judged again, which takes time
 
 
@@ -55,7 +56,7 @@ class SchemathesisRun:
         ledger = Ledger(self.run_id, self._journal)
         whole = Examination(self._transport, target, self.run_id, ledger, Budget(target.max_builds), latency_s)
         self._exam, self._whole = whole.for_case(""), whole
-        self._aims = Aims(self._exam, [], target.max_builds)
+        self._aims = Aims(self._exam, [], builds=target.max_builds // 2, running=RUNNING)
         self._sent: dict[str, tuple[float, Template | None, dict[str, Any]]] = {}
 
     def set_up(self) -> str:

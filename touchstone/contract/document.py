@@ -221,7 +221,8 @@ class Contract:
             self.operations: Mapping[str, Operation] = {found.id: found for found in _operations(root)}
             self._answers: Answers = dict(_answers(root, self.operations))
             self._event = _event_schema(root)
-            self._published = _compiled(json.dumps(root["components"]["schemas"]["TemplateDocument"]))
+            published = root.get("components", {}).get("schemas", {}).get("TemplateDocument", {})
+            self._published = _compiled(json.dumps(published))
         except (ContractError, jsonschema.SchemaError) as error:
             raise ContractError(f"{name}: {one_line(error)}") from None
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
