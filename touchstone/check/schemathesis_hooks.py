@@ -12,7 +12,7 @@ from schemathesis import Case
 
 from touchstone.check.examination import Examination, Unsuited
 from touchstone.check.templates import VERSION, Template, is_own
-from touchstone.contract.document import Contract
+from touchstone.contract.document import Contract, Problem
 from touchstone.facts.exchange import Exchange
 
 WILD_EVERY = 3  # One in this many generated paths stays as it is; the others get a version of this run
@@ -21,8 +21,9 @@ MAY_EXIST = (408, 409, 429)  # a publish with one of these responses may still h
 _VERSION = re.compile(r"\s*v?\d")
 # Fields that the contract has at the top of a document.
 DOCUMENTED = frozenset({"api_version", "template", "hardware", "build"})
-# A document is invalid for sure if it breaks one of these keywords. Servers may accept other fields and other numbers.
-_SURE = frozenset({"required", "const", "type", "maxItems"})
+# A document is invalid for sure if a value breaks one of these keywords, or if one of these has another type.
+_SURE = frozenset({"required", "const", "maxItems"})
+_TYPED = frozenset({"/hardware", "/build", "/build/run", "/build/apt", "/build/pip", "/build/npm"})
 
 
 @dataclass
@@ -142,7 +143,7 @@ class Aims:
         problems = Contract.load().document_problems(document)
         if problems or not _is_linked(case):
             case.query.pop("auto_build", None)
-            sure = document.keys() <= DOCUMENTED and any(problem.keyword in _SURE for problem in problems)
+            sure = document.keys() <= DOCUMENTED and any(map(_is_sure, problems))
             return template, {"invalid": "schema"} if sure and not case.query else {}
         if "auto_build" in case.query and not self.may_build():
             case.query["auto_build"] = False
@@ -154,6 +155,11 @@ class Aims:
         if not (case.query.keys() <= switches.keys() and {*switches.values()} <= {"true", "false"}):
             return template, {}
         return template, template.note() | {name: value == "true" for name, value in switches.items()}
+
+
+def _is_sure(problem: Problem) -> bool:
+    is_typed = problem.pointer in _TYPED and problem.value is not None  # null may stand for a missing section
+    return problem.keyword in _SURE or (problem.keyword == "type" and is_typed)
 
 
 def _is_linked(case: "Case[Any]") -> bool:

@@ -53,10 +53,11 @@ class SchemathesisRun:
         latency_s = smoke(self._transport, target.key_sources.primary)
         check_given(self._transport, target)
         self._journal = Journal.open(self.run_id, target.url or "", settings.state_dir)
-        ledger = Ledger(self.run_id, self._journal)
-        whole = Examination(self._transport, target, self.run_id, ledger, Budget(target.max_builds), latency_s)
-        self._exam, self._whole = whole.for_case(""), whole
-        self._aims = Aims(self._exam, [], builds=target.max_builds // 2, running=RUNNING)
+        ledger, linked = Ledger(self.run_id, self._journal), target.max_builds // 2
+        budget = Budget(target.max_builds - linked)
+        self._whole = Examination(self._transport, target, self.run_id, ledger, budget, latency_s)
+        self._exam = self._whole.for_case("")
+        self._aims = Aims(self._exam, [], builds=linked, running=RUNNING)
         self._sent: dict[str, tuple[float, Template | None, dict[str, Any]]] = {}
 
     def set_up(self) -> str:
@@ -78,13 +79,8 @@ class SchemathesisRun:
 
     def before(self, case: "Case[Any]") -> None:
         """Gives *case* a version of this run, once, and notes when it is sent."""
-        template, note = None, dict[str, Any]()
-        if case.id in self._sent:  # sent again after a 429
-            _, template, note = self._sent[case.id]
-        else:
-            template, note = self._aims.take(case)
-        if template is not None:
-            self._exam.register(template)
+        known = self._sent.get(case.id)  # if it is sent again after a 429
+        template, note = known[1:] if known else self._aims.take(case)
         self._sent[case.id] = self._transport.now(), template, note
 
     def after(
