@@ -1,7 +1,6 @@
 """Imports and data that every trial needs, loaded once in the process that trials are forked from."""
 
 import sys
-from importlib import import_module
 
 import _pytest.junitxml  # noqa: F401
 import schemathesis.pytest.plugin  # noqa: F401
@@ -12,6 +11,6 @@ import touchstone.proof.trial  # noqa: F401
 from touchstone.contract.files import contract_tests_dir
 
 sys.path.insert(0, str(contract_tests_dir()))
-import_module("generation").load_schema(1, "standard")
+__import__("generation").load_schema(1, "standard")
 # Hypothesis computes this table on first use, unless its storage folder has it.
 intervals_from_codec("utf-8")
