@@ -143,8 +143,8 @@ class Aims:
         problems = Contract.load().document_problems(document)
         if problems or not _is_linked(case):
             case.query.pop("auto_build", None)
-            sure = document.keys() <= DOCUMENTED and any(map(_is_sure, problems))
-            return template, {"invalid": "schema"} if sure and not case.query else {}
+            is_plain = document.keys() <= DOCUMENTED and not case.query and self.exam.target.publish == "raw"
+            return template, {"invalid": "schema"} if is_plain and any(map(_is_sure, problems)) else {}
         if "auto_build" in case.query and not self.may_build():
             case.query["auto_build"] = False
         about = {key: value for key, value in document["template"].items() if key not in ("name", "version")}
