@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import pytest
 from schemathesis import Case
 
 from generation import VALID_EVERY, follow_links, judgements, load_schema, prepare, send
+from situations import cancels, claims, cost, given, once, profile
 from touchstone.check.examination import Examination, Unsuited
 from touchstone.check.handover import CheckHandover
 from touchstone.check.run import Run
@@ -20,10 +20,10 @@ _aims: dict[str, Aims] = {}
 _loose: list[Template] = []
 
 
-@pytest.mark.once
-@pytest.mark.given
-@pytest.mark.cost(builds=0, requests={"quick": 12, "standard": 60, "thorough": 300})
-@pytest.mark.claims(
+@once
+@given
+@cost(builds=0, requests={"quick": 70, "standard": 130, "thorough": 250})
+@claims(
     "http.answers",
     "http.no-server-error",
     "http.status-is-documented",
@@ -52,11 +52,11 @@ SCENARIOS = {"quick": 0, "standard": 20, "thorough": 200}
 BUILDS = {"quick": 0, "standard": 6, "thorough": 60}
 
 
-@pytest.mark.once
-@pytest.mark.cancels
-@pytest.mark.profile("standard")
-@pytest.mark.cost(builds=BUILDS, at_once=6, lengths=0, requests={"quick": 0, "standard": 80, "thorough": 1000})
-@pytest.mark.claims(
+@once
+@cancels
+@profile("standard")
+@cost(builds=BUILDS, at_once=6, lengths=0, requests={"quick": 0, "standard": 80, "thorough": 1000})
+@claims(
     "http.status-is-documented",
     "lookup.existing-version-is-found",
     "status.answers-200",
@@ -72,10 +72,9 @@ def test_links(exam: Examination, run: Run) -> None:
     """Requests along the links of the contract keep the life cycle of the versions that they publish."""
     if exam.target.publish != "raw":
         raise Unsuited("not-applicable", 'the links of the contract need publish = "raw"')
-    profile = run.settings.profile
-    aims = Aims(exam, builds=BUILDS[profile])
+    aims = Aims(exam, builds=BUILDS[_settings.profile])
 
     def judge(case: "Case[Any]", exchange: Exchange) -> None:
         run.add(exam.case, judgements(case, exchange))
 
-    follow_links(schema, aims, judge, run.settings.seed, SCENARIOS[profile])
+    follow_links(schema, aims, judge, _settings.seed, SCENARIOS[_settings.profile])
