@@ -210,8 +210,10 @@ class Standalone:
             if stage is None:
                 return
             with _interrupts(ignored=isinstance(runner, WorkerRunner)) as interrupted:
-                is_clear = stage.clear(None, lambda: bool(interrupted))
+                is_clear = stage.clear(None, lambda: len(interrupted) > 1)
             stage.close()
+        if interrupted and self._environment.web_ui:
+            self._environment.web_ui.stop()  # type: ignore[no-untyped-call]  # else the interrupt has no effect
         if is_clear:
             log.info("nothing is left of the test on the target")
             shutil.rmtree(self._folder, ignore_errors=True)

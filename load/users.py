@@ -108,4 +108,5 @@ class Steps(Shape):
         if self._step > 2 * len(steps) - 2:
             return None
         number, user = steps[step]
-        return 0 if is_between else number, number, [user]
+        is_alone = isinstance(runner, MasterRunner) and not runner.worker_count  # no worker has connected yet
+        return 0 if is_between or is_alone else number, number, [user]

@@ -19,8 +19,7 @@ from tests.watched import Watched
 from touchstone.contract.files import load_dir
 from touchstone.twin import RateLimit
 
-HEADLESS = ("--headless", "--only-summary", "--scenario-build-s", "0.2")
-STEADY = ("--users", "8", "--spawn-rate", "8", "--run-time", "60s", *HEADLESS)
+STEADY = ("--users", "8", "--spawn-rate", "8", "--run-time", "60s", "--headless", "--scenario-build-s", "0.2")
 
 
 @pytest.fixture
@@ -121,6 +120,10 @@ class Page:
             except httpx.TransportError:
                 time.sleep(0.1)
 
+    def wait_for(self, workers: int) -> None:
+        while len(self._http.get("/stats/requests").json().get("workers", ())) < workers:
+            time.sleep(0.1)
+
     def post(self, path: str, **form: str) -> None:
         assert self._http.post(path, data=form).json()["success"]
 
@@ -133,15 +136,16 @@ class Page:
 @pytest.mark.whole
 @pytest.mark.parametrize("processes", [1, 2])
 def test_storm_is_run_stopped_and_run_again_from_the_page(shell: Shell, processes: int) -> None:
-    port, rate = free_port(), RateLimit.parse("12/1")
+    port = free_port()
     with (
-        Watched(builds=2, capacity=2, rate=rate) as twin,
+        Watched(builds=2, capacity=2, rate=RateLimit.parse("12/1")) as twin,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LIMIT_S) as http,
     ):
         web = ("--web-host", "127.0.0.1", "--web-port", str(port), *shared_by(processes))
         command, page = shell.start(*locustfile("storm"), *web), Page(http)
         shown = page.text()
         assert ("scenario_builds" in shown, "allow_load" in shown, "sk_live" in shown) == (True, False, False)
+        page.wait_for(processes if processes > 1 else 0)
         form = {"host": twin.url, "scenario_build_s": "0.2"}
         page.post("/swarm", **form, scenario_builds="40")
         assert twin.reached.wait(LIMIT_S)
