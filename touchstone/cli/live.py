@@ -129,7 +129,7 @@ def load_progress_on(console: Console, now: Callable[[], float] = time.monotonic
             nonlocal printed_s, printed_at
             state.add(event)
             if event.get("type") in ("progress", "window"):
-                change(state.picture())
+                change(state.set_up or state.line())
             if watched:
                 return
             if event.get("type") == "progress":
@@ -148,13 +148,12 @@ class LoadState:
     """Progress of a load run so far, from the events of its run log and the ``progress`` events of its set-up."""
 
     def __init__(self) -> None:
-        self.scenario, self.duration_s, self._began_at = "", 0.0, 0.0
+        self.duration_s = self._began_at = 0.0
         self.at_s = 0  # seconds since the start of the schedule
         self.counts: defaultdict[str, Counter[str]] = defaultdict(Counter)  # by operation and outcome
         self.times: defaultdict[str, Histogram] = defaultdict(Histogram)  # response times by operation
-        self.builds = self.findings = 0  # builds in flight, and findings so far
-        self.behind: set[int] = set()  # numbers of workers that could not keep up, or were lost
-        self.set_up = ""  # progress of the set-up or clean-up
+        self.findings = 0
+        self.set_up = "starting"  # progress of the set-up or clean-up; empty while the load runs
 
     def add(self, event: dict[str, Any]) -> None:
         """Updates the progress with one event of any type."""
@@ -163,7 +162,7 @@ class LoadState:
                 hint = f" ({event['hint']})" if event.get("hint") else ""
                 self.set_up = f"{event['doing']}: {event['done']:,} of {event['of']:,}{hint}"
             case "workload":
-                self.set_up, self.scenario = "", str(event["scenario"])
+                self.set_up = ""
                 self.duration_s, self._began_at = float(event["duration_s"]), float(event["began_at"])
             case "window":
                 window = decode(event)
@@ -172,13 +171,6 @@ class LoadState:
                 self.at_s = max(self.at_s, window.at_s - int(self._began_at) + 1)
                 if is_answer(window.outcome):
                     self.times[window.operation].merge(window.response)
-            case "attempt":
-                self.builds += bool(event["fresh"]) and 200 <= int(event["status"]) < 300
-            case "build":
-                self.builds = max(0, self.builds - 1)
-            case "worker":
-                if event["number"] >= 0 and (event["state"] == "lost" or event["behind_from_s"] is not None):
-                    self.behind.add(int(event["number"]))
             case "finding":
                 self.findings += 1
 
@@ -201,20 +193,6 @@ class LoadState:
         parts += [f"{kinds[kind]:,} {name}" for kind, name in _KIND_NAMES.items() if kinds[kind]]
         parts += [plural(self.findings, "finding")] if self.findings else []
         return ", ".join(parts)
-
-    def picture(self) -> str:
-        """Returns the progress as a summary line, and a line for each operation."""
-        if not self.scenario:
-            return self.set_up or "starting"
-        lines = [f"{self.scenario} {self.line()}, builds in flight {self.builds}"]
-        for operation, outcomes in sorted(self.counts.items()):
-            times, sent = self.times[operation], outcomes.total() - outcomes[UNSENT]
-            parts = [f"{count:,} {outcome}" for outcome, count in sorted(outcomes.items())]
-            parts += [f"{figure(sent / max(1, self.at_s))} per second"]
-            parts += [f"p{100 * share:g} {brief(times.quantile_s(share))}" for share in (0.5, 0.99) if times.cells]
-            lines.append(f"  {operation}: {', '.join(parts)}")
-        lines += [f"late or lost: worker {', '.join(map(str, sorted(self.behind)))}"] if self.behind else []
-        return "\n".join([*lines, self.set_up] if self.set_up else lines)
 
 
 @contextmanager
