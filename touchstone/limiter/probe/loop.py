@@ -34,8 +34,6 @@ CASE = "probe"
 class ProbeHandover(Handover):
     """Task of the child process. If a probe is resumed, the run log already contains its earlier events."""
 
-    by_hand = ("probe", "touchstone probe")
-
     refs: tuple[str, ...]  # unbuilt versions to start; for a probe of reads, the version to read
     origin: float  # reading of the machine's monotonic clock at run second 0
     until_at: float  # run second at which sending ends
