@@ -1,25 +1,13 @@
 """Event streams are read as the WHATWG HTML standard, section 9.2, says; oddities are reported."""
 
-from collections.abc import Iterable
-from itertools import pairwise
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from touchstone.contract.event_stream import MAX_PROBLEMS, Event, EventStreamParser, FramingProblem, parse
+from touchstone.contract.event_stream import MAX_PROBLEMS, Event, FramingProblem, parse
 
 
 def message(data: str, **fields: object) -> Event:
     values: dict[str, object] = {"event": "message", "data": data} | fields
     return Event(**values)  # type: ignore[arg-type]  # a table of keywords
-
-
-def in_pieces(pieces: Iterable[bytes], max_line_bytes: int = 1 << 20) -> tuple[list[Event], tuple[FramingProblem, ...]]:
-    parser = EventStreamParser(max_line_bytes)
-    events = [event for piece in pieces for event in parser.feed(piece)]
-    parser.close()
-    return events, parser.problems
 
 
 # Events that the standard's algorithm dispatches, and the kinds of oddities that receivers ignore.
@@ -61,34 +49,11 @@ def test_stream_yields_the_events_of_the_standard(body: bytes, events: list[Even
     whole = parse(body)
     assert list(whole.events) == events
     assert [problem.kind for problem in whole.problems] == oddities
-    assert in_pieces(bytes([byte]) for byte in body) == (events, whole.problems)
-
-
-PIECES = st.sampled_from(
-    [b"data", b"event", b"id", b"retry", b":", b" ", b"\r", b"\n", b"\r\n", b"\n\n", b"\xef\xbb\xbf", b"\xe2\x82\xac",
-     b"\xff", b"\0", b"12", b'{"a":1}', b"xyz"]
-)  # fmt: skip
-BODIES = st.one_of(st.binary(max_size=60), st.lists(PIECES, max_size=40).map(b"".join))
-
-
-@settings(max_examples=60)
-@given(body=BODIES, cuts=st.lists(st.integers(0, 80), max_size=8), limit=st.sampled_from([4, 12, 1 << 20]))
-def test_cuts_never_change_the_stream(body: bytes, cuts: list[int], limit: int) -> None:
-    edges = [0, *sorted(min(cut, len(body)) for cut in cuts), len(body)]
-    pieces = [body[start:end] for start, end in pairwise(edges)]
-    assert in_pieces(pieces, limit) == in_pieces([body], limit)
 
 
 def test_problem_has_its_line_and_the_beginning_of_it() -> None:
     problems = parse(b"data: a\r\n\r\nfoo: " + b"x" * 500 + b"\n").problems
     assert problems[0] == FramingProblem("unknown-field", 3, repr(b"foo: " + b"x" * 55))
-
-
-def test_event_is_dispatched_as_soon_as_its_blank_line_begins() -> None:
-    parser = EventStreamParser()
-    assert parser.feed(b"data: a\r\n\r") == [message("a")]
-    assert parser.feed(b"\ndata: b\n\n") == [message("b")]
-    assert parser.problems == ()
 
 
 @pytest.mark.parametrize(
@@ -104,16 +69,9 @@ def test_event_is_dispatched_as_soon_as_its_blank_line_begins() -> None:
 def test_line_and_event_beyond_the_limit_are_dropped(
     body: bytes, events: list[Event], problem: tuple[str, int] | None
 ) -> None:
-    found, problems = in_pieces([body], max_line_bytes=10)
-    assert found == events
-    assert [(each.kind, each.line) for each in problems][:1] == ([problem] if problem else [])
-
-
-def test_endless_line_takes_no_memory() -> None:
-    parser = EventStreamParser(max_line_bytes=1000)
-    for _ in range(1000):
-        parser.feed(b"x" * 999)
-    assert len(parser._line) <= 1000
+    found = parse(body, max_line_bytes=10)
+    assert list(found.events) == events
+    assert [(each.kind, each.line) for each in found.problems][:1] == ([problem] if problem else [])
 
 
 def test_number_of_problems_is_bounded() -> None:

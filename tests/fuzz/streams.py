@@ -1,4 +1,4 @@
-"""The event-stream parser: against the standard read literally, against httpx-sse, and in any pieces."""
+"""The event-stream parser: against the standard read literally and against httpx-sse."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -7,9 +7,8 @@ import httpx
 from httpx_sse import EventSource
 
 from tests.fuzz import whatwg
-from tests.fuzz.steps import cuts
 from tests.fuzz.target import Target
-from touchstone.contract.event_stream import MAX_PROBLEMS, Event, EventStreamParser, FramingProblem, parse
+from touchstone.contract.event_stream import MAX_PROBLEMS, Event, parse
 
 BOM = b"\xef\xbb\xbf"
 
@@ -24,21 +23,12 @@ def by_httpx_sse(stream: bytes) -> list[tuple[str, str, str]]:
     return [(event.event, event.data, event.id) for event in EventSource(response).iter_sse() if event.data]
 
 
-def in_pieces(pieces: Iterable[bytes], limit: int) -> tuple[list[Event], tuple[FramingProblem, ...]]:
-    parser = EventStreamParser(limit)
-    events = [event for piece in pieces for event in parser.feed(piece)]
-    parser.close()
-    return events, parser.problems
-
-
 def check(stream: bytes) -> None:
-    """Reads a stream whole, in pieces and with other readers."""
+    """Reads a stream with this and with other readers."""
     read = parse(stream)
     assert dispatched(read.events) == whatwg.read(stream)
     if not stream.startswith(BOM):
         assert [(each.event, each.data, each.id) for each in read.events if each.data] == by_httpx_sse(stream)
-    for limit in (1 << 20, 12):
-        assert in_pieces(cuts(stream), limit) == in_pieces([stream], limit)
     assert len(read.problems) <= MAX_PROBLEMS + 1
     lines = len(re.split(rb"\r\n?|\n", stream))
     for problem in read.problems:

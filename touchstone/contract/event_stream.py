@@ -1,6 +1,6 @@
-"""Strict incremental parser of server-sent events (WHATWG HTML standard, section 9.2).
+"""Strict parser of server-sent events (WHATWG HTML standard, section 9.2).
 
-The result does not depend on how bytes are split into chunks. Invalid lines, which receivers ignore, are problems.
+Invalid lines, which receivers ignore, are problems.
 """
 
 import re
@@ -17,7 +17,6 @@ _END_OF_LINE = re.compile(rb"\r\n?|\n")
 _FIELD_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _MILLISECONDS = re.compile(r"[0-9]{1,18}")
 _BOM = b"\xef\xbb\xbf"
-_LF = 0x0A
 
 ProblemKind = Literal[
     "unknown-field",  # a field that the standard does not define; receivers ignore the field
@@ -62,48 +61,45 @@ class ParsedStream:
     problems: tuple[FramingProblem, ...]
 
 
-class EventStreamParser:
-    """Parses events as bytes arrive. A line, and the data of an event, may have at most *max_line_bytes* bytes."""
+class _Parser:
+    """Parses a stream line by line. A line, and the data of an event, may have at most *max_line_bytes* bytes."""
 
-    def __init__(self, max_line_bytes: int = MAX_LINE_BYTES) -> None:
+    def __init__(self, max_line_bytes: int) -> None:
+        self.events: list[Event] = []
+        self.problems: list[FramingProblem] = []  # after 100, a last one says that others were not recorded
         self._max_line_bytes = max_line_bytes
-        self._problems: list[FramingProblem] = []
-        self._line = bytearray()
-        self._line_number = 1
-        self._after_cr = False
-        self._skipping_line = False
+        self._line = b""
+        self._line_number = 0
         self._last_event_id = ""
         self._start_event()
 
-    @property
-    def problems(self) -> tuple[FramingProblem, ...]:
-        """Problems so far, in order; after 100, a last problem reports that further problems were not recorded."""
-        return tuple(self._problems)
+    def take(self, line: bytes) -> None:
+        """Parses the next line; a blank one completes an event."""
+        if not self._begin(line):
+            # The whole event is dropped: without this line, it would look like an event that the server never sent.
+            self._spoiled = True
+        elif raw := self._text_bytes():
+            self._take_line(raw)
+        else:
+            if self._data and not self._spoiled:
+                data = "\n".join(self._data)
+                self.events.append(Event(self._event_type or "message", data, self._last_event_id, self._retry))
+            self._start_event()
 
-    def feed(self, data: bytes) -> list[Event]:
-        """Parses the next bytes and returns the events that they complete, in order."""
-        if not data:
-            return []
-        position = 1 if self._after_cr and data[0] == _LF else 0
-        self._after_cr = data.endswith(b"\r")
-        events = []
-        for end in _END_OF_LINE.finditer(data, position):
-            self._extend_line(data[position : end.start()])
-            position = end.end()
-            if event := self._end_line():
-                events.append(event)
-        self._extend_line(data[position:])
-        return events
-
-    def close(self) -> None:
-        """Ends the stream. If the blank line after the last event is missing, the event is dropped and reported."""
-        rest = self._text_bytes()
-        begun = bool(rest) and not rest.startswith(b":")
-        if begun or self._skipping_line or self._has_fields:
+    def close(self, rest: bytes) -> None:
+        """Ends the stream with an incomplete line. If the last event lacks its blank line, it is dropped."""
+        fits = self._begin(rest)
+        self._line = rest if fits else b""
+        begun = bool(self._text_bytes()) and not self._text_bytes().startswith(b":")
+        if begun or self._has_fields or not fits:
             self._report("unterminated-event")
-        self._line.clear()
-        self._skipping_line = False
-        self._start_event()
+
+    def _begin(self, line: bytes) -> bool:
+        """Makes *line* the current line; returns whether it is short enough."""
+        self._line, self._line_number = line, self._line_number + 1
+        if len(line) > self._max_line_bytes:
+            self._report("line-too-long")
+        return len(line) <= self._max_line_bytes
 
     def _start_event(self) -> None:
         self._event_type = ""
@@ -113,35 +109,9 @@ class EventStreamParser:
         self._has_fields = False
         self._spoiled = False
 
-    def _extend_line(self, piece: bytes) -> None:
-        if self._skipping_line:
-            return
-        self._line += piece
-        if len(self._line) > self._max_line_bytes:
-            self._report("line-too-long")
-            self._line.clear()
-            self._skipping_line = True
-            # The whole event is dropped: without this line, it would look like an event that the server never sent.
-            self._spoiled = True
-
-    def _end_line(self) -> Event | None:
-        event = None
-        if self._skipping_line:
-            self._skipping_line = False
-        elif raw := self._text_bytes():
-            self._take_line(raw)
-        else:
-            if self._data and not self._spoiled:
-                event = Event(self._event_type or "message", "\n".join(self._data), self._last_event_id, self._retry)
-            self._start_event()
-        self._line.clear()
-        self._line_number += 1
-        return event
-
     def _text_bytes(self) -> bytes:
         # Section 9.2.5: a byte order mark at the beginning of the stream does not belong to the first line.
-        line = bytes(self._line)
-        return line.removeprefix(_BOM) if self._line_number == 1 else line
+        return self._line.removeprefix(_BOM) if self._line_number == 1 else self._line
 
     def _take_line(self, raw: bytes) -> None:
         # No byte of a multi-byte character looks like an end of line, so lines can be decoded one by one.
@@ -184,17 +154,18 @@ class EventStreamParser:
             self._data.clear()
 
     def _report(self, kind: ProblemKind) -> None:
-        if len(self._problems) > MAX_PROBLEMS:
+        if len(self.problems) > MAX_PROBLEMS:
             return
-        if len(self._problems) == MAX_PROBLEMS:
+        if len(self.problems) == MAX_PROBLEMS:
             kind = "more-problems"
-        excerpt = bytes(self._line[: min(_EXCERPT_BYTES, self._max_line_bytes)])
-        self._problems.append(FramingProblem(kind, self._line_number, repr(excerpt)))
+        self.problems.append(FramingProblem(kind, self._line_number, repr(self._line[:_EXCERPT_BYTES])))
 
 
-def parse(body: bytes) -> ParsedStream:
+def parse(body: bytes, max_line_bytes: int = MAX_LINE_BYTES) -> ParsedStream:
     """Parses a complete stream."""
-    parser = EventStreamParser()
-    events = parser.feed(body)
-    parser.close()
-    return ParsedStream(tuple(events), parser.problems)
+    parser, start = _Parser(max_line_bytes), 0
+    for end in _END_OF_LINE.finditer(body):
+        parser.take(body[start : end.start()])
+        start = end.end()
+    parser.close(body[start:])
+    return ParsedStream(tuple(parser.events), tuple(parser.problems))
