@@ -55,7 +55,7 @@ def refused_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
     unread = exchange.operation == "publishTemplate" and "content" not in exchange.note
     before_the_key = _BODY_REFUSALS if unread else excused(exchange, history.contract)
     if operation_of(exchange, history.contract) is not None and exchange.status not in before_the_key:
-        yield judged_unless_limited(row.claim, exchange.status in row.may, exchange, row.codes)
+        yield judged_code(row, exchange)
 
 
 @rule("access.refusal-text", "auth.missing-key-text", "auth.invalid-key-text")
@@ -109,7 +109,7 @@ def start_needs_scale(ref: str, history: History) -> Iterator[Judgement]:
         if exchange.status == 404 and standing(exchange, history) != "own":
             yield unclear(row.claim, exchange, why="404 may come from a check before the plan")
         elif exchange.status in row.may or exchange.status not in excused(exchange, history.contract):
-            yield judged_unless_limited(row.claim, exchange.status in row.may, exchange, row.codes)
+            yield judged_code(row, exchange)
 
 
 @story_rule("access.others-version", "access.others-version-is-404")

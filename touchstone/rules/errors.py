@@ -21,7 +21,17 @@ from touchstone.rules.messages import (
     operation_of,
     spelling,
 )
-from touchstone.rules.rule import broken, describe, held, judged, judged_body, judged_unless_limited, render, rule
+from touchstone.rules.rule import (
+    broken,
+    describe,
+    held,
+    judged,
+    judged_body,
+    judged_code,
+    judged_unless_limited,
+    render,
+    rule,
+)
 
 _BODY_CLAIMS = {
     "startBuild": "start.body-is-documented",
@@ -273,7 +283,7 @@ def wrong_document(exchange: Exchange, _: History) -> Iterator[Judgement]:
         yield judged_unless_limited(row.claim, fits, exchange, expected)
     elif kind:
         row = answer("publishTemplate", kind)
-        yield judged_unless_limited(row.claim, exchange.status in row.may, exchange, row.codes)
+        yield judged_code(row, exchange)
 
 
 def _is_documented_error(exchange: Exchange, history: History) -> bool:

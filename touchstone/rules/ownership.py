@@ -34,7 +34,7 @@ from touchstone.rules.messages import (
     tidied,
 )
 from touchstone.rules.publishing import Shelf, document_of
-from touchstone.rules.rule import broken, describe, judged, judged_unless_limited, render, rule, story_rule
+from touchstone.rules.rule import broken, describe, judged, judged_code, judged_unless_limited, render, rule, story_rule
 from touchstone.rules.timeline import Timeline
 
 # own: the version existed during the whole request, and its owner sent the request. foreign: another account sent it.
@@ -302,7 +302,7 @@ def status_answers_200(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that the owner of an existing version gets a 200 for each status read."""
     row = answer("getBuild", "ready")
     for exchange in _by_owner("getBuild", ref, history):
-        yield judged_unless_limited(row.claim, exchange.status in row.may, exchange, row.codes)
+        yield judged_code(row, exchange)
 
 
 @story_rule("owned.template", "template.read-shows-the-published")
@@ -311,7 +311,7 @@ def template_read(ref: str, history: History) -> Iterator[Judgement]:
     row = answer("getTemplate", "ready")
     for exchange in _by_owner("getTemplate", ref, history):
         if exchange.status not in row.may:
-            yield judged_unless_limited(row.claim, False, exchange, row.codes)
+            yield judged_code(row, exchange)
         elif not garbled(exchange):
             expected, actual = "ref, digest and document as published", document_problem(exchange, ref, history)
             yield judged(row.claim, not actual, exchange, expected=expected, actual=actual)
@@ -324,7 +324,7 @@ def delete_refused(ref: str, history: History) -> Iterator[Judgement]:
     for exchange in _by_owner("deleteTemplate", ref, history):
         row = answer("deleteTemplate", "ready" if timeline.over(exchange) else "building")
         if exchange.status >= 300 and exchange.status not in {404, *row.may}:
-            yield judged_unless_limited(row.claim, False, exchange, row.codes)
+            yield judged_code(row, exchange)
 
 
 def _by_owner(operation: str, ref: str, history: History) -> Iterator[Exchange]:
