@@ -11,15 +11,7 @@ from tests.rules.judging import cases
 from touchstone.facts.exchange import Exchange, Request
 from touchstone.facts.finding import Judgement
 from touchstone.rules.history import History
-from touchstone.rules.messages import (
-    asks_for_build,
-    excused,
-    operation_of,
-    parts,
-    path_of,
-    spelling,
-    tidied,
-)
+from touchstone.rules.messages import asks_for_build, excused, operation_of, parts, path_of, spelling, tidied
 from touchstone.rules.rule import broken, describe, held, judged, judged_unless_limited, render, story_rule, unclear
 
 BUILD = "/templates/default/a/1.0.0/build"

@@ -27,17 +27,7 @@ from touchstone.rules.possible_states import (
     Walk,
     lost,
 )
-from touchstone.rules.rule import (
-    broken,
-    describe,
-    held,
-    judged,
-    judged_body,
-    judged_code,
-    render,
-    story_rule,
-    unclear,
-)
+from touchstone.rules.rule import broken, describe, held, judged, judged_body, judged_code, render, story_rule, unclear
 from touchstone.rules.timeline import ended_before, may_have_acted
 
 SHORTEST_CONCLUSIVE_SLEEP_S = 0.1  # a slow network also explains a shorter wait
@@ -359,14 +349,12 @@ def _building_stakes(walk: Walk, build: Build, read: Exchange, status: str) -> I
     longest_s, running_s = walk.history.bounds.build_timeout_s, read.sent_at - build.start.done_at
     if status in FINISHED:
         yield from _end_stakes(walk, build, read, status)
-    elif status == "building" and running_s > longest_s and _queued_s(walk, build, read) > longest_s:
+    # A server may queue builds, so that this one may have waited for the last build that began earlier.
+    elif status == "building" and running_s > longest_s < read.sent_at - ended_before(
+        walk.ref, build.start, walk.history
+    ):
         expected, actual = "ready or failed within build_timeout_s", f"building {running_s:.1f} s after the start"
         yield broken("status.build-ends", build.start, read, expected=expected, actual=actual)
-
-
-def _queued_s(walk: Walk, build: Build, read: Exchange) -> float:
-    """Returns how long before *read* the last build that began earlier ended; a server may queue builds."""
-    return read.sent_at - ended_before(walk.ref, build.start, walk.history)
 
 
 def _is_old_failure(walk: Walk, build: Build, read: Exchange, status: str) -> bool:
