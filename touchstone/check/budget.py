@@ -277,7 +277,11 @@ class Budget:
         else:
             self._keep(settled)
         if answer.status == 200 and state == "not_built" and any(published for _, published in settled):
-            self._trust_publishing()
+            self._publishing_is_free = True
+            self.builds += self._kept_for_publishing + sum(p for doubts in self.doubts.values() for _, p in doubts)
+            self._kept_for_publishing = 0
+            left = {ref: [doubt for doubt in doubts if not doubt[1]] for ref, doubts in self.doubts.items()}
+            self.doubts = {ref: doubts for ref, doubts in left.items() if doubts}
         (self._ready.add if state == "ready" else self._ready.discard)(ref)
         if state != "building":
             self._running.pop(ref, None)
@@ -285,10 +289,3 @@ class Budget:
     def _keep(self, doubts: Iterable[tuple[float, bool]]) -> None:
         """Counts uncertain reservations as builds; those of publishes only until publishing proves to begin none."""
         self._kept_for_publishing += sum(published for _, published in doubts)
-
-    def _trust_publishing(self) -> None:
-        self._publishing_is_free = True
-        self.builds += self._kept_for_publishing + sum(p for doubts in self.doubts.values() for _, p in doubts)
-        self._kept_for_publishing = 0
-        left = {ref: [doubt for doubt in doubts if not doubt[1]] for ref, doubts in self.doubts.items()}
-        self.doubts = {ref: doubts for ref, doubts in left.items() if doubts}

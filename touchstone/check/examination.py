@@ -161,7 +161,7 @@ SLEEP_SHARE = 0.05  # least sleep, as a share of what builds of the target take 
 
 READY_TRIES = 3  # Attempts to build the ready version that cases share
 
-OWNERS = ("primary", "second", "restricted")
+OWNERS: tuple[Credential, ...] = ("primary", "second", "restricted")
 LOG_S = 5.0  # the longest time for which a single request reads a log
 AT_A_TIME = 8  # requests of one case, where it sends many that do not depend on each other
 CLEAN_UP = "clean-up"  # case of the requests that clean up; a stopped run still sends them
@@ -351,9 +351,9 @@ class Examination:
         """Deletes the version. *by*: the account, by default the owner of a template."""
         return self.request("deleteTemplate", version, by)
 
-    def document(self, version: Version, by: Credential | None = None) -> Reply:
-        """Reads the published document. *by*: the account, by default the owner of a template."""
-        return self.request("getTemplate", version, by)
+    def document(self, version: Version) -> Reply:
+        """Reads the published document as the owner of a template, else as the primary account."""
+        return self.request("getTemplate", version)
 
     def request(self, operation: str, version: Version, by: Credential | None = None, authorization: str = "") -> Reply:
         """Sends one request about a version, without retries; a log is left after LOG_S seconds.

@@ -128,19 +128,16 @@ class PlanWatch:
     def settle(self, exam: Examination) -> bool:
         """Returns whether the main key is below the Scale plan. Tries again if every publish and start was refused."""
         with self._lock:
-            return self._settle(exam)
-
-    def _settle(self, exam: Examination) -> bool:
-        if self._in_doubt() and not self.is_barred:
-            before, refs = self._refusals, exam.target.templates.buildable
-            with contextlib.suppress(Unsuited):
-                for number in range(MORE_TRIES):
-                    if exam.target.publish != "never":
-                        exam.publish(exam.template("plan"))
-                    elif refs:
-                        exam.start(refs[number % len(refs)])
-            self.is_barred = self._in_doubt() and self._refusals >= before + MORE_TRIES
-        return self.is_barred
+            if self._in_doubt() and not self.is_barred:
+                before, refs = self._refusals, exam.target.templates.buildable
+                with contextlib.suppress(Unsuited):
+                    for number in range(MORE_TRIES):
+                        if exam.target.publish != "never":
+                            exam.publish(exam.template("plan"))
+                        elif refs:
+                            exam.start(refs[number % len(refs)])
+                self.is_barred = self._in_doubt() and self._refusals >= before + MORE_TRIES
+            return self.is_barred
 
     def _in_doubt(self) -> bool:
         return self._refusals > 0 and not self._accepted

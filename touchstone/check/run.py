@@ -9,13 +9,7 @@ from pathlib import Path
 
 from touchstone.check.budget import Budget, Flow
 from touchstone.check.cases import Declared
-from touchstone.check.examination import (
-    PUBLISH_ADVICE,
-    Examination,
-    Ledger,
-    key_advice,
-    transport_to,
-)
+from touchstone.check.examination import PUBLISH_ADVICE, Examination, Ledger, key_advice, transport_to
 from touchstone.check.handover import CheckHandover
 from touchstone.check.journal import Journal
 from touchstone.check.preflight import PlanWatch

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from touchstone.check.budget import SILENT_REMOVALS, Budget
-from touchstone.check.examination import Examination, Ledger, Unsuited, transport_to
+from touchstone.check.examination import OWNERS, Examination, Ledger, Unsuited, transport_to
 from touchstone.check.journal import Journal, JournalState, leftovers
 from touchstone.check.templates import is_own
 from touchstone.config import Settings
@@ -15,8 +15,6 @@ from touchstone.facts.exchange import Credential, Exchange
 from touchstone.target.call import Call
 
 EMBEDDED_URL = "embedded"  # Target in the journal of a run on the embedded twin; this twin ended with the run
-
-OWNERS: tuple[Credential, ...] = ("primary", "second", "restricted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,20 +94,15 @@ class _Sweeper:
         left = {ref: why for ref in (*leftover.refs, *builds) if not is_own(ref, leftover.run_id)}
         removed: list[str] = []
         gone: list[str] = []
-        for ref in leftover.builds:
-            if ref not in left and ref not in leftover.owners:
-                try:
-                    exchange = self._send("cancelBuild", ref, "primary")
-                    if not (200 <= exchange.status < 300 or exchange.status in (404, 409)):
-                        left[ref] = _described(exchange)
-                except _Left as error:
-                    left[ref] = str(error)
-        for ref in leftover.refs:
-            if ref not in left:
-                try:
+        others = [ref for ref in leftover.builds if ref not in leftover.owners]
+        for ref in (ref for ref in (*others, *leftover.refs) if ref not in left):
+            try:
+                if ref in leftover.owners:
                     (removed if self._remove(ref) else gone).append(ref)
-                except _Left as error:
-                    left[ref] = str(error)
+                elif (cancel := self._send("cancelBuild", ref, "primary")).status not in (*range(200, 300), 404, 409):
+                    left[ref] = _described(cancel)
+            except _Left as error:
+                left[ref] = str(error)
         return Swept(leftover.target_url, tuple(removed), tuple(gone), left, silent=self._silent > 0)
 
     def _remove(self, ref: str) -> bool:

@@ -12,6 +12,7 @@ import yaml
 
 from touchstone.facts.exchange import Credential
 from touchstone.rules.history import Outcome
+from touchstone.rules.messages import parts
 from touchstone.target.call import Call
 
 Form = Literal["json", "yaml", "sugar", "shuffled"]
@@ -135,8 +136,7 @@ def is_own(ref: str, run_id: str) -> bool:
 
 def given(ref: str) -> Template:
     """Returns a template that exists already; only its ref is known."""
-    namespace, _, rest = ref.partition("/")
-    name, _, version = rest.rpartition("@")
+    namespace, name, version = parts(ref)
     return Template(name, version, 0.0, False, "", namespace=namespace)
 
 
