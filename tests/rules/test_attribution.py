@@ -161,7 +161,7 @@ def test_missing_version_that_something_else_explains(story: Story, expected: se
 def test_delete_is_blamed_that_lies_between_there_and_gone(story: Story, expected: int | None) -> None:
     delete_ = vanished(REF, history(publish(1.0), *story))
 
-    assert (delete_.request.seq if delete_ else None) == expected
+    assert (delete_[0].seq if delete_ else None) == expected
 
 
 def test_version_that_was_never_there_is_not_taken_away() -> None:

@@ -7,7 +7,6 @@ responses to the owner of the version show whether a refused request took effect
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from statistics import median
 
@@ -353,39 +352,28 @@ REFUSED, FOREIGN, PLAN = "auth.refused-changes-nothing", "access.others-change-n
 _DECISIVE = frozenset({"getBuild", "getTemplate", "startBuild", "deleteTemplate"})
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
-    """A refused delete by somebody who is not the owner, and the owner's first response after it."""
-
-    request: Exchange
-    answer: Exchange
-
-    @property
-    def claim(self) -> str:
-        """The claim that is broken if the delete took effect."""
-        return REFUSED if self.request.credential in REFUSED_CREDENTIALS else FOREIGN
+# A refused delete by somebody who is not the owner, and the owner's first response after it.
+_Delete = tuple[Exchange, Exchange]
 
 
 @story_rule("unrefused.deletes", REFUSED, FOREIGN)
 def refused_deletes(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that a refused delete has no effect: the owner still finds the version afterwards."""
     gone = vanished(ref, history)
-    for delete in _deletes(ref, history):
-        there = delete.answer.status in SUCCESS
-        if there or delete == gone:
-            actual = "404 from then on"
-            expected = "the version still exists"
-            yield judged(delete.claim, there, delete.request, delete.answer, expected=expected, actual=actual)
+    for delete, after in _deletes(ref, history):
+        there = after.status in SUCCESS
+        if there or (delete, after) == gone:
+            claim = REFUSED if delete.credential in REFUSED_CREDENTIALS else FOREIGN
+            expected, actual = "the version still exists", "404 from then on"
+            yield judged(claim, there, delete, after, expected=expected, actual=actual)
 
 
-def vanished(ref: str, history: History) -> Delete | None:
+def vanished(ref: str, history: History) -> _Delete | None:
     """Returns a delete that was refused but took effect (afterwards the owner got only 404), or None."""
-    for delete in _deletes(ref, history):
-        if delete.answer.status in SUCCESS:
-            continue
-        later = [e for e in history.story(ref) if e.sent_at >= delete.answer.sent_at and _is_decisive(e, history)]
-        if all(e.status == 404 for e in later):
-            return delete
+    for delete, after in _deletes(ref, history):
+        later = (e for e in history.story(ref) if e.sent_at >= after.sent_at and _is_decisive(e, history))
+        if after.status not in SUCCESS and all(e.status == 404 for e in later):
+            return delete, after
     return None
 
 
@@ -393,8 +381,8 @@ def was_vanished(exchange: Exchange, history: History) -> bool:
     """Whether *exchange* is a 404 because an earlier delete, although refused, removed the version."""
     if exchange.status != 404 or exchange.ref is None:
         return False
-    delete = vanished(exchange.ref, history)
-    return delete is not None and exchange.done_at >= delete.request.sent_at
+    gone = vanished(exchange.ref, history)
+    return gone is not None and exchange.done_at >= gone[0].sent_at
 
 
 def published_by(exchange: Exchange, history: History) -> tuple[str, Exchange] | None:
@@ -413,7 +401,7 @@ def published_by(exchange: Exchange, history: History) -> tuple[str, Exchange] |
     return None
 
 
-def _deletes(ref: str, history: History) -> Iterator[Delete]:
+def _deletes(ref: str, history: History) -> Iterator[_Delete]:
     """Yields the refused deletes of an existing version, but only the first before each response to the owner."""
     story = history.story(ref)
     if not any(e.operation == "deleteTemplate" and not owned(e, history) for e in story):
@@ -423,7 +411,7 @@ def _deletes(ref: str, history: History) -> Iterator[Delete]:
         changing = exchange.operation in {"publishTemplate", "deleteTemplate"} and may_have_acted(exchange)
         decides = _is_decisive(exchange, history) and not (suspect and exchange.sent_at < suspect.done_at)
         if decides and suspect:
-            yield Delete(suspect, exchange)
+            yield suspect, exchange
             suspect = None
         if changing or decides:
             there = exchange.status in SUCCESS and exchange.operation != "deleteTemplate" and owned(exchange, history)

@@ -350,9 +350,7 @@ def _building_stakes(walk: Walk, build: Build, read: Exchange, status: str) -> I
     if status in FINISHED:
         yield from _end_stakes(walk, build, read, status)
     # A server may queue builds, so that this one may have waited for the last build that began earlier.
-    elif status == "building" and running_s > longest_s < read.sent_at - ended_before(
-        walk.ref, build.start, walk.history
-    ):
+    elif running_s > longest_s and read.sent_at - ended_before(walk.ref, build.start, walk.history) > longest_s:
         expected, actual = "ready or failed within build_timeout_s", f"building {running_s:.1f} s after the start"
         yield broken("status.build-ends", build.start, read, expected=expected, actual=actual)
 

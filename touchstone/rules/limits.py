@@ -14,7 +14,7 @@ from touchstone.facts.backoff import FIRST_WAIT_S, http_date, retry_after_s
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.eventlog import follows
-from touchstone.rules.history import History
+from touchstone.rules.history import Content, History
 from touchstone.rules.messages import SUCCESS, announces_json, error_problem, excused, json_problem, operation_of
 from touchstone.rules.possible_states import CLOCK_SHARE
 from touchstone.rules.rule import broken, describe, held, judged, rule, story_rule, unclear
@@ -352,16 +352,6 @@ _FEWEST = 2  # fewer slow responses may be chance
 _Beside = tuple[Exchange, Exchange, float]  # a start, the build or log that it may have waited for, and when that ended
 
 
-@dataclass(frozen=True, slots=True)
-class _Build:
-    """A started build. Its steps end at *ends_at* or later; its document stays the same until *until_at*."""
-
-    start: Exchange
-    ends_at: float
-    until_at: float
-    cancels: tuple[Exchange, ...]
-
-
 @story_rule("waiting.running", _WAIT_CLAIM)
 def waits_for_a_running_build(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that a start does not wait until another build, or an open log, has ended.
@@ -371,7 +361,7 @@ def waits_for_a_running_build(ref: str, history: History) -> Iterator[Judgement]
     starts, builds = history.overall(_accepted_starts), history.overall(_builds)
     for other, start in pairwise(starts):
         if start.ref == ref and other.seq in builds:
-            found = _build_beside(start, (builds[other.seq],), own=other.ref == ref)
+            found = _build_beside(start, (builds[other.seq],), history, own=other.ref == ref)
             if found and start.done_at < found[2]:
                 yield held(_WAIT_CLAIM, other, start)
     slow = [start for start in starts if start.ref == ref and start.elapsed_s >= _CONCLUSIVE_S]
@@ -391,17 +381,11 @@ def _accepted_starts(history: History) -> tuple[Exchange, ...]:
     return tuple(e for e in history.exchanges if e.operation == "startBuild" and e.status in SUCCESS)
 
 
-def _builds(history: History) -> dict[int, _Build]:
-    cancels: dict[str | None, list[Exchange]] = defaultdict(list)
-    for cancel in history.cancels:
-        cancels[cancel.ref].append(cancel)
-    found = {}
-    for start in history.overall(_accepted_starts):
-        content = history.content(start.ref or "", start.sent_at)
-        if content is not None and reports_building(start):
-            ends_at = start.sent_at + content.sleep_s * CLOCK_SHARE
-            found[start.seq] = _Build(start, ends_at, content.until_at, tuple(cancels[start.ref]))
-    return found
+def _builds(history: History) -> dict[int, tuple[Exchange, Content]]:
+    """Returns the starts that began or joined a build, by *seq*, each with the document that was built."""
+    starts = (start for start in history.overall(_accepted_starts) if reports_building(start))
+    built = ((start, history.content(start.ref or "", start.sent_at)) for start in starts)
+    return {start.seq: (start, content) for start, content in built if content}
 
 
 def _beside(history: History) -> tuple[dict[int, _Beside], ...]:
@@ -409,8 +393,8 @@ def _beside(history: History) -> tuple[dict[int, _Beside], ...]:
     starts, builds = history.overall(_accepted_starts), tuple(history.overall(_builds).values())
     logs = [e for e in history.exchanges if follows(e)]
     return (
-        {start.seq: found for start in starts if (found := _build_beside(start, builds, own=False))},
-        {start.seq: found for start in starts if (found := _build_beside(start, builds, own=True))},
+        {start.seq: found for start in starts if (found := _build_beside(start, builds, history, own=False))},
+        {start.seq: found for start in starts if (found := _build_beside(start, builds, history, own=True))},
         {start.seq: found for start in starts if (found := _log_beside(start, logs))},
     )
 
@@ -421,13 +405,16 @@ def _log_beside(start: Exchange, logs: Iterable[Exchange]) -> _Beside | None:
     return (start, last, last.done_at) if last else None
 
 
-def _build_beside(start: Exchange, builds: Iterable[_Build], *, own: bool) -> _Beside | None:
+def _build_beside(
+    start: Exchange, builds: Iterable[tuple[Exchange, Content]], history: History, *, own: bool
+) -> _Beside | None:
     """Returns an earlier build that can have delayed *start*: of the same version if *own*, else of another version."""
-    for build in builds:
-        other = build.start
-        if build.ends_at - start.sent_at < _CONCLUSIVE_S or other.done_at > start.sent_at:
+    for other, content in builds:
+        ends_at = other.sent_at + content.sleep_s * CLOCK_SHARE
+        if ends_at - start.sent_at < _CONCLUSIVE_S or other.done_at > start.sent_at:
             continue
-        cancelled = any(other.sent_at < c.done_at and c.sent_at < start.done_at for c in build.cancels)
-        if (other.ref == start.ref) == own and build.until_at >= start.done_at and not cancelled:
-            return start, other, build.ends_at
+        cancels = (c for c in history.cancels if c.ref == other.ref)
+        cancelled = any(other.sent_at < c.done_at and c.sent_at < start.done_at for c in cancels)
+        if (other.ref == start.ref) == own and content.until_at >= start.done_at and not cancelled:
+            return start, other, ends_at
     return None
