@@ -99,7 +99,6 @@ def resolved(document: dict[str, Any]) -> dict[str, Any]:
 _DATE_TIME = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt]([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII
 )
-_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +183,6 @@ _SHORT.maxstring = _SHORT.maxother = 100
 
 _FORMATS = jsonschema.FormatChecker(formats=())
 _FORMATS.checks("date-time")(_is_date_time)
-_FORMATS.checks("uuid")(lambda value: not isinstance(value, str) or _UUID.fullmatch(value) is not None)
 
 _CHECKER: type[Validator] = jsonschema.validators.extend(  # type: ignore[no-untyped-call]  # the stubs leave it out
     jsonschema.Draft202012Validator, validators={"required": _required, "pattern": _pattern}
