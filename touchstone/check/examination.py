@@ -568,11 +568,9 @@ class Examination:
         return self.published(purpose, sleep_s=sleep_s, fails=fails, owner=owner)
 
     def _sleep_s(self, least_s: float, latencies: int) -> float:
-        return round(self.stretch * (least_s + latencies * self._turn_s()), 2)
-
-    def _turn_s(self) -> float:
-        """Returns how long a request takes now; cases that run side by side slow each other down."""
-        return max(self.latency_s, statistics.median(list(self._turns) or [0.0]) if self._views else 0.0)
+        # Cases that run side by side slow each other down.
+        request_s = statistics.median(list(self._turns) or [0.0]) if self._views else 0.0
+        return round(self.stretch * (least_s + latencies * max(self.latency_s, request_s)), 2)
 
     def running(self, purpose: str = "running", *, fails: bool = False, times: int = 1) -> Template:
         """Publishes a template as `short` does, and starts its build."""

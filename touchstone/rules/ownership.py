@@ -65,16 +65,11 @@ def _standing(exchange: Exchange, history: History) -> Standing:
     if exists is None or (exists and (lost or was_vanished(exchange, history))):
         return "unsure"
     if exists:
-        owner = sole_owner(ref, history)
-        # The owner is unknown if the server accepted a publish with an invalid key.
-        return "unsure" if owner not in ACCEPTED else "own" if owner == exchange.credential else "foreign"
+        owners = {content.owner for content in contents}
+        # The owner is unknown after several accounts, or after an accepted publish with an invalid key.
+        sure = len(owners) == 1 and owners <= ACCEPTED
+        return "unsure" if not sure else "own" if exchange.credential in owners else "foreign"
     return "deleted" if any(c.from_at < exchange.done_at for c in contents) else "missing"
-
-
-def sole_owner(ref: str, history: History) -> Credential | None:
-    """The only account that had *ref* during the run; None if several or none had it."""
-    owners = {content.owner for content in history.contents(ref)}
-    return next(iter(owners)) if len(owners) == 1 else None
 
 
 def surely_missing(ref: str, history: History) -> bool:
