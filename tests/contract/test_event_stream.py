@@ -2,50 +2,43 @@
 
 import pytest
 
-from touchstone.contract.event_stream import MAX_PROBLEMS, Event, FramingProblem, parse
-
-
-def message(data: str, **fields: object) -> Event:
-    values: dict[str, object] = {"event": "message", "data": data} | fields
-    return Event(**values)  # type: ignore[arg-type]  # a table of keywords
-
+from touchstone.contract.event_stream import MAX_PROBLEMS, FramingProblem, parse
 
 # Events that the standard's algorithm dispatches, and the kinds of oddities that receivers ignore.
-STREAMS: dict[str, tuple[bytes, list[Event], list[str]]] = {
+STREAMS: dict[str, tuple[bytes, list[str], list[str]]] = {
     "nothing": (b"", [], []),
-    "one event": (b"data: a\n\n", [message("a")], []),
-    "only one space is dropped": (b"data:  a\n\n", [message(" a")], []),
-    "colons in the value": (b"data: a:b: c\n\n", [message("a:b: c")], []),
-    "data lines are joined": (b"data: a\ndata: b\n\n", [message("a\nb")], []),
-    "no colon": (b"data\n\ndata\ndata\n\ndata:", [message(""), message("\n")], ["unterminated-event"]),
-    "CR ends lines": (b"data: a\r\rdata: b\r\r", [message("a"), message("b")], []),
-    "ends of line are mixed": (b"data: a\rdata: b\r\ndata: c\n\r", [message("a\nb\nc")], []),
-    "other separators": ("data: a\x0b\x0c\x85\u2028b\n\n".encode(), [message("a\x0b\x0c\x85\u2028b")], []),
-    "one BOM is dropped": (b"\xef\xbb\xbfdata: a\n\n", [message("a")], []),
+    "one event": (b"data: a\n\n", ["a"], []),
+    "only one space is dropped": (b"data:  a\n\n", [" a"], []),
+    "colons in the value": (b"data: a:b: c\n\n", ["a:b: c"], []),
+    "data lines are joined": (b"data: a\ndata: b\n\n", ["a\nb"], []),
+    "no colon": (b"data\n\ndata\ndata\n\ndata:", ["", "\n"], ["unterminated-event"]),
+    "CR ends lines": (b"data: a\r\rdata: b\r\r", ["a", "b"], []),
+    "ends of line are mixed": (b"data: a\rdata: b\r\ndata: c\n\r", ["a\nb\nc"], []),
+    "other separators": ("data: a\x0b\x0c\x85\u2028b\n\n".encode(), ["a\x0b\x0c\x85\u2028b"], []),
+    "one BOM is dropped": (b"\xef\xbb\xbfdata: a\n\n", ["a"], []),
     "a second BOM is not": (b"\xef\xbb\xbf\xef\xbb\xbfdata: a\n\n", [], ["stray-line"]),
-    "a later BOM is not": (b"data: a\n\n\xef\xbb\xbfdata: b\n\n", [message("a")], ["stray-line"]),
+    "a later BOM is not": (b"data: a\n\n\xef\xbb\xbfdata: b\n\n", ["a"], ["stray-line"]),
     "only a BOM": (b"\xef\xbb\xbf", [], []),
-    "comments": (b": hello\n:\ndata: a\n: there\n\n", [message("a")], []),
-    "type": (b"event: add\ndata: a\n\ndata: b\n\n", [message("a", event="add"), message("b")], []),
-    "id stays": (b"id: 1\ndata: a\n\ndata: b\n\n", [message("a", id="1"), message("b", id="1")], []),
-    "empty id resets": (b"id: 1\ndata: a\n\nid\ndata: b\n\n", [message("a", id="1"), message("b")], []),
-    "id with NUL": (b"id: 1\nid: 2\0\ndata: a\n\n", [message("a", id="1")], ["invalid-id"]),
-    "retry": (b"retry: 1500\ndata: a\n\ndata: b\n\n", [message("a", retry=1500), message("b")], []),
-    "retry with a sign": (b"retry: +1\ndata: a\n\n", [message("a")], ["invalid-retry"]),
-    "retry in other digits": ("retry: ١\ndata: a\n\n".encode(), [message("a")], ["invalid-retry"]),
-    "endless retry": (b"retry: " + b"9" * 5000 + b"\ndata: a\n\n", [message("a")], ["invalid-retry"]),
+    "comments": (b": hello\n:\ndata: a\n: there\n\n", ["a"], []),
+    "type": (b"event: add\ndata: a\n\ndata: b\n\n", ["a", "b"], []),
+    "id": (b"id: 1\ndata: a\n\ndata: b\n\n", ["a", "b"], []),
+    "id with NUL": (b"id: 1\nid: 2\0\ndata: a\n\n", ["a"], ["invalid-id"]),
+    "retry": (b"retry: 1500\ndata: a\n\ndata: b\n\n", ["a", "b"], []),
+    "retry with a sign": (b"retry: +1\ndata: a\n\n", ["a"], ["invalid-retry"]),
+    "retry in other digits": ("retry: ١\ndata: a\n\n".encode(), ["a"], ["invalid-retry"]),
+    "endless retry": (b"retry: " + b"9" * 5000 + b"\ndata: a\n\n", ["a"], ["invalid-retry"]),
     "names have a case": (b"Data: a\nDATA: b\n\n", [], ["unknown-field", "unknown-field"]),
-    "unknown fields": (b"foo: bar\ndata: a\nbaz\n\n", [message("a")], ["unknown-field", "stray-line"]),
-    "bad UTF-8": (b"data: a\xff\xe2\x82b\n\n", [message("a\ufffd\ufffdb")], ["invalid-utf8"]),
-    "UTF-8 cut by the end of line": (b"data: \xe2\x82\ndata: b\n\n", [message("\ufffd\nb")], ["invalid-utf8"]),
-    "a replacement character as such": ("data: \ufffd\n\n".encode(), [message("\ufffd")], []),
-    "no blank line at the end": (b"data: a\n\ndata: b\n", [message("a")], ["unterminated-event"]),
-    "cut in a comment": (b"data: x\n\n: ping", [message("x")], []),
+    "unknown fields": (b"foo: bar\ndata: a\nbaz\n\n", ["a"], ["unknown-field", "stray-line"]),
+    "bad UTF-8": (b"data: a\xff\xe2\x82b\n\n", ["a\ufffd\ufffdb"], ["invalid-utf8"]),
+    "UTF-8 cut by the end of line": (b"data: \xe2\x82\ndata: b\n\n", ["\ufffd\nb"], ["invalid-utf8"]),
+    "a replacement character as such": ("data: \ufffd\n\n".encode(), ["\ufffd"], []),
+    "no blank line at the end": (b"data: a\n\ndata: b\n", ["a"], ["unterminated-event"]),
+    "cut in a comment": (b"data: x\n\n: ping", ["x"], []),
 }
 
 
 @pytest.mark.parametrize(("body", "events", "oddities"), STREAMS.values(), ids=STREAMS)
-def test_stream_yields_the_events_of_the_standard(body: bytes, events: list[Event], oddities: list[str]) -> None:
+def test_stream_yields_the_events_of_the_standard(body: bytes, events: list[str], oddities: list[str]) -> None:
     whole = parse(body)
     assert list(whole.events) == events
     assert [problem.kind for problem in whole.problems] == oddities
@@ -59,15 +52,15 @@ def test_problem_has_its_line_and_the_beginning_of_it() -> None:
 @pytest.mark.parametrize(
     ("body", "events", "problem"),
     [
-        (b"data: 1234\n\ndata: z\n\n", [message("1234"), message("z")], None),
-        (b"data: x\ndata: 12345\ndata: y\n\ndata: z\n\n", [message("z")], ("line-too-long", 2)),
+        (b"data: 1234\n\ndata: z\n\n", ["1234", "z"], None),
+        (b"data: x\ndata: 12345\ndata: y\n\ndata: z\n\n", ["z"], ("line-too-long", 2)),
         (b"data: 12345", [], ("line-too-long", 1)),
-        (b"data\n" * 11 + b"\ndata: z\n\n", [message("\n" * 10), message("z")], None),
-        (b"data\n" * 12 + b"\ndata: z\n\n", [message("z")], ("event-too-long", 12)),
+        (b"data\n" * 11 + b"\ndata: z\n\n", ["\n" * 10, "z"], None),
+        (b"data\n" * 12 + b"\ndata: z\n\n", ["z"], ("event-too-long", 12)),
     ],
 )
 def test_line_and_event_beyond_the_limit_are_dropped(
-    body: bytes, events: list[Event], problem: tuple[str, int] | None
+    body: bytes, events: list[str], problem: tuple[str, int] | None
 ) -> None:
     found = parse(body, max_line_bytes=10)
     assert list(found.events) == events

@@ -255,7 +255,7 @@ class Contract:
         if kind != EVENT_STREAM:
             return _json_problems(schemas[kind], body, "")
         events = enumerate(parse(body).events)
-        return tuple(p for at, event in events for p in _json_problems(self._event, event.data.encode(), f"/{at}"))
+        return tuple(p for at, data in events for p in _json_problems(self._event, data.encode(), f"/{at}"))
 
     def event_problems(self, value: object) -> tuple[Problem, ...]:
         """Returns the problems of *value*, the JSON object in one event of a build log."""

@@ -32,16 +32,6 @@ ProblemKind = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """One complete event of a stream."""
-
-    event: str  # event type, ``message`` by default
-    data: str  # data lines, joined by line feeds
-    id: str = ""  # last id that the stream has set so far
-    retry: int | None = None  # reconnection time in milliseconds
-
-
-@dataclass(frozen=True, slots=True)
 class FramingProblem:
     """A deviation from a well-formed stream."""
 
@@ -57,7 +47,7 @@ class FramingProblem:
 class ParsedStream:
     """Events and problems of a whole stream, in order."""
 
-    events: tuple[Event, ...]
+    events: tuple[str, ...]  # data of each complete event: its data lines, joined by line feeds
     problems: tuple[FramingProblem, ...]
 
 
@@ -65,12 +55,11 @@ class _Parser:
     """Parses a stream line by line. A line, and the data of an event, may have at most *max_line_bytes* bytes."""
 
     def __init__(self, max_line_bytes: int) -> None:
-        self.events: list[Event] = []
+        self.events: list[str] = []
         self.problems: list[FramingProblem] = []  # after 100, a last one says that others were not recorded
         self._max_line_bytes = max_line_bytes
         self._line = b""
         self._line_number = 0
-        self._last_event_id = ""
         self._start_event()
 
     def take(self, line: bytes) -> None:
@@ -82,8 +71,7 @@ class _Parser:
             self._take_line(raw)
         else:
             if self._data and not self._spoiled:
-                data = "\n".join(self._data)
-                self.events.append(Event(self._event_type or "message", data, self._last_event_id, self._retry))
+                self.events.append("\n".join(self._data))
             self._start_event()
 
     def close(self, rest: bytes) -> None:
@@ -102,10 +90,8 @@ class _Parser:
         return len(line) <= self._max_line_bytes
 
     def _start_event(self) -> None:
-        self._event_type = ""
         self._data: list[str] = []
         self._data_bytes = 0
-        self._retry: int | None = None
         self._has_fields = False
         self._spoiled = False
 
@@ -127,16 +113,12 @@ class _Parser:
         match name:
             case "data":
                 self._take_data(value)
-            case "event":
-                self._event_type = value
             case "id" if "\0" in value:
                 self._report("invalid-id")
-            case "id":
-                self._last_event_id = value
-            case "retry" if _MILLISECONDS.fullmatch(value):
-                self._retry = int(value)
-            case "retry":
+            case "retry" if not _MILLISECONDS.fullmatch(value):
                 self._report("invalid-retry")
+            case "event" | "id" | "retry":
+                pass  # build logs do without them
             case _ if has_colon and _FIELD_NAME.fullmatch(name):
                 self._report("unknown-field")
             case _:

@@ -147,7 +147,7 @@ def _parts(response: Response) -> Iterator[tuple[str, str]]:
         yield f"header {name}", ""
     texts = [response.body] if response.body else []
     if media_type == EVENT_STREAM:
-        texts = [event.data.encode() for event in parse(response.body).events]
+        texts = [data.encode() for data in parse(response.body).events]
     for text in texts:
         try:
             yield from _fields("", read_json(text))

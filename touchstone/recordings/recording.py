@@ -131,7 +131,7 @@ def _last_phase(exchange: Exchange) -> str:
     if not events:
         return "nothing"
     try:
-        value = read_json(events[-1].data.encode())
+        value = read_json(events[-1].encode())
     except ValueError:
         return "no JSON"
     if not isinstance(value, dict):

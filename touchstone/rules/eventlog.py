@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from touchstone.contract.document import EVENT_STREAM
-from touchstone.contract.event_stream import Event, FramingProblem, parse
+from touchstone.contract.event_stream import FramingProblem, parse
 from touchstone.contract.parsing import read_json
 from touchstone.facts.exchange import Exchange
 from touchstone.rules.messages import media_type
@@ -26,7 +26,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # ANSI colours
 class Log:
     """One response to a request for a build log."""
 
-    events: tuple[Event, ...]  # all data frames in order
+    events: tuple[str, ...]  # data of all frames in order
     faults: tuple[FramingProblem, ...]  # violations of the event stream format, in order
     values: tuple[dict[str, Any], ...]  # the JSON objects in the frames; other frames are left out
     misread: tuple[str, str] | None  # data of the first frame that is no JSON object, and the error; or None
@@ -121,16 +121,16 @@ def _read(body: bytes, *, cut: bool) -> Log:
     faults = tuple(problem for problem in stream.problems if problem.kind not in excused)
     values: list[dict[str, Any]] = []
     misread: tuple[str, str] | None = None
-    for event in stream.events:
+    for data in stream.events:
         try:
-            value = read_json(event.data.encode("utf-8", "surrogatepass"))
+            value = read_json(data.encode("utf-8", "surrogatepass"))
         except ValueError as error:
-            misread = misread or (event.data, str(error))
+            misread = misread or (data, str(error))
             continue
         if isinstance(value, dict):
             values.append(value)
         else:
-            misread = misread or (event.data, "is JSON, but not an object")
+            misread = misread or (data, "is JSON, but not an object")
     skipped = any(problem.kind in _TOO_LONG for problem in stream.problems)
     return Log(stream.events, faults, tuple(values), misread, not faults and misread is None and not skipped)
 
