@@ -39,5 +39,4 @@ def handover(
         go_file=str(folder / "go.json"),
         limits=(Limit("*", "max_s", 0.01),) if aborts else (),
         aborts=aborts,
-        workers=workers,
     )

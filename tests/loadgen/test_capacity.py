@@ -8,7 +8,7 @@ import pytest
 
 from tests.loadlogs import BEGAN_AT, FILL, FULL_HOST, HELD, QUICK, Storm, log_of, steady, story, worker, workload
 from touchstone.facts.events import Attempt, Build, RunLog
-from touchstone.loadgen.capacity import Capacity, InFlight, Life, Room, capacity, lives_of, room
+from touchstone.loadgen.capacity import Capacity, InFlight, Room, capacity, room
 from touchstone.twin.limits import FixedWindow, TokenBucket
 
 
@@ -86,10 +86,12 @@ def test_run_without_an_answered_start_knows_nothing() -> None:
 
 def test_build_in_flight_is_sure_or_possible() -> None:
     attempt = Attempt(1, 1, "r", "primary", "", True, 1.0, 1.0, 1.1, 202, None, False, 1)
-    flight = InFlight(lives_of([attempt], [Build(1, "r", "primary", 1.1, 9.0, "unread", None, 1)]))
+    flight = InFlight([attempt], [Build(1, "r", "primary", 1.1, 9.0, "unread", None, 1)])
     assert (flight.sure(5.0), flight.at_most(5.0, 5.0), flight.at_most(99.0, 99.0)) == (0, 1, 1)  # it may go on
     assert (flight.sure(1.1), flight.most) == (1, 1)
-    flight = InFlight([Life(0.9, 1.0, 2.0, 2.5), Life(2.7, 2.8, 4.0, 4.1)])
+    starts = [replace(attempt, want=n, sent_at=at, done_at=at + 0.1) for n, at in ((1, 0.9), (2, 2.7))]
+    builds = [Build(n, "r", "primary", at, at + 1.5, "failed", None, 1) for n, at in ((1, 1.0), (2, 2.8))]
+    flight = InFlight(starts, builds)
     assert [flight.at_most(*span) for span in ((2.4, 2.6), (2.55, 2.65), (2.4, 2.75), (0.1, 0.8))] == [1, 0, 2, 0]
 
 

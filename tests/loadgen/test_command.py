@@ -197,7 +197,7 @@ def test_child_is_given_what_is_left_after_the_set_up(load: Load, monkeypatch: p
     assert ended.code == 3  # no worker has reported anything
     assert handover
     assert go
-    assert (handover.aborts, handover.workers, go.workers, go.options.max_requests) == (True, 3, 3, 99)
+    assert (handover.aborts, go.workers, go.options.max_requests) == (True, 3, 99)
     assert go.first_seq == 1 + max(e.seq for e in log.exchanges if e.case != "clean-up")
     assert go.builds == 10_000 - len(go.stage.refs("ready"))
     assert (len(go.stage.refs("own")), set(go.stage.contents)) == (2, {*go.stage.refs("own"), *go.stage.refs("ready")})

@@ -34,7 +34,7 @@ def test_handover_arrives_whole_and_its_file_holds_no_key(tmp_path: Path) -> Non
     path = tmp_path / "go.json"
     path.write_text(json.dumps(GO.dump_python(GOING, mode="json")), encoding="utf-8")
     settings = Settings(target=TargetSettings("served", "http://127.0.0.1:1/api", KEY, patience_s=3.0))
-    sent = LoadHandover(settings, "runlog.jsonl", str(path), (Limit("*", "p99_s", 1.0),), True, 4)
+    sent = LoadHandover(settings, "runlog.jsonl", str(path), (Limit("*", "p99_s", 1.0),), True)
     received = LoadHandover.received(sent.environment())
     assert (received, received.go()) == (sent, GOING)
     assert received.go().stage.contents[REF].until_at == float("inf")

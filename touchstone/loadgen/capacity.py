@@ -5,7 +5,7 @@ A full host and a rate limit both refuse starts with 429. Only a client that can
 that certainly run, and those that possibly run.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,16 +31,6 @@ _CONCLUSIVE = 2.0  # before a cancel, refusals must last this many times as long
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
-    """Lifetime of one build: when it certainly ran, and when it possibly ran, in run seconds."""
-
-    may_from_at: float  # earliest beginning: the start was sent
-    sure_from_at: float  # certain beginning: the start was accepted
-    sure_to_at: float  # certain to run until here: last read with the status building, or end of its steps
-    may_to_at: float  # latest end: a read showed it; infinity if none did
-
-
-@dataclass(frozen=True, slots=True)
 class Step:
     """Builds in flight from *at_s* to the next step: *sure* builds for certain, and possibly *unsure* more."""
 
@@ -50,13 +40,25 @@ class Step:
 
 
 class InFlight:
-    """Number of builds in flight at each time of a run; `most` is the highest number that certainly ran at once."""
+    """Number of builds in flight at each time of a run; `most` is the highest number that certainly ran at once.
 
-    def __init__(self, lives: Sequence[Life]) -> None:
-        self._sure_from = sorted(life.sure_from_at for life in lives)
-        self._sure_to = sorted(life.sure_to_at for life in lives)
-        self._may_from = sorted(life.may_from_at for life in lives)
-        self._may_to = sorted(life.may_to_at for life in lives)
+    A build certainly runs from the response to its start to the last read with the status building, or to the end of
+    its steps. It possibly runs from its start to the read that shows its end; for ever if no read does.
+    """
+
+    def __init__(self, attempts: Iterable[Attempt], builds: Sequence[Build], steps_s: float = 0.0) -> None:
+        """*steps_s*: duration of the steps of a successful build."""
+        served = grouped((attempt for attempt in attempts if attempt.is_served), lambda attempt: attempt.want)
+        self._may_from, self._sure_to = list[float](), list[float]()
+        for build in builds:
+            accepted_at = build.accepted_at
+            starts = sorted(served.get(build.want, []), key=lambda start: abs(start.done_at - build.accepted_at))
+            may_from_at = min([accepted_at, *(start.sent_at for start in starts[:1])])
+            lasted_at = may_from_at + CLOCK_SHARE * steps_s if build.end == "ready" else accepted_at
+            insort(self._may_from, may_from_at)
+            insort(self._sure_to, max(accepted_at, build.seen_building_at or 0.0, min(lasted_at, build.ended_at)))
+        self._sure_from = sorted(build.accepted_at for build in builds)
+        self._may_to = sorted(map(build_over_at, builds))
         self.most = max(map(self.sure, self._sure_from), default=0)
 
     def sure(self, at_s: float) -> int:
@@ -76,20 +78,6 @@ class InFlight:
             sure = max(0, begun - bisect_right(self._sure_to, at))
             found.append(Step(at, sure, max(0, begun - bisect_right(self._may_to, at) - sure)))
         return tuple(found)
-
-
-def lives_of(attempts: Iterable[Attempt], builds: Iterable[Build], steps_s: float = 0.0) -> tuple[Life, ...]:
-    """Lifetime of each build, from its start and its reads. *steps_s*: duration of the steps of a successful build."""
-    served = grouped((attempt for attempt in attempts if attempt.is_served), lambda attempt: attempt.want)
-    lives = []
-    for build in builds:
-        accepted_at = build.accepted_at
-        starts = sorted(served.get(build.want, []), key=lambda start: abs(start.done_at - build.accepted_at))
-        may_from_at = min([accepted_at, *(start.sent_at for start in starts[:1])])
-        lasted_at = may_from_at + CLOCK_SHARE * steps_s if build.end == "ready" else accepted_at
-        sure_to_at = max(accepted_at, build.seen_building_at or 0.0, min(lasted_at, build.ended_at))
-        lives.append(Life(may_from_at, accepted_at, sure_to_at, build_over_at(build)))
-    return tuple(lives)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +229,7 @@ def capacity(log: RunLog) -> Capacity | None:
     fresh = [attempt for attempt in log.attempts if attempt.fresh]
     # If the run did not publish the versions, the duration of their steps is unknown.
     steps_s = float(log.workload.options.get("build_s", 0.0)) if log.workload and log.templates else 0.0
-    flight = InFlight(lives_of(log.attempts, log.builds, steps_s))
+    flight = InFlight(log.attempts, log.builds, steps_s)
     served_at = sorted(attempt.done_at for attempt in fresh if attempt.is_served)
     filled = room(log)
     at_least = max(flight.most, filled.inside + min(filled.unbidden, 1) if filled else 0)

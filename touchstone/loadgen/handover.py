@@ -32,6 +32,7 @@ class Go:
 
     Attributes:
         origin: Value of the master's monotonic clock at run second 0.
+        workers: Number of workers that the master waits for; 1 if there is only one process.
         first_seq: ``seq`` of the first exchange; each worker counts on from there, in steps of *workers*.
     """
 
@@ -111,13 +112,11 @@ class LoadHandover(Handover):
     Attributes:
         go_file: Path of a file with a `Go`, which may be too long for the environment; empty on a remote worker.
         aborts: Whether the run ends as soon as a threshold is broken.
-        workers: Number of workers that the master waits for; 1 if there is only one process.
     """
 
     go_file: str = ""
     limits: tuple[Limit, ...] = ()
     aborts: bool = False
-    workers: int = 1
 
     def go(self) -> Go:
         """Reads the instructions for the workers."""

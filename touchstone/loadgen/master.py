@@ -99,7 +99,7 @@ class Master:
         *,
         waits: bool = False,
     ) -> None:
-        self._go = replace(handover.go(), workers=handover.workers)
+        self._go = handover.go()
         self._settings = handover.settings
         self._plan = plan(self._go.options)
         self._send = send

@@ -235,7 +235,6 @@ class _Load(StagedJob):
             go_file=str(go_file),
             limits=self._limits,
             aborts=self._launch.aborts,
-            workers=self._launch.workers,
         )
         target, memory = self.settings.target, list[Worker]()
         most_s = self._plan.most_s(target.build_timeout_s, target.patience_s, target.cancel_timeout_s) + SLACK_S
