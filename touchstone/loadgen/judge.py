@@ -25,7 +25,7 @@ from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.sample import UNSENT
 from touchstone.facts.wording import plural, was
 from touchstone.loadgen.client import LONG_BODY_BYTES, PreparedRequest, Requests
-from touchstone.loadgen.metrics import ALL, TARGET
+from touchstone.loadgen.metrics import ALL, last_reports
 from touchstone.loadgen.not_judged import CLOSING_CLAIM, STORM, unprobed, unwatched
 from touchstone.loadgen.rules import judge_load
 from touchstone.loadgen.setup import CLEAN_UP, SET_UP
@@ -284,8 +284,7 @@ def _partial(log: RunLog) -> set[str]:
 def _is_cut(log: RunLog) -> bool:
     """Whether a worker did not report everything, so that the log may lack its last starts and cancels."""
     assert log.workload is not None
-    last = {worker.number: worker.state for worker in log.workers if worker.number != TARGET}
-    done = sum(state == "done" for state in last.values())
+    done = sum(worker.state == "done" for worker in last_reports(log.workers))
     return log.workload.began_at > 0 and done < log.workload.workers
 
 

@@ -185,43 +185,31 @@ def _judged(log: RunLog) -> set[str]:
     return {tally.claim for tally in log.tallies} | {finding.claim for finding in log.findings}
 
 
-_NO_BUILD = (
-    "no client polled a build of its own to the end",
+_NO_BUILD = "no client polled a build of its own to the end"
+_HOSTS = (
     "storm, steady, soak and watchers do, unless a limit refuses all starts",
-    ("storm", "steady", "soak", "watchers"),
+    (STORM, "steady", "soak", "watchers"),
 )
-_STORM_WAITS = "in `touchstone load storm`, they do"
-# For each claim: what the run lacked, how to get it, and the scenarios that test the claim.
-_IDLE: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
-    "status.build-ends": _NO_BUILD,
-    "status.build-does-not-vanish": _NO_BUILD,
-    "load.builds-admitted": ("no read of a running build was kept", "give the run longer builds", ()),
-    "limit.refused-start-starts-nothing": (
-        "no version was read between a refused start and its next start",
-        "`touchstone load storm` does this",
-        (STORM,),
-    ),
-    "limit.ends-after-back-off": (
-        "no client was refused and then retried",
-        "`touchstone load storm` does this",
-        (STORM,),
-    ),
+_STORM = ("`touchstone load storm` does this", (STORM,))
+_TWO_KEYS = ("`touchstone load fairness` does this, with a second key", ("fairness",))
+# For each claim: what the run lacked, and how to get it, with the scenarios that test the claim.
+_IDLE: Mapping[str, tuple[str, tuple[str, tuple[str, ...]]]] = {
+    "status.build-ends": (_NO_BUILD, _HOSTS),
+    "status.build-does-not-vanish": (_NO_BUILD, _HOSTS),
+    "load.builds-admitted": ("no read of a running build was kept", ("give the run longer builds", ())),
+    "limit.refused-start-starts-nothing": ("no version was read between a refused start and its next start", _STORM),
+    "limit.ends-after-back-off": ("no client was refused and then retried", _STORM),
     "limit.retry-after-is-honest": (
         "no client retried after the whole Retry-After while nothing else was sent",
-        _STORM_WAITS,
-        (STORM,),
+        _STORM,
     ),
-    "limit.is-per-key": (
-        "one key must start builds alone, and then at the same time as another key",
-        "`touchstone load fairness` does this, with a second key",
-        ("fairness",),
-    ),
+    "limit.is-per-key": ("one key must start builds alone, and then at the same time as another key", _TWO_KEYS),
 }
 
 
 def idle_reason(claim: str, log: RunLog) -> str:
     """Reason why no load rule judged *claim*."""
-    lack, elsewhere, scenarios = _IDLE[claim]
+    lack, (elsewhere, scenarios) = _IDLE[claim]
     if log.workload is None or log.workload.scenario not in scenarios:
         return f"{lack}; {elsewhere}"
     ended = ending(log)

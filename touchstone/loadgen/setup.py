@@ -20,7 +20,7 @@ from touchstone.facts.events import Remark, RunLog
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.facts.wording import plural
-from touchstone.loadgen.metrics import TARGET
+from touchstone.loadgen.metrics import last_reports
 from touchstone.loadgen.plan import Need, Stage
 from touchstone.rules.history import Content, History
 from touchstone.target.answer import NOT_REACHED
@@ -262,8 +262,8 @@ class SettingUp:
 
 def _idle(log: RunLog, refs: Iterable[str]) -> list[str]:
     """Versions among *refs* without a running build: their builds ended, or all workers reported and sent no start."""
-    last = {worker.number: worker.state for worker in log.workers if worker.number != TARGET}
-    is_whole = last and all(state == "done" for state in last.values())
+    last = last_reports(log.workers)
+    is_whole = last and all(worker.state == "done" for worker in last)
     started = {attempt.ref for attempt in log.attempts if not attempt.unsent}
     sent = [exchange for exchange in log.exchanges if not exchange.error.startswith(NOT_REACHED)]
     started |= {exchange.ref for exchange in sent if exchange.operation == "startBuild" and exchange.ref}
