@@ -19,12 +19,13 @@ from touchstone.contract.files import load_dir
 from touchstone.facts import runlog
 from touchstone.facts.events import Attempt, Build, Case, Occurrence, Remark, Worker
 from touchstone.facts.exchange import Exchange
-from touchstone.facts.sample import Window
+from touchstone.facts.sample import Sample, Window
 from touchstone.loadgen import load_run as worker_module
 from touchstone.loadgen import master as master_module
 from touchstone.loadgen.handover import PART, LoadHandover, Part, deal
-from touchstone.loadgen.load_run import LoadRun, LoadWorker, Stopped
+from touchstone.loadgen.load_run import Collector, LoadRun, LoadWorker, Stopped
 from touchstone.loadgen.master import Master
+from touchstone.loadgen.metrics import BEHIND_S
 from touchstone.loadgen.plan import plan
 from touchstone.target.answer import Answer, Head
 from touchstone.target.bounds import Bounds
@@ -280,6 +281,22 @@ def test_error_in_a_client_is_reported_and_the_others_go_on(load: Load) -> None:
     assert (case.outcome, KEY in case.message, "a mistake" in case.message) == ("error", False, True)
     assert [text.text for text in of(Remark, facts) if text.text.startswith("2 times: ")]
     assert counts(facts)["getBuild", "200", True] == 6
+
+
+@pytest.mark.parametrize(
+    ("samples", "sent", "behind_from_s"),
+    [
+        ([(5.0, 0.02, True), (5.0, 7.0, False)], 1, None),  # only what is paced
+        ([(3.0, BEHIND_S - 0.001, True), (9.0, 0.11, True), (7.5, 2.0, True), (8.0, 0.5, True)], 4, 7.5),
+    ],
+)
+def test_generator_is_behind_from_the_first_late_arrival_on(
+    samples: list[tuple[float, float, bool]], sent: int, behind_from_s: float | None
+) -> None:
+    collector = Collector(0)
+    for at, late_s, paced in samples:
+        collector.sample(Sample("getBuild", "200", at, at + late_s, at + late_s + 0.01), paced=paced)
+    assert (collector.sent, collector.late.count, collector.behind_from_s) == (sent, sent, behind_from_s)
 
 
 def test_start_beyond_the_builds_of_the_part_is_not_sent(tmp_path: Path) -> None:

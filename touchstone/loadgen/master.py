@@ -28,7 +28,7 @@ from touchstone.facts.events import Case, Limit, Remark, Worker
 from touchstone.facts.runlog import RunLogWriter, decode
 from touchstone.facts.sample import UNSENT, Window
 from touchstone.loadgen.handover import PART, LoadHandover, deal
-from touchstone.loadgen.metrics import ALL, LATE_S, Totals
+from touchstone.loadgen.metrics import ALL, Totals
 from touchstone.loadgen.not_judged import ABORTED, SECONDS
 from touchstone.loadgen.plan import plan
 from touchstone.loadgen.thresholds import LATE_TOLERATED_SHARE, STATISTICS, time_of
@@ -289,11 +289,7 @@ class Watchdog:
     def _is_broken(self, limit: Limit) -> bool:
         statistic, own = STATISTICS[limit.statistic], self._totals[limit.operation]
         if statistic.sort == "share":
-            count, share = {
-                "error_share": (own.sent, own.error_share),
-                "late_share": (own.late.count, own.late.share_above(LATE_S)),
-                "unsent_share": (own.due, own.unsent_share),
-            }[statistic.name]
+            share, count = own.share(statistic.name)
             return count >= _FEWEST and _is_above(share, limit.value, count)
         late = own.late if own.late.cells else self._totals[ALL].late
         count = own.times.count + own.unanswered

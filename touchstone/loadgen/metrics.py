@@ -96,10 +96,13 @@ class Totals:
         """Errors as a share of the requests sent."""
         return self.kinds["error"] / self.sent if self.sent else 0.0
 
-    @property
-    def unsent_share(self) -> float:
-        """Unsent arrivals as a share of all arrivals that were due."""
-        return self.kinds["unsent"] / self.due if self.due else 0.0
+    def share(self, statistic: str) -> tuple[float, int]:
+        """Value of a statistic such as ``late_share``, and the number of requests or arrivals behind it."""
+        return {
+            "error_share": (self.error_share, self.sent),
+            "late_share": (self.late.share_above(LATE_S), self.late.count),
+            "unsent_share": (self.kinds["unsent"] / self.due if self.due else 0.0, self.due),
+        }[statistic]
 
 
 def totals(windows: Iterable[Window], operation: str = ALL, outcome: str = ALL) -> Totals:

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -215,7 +215,7 @@ class Plan:
             scheduled=dict(scheduled),
             workers=workers,
             seed=options.seed,
-            options=options.public(),
+            options=asdict(options) | {"scenario": options.scenario.name},
             limits=limits,
         )
 

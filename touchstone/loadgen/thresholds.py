@@ -30,7 +30,6 @@ from touchstone.facts.sample import Histogram
 from touchstone.facts.wording import brief, figure, percentage, plural
 from touchstone.loadgen.metrics import (
     ALL,
-    LATE_S,
     TARGET,
     Totals,
     growth,
@@ -192,12 +191,9 @@ class _Run:
         return limit.operation != ALL and not scheduled and not self._of(limit.operation).kinds.total()
 
     def _share(self, limit: Limit, statistic: Statistic) -> _Measured:
-        own = self._of(limit.operation)
-        value, count, what = {
-            "error_share": (own.error_share, own.sent, "request was sent"),
-            "late_share": (own.late.share_above(LATE_S), own.late.count, "scheduled request was sent"),
-            "unsent_share": (own.unsent_share, own.due, "arrival was due"),
-        }[statistic.name]
+        value, count = self._of(limit.operation).share(statistic.name)
+        due = {"late_share": "scheduled request was sent", "unsent_share": "arrival was due"}
+        what = due.get(statistic.name, "request was sent")
         return _Measured(value, count) if count else _Measured(None, 0, f"no {what}: {scope_text(limit.operation)}")
 
     def _time(self, limit: Limit, statistic: Statistic) -> _Measured:

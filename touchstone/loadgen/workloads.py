@@ -1,8 +1,8 @@
 """The six load scenarios as data for plans and reports. `load/` contains their code, one file per scenario."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from touchstone.errors import UsageError, nearest
 from touchstone.facts.events import Model
@@ -202,10 +202,6 @@ class Options:
         if self.arrivals == AT_ONCE:
             return "lower --builds or --watchers" if self.watchers else "lower --builds"
         return "lower --duration" if self.arrivals.startswith("trace:") else "lower --rate or --duration"
-
-    def public(self) -> dict[str, Any]:
-        """All settings by name as JSON values."""
-        return asdict(self) | {"scenario": self.scenario.name}
 
 
 def scenario(name: str) -> Scenario:
