@@ -173,16 +173,10 @@ class Load(SeededRun):
             raise UsageError("--master and --processes: both are given; a master has its workers on other machines")
         if self.expect_workers is not None and not self.master:
             raise UsageError(f"--expect-workers {self.expect_workers}: only a master uses it; add --master")
+        remote_workers = (self.expect_workers or 1) if self.master else 0
         return runner.Launch(
-            processes=self.processes,
-            remote_workers=(self.expect_workers or 1) if self.master else 0,
-            bind=self.bind,
-            port=self.port,
-            allowed_host=self.allow_load,
-            aborts=self.abort_on_fail,
-            thresholds=self.thresholds,
-            web_port=self.web_ui,
-            csv=self.csv,
+            *(self.processes, remote_workers, self.bind, self.port, self.allow_load, self.abort_on_fail),
+            *(self.thresholds, self.web_ui, self.csv),
         )
 
 

@@ -128,18 +128,8 @@ class Flow:
                 end = "silent"
             if end != "unfinished":
                 seq = reply.seq
-        self.run.collector.write(
-            Build(
-                want=self.want,
-                ref=ref,
-                credential=self.credential,
-                accepted_at=round(accepted_at, 6),
-                ended_at=round(self.run.now(), 6),
-                end=end,
-                seen_building_at=building_at,
-                seq=seq,
-            ),
-        )
+        times = round(accepted_at, 6), round(self.run.now(), 6)
+        self.run.collector.write(Build(self.want, ref, self.credential, *times, end, building_at, seq))
 
     def until_building(self, ref: str) -> bool:
         """Polls until a read reports ``building``; returns False if the build ends first or the wait times out."""

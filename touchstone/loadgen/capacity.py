@@ -155,11 +155,8 @@ def _turn(starts: Sequence[Exchange]) -> Turn | None:
     again = next((exchange for exchange in starts if _step(exchange) == "again"), None)
     if not held or again is None or not (again.status == 429 or 200 <= again.status < 300):
         return None
-    return Turn(
-        held_s=held[-1].sent_at - held[0].done_at if len(held) > 1 else 0.0,
-        swap_s=again.done_at - held[-1].done_at,
-        let_in=again.status != 429,
-    )
+    held_s = held[-1].sent_at - held[0].done_at if len(held) > 1 else 0.0
+    return Turn(held_s, again.done_at - held[-1].done_at, let_in=again.status != 429)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +230,9 @@ def capacity(log: RunLog) -> Capacity | None:
     served_at = sorted(attempt.done_at for attempt in fresh if attempt.is_served)
     filled = room(log)
     at_least = max(flight.most, filled.inside + min(filled.unbidden, 1) if filled else 0)
-    refusals = _refusals(fresh, flight, at_least)
+    refused = sorted((start for start in fresh if start.is_refused), key=lambda start: start.done_at)
+    counts = [(r.done_at, flight.sure(r.done_at), flight.at_most(r.sent_at, r.done_at)) for r in refused]
+    refusals = tuple(Refusal(at_s, sure, at_most, at_most < at_least) for at_s, sure, at_most in counts)
     is_torn = any(worker.state == "lost" for worker in log.workers)
     finding = _finding(log, refusals, filled, is_torn=is_torn)
     full = [refusal.at_most for refusal in refusals if not refusal.below]
@@ -256,12 +255,6 @@ def capacity(log: RunLog) -> Capacity | None:
         messages=_messages(log.exchanges),
         is_torn=is_torn,
     )
-
-
-def _refusals(fresh: Iterable[Attempt], flight: InFlight, most: int) -> tuple[Refusal, ...]:
-    refused = sorted((attempt for attempt in fresh if attempt.is_refused), key=lambda attempt: attempt.done_at)
-    counts = [(a.done_at, flight.sure(a.done_at), flight.at_most(a.sent_at, a.done_at)) for a in refused]
-    return tuple(Refusal(at_s, sure, at_most, at_most < most) for at_s, sure, at_most in counts)
 
 
 def _finding(log: RunLog, refusals: Sequence[Refusal], filled: Room | None, *, is_torn: bool) -> Finding:

@@ -136,11 +136,7 @@ class Connections:
     """
 
     def __init__(
-        self,
-        url: str,
-        timeout_s: float,
-        clock: Callable[[], float] = time.monotonic,
-        bounds: Bounds = DEFAULT_BOUNDS,
+        self, url: str, timeout_s: float, clock: Callable[[], float] = time.monotonic, bounds: Bounds = DEFAULT_BOUNDS
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -149,11 +145,9 @@ class Connections:
         host, port = parts.hostname, parts.port or (443 if tls else 80)
         more: dict[str, Any] = {"size": MAX_CONNECTIONS, "connection_timeout": timeout_s, "network_timeout": None}
         # Idle connections are in `_idle`, not in the pool, since their age and unexpected data must be checked.
-        self._pool = (
-            SSLConnectionPool(host, port, host, port, ssl_context_factory=lambda **_: trusting(), **more)
-            if tls
-            else ConnectionPool(host, port, host, port, **more)
-        )
+        if tls:
+            more["ssl_context_factory"] = lambda **_: trusting()
+        self._pool = (SSLConnectionPool if tls else ConnectionPool)(host, port, host, port, **more)
         self._place = f"{host}:{port}"
         self._timeout_s = timeout_s
         self._clock = clock

@@ -87,17 +87,11 @@ def deal(go: Go, plan: Plan, number: int) -> Part:
     after = min(plan.builds_after, go.builds)
     spare = go.builds - after - sum(own)
     builds = own[number] + share_of(spare, number, go.workers)
+    if spare < 0:
+        builds = share_of(go.builds - after, number, go.workers)
     stories = plan.around() + plan.sends() - plan.schedule.counts.get("read", 0)
-    return Part(
-        go=go,
-        number=number,
-        rows=shares[number].rows.tobytes(),
-        arrivals=len(plan.schedule),
-        keep_every=max(1, -(-stories // MAX_KEPT)),
-        builds=builds if spare >= 0 else share_of(go.builds - after, number, go.workers),
-        builds_after=after,
-        origin=go.origin,
-    )
+    rows, keep_every = shares[number].rows.tobytes(), max(1, -(-stories // MAX_KEPT))
+    return Part(go, number, rows, len(plan.schedule), keep_every, builds, after, go.origin)
 
 
 def share_of(whole: int, number: int, workers: int) -> int:

@@ -118,12 +118,9 @@ class AnswerJudge:
         rules = self._outer_rules if is_partial else self._rules
         judgements = [j for rule in rules for j in judgements_of(rule, exchange, self._history, self.failed)]
         new = tuple(self._new(judgements, exchange))
-        alike = tuple(  # only a few: most fingerprints have the same judgements
-            dict.fromkeys(
-                dataclasses.replace(j, evidence=(), actual=j.actual if j.outcome == "indeterminate" else "")
-                for j in judgements
-            )
-        )
+        reasons = [j.actual if j.outcome == "indeterminate" else "" for j in judgements]
+        bare = (dataclasses.replace(j, evidence=(), actual=why) for j, why in zip(judgements, reasons, strict=True))
+        alike = tuple(dict.fromkeys(bare))  # only a few: most fingerprints have the same judgements
         verdict = self._verdicts.setdefault((alike, is_partial), _Verdict(alike, is_partial))
         verdict.count += 1
         if fingerprint is not None:

@@ -320,12 +320,7 @@ class LoadRun:
         part, collector = self.part, self.collector
         collector.write(
             Worker(
-                number=part.number,
-                state=state,
-                at_s=round(now_at, 3),
-                sent=collector.sent,
-                unsent=collector.unsent,
-                assigned=len(self.rows),
+                *(part.number, state, round(now_at, 3), collector.sent, collector.unsent, len(self.rows)),
                 late_p99_s=round(collector.late.quantile_s(0.99), 6),
                 behind_from_s=collector.behind_from_s,
                 behind_s=round(collector.late.max_s, 6),

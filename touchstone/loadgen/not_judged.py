@@ -172,10 +172,8 @@ def unwatched(log: RunLog) -> tuple[str, list[Notice]]:
     if not number:
         return "", []
     whole = log.workload.scheduled.get("streamBuildEvents", 0)
-    reason = (
-        f"{number:,} of {whole:,} watchers had no log to follow, because the start of their build was not accepted; "
-        "lower --builds, or raise patience_s of the target"
-    )
+    lack = f"{number:,} of {whole:,} watchers had no log to follow, because the start of their build was not accepted"
+    reason = f"{lack}; lower --builds, or raise patience_s of the target"
     judged = _judged(log)
     of_logs = [claim for claim in scenario(log.workload.scenario).claims if claim.startswith("events.")]
     return reason, [Notice(claim, "indeterminate", reason) for claim in of_logs if claim not in judged]

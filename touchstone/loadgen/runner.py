@@ -213,14 +213,8 @@ class _Load(StagedJob):
         built = stage.stage(self._plan.needs, self.is_stopped)
         if self.is_stopped():
             return REACHED_ITS_END
-        go = Go(
-            options=self._plan.options,
-            stage=built,
-            origin=stage.clock.origin,
-            workers=self._launch.workers,
-            first_seq=stage.last_seq + 1,
-            builds=stage.builds_left(self._plan.builds()),
-        )
+        origin, builds = stage.clock.origin, stage.builds_left(self._plan.builds())
+        go = Go(self._plan.options, built, origin, self._launch.workers, stage.last_seq + 1, builds)
         return self.child_ended(self._run_locust(go))
 
     def judge(self, footer: Footer) -> Footer:
@@ -229,13 +223,8 @@ class _Load(StagedJob):
     def _run_locust(self, go: Go) -> int:
         go_file = self.run_log.with_name("go.json").absolute()
         write_whole(go_file, json.dumps(GO.dump_python(go, mode="json")))
-        handover = LoadHandover(
-            settings=self.settings,
-            run_log=str(self.run_log.absolute()),
-            go_file=str(go_file),
-            limits=self._limits,
-            aborts=self._launch.aborts,
-        )
+        files = str(self.run_log.absolute()), str(go_file)
+        handover = LoadHandover(self.settings, *files, self._limits, self._launch.aborts)
         target, memory = self.settings.target, list[Worker]()
         most_s = self._plan.most_s(target.build_timeout_s, target.patience_s, target.cancel_timeout_s) + SLACK_S
 

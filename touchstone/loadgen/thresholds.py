@@ -205,11 +205,8 @@ class _Run:
         if not count:
             return _Measured(None, 0, f"no documented response: {scope_text(limit.operation)}")
         if count < (need := statistic.samples_needed):
-            more = (
-                "send more starts (--builds)"
-                if self._workload.arrivals == AT_ONCE
-                else "run longer or at a higher rate"
-            )
+            is_burst = self._workload.arrivals == AT_ONCE
+            more = "send more starts (--builds)" if is_burst else "run longer or at a higher rate"
             doubt = f"{plural(count, 'sample')}; {statistic.description.split()[-1]} needs at least {need:,}: {more}"
             return _Measured(value, count, doubt)
         late = self._late(limit)
@@ -217,10 +214,8 @@ class _Run:
         if value is None or late_s > LATE_TOLERATED_SHARE * limit.value:
             doubt = f"{plural(unsent, 'arrival')} could not be sent, so their response times are unknown"
             if late_s > LATE_TOLERATED_SHARE * limit.value:
-                doubt = (
-                    f"the generator was {brief(late_s)} late at p99, more than a tenth of the limit of "
-                    f"{brief(limit.value)}; lower the rate or add workers"
-                )
+                lateness = f"{brief(late_s)} late at p99, more than a tenth of the limit of {brief(limit.value)}"
+                doubt = f"the generator was {lateness}; lower the rate or add workers"
             return _Measured(value, count, doubt, breach=_breach(limit, statistic, own, late))
         at_worst = time_of(statistic, own.times, own.unanswered + unsent)
         if not is_broken(limit, statistic, value) and (at_worst is None or is_broken(limit, statistic, at_worst)):
@@ -238,8 +233,7 @@ class _Run:
         kinds = totals(within, operation).kinds
         served, unsent = kinds["served"], kinds["unsent"]
         if self._kept.missing:
-            doubt = f"the run ended before {plural(self._kept.missing, 'arrival')} of its schedule"
-            return _Measured(None, served, doubt)
+            return _Measured(None, served, self._unfinished(limit))
         if length_s <= 0 or not self._of(operation).sent:
             return _Measured(None, 0, f"no request was sent to {scope_text(operation)}")
         value, late_s = throughput(within, operation, self._workload), self._late(limit).max_s
@@ -365,11 +359,11 @@ def thresholds_of(path: Path, scenario: str) -> tuple[Limit, ...]:
     found = read_thresholds(path)
     if not found[scenario]:
         others = ", ".join(name for name, limits in found.items() if limits)
-        raise UsageError(
-            f"{path}: no limit for {scenario}; found {f'limits only for {others}' if others else 'no limit at all'}; "
-            f'expected a table such as [{scenario}."{ALL}"] with a limit in it; add one, or leave --thresholds out '
-            "for those of load/thresholds.toml"
+        problem = f"no limit for {scenario}; found {f'limits only for {others}' if others else 'no limit at all'}"
+        advice = (
+            f'add a table such as [{scenario}."{ALL}"], or leave --thresholds out for those of load/thresholds.toml'
         )
+        raise UsageError(f"{path}: {problem}; {advice}")
     return found[scenario]
 
 

@@ -58,10 +58,8 @@ _RECORDINGS = pytest.StashKey[BuildRecordings]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Registers the marker `build_twin`."""
-    config.addinivalue_line(
-        "markers",
-        f"{MARK}(fault, variant, rate, capacity, plan, ...): options of the server of the fixture {MARK}",
-    )
+    marker = f"{MARK}(fault, variant, rate, capacity, plan, ...)"
+    config.addinivalue_line("markers", f"{marker}: options of the server of the fixture {MARK}")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -111,9 +109,7 @@ def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for mark in reversed(list(request.node.iter_markers(MARK))):
         if mark.args:
-            pytest.fail(
-                f"@pytest.mark.{MARK}: found {mark.args[0]!r}; expected keywords, e.g. capacity=1",
-                pytrace=False,
-            )
+            problem = f"found {mark.args[0]!r}; expected keywords, e.g. capacity=1"
+            pytest.fail(f"@pytest.mark.{MARK}: {problem}", pytrace=False)
         options |= mark.kwargs
     return options

@@ -27,10 +27,7 @@ RUN_ID = "recorded"
 _PUBLISHED = {200: "published", 201: "published", 409: "publish conflicts"}
 _REFUSED = {401: "key refused", 403: "not allowed", 404: "not found", 405: "no such method", 429: "limited"}
 
-Origin = Literal[
-    "touchstone",  # made by `touchstone record`
-    "har",  # saved by a browser, a proxy or a tester
-]
+Origin = Literal["touchstone", "har"]  # made by `touchstone record`; saved by a browser, a proxy or a tester
 Owner = Literal["primary", "second", "restricted"]
 # The account of a key in a foreign file, a HAR file of another tool; ``unknown`` for an invalid key.
 Account = Literal["primary", "second", "restricted", "unknown"]

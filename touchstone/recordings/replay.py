@@ -133,10 +133,8 @@ class Playback:
         url = f"{request.url.scheme}://{request.url.netloc.decode()}{target}"
         if not url.startswith(self._base):
             where = url.partition("?")[0]  # without the query, because it may contain a key
-            problem = (
-                f"not below the URL of the recording; expected {self._base}…; set the base URL of the client to it"
-            )
-            raise self._rejected(f"{request.method} {where}: {problem}")
+            problem = f"not below the URL of the recording; expected {self._base}…"
+            raise self._rejected(f"{request.method} {where}: {problem}; set the base URL of the client to it")
         body = request.read() if isinstance(request.stream, httpx.ByteStream) else request.content
         below, sent = self.clean(url[len(self._base) - 1 :]), self.clean(body.decode("latin-1"))
         key = request_key(request.method, below, sent.encode("latin-1"))
