@@ -153,11 +153,6 @@ def test_load_is_allowed_on_this_machine_or_a_given_one(url: str, allowed_host: 
             check_allowed(url, allowed_host)
 
 
-def test_password_in_a_url_is_refused_and_not_printed(load: Load) -> None:
-    ended = load("storm --url http://me:hush@127.0.0.1/api --plan")
-    assert (ended.code, "hush" in ended.err) == (2, False)
-
-
 def test_fairness_needs_two_keys_and_a_version_of_each() -> None:
     chosen, target = SCENARIOS["fairness"], TargetSettings("served", "http://127.0.0.1:9/api", "one")
     load_plan = plan(Options(chosen, chosen.arrivals, chosen.duration_s, chosen.mix, 20))

@@ -134,9 +134,8 @@ class Load(SeededRun):
             value = getattr(self, flag.replace("-", "_"))
             if value is not None and not chosen.uses(flag):
                 others = ", ".join(name for name, other in SCENARIOS.items() if other.uses(flag))
-                raise UsageError(
-                    f"--{flag} {value}: {chosen.name} does not use it; remove it, or choose one of {others}"
-                )
+                advice = f"remove it, or choose one of {others}"
+                raise UsageError(f"--{flag} {value}: {chosen.name} does not use it; {advice}")
 
     def _check_together(self, options: Options) -> None:
         chosen, closed = options.scenario, options.model == "closed"

@@ -29,9 +29,7 @@ HELP = (
     "of these, or trace:FILE."
 )
 
-_TRACE_FORM = (
-    "one time in seconds per line, or a table with a column at_s and optionally a column operation with actions"
-)
+_TRACE_FORM = "one time in seconds per line, or a table with a column at_s, and perhaps operation with actions"
 
 
 class Piece(NamedTuple):

@@ -131,9 +131,8 @@ def _fairness(options: Options) -> Schedule:
     times = round(weights[1] / weights[0]) if weights[0] else 0
     if times < 1:
         mix = ",".join(f"{name}={weight:g}" for name, weight in options.mix.items())
-        raise UsageError(
-            f"--mix {mix!r}: fairness compares a modest and a greedy key; expected both, such as modest=1,greedy=20"
-        )
+        expected = "expected both, such as modest=1,greedy=20"
+        raise UsageError(f"--mix {mix!r}: fairness compares a modest and a greedy key; {expected}")
     _few_enough(len(modest) * times, options)
     edges = np.append(modest[modest >= options.duration_s / 2], options.duration_s)
     greedy = [np.linspace(begin, end, times, endpoint=False) for begin, end in pairwise(edges)]

@@ -360,9 +360,7 @@ def thresholds_of(path: Path, scenario: str) -> tuple[Limit, ...]:
     if not found[scenario]:
         others = ", ".join(name for name, limits in found.items() if limits)
         problem = f"no limit for {scenario}; found {f'limits only for {others}' if others else 'no limit at all'}"
-        advice = (
-            f'add a table such as [{scenario}."{ALL}"], or leave --thresholds out for those of load/thresholds.toml'
-        )
+        advice = f'add a table such as [{scenario}."{ALL}"], or leave --thresholds out for the bundled limits'
         raise UsageError(f"{path}: {problem}; {advice}")
     return found[scenario]
 
@@ -371,9 +369,7 @@ def _rows(place: str, table: object, what: str, name: str, known: Iterable[str])
     if name not in known:
         raise UsageError(f"{place}: unknown {what}; {nearest(name, known)}")
     if not isinstance(table, dict):
-        raise UsageError(
-            f"{place}: found {quoted(table)}; expected a table of operations, and in each a table of limits"
-        )
+        raise UsageError(f"{place}: found {quoted(table)}; expected a table of operations, each a table of limits")
     yield from table.items()
 
 

@@ -46,9 +46,7 @@ def accounts_of(options: Sequence[str], environ: Mapping[str, str]) -> Accounts:
         if role not in get_args(Account):
             raise UsageError(f"--as: unknown account; expected {', '.join(get_args(Account))}")
         if accounts.setdefault(value, cast("Account", role)) != role:
-            raise UsageError(
-                f"--as {role}=…: the key already belongs to {accounts[value]}; expected one account for each key"
-            )
+            raise UsageError(f"--as {role}=…: the key already belongs to {accounts[value]}; give each key one account")
     return accounts
 
 
