@@ -11,7 +11,10 @@ from schemathesis import Case
 from schemathesis.checks import not_a_server_error
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.core.result import Ok
 from schemathesis.core.transport import Response as SchemathesisResponse
+from schemathesis.generation.feedback import FeedbackSources
+from schemathesis.pytest._test_builder import build_operation_test
 from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -28,7 +31,7 @@ from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.target.call import Call, may_publish
 
-MAX_EXAMPLES = {"quick": 10, "standard": 60, "thorough": 150}
+MAX_EXAMPLES = {"quick": 8, "standard": 55, "thorough": 150}
 VALID_EVERY = {"quick": 4, "standard": 1, "thorough": 1}  # Of the valid documents, one in this many is published
 STEPS = 6  # most requests of one sequence along links
 
@@ -69,6 +72,18 @@ def load_schema(seed: int, profile: str, *, publishes: bool = True) -> BaseSchem
     )
     schema = schemathesis.openapi.from_dict(dict(Contract.load().document), config=config)
     return schema if publishes else schema.exclude(path="/templates", method="POST")
+
+
+def labels(schema: BaseSchema) -> list[str]:
+    """Returns the operations of *schema*, such as ``POST /templates``."""
+    return [found.ok().label for found in schema.get_all_operations() if isinstance(found, Ok)]
+
+
+def generate(schema: BaseSchema, label: str, each: Callable[["Case[Any]"], None]) -> None:
+    """Calls *each* with all cases of one operation: examples, limits of its schemas, and random data."""
+    method, _, path = label.partition(" ")
+    known: Any = {"config": schema.config, "operation": schema[path][method], "test_func": each}
+    build_operation_test(**known, given_kwargs={}, feedback=FeedbackSources())()
 
 
 def prepare(aims: Aims, case: "Case[Any]") -> tuple[Call, Template | None] | None:

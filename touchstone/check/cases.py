@@ -47,6 +47,7 @@ class Quarry:
 GENERAL_CASES = "test_lifecycle.py"
 LAST_CASES = "test_wrap_up.py"
 ALWAYS = (GENERAL_CASES, LAST_CASES)  # a proof that has found its fault runs these cases as well
+LONGEST = 99  # more builds than any case has, one after the other
 ALONE = 3  # the first stage whose cases run one by one
 
 # Costs in requests: of a build, which has to be awaited, and of a generated request, which has to be computed.
@@ -105,8 +106,10 @@ class Declared:
 
     @property
     def order(self) -> tuple[int, int, int]:
-        """Sort key: by stage, then the longest cases first. Cases that run one by one keep their order."""
-        return (self.stage, 0, 0) if self.stage >= ALONE else (self.stage, -self.lengths, -self.requests)
+        """Sort key: by stage, then generated cases, then the longest. Cases that run one by one keep their order."""
+        if self.stage >= ALONE:
+            return self.stage, 0, 0
+        return self.stage, -LONGEST if self.is_generated else -self.lengths, -self.requests
 
     def place(self, quarry: Quarry) -> tuple[int, float, float]:
         """Sort key in a proof: by stage, then cases for claims of *quarry*, then the others, cheap ones first."""

@@ -77,6 +77,9 @@ class Aims:
             self.linked[template.ref] = template
         elif template is not None and accepted:
             self.loose.append(template)
+        if exchange.operation == "deleteTemplate" and accepted:
+            for deleted in [one for one in self.exam.templates if one.ref == exchange.ref]:
+                self.exam.forget(deleted)
         created = exchange.body.get("ref")
         if exchange.operation == "publishTemplate" and accepted and isinstance(created, str):
             name, _, version = created.removeprefix("default/").rpartition("@")
