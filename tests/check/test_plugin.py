@@ -16,7 +16,6 @@ from tests.inline import inline, run_pytest
 from tests.watched import Watched
 from touchstone.check import job, runner
 from touchstone.check.handover import CheckHandover
-from touchstone.check.schemathesis_hooks import load_schema
 from touchstone.config import Settings
 from touchstone.contract.files import contract_tests_dir
 from touchstone.proof import catalogue
@@ -95,19 +94,6 @@ def nothing() -> None:
 @pytest.mark.claims("cancel.settles")
 def test_never_runs(nothing: None) -> None: ...
 """
-GENERATED = """
-from touchstone.check.schemathesis_hooks import load_schema
-
-def no_data(_schema: object) -> None:
-    raise OSError("data are generated")
-
-schema = load_schema(1, "quick")
-type(schema).get_all_operations = no_data
-
-@pytest.mark.claims("CLAIM")
-@schema.parametrize()
-def test_generated(case: object) -> None: ...
-"""
 FOREIGN = "def pytest_collection_modifyitems(items: list[object]) -> None:\n    items.clear()\n"
 
 
@@ -184,17 +170,6 @@ def test_cases_that_do_not_load_stop_the_run(run_cases: RunCases, source: str, f
     ended, events = run_cases(PLAIN, source)
     assert (ended.code, outcomes(events)) == (3, {})
     assert found in (ended.results / "pytest.log").read_text("utf-8")
-
-
-@pytest.mark.parametrize(("claim", "generated"), [("publish.answers-201", False), ("reuse.is-flagged", True)])
-def test_data_are_generated_for_selected_claims_only(
-    run_cases: RunCases, monkeypatch: pytest.MonkeyPatch, claim: str, generated: bool
-) -> None:
-    schema_type = type(load_schema(1, "quick"))
-    monkeypatch.setattr(schema_type, "get_all_operations", schema_type.get_all_operations)  # the cases replace it
-    ended, _ = run_cases(PLAIN, GENERATED.replace("CLAIM", claim))
-    assert ("data are generated" in (ended.results / "pytest.log").read_text("utf-8")) == generated
-    assert (ended.verdicts()["status.answers-200"] == "upheld") != generated
 
 
 @pytest.mark.parametrize("option", ["-k plain", "--collect-only", "--setup-only"])

@@ -187,7 +187,7 @@ def test_first_broken_claim_ends_the_run_if_asked(tmp_path: Path) -> None:
         assert (watched.refs(), watched.running(), Shell(tmp_path).journals()) == ([], 0, [])
     assert ended.code == 1
     assert "ended at the first broken" in ended.out
-    assert len(watched.received) < 200
+    assert len(watched.received) < 500
 
 
 @pytest.mark.parametrize("dangles", [True, False])

@@ -105,15 +105,6 @@ def _selected(glob: str) -> frozenset[str]:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Generator[None, object, object]:
-    """Generates no cases from a test function that judges no selected claim, because generation is slow."""
-    collected = yield
-    declared = {claim for mark in getattr(obj, "pytestmark", ()) if mark.name == "claims" for claim in mark.args}
-    selected = _selected(collector.config.stash[HANDOVER].settings.claims_glob)
-    return [] if isinstance(collected, pytest.Collector) and declared and not declared & selected else collected
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, object, object]:
     """Selects the cases, before other plugins can remove any, and writes the selection into the run log."""
     handover = config.stash[HANDOVER]

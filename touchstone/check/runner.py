@@ -128,7 +128,6 @@ def _command(errand: Errand) -> list[str]:
     return [sys.executable, "-m", "pytest", *pytest_arguments(errand)]
 
 
-_GENERATORS = ("_hypothesis_pytestplugin", "schemathesis.pytest.plugin")  # Plugins that scenarios do not need
 # Other installed plugins are not loaded, since they may reorder cases. Searching for leaked resources costs time.
 _PLUGINS = ("touchstone.check.pytest_plugin", "no:unraisableexception", "no:threadexception", "no:cacheprovider")
 
@@ -137,7 +136,7 @@ def pytest_arguments(errand: Errand = CHECK) -> list[str]:
     """Returns the pytest arguments for the contract tests; working folder and installed plugins have no influence."""
     tests = contract_tests_dir()
     plays = errand.mode in ("record", "replay")
-    plugins = [*(() if plays else _GENERATORS), *_PLUGINS, *filter(None, [errand.plugin])]
+    plugins = [*_PLUGINS, *filter(None, [errand.plugin])]
     return [
         "--disable-plugin-autoload",
         *(argument for plugin in plugins for argument in ("-p", plugin)),

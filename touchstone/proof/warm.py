@@ -3,7 +3,6 @@
 import sys
 
 import _pytest.junitxml  # noqa: F401
-import schemathesis.pytest.plugin  # noqa: F401
 from hypothesis.internal.charmap import intervals_from_codec
 
 import touchstone.check.pytest_plugin
