@@ -17,8 +17,9 @@ from touchstone.facts.exchange import Exchange
 _settings = CheckHandover.received().settings
 schema = load_schema(_settings.seed, _settings.profile, publishes=_settings.target.publish != "never")
 
-# The case of publishing is the longest. The others run later, among the cases that cancel.
-OPERATIONS = [pytest.param(each, marks=() if each == "POST /templates" else cancels) for each in labels(schema)]
+# In the profile quick, all but the longest case run later, beside the cancels; there are few, and they wait.
+LATER = (cancels,) if _settings.profile == "quick" else ()
+OPERATIONS = [pytest.param(each, marks=() if each == "POST /templates" else LATER) for each in labels(schema)]
 _loose: list[Template] = []
 
 
