@@ -57,34 +57,21 @@ GENERATED_CASES, GENERATED_COSTS = "test_generated.py", 20
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """Declaration of a case: its name and its pytest marks.
+    """Declaration of a case: its name and its pytest marks."""
 
-    Attributes:
-        id: File and function without ``test_``: ``cancel.in_flight[x]`` for ``test_cancel.py::test_in_flight[x]``.
-        builds: Maximum number of builds that the case begins.
-        at_once: Maximum number of builds of the case that run at the same time.
-        lengths: Number of builds that run one after the other, and to their end.
-        requests: Approximate number of requests, without polls.
-        profile: The smallest profile that runs the case.
-        is_given: Whether the case also runs with ``publish = "never"``.
-        is_once: Whether the case gets no second attempt; generated cases get none.
-        cancels: Whether the case cancels builds.
-        is_alone: Whether no other case may run meanwhile, because the case observes the account as a whole.
-    """
-
-    id: str
+    id: str  # file and function without ``test_``: ``cancel.in_flight[x]`` for ``test_cancel.py::test_in_flight[x]``
     file: str
     title: str = ""
     claims: tuple[str, ...] = ()
-    builds: int = 0
-    at_once: int = 0
-    lengths: int = 0
-    requests: int = 0
-    profile: str = "quick"
-    is_given: bool = False
-    is_once: bool = False
-    is_alone: bool = False
-    cancels: bool = False
+    builds: int = 0  # maximum number of builds that the case begins
+    at_once: int = 0  # maximum number of builds of the case that run at the same time
+    lengths: int = 0  # number of builds that run one after the other, and to their end
+    requests: int = 0  # approximate number of requests, without polls
+    profile: str = "quick"  # the smallest profile that runs the case
+    is_given: bool = False  # whether the case also runs with ``publish = "never"``
+    is_once: bool = False  # whether the case gets no second attempt; generated cases get none
+    is_alone: bool = False  # whether no other case may run meanwhile, because the case observes the account as a whole
+    cancels: bool = False  # whether the case cancels builds
 
     @property
     def stage(self) -> int:

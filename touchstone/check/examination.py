@@ -186,28 +186,21 @@ def _received(call: Call, exchange: Exchange) -> Received:
 
 @dataclass(repr=False)
 class Examination:
-    """One run against one target, as one case sees it; `for_case` returns the view of another case.
-
-    Attributes:
-        case: Id of the case; written into each exchange.
-        latency_s: Duration of a status read in seconds, measured before the first case.
-        stretch: Factor for the sleeps in build steps; more than 1 in the second attempt of a case.
-        stopping: Ends the run: rests end at once, and no case sends another request.
-    """
+    """One run against one target, as one case sees it; `for_case` returns the view of another case."""
 
     transport: Transport
     target: TargetSettings
     run_id: str
     ledger: Ledger
     budget: Budget
-    latency_s: float = 0.0
-    stretch: float = 1.0
-    case: str = ""
+    latency_s: float = 0.0  # duration of a status read in seconds, measured before the first case
+    stretch: float = 1.0  # factor for the sleeps in build steps; more than 1 in the second attempt of a case
+    case: str = ""  # id of the case; written into each exchange
     templates: list[Template] = field(default_factory=list)
     publications: Publications = field(default_factory=Publications)
     waits: FailedWaits = field(default_factory=FailedWaits)
     flow: Flow = field(default_factory=Flow)
-    stopping: Stop = field(default_factory=Stop)
+    stopping: Stop = field(default_factory=Stop)  # ends the run: rests end at once, and no case sends another request
     steps: Steps = field(default_factory=Steps)
     _running: set[str] = field(default_factory=set)
     _dying: set[str] = field(default_factory=set)

@@ -22,15 +22,10 @@ class Unpromised(AssertionError):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Reply(Exchange):
-    """The response to one step of a contract test.
+    """The response to one step of a contract test."""
 
-    Attributes:
-        situation: State of the version before the request, by the steps of the case; or the caller.
-        rows: What the API may answer; several rows if the steps do not tell the state.
-    """
-
-    situation: str = ""
-    rows: tuple[Answer, ...] = ()
+    situation: str = ""  # state of the version before the request, by the steps of the case; or the caller
+    rows: tuple[Answer, ...] = ()  # what the API may answer; several rows if the steps do not tell the state
     steps: "Steps" = field(default_factory=lambda: Steps())  # noqa: PLW0108 - defined below
 
     def expect(self, *codes: int, status: str | Collection[str] = ()) -> "Reply":
@@ -68,17 +63,13 @@ _FIELDS = tuple(each.name for each in fields(Exchange))
 
 @dataclass
 class Steps:
-    """The steps of one case so far: the state that each version must have if the target keeps its promises.
+    """The steps of one case so far: the state that each version must have if the target keeps its promises."""
 
-    Attributes:
-        states: By ref and account, empty if open; the account is empty for a version that does not exist.
-        published: The note of the last accepted publish by ref and account.
-        unmet: Expectations of the case that were not met.
-    """
-
+    # by ref and account, empty if open; the account is empty for a version that does not exist
     states: dict[tuple[str, str], str] = field(default_factory=dict)
+    # the note of the last accepted publish by ref and account
     published: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=lambda: defaultdict(dict))
-    unmet: list[str] = field(default_factory=list)
+    unmet: list[str] = field(default_factory=list)  # expectations of the case that were not met
 
     def before(self, *calls: Call) -> list[str]:
         """Returns the situation of each call: the state of its version, or the caller; empty if it is unknown."""

@@ -56,21 +56,15 @@ Mode = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """Purpose of a run of the contract tests.
+    """Purpose of a run of the contract tests."""
 
-    Attributes:
-        command: Name of the command, for the run log.
-        plays: Names of the scenarios to record, or paths of the recordings to replay; empty for a check.
-        speed: Factor by which a replay speeds up streams and waits; 0 for no waits at all.
-        plugin: Name of an additional pytest plugin.
-        accounts: For recordings by other tools: the account of each key.
-    """
-
-    command: str = "check"
+    command: str = "check"  # name of the command, for the run log
     mode: Mode = "run"
+    # names of the scenarios to record, or paths of the recordings to replay; empty for a check
     plays: tuple[str, ...] = ()
-    speed: float = 0.0
-    plugin: str = ""
+    speed: float = 0.0  # factor by which a replay speeds up streams and waits; 0 for no waits at all
+    plugin: str = ""  # name of an additional pytest plugin
+    # for recordings by other tools: the account of each key
     accounts: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 

@@ -28,24 +28,17 @@ _TYPED = frozenset({"/hardware", "/build", "/build/run", "/build/apt", "/build/p
 
 @dataclass
 class Aims:
-    """Gives generated requests versions and names of this run.
-
-    Attributes:
-        shared: A ready version, and others for reads and cancels; None for the ready version that all cases share.
-        valid_every: One in this many valid documents is published, besides those that links lead from.
-        builds: Number of builds that links may still begin.
-        running: How many reads, logs and cancels each get a version of their own whose build runs.
-        linked: Versions that links lead to, by ref: published in a sequence of linked requests.
-        loose: Other versions that were published, for deletes.
-    """
+    """Gives generated requests versions and names of this run."""
 
     exam: Examination
+    # A ready version, and others for reads and cancels; None for the ready version that all cases share
     shared: list[Template] | None = None
-    valid_every: int = 1
-    builds: int = 0
-    running: int = 0
+    valid_every: int = 1  # one in this many valid documents is published, besides those that links lead from
+    builds: int = 0  # number of builds that links may still begin
+    running: int = 0  # how many reads, logs and cancels each get a version of their own whose build runs
+    # versions that links lead to, by ref: published in a sequence of linked requests
     linked: dict[str, Template] = field(default_factory=dict)
-    loose: list[Template] = field(default_factory=list)
+    loose: list[Template] = field(default_factory=list)  # other versions that were published, for deletes
     _running: Counter[str] = field(default_factory=Counter)
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
     _valid: "itertools.count[int]" = field(default_factory=itertools.count)

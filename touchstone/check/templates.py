@@ -32,34 +32,22 @@ _SHORT: dict[str, Callable[[Any], tuple[str, Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A version to publish, and the behaviour of its build.
-
-    Attributes:
-        sleep_s: Minimum duration of the build in seconds.
-        fails: Whether the build fails, after sleep and output.
-        then: Further build steps at the end; a build that fails does not reach them.
-        extras: Further sections of the document, and further keys of its sections ``template`` and ``build``.
-        halved: Whether half of the sleep comes after the output.
-        more_lines: Number of output lines after the first one; they follow without a pause.
-        silent: Whether the build prints nothing; it then has no output steps.
-        marker: Text that only this document has: in its output, or in the environment of a silent build.
-        owner: Account that publishes the version.
-        edition: Number of this document among the documents with the same ref.
-    """
+    """A version to publish, and the behaviour of its build."""
 
     name: str
     version: str
-    sleep_s: float
-    fails: bool
-    marker: str
-    owner: Credential = "primary"
-    edition: int = 1
+    sleep_s: float  # minimum duration of the build in seconds
+    fails: bool  # whether the build fails, after sleep and output
+    marker: str  # text that only this document has: in its output, or in the environment of a silent build
+    owner: Credential = "primary"  # account that publishes the version
+    edition: int = 1  # number of this document among the documents with the same ref
     namespace: str = "default"
-    then: tuple[str, ...] = ()
+    then: tuple[str, ...] = ()  # further build steps at the end; a build that fails does not reach them
+    # further sections of the document, and further keys of its sections ``template`` and ``build``
     extras: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    halved: bool = False
-    more_lines: int = 0
-    silent: bool = False
+    halved: bool = False  # whether half of the sleep comes after the output
+    more_lines: int = 0  # number of output lines after the first one; they follow without a pause
+    silent: bool = False  # whether the build prints nothing; it then has no output steps
 
     @property
     def ref(self) -> str:

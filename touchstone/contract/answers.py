@@ -31,23 +31,15 @@ _Words = Annotated[tuple[str, ...], BeforeValidator(lambda v: () if v is None el
 @with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A row: the allowed answers in one situation.
+    """A row: the allowed answers in one situation."""
 
-    Attributes:
-        may: For each allowed status code, the documented one first, the allowed values of ``status`` in the body.
-        claim: The claim about the status code.
-        body: The claim about ``status`` in the body; empty if another row or rule judges it.
-        open: Number of the ambiguity that lets the API choose; 0 if there is none.
-        error: How the error text begins; empty if that is not documented.
-        as_owner: Whether the caller may also get what the owner of the version gets.
-    """
-
+    # for each allowed status code, the documented one first, the allowed values of ``status`` in the body
     may: Mapping[int, _Words]
-    claim: str
-    body: str = ""
-    open: int = 0
-    error: str = ""
-    as_owner: bool = False
+    claim: str  # the claim about the status code
+    body: str = ""  # the claim about ``status`` in the body; empty if another row or rule judges it
+    open: int = 0  # number of the ambiguity that lets the API choose; 0 if there is none
+    error: str = ""  # how the error text begins; empty if that is not documented
+    as_owner: bool = False  # whether the caller may also get what the owner of the version gets
 
     @property
     def codes(self) -> str:
@@ -73,16 +65,11 @@ class Answer:
 @with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The file.
+    """The file."""
 
-    Attributes:
-        states: The states of a version or of a document, each with its meaning.
-        answers: Rows for the owner of the version, by operation and state.
-        refusals: Rows for other callers, by caller and operation; ``any`` is for all other operations.
-    """
-
-    states: Mapping[str, str]
-    answers: Mapping[str, Mapping[str, Answer]]
+    states: Mapping[str, str]  # the states of a version or of a document, each with its meaning
+    answers: Mapping[str, Mapping[str, Answer]]  # rows for the owner of the version, by operation and state
+    # rows for other callers, by caller and operation; ``any`` is for all other operations
     refusals: Mapping[str, Mapping[str, Answer]]
 
 

@@ -42,15 +42,11 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Rate of arrivals over time.
-
-    Attributes:
-        pieces: Sections in order. The first section begins at 0, the last section has no end.
-        is_poisson: Whether arrivals are random and the curve is their mean rate; if not, they follow it exactly.
-    """
+    """Rate of arrivals over time."""
 
     text: str
-    pieces: tuple[Piece, ...]
+    pieces: tuple[Piece, ...]  # sections in order. The first section begins at 0, the last section has no end
+    # whether arrivals are random and the curve is their mean rate; if not, they follow it exactly
     is_poisson: bool = False
 
     def __str__(self) -> str:

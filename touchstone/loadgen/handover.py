@@ -28,42 +28,28 @@ MAX_KEPT = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Go:
-    """Instructions for all workers of a run.
-
-    Attributes:
-        origin: Value of the master's monotonic clock at run second 0.
-        workers: Number of workers that the master waits for; 1 if there is only one process.
-        first_seq: ``seq`` of the first exchange; each worker counts on from there, in steps of *workers*.
-    """
+    """Instructions for all workers of a run."""
 
     options: Options
     stage: Stage
-    origin: float
-    workers: int = 1
-    first_seq: int = 1
+    origin: float  # value of the master's monotonic clock at run second 0
+    workers: int = 1  # number of workers that the master waits for; 1 if there is only one process
+    first_seq: int = 1  # ``seq`` of the first exchange; each worker counts on from there, in steps of *workers*
     builds: int = UNBOUNDED_BUILDS
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One worker's part of a run.
-
-    Attributes:
-        rows: The worker's arrivals, as the bytes of an array of `ARRIVAL`.
-        arrivals: Number of arrivals in the whole schedule.
-        keep_every: The run log keeps the exchanges of every client whose number is a multiple of this.
-        builds_after: Additional builds that the worker may begin if it runs the closing steps.
-        origin: Value of the worker's monotonic clock at run second 0.
-    """
+    """One worker's part of a run."""
 
     go: Go
     number: int
-    rows: bytes
-    arrivals: int
-    keep_every: int
+    rows: bytes  # the worker's arrivals, as the bytes of an array of `ARRIVAL`
+    arrivals: int  # number of arrivals in the whole schedule
+    keep_every: int  # the run log keeps the exchanges of every client whose number is a multiple of this
     builds: int
-    builds_after: int
-    origin: float
+    builds_after: int  # additional builds that the worker may begin if it runs the closing steps
+    origin: float  # value of the worker's monotonic clock at run second 0
     clock_error_s: float = 0.0
 
     @property
@@ -101,16 +87,11 @@ def share_of(whole: int, number: int, workers: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class LoadHandover(Handover):
-    """Instructions for one Locust process. *run_log* is empty on a remote worker, which reports to the master.
+    """Instructions for one Locust process. *run_log* is empty on a remote worker, which reports to the master."""
 
-    Attributes:
-        go_file: Path of a file with a `Go`, which may be too long for the environment; empty on a remote worker.
-        aborts: Whether the run ends as soon as a threshold is broken.
-    """
-
-    go_file: str = ""
+    go_file: str = ""  # path of a file with a `Go`, which may be too long for the environment; empty on a remote worker
     limits: tuple[Limit, ...] = ()
-    aborts: bool = False
+    aborts: bool = False  # whether the run ends as soon as a threshold is broken
 
     def go(self) -> Go:
         """Reads the instructions for the workers."""

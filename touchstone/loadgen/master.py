@@ -47,16 +47,12 @@ STOP_S = 8.0
 
 @dataclass
 class _Member:
-    """One worker as the master sees it; workers are numbered from 0.
-
-    Attributes:
-        state: ``lost`` if the worker disappeared or ended too early; ``after`` once all arrivals are over.
-        known: The worker's last state, with counts from all windows that it reported.
-    """
+    """One worker as the master sees it; workers are numbered from 0."""
 
     client: str
     number: int
-    known: Worker
+    known: Worker  # the worker's last state, with counts from all windows that it reported
+    # ``lost`` if the worker disappeared or ended too early; ``after`` once all arrivals are over
     state: Literal["planned", "ready", "running", "drained", "after", "final", "lost"] = "planned"
 
     @property

@@ -173,21 +173,17 @@ def _scheduled(due_s: Mapping[str, Times], duration_s: float) -> Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Version to publish before the run.
+    """Version to publish before the run."""
 
-    Attributes:
-        role: ``own`` (for one arrival), ``shared`` (several clients build it), ``ready`` (built before the run),
-            ``beside`` (for load/aftermath.py) or ``room`` (for load/room.py).
-        second: Whether the version belongs to the second key.
-    """
-
+    # ``own`` (for one arrival), ``shared`` (several clients build it), ``ready`` (built before the run), ``beside``
+    # (for load/aftermath.py) or ``room`` (for load/room.py)
     role: str
     purpose: str
     sleep_s: float = 0.0
     fails: bool = False
     halved: bool = False
     more_lines: int = 0
-    second: bool = False
+    second: bool = False  # whether the version belongs to the second key
 
 
 @dataclass(frozen=True, slots=True)

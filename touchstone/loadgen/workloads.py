@@ -10,23 +10,15 @@ from touchstone.facts.events import Model
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Kind of arrival: what its client does.
+    """Kind of arrival: what its client does."""
 
-    Attributes:
-        operation: Operation of the first request, the only one whose time the schedule sets.
-        builds: Version that the action may build: its ``own``, a ``shared`` one, or none (empty).
-        lasts: Whether the client goes on until the build has ended.
-        follow_ups: Requests after the first one, without polls and retries.
-        is_followed: Whether some client follows the log of the build.
-        follows: Whether the client of this action follows a log.
-    """
-
-    operation: str = "startBuild"
+    operation: str = "startBuild"  # operation of the first request, the only one whose time the schedule sets
+    # version that the action may build: its ``own``, a ``shared`` one, or none (empty)
     builds: Literal["", "own", "shared"] = ""
-    lasts: bool = False
-    follow_ups: int = 0
-    is_followed: bool = False
-    follows: bool = False
+    lasts: bool = False  # whether the client goes on until the build has ended
+    follow_ups: int = 0  # requests after the first one, without polls and retries
+    is_followed: bool = False  # whether some client follows the log of the build
+    follows: bool = False  # whether the client of this action follows a log
 
 
 ACTIONS: Mapping[str, Action] = {
@@ -62,30 +54,22 @@ _CLAIMS = ("http.answers", "http.no-server-error", "http.status-is-documented")
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One load scenario with its defaults.
-
-    Attributes:
-        arrivals: Arrival curve as text; or ``at once``: one arrival per build, all at the same moment.
-        mix: Weights of the actions among the arrivals, all above zero.
-        watchers: Number of clients that follow the log of each build.
-        build_s: Duration of the steps of a build in seconds; *lines* is the number of lines that the steps print.
-        ready: Number of versions that are built before the run begins, so that clients can read them.
-        drift: Whether the last part of the run is compared with the first part.
-        claims: Claims that the scenario tests; a run without a verdict on each of these is no pass.
-    """
+    """One load scenario with its defaults."""
 
     name: str
     description: str
-    arrivals: str
+    arrivals: str  # arrival curve as text; or ``at once``: one arrival per build, all at the same moment
     duration_s: float
-    mix: Mapping[str, float]
+    mix: Mapping[str, float]  # weights of the actions among the arrivals, all above zero
     builds: int = 0
-    watchers: int = 0
+    watchers: int = 0  # number of clients that follow the log of each build
+    # duration of the steps of a build in seconds; *lines* is the number of lines that the steps print
     build_s: float = 0.5
     lines: int = 1
-    ready: int = 0
+    ready: int = 0  # number of versions that are built before the run begins, so that clients can read them
     needs_second: bool = False
-    drift: bool = False
+    drift: bool = False  # whether the last part of the run is compared with the first part
+    # claims that the scenario tests; a run without a verdict on each of these is no pass
     claims: tuple[str, ...] = _CLAIMS
 
     def uses(self, flag: str) -> bool:
@@ -170,12 +154,7 @@ SCENARIOS: Mapping[str, Scenario] = {
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """A scenario with the settings of one run.
-
-    Attributes:
-        users: Number of clients in a closed model; each sends its next request after a response.
-        max_requests: Requests that the run may send, without set-up and clean-up; None for no limit.
-    """
+    """A scenario with the settings of one run."""
 
     scenario: Scenario
     arrivals: str
@@ -183,13 +162,13 @@ class Options:
     mix: Mapping[str, float]
     seed: int
     model: Model = "open"
-    users: int = USERS
+    users: int = USERS  # number of clients in a closed model; each sends its next request after a response
     builds: int = 0
     watchers: int = 0
     build_s: float = 0.5
     lines: int = 1
     ready: int = 0
-    max_requests: int | None = None
+    max_requests: int | None = None  # requests that the run may send, without set-up and clean-up; None for no limit
 
     @property
     def arrivals_text(self) -> str:
