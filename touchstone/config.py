@@ -256,8 +256,23 @@ def _validated(raw: object, place_of: Callable[..., str]) -> RunTable:
     raise UsageError(f"{place}: found {unfit.found or quoted(found)}; expected {unfit.expected}")
 
 
-# Flags of the command line by name; an absent flag is missing or None.
-Flags = dict[str, Any]
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """Flags of the command line; None for an absent flag."""
+
+    target: str | None = None
+    url: str | None = None
+    config: Path | None = None
+    report_dir: Path | None = None
+    seed: int | None = None
+    strict: bool | None = None
+    plan: bool | None = None
+    fail_fast: bool | None = None
+    max_builds: int | None = None
+    max_seconds: float | None = None
+    profile: str | None = None
+    claims: str | None = None
+    baseline: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,14 +346,14 @@ def load(flags: Flags, environ: Mapping[str, str], cwd: Path, builds: int | None
     Raises:
         UsageError: a flag, a variable or the file is invalid.
     """
-    file = find(flags.get("config"), cwd)
+    file = find(flags.config, cwd)
     target = _target(flags, environ, file)
     table = file.table.targets.get(target.name)
     if builds is not None and (table is None or "max_builds" not in table.model_fields_set):
         target = dataclasses.replace(target, max_builds=builds)
-    if (most := flags.get("max_builds")) is not None:
-        target = dataclasses.replace(target, max_builds=checked("--max-builds", most, kind(Count)))
-    given = {name: flags[name] for name in RunTable.model_fields if flags.get(name) is not None}
+    if flags.max_builds is not None:
+        target = dataclasses.replace(target, max_builds=checked("--max-builds", flags.max_builds, kind(Count)))
+    given = {name: value for name in RunTable.model_fields if (value := getattr(flags, name, None)) is not None}
     paths = {name: given.pop(name) for name in ("report_dir", "baseline") if name in given}
     of_flags = _validated(given, lambda key: f"--{key.replace('_', '-')}")
     run = file.table.model_copy(update=of_flags.model_dump(exclude_unset=True) | paths)
@@ -348,8 +363,8 @@ def load(flags: Flags, environ: Mapping[str, str], cwd: Path, builds: int | None
         target=target,
         report_dir=cwd / run.report_dir if run.report_dir else None,
         state_dir=next((home / "touchstone" / "journals" for home in homes if home.is_absolute()), None),
-        plan=bool(flags.get("plan")),
-        fail_fast=bool(flags.get("fail_fast")),
+        plan=bool(flags.plan),
+        fail_fast=bool(flags.fail_fast),
         claims_glob=run.claims,
         baseline=cwd / run.baseline if run.baseline else None,
         **run.model_dump(include={"seed", "strict", "profile", "max_seconds"}),
@@ -363,16 +378,16 @@ def keys_in(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _target(flags: Flags, environ: Mapping[str, str], file: SettingsFile) -> TargetSettings:
-    if flags.get("target") is not None and flags.get("url") is not None:
+    if flags.target is not None and flags.url is not None:
         raise UsageError("--target and --url: both are given; use only one")
     sources = (
-        ("--url", flags.get("url"), _plain),
-        ("--target", flags.get("target"), _target_of),
+        ("--url", flags.url, _plain),
+        ("--target", flags.target, _target_of),
         ("TOUCHSTONE_TARGET", environ.get("TOUCHSTONE_TARGET") or None, _target_of),
         ("ORGO_BASE_URL", environ.get("ORGO_BASE_URL") or None, _plain),
         (f"{file.name}: target", file.table.target, _target_of),
     )
-    needs_key = not flags.get("plan")  # a plan sends nothing
+    needs_key = not flags.plan  # a plan sends nothing
     return next(read(value, place, environ, file, needs_key) for place, value, read in sources if value is not None)
 
 

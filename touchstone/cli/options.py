@@ -66,7 +66,7 @@ class Place:
 
     def settings(self, doing: str, builds: int | None = None) -> Settings:
         """Returns the merged settings. *doing*: verb of a note, printed if only a parent folder has a settings file."""
-        flags = vars(self)
+        flags = Flags(**{each.name: getattr(self, each.name, None) for each in dataclasses.fields(Flags)})
         settings = config.load(flags, os.environ, Path.cwd(), builds)
         if doing and (folder := _config_above(flags, os.environ, Path.cwd())):
             from touchstone.report.terminal import say as say_fitted  # noqa: PLC0415 - rarely needed
@@ -95,7 +95,7 @@ class SeededRun(Run):
 
 def _config_above(flags: Flags, environ: Mapping[str, str], cwd: Path) -> Path | None:
     """Returns the nearest parent folder in the checkout with a touchstone.toml; None if a target or file is chosen."""
-    chosen = [*map(flags.get, ("target", "url", "config")), *map(environ.get, ("TOUCHSTONE_TARGET", "ORGO_BASE_URL"))]
+    chosen = (flags.target, flags.url, flags.config, environ.get("TOUCHSTONE_TARGET"), environ.get("ORGO_BASE_URL"))
     here = config.find(None, cwd)
     if any(chosen) or here.name == "touchstone.toml" or here.table.model_fields_set:
         return None
