@@ -6,7 +6,6 @@ Rules that read a single exchange judge equal exchanges alike. So responses with
 import dataclasses
 import functools
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.claims import Ledger
 from touchstone.contract.document import Contract
 from touchstone.facts.events import Case, CaseOutcome, Footer, Notice, Occurrence, Remark, RunLog, Tally, tallies
-from touchstone.facts.exchange import Exchange
+from touchstone.facts.exchange import Exchange, Response
 from touchstone.facts.finding import Finding, Judgement, finding_id
 from touchstone.facts.key_sources import USUAL, KeySources
 from touchstone.facts.runlog import RunLogWriter, read
@@ -193,16 +192,7 @@ def masked(body: bytes) -> tuple[bytes, bytes]:
     start, end = found.span(1)
     rest = body[:start] + b"*" + body[end:]
     # If the masked body is JSON, the match was a whole value, and the original body is JSON as well.
-    return (rest, found[1]) if _is_json(rest) else (body, b"")
-
-
-@functools.lru_cache(maxsize=1024)
-def _is_json(body: bytes) -> bool:
-    try:
-        json.loads(body.decode("utf-8"))
-    except (ValueError, RecursionError):
-        return False
-    return True
+    return (rest, found[1]) if Response(0, (), rest).json_object() else (body, b"")
 
 
 def _id(judgement: Judgement) -> str:

@@ -2,7 +2,6 @@
 
 import gc
 import itertools
-import json
 import random
 import time
 from collections import Counter, defaultdict
@@ -68,11 +67,7 @@ class Reply:
     @property
     def body(self) -> Mapping[str, Any]:
         """Response body as a JSON object; empty if it is anything else."""
-        try:
-            value = json.loads(self.answer.body)
-        except (ValueError, RecursionError):
-            return {}
-        return value if isinstance(value, dict) else {}
+        return Response(self.status, (), self.answer.body).json_object() or {}
 
     @property
     def retry_after_s(self) -> float | None:
