@@ -7,27 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.loadlogs import (
-    BEGAN_AT,
-    fold,
-    log_of,
-    stalled,
-    steady,
-    unsent,
-    worker,
-    workload,
-)
+from tests.loadlogs import BEGAN_AT, fold, log_of, stalled, steady, unsent, worker, workload
 from touchstone.facts.events import RunLog
 from touchstone.facts.sample import Sample
-from touchstone.loadgen.metrics import (
-    ALL,
-    SHARES,
-    TARGET,
-    Operation,
-    Times,
-    metrics,
-    punctuality,
-)
+from touchstone.loadgen.metrics import ALL, SHARES, TARGET, Operation, Times, metrics, punctuality
 
 
 def sample(outcome: str, took_s: float, at: float = 0.0, operation: str = "getBuild", late_s: float = 0.0) -> Sample:

@@ -14,12 +14,7 @@ from touchstone.errors import UsageError
 from touchstone.facts.events import Case, Footer, Limit, RunLog
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, Sample, Window
 from touchstone.loadgen.metrics import TARGET
-from touchstone.loadgen.thresholds import (
-    Reading,
-    judge_thresholds,
-    measured,
-    read_thresholds,
-)
+from touchstone.loadgen.thresholds import Reading, judge_thresholds, measured, read_thresholds
 
 LEDGER = claims.load()
 OPEN = "indeterminate"
