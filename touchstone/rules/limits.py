@@ -26,7 +26,6 @@ class Round:
     """The requests of one round that provokes a limit, by phase (see `history.py`)."""
 
     case: str
-    number: int
     builds: str
     reads: tuple[Exchange, ...]
     burst: tuple[Exchange, ...]
@@ -71,7 +70,6 @@ def _all_rounds(history: History) -> tuple[Round, ...]:
     return tuple(
         Round(
             case,
-            number,
             str(phases["burst"][0].note["limit"].get("builds", "")),
             tuple(e for e in phases["reads"] if e.status in SUCCESS),
             tuple(phases["burst"]),
@@ -79,7 +77,7 @@ def _all_rounds(history: History) -> tuple[Round, ...]:
             next(iter(phases["confirm"]), None),
             next((e for e in phases["other-key"] if e.ref != phases["burst"][0].ref), None),
         )
-        for (case, number), phases in sorted(groups.items())
+        for (case, _), phases in sorted(groups.items())
         if phases["burst"]
     )
 
