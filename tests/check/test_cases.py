@@ -3,7 +3,6 @@
 import pytest
 
 from touchstone.check.cases import Quarry
-from touchstone.proof.catalogue import variants
 
 OTHERS = tuple(f"other.{number}" for number in range(9))
 CLAIMS = ("cancel.settles", "cancel.idle-is-404", *OTHERS)
@@ -40,7 +39,3 @@ def test_proof_stops_once_all_is_found_and_others_had_a_chance(
 )
 def test_case_that_would_judge_nothing_new_is_left_out(case: list[str], broken: list[str], needless: bool) -> None:
     assert SETTLES.may_skip(case, broken, [*broken, "other.1"]) is needless
-
-
-def test_variant_runs_the_whole_examination() -> None:
-    assert {candidate.subject.quarry() for candidate in variants()} == {None}

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Chunk, Closed, Credential, Exchange, Request, Response
 from touchstone.rules.history import Bounds, Content, History, Outcome
+from touchstone.rules.messages import parts
 
 BASE = "http://127.0.0.1:9/api"
 REF = "default/touchstone-t1-hello@1.0.0"
@@ -149,9 +150,7 @@ def history(*exchanges: Exchange, given: Mapping[str, Content] | None = None, bo
 def _path(template: str, ref: str | None) -> str:
     if ref is None or "{" not in template:
         return template
-    namespace, _, rest = ref.partition("/")
-    name, _, version = rest.rpartition("@")
-    for key, value in (("namespace", namespace), ("name", name), ("version", version)):
+    for key, value in zip(("namespace", "name", "version"), parts(ref), strict=True):
         template = template.replace("{" + key + "}", quote(value, safe=""))
     return template
 

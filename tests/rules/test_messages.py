@@ -12,7 +12,7 @@ from touchstone.facts.exchange import Exchange, Request
 from touchstone.facts.finding import Judgement
 from touchstone.rules.history import History
 from touchstone.rules.messages import asks_for_build, excused, operation_of, parts, path_of, spelling, tidied
-from touchstone.rules.rule import broken, describe, held, judged, judged_unless_limited, render, story_rule, unclear
+from touchstone.rules.rule import broken, describe, render, story_rule
 
 BUILD = "/templates/default/a/1.0.0/build"
 LONG_TARGET, NO_SUCH_PATH = {400, 414, 431}, {400, 404, 405, 414, 422, 431}
@@ -151,31 +151,6 @@ def test_value_is_rendered_in_a_line(value: object, limit: int, expected: str) -
 # --- rules and judgements ---------------------------------------------------------------------------------------------
 
 FIRST, LAST = exchange("startBuild", 202, seq=3), exchange("getBuild", seq=8)
-
-
-@cases(
-    "judgement outcome expected actual",
-    {
-        "held": (held("a.claim", FIRST, LAST), "held", "", ""),
-        "broken": (broken("a.claim", FIRST, LAST, expected="200", actual="500"), "broken", "200", "500"),
-        "broken by an empty text": (broken("a.claim", FIRST, LAST, expected="200", actual=""), "broken", "200", ""),
-        "broken by its answer": (broken("a.claim", FIRST, LAST, expected="201"), "broken", "201", "200"),
-        "unclear": (unclear("a.claim", FIRST, LAST, why="a limit"), "indeterminate", "", "a limit"),
-        "holds": (judged("a.claim", True, FIRST, LAST, expected="200", actual="200"), "held", "", ""),
-        "does not hold": (judged("a.claim", False, FIRST, LAST, expected="200", actual="500"), "broken", "200", "500"),
-    },
-)
-def test_judgement_rests_on_its_evidence(judgement: Judgement, outcome: Any, expected: str, actual: str) -> None:
-    assert judgement == Judgement("a.claim", outcome, "", "getBuild", (3, 8), expected, actual)
-
-
-def test_limit_in_the_way_leaves_a_claim_open() -> None:
-    limited = judged_unless_limited("a.claim", False, exchange(status=429), "200")
-
-    assert (limited.outcome, judged_unless_limited("a.claim", False, LAST, "404").outcome) == (
-        "indeterminate",
-        "broken",
-    )
 
 
 def test_rule_signs_what_it_declares_and_rejects_the_rest() -> None:

@@ -3,13 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from tests.rules.judging import cases
 from touchstone.contract.claims import Level
 from touchstone.facts.events import Case, Footer, Header, LedgerClaim, Notice, Occurrence, RunLog, Tally, Target
 from touchstone.facts.finding import Finding
-from touchstone.rules.verdict import NOT_IN_LEDGER, VERDICTS, CheckCount, ClaimVerdict, judge, selected, unexplained
+from touchstone.rules.verdict import NOT_IN_LEDGER, VERDICTS, CheckCount, ClaimVerdict, judge, unexplained
 
 MUST, SHOULD = "start.answers-202", "limit.retry-after-parses"
 END = Footer("2026-01-02T03:05:05Z", 60.0, 0, "")
@@ -168,10 +166,3 @@ def test_every_verdict_is_counted() -> None:
 
     assert [judge(run).count(verdict) for verdict in VERDICTS] == [1] * 5
     assert unexplained(run) == ()
-
-
-@pytest.mark.parametrize(
-    ("globs", "expected"), [("*", True), ("start.*", True), ("cancel.*,start.a*", True), ("cancel.*", False)]
-)
-def test_globs_are_separated_by_commas(globs: str, expected: bool) -> None:
-    assert selected(MUST, globs) is expected
