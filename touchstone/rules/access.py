@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from touchstone.contract.answers import CALLERS, answer, refusal
 from touchstone.contract.lifecycle import AT_REST
-from touchstone.facts.exchange import REFUSED_CREDENTIALS, Credential, Exchange
+from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.attribution import begins_anyway
 from touchstone.rules.eventlog import is_empty_log
@@ -70,14 +70,9 @@ def refusal_text(exchange: Exchange, history: History) -> Iterator[Judgement]:
 @rule("access.accepted-key", "auth.valid-key-is-accepted", "auth.scheme-ignores-case", "access.plan-is-no-key-matter")
 def accepted_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """Judges that a valid key never gets a 401, even after ``bearer`` in lower case or on a plan below Scale."""
-    claims: dict[Credential, str] = {
-        "primary": "auth.valid-key-is-accepted",
-        "second": "auth.valid-key-is-accepted",
-        "lowercase-scheme": "auth.scheme-ignores-case",
-        "restricted": "access.plan-is-no-key-matter",
-    }
-    claim = claims.get(exchange.credential)
-    if claim is None or not judgeable(exchange) or exchange.status >= 500:
+    own_claims = {"lowercase-scheme": "auth.scheme-ignores-case", "restricted": "access.plan-is-no-key-matter"}
+    claim = own_claims.get(exchange.credential, "auth.valid-key-is-accepted")
+    if exchange.credential in REFUSED_CREDENTIALS or not judgeable(exchange) or exchange.status >= 500:
         return
     if operation_of(exchange, history.contract) and spelling(exchange, history.contract) != "misshapen":
         yield judged(claim, exchange.status != 401, exchange, expected="any status except 401")
