@@ -77,18 +77,18 @@ class _NoKey(_Left):
     """The key of an account that may have the version is missing or refused; the text says which key and what to do."""
 
 
+@dataclass
 class _Sweeper:
     """Cancels builds and deletes versions; stops after *tries* consecutive requests without a response."""
 
-    def __init__(self, exam: Examination, leftover: JournalState, tries: int) -> None:
-        self._exam = exam
-        self._leftover = leftover
-        self._tries = tries
-        self._silent = 0
-        self._error = ""
+    exam: Examination
+    leftover: JournalState
+    tries: int
+    silent: int = 0
+    error: str = ""
 
     def sweep(self) -> Swept:
-        leftover, templates = self._leftover, self._exam.target.templates
+        leftover, templates = self.leftover, self.exam.target.templates
         why = f"is not a name of run {leftover.run_id}; remove it yourself if you want, and delete {leftover.path}"
         builds = [ref for ref in leftover.builds if ref not in (*templates.buildable, *templates.failing)]
         left = {ref: why for ref in (*leftover.refs, *builds) if not is_own(ref, leftover.run_id)}
@@ -103,11 +103,11 @@ class _Sweeper:
                     left[ref] = _described(cancel)
             except _Left as error:
                 left[ref] = str(error)
-        return Swept(leftover.target_url, tuple(removed), tuple(gone), left, silent=self._silent > 0)
+        return Swept(leftover.target_url, tuple(removed), tuple(gone), left, silent=self.silent > 0)
 
     def _remove(self, ref: str) -> bool:
         """Removes *ref* for each account that may have it; returns whether any had it. Raises _Left on failure."""
-        known = [role for role in OWNERS if role in self._leftover.owners[ref]]
+        known = [role for role in OWNERS if role in self.leftover.owners[ref]]
         found, why, no_key = False, "", ""
         for role in known or OWNERS:
             try:
@@ -117,14 +117,14 @@ class _Sweeper:
             except _Left as error:
                 why = why or str(error)
         if no_key and not known:
-            no_key = "" if found else f"{no_key}; if the run had no such key, delete {self._leftover.path}"
+            no_key = "" if found else f"{no_key}; if the run had no such key, delete {self.leftover.path}"
         if why or no_key:
             raise _Left(why or no_key)
         return found
 
     def _removed_as(self, ref: str, role: Credential) -> bool:
         """Removes *ref* for one account; returns whether it existed. Raises _NoKey without a key, _Left on failure."""
-        target = self._exam.target
+        target = self.exam.target
         key, source = f"{role}_api_key".removeprefix("primary_"), getattr(target.key_sources, role)
         if not target.keys().get(role):
             raise _NoKey(f"{key}, which is not set; set {source}")
@@ -142,16 +142,16 @@ class _Sweeper:
 
     def _send(self, operation: str, ref: str, role: Credential) -> Exchange:
         """Sends one request; raises _Left without a response, or after too many 429 responses."""
-        if self._silent >= self._tries:
-            raise _Left(self._error)
+        if self.silent >= self.tries:
+            raise _Left(self.error)
         try:
-            exchange = self._exam.retry_429(Call(operation, ref, role))
+            exchange = self.exam.retry_429(Call(operation, ref, role))
         except Unsuited as error:
             raise _Left(error.reason) from None
         if exchange.response is None:
-            self._silent, self._error = self._silent + 1, f"no response: {exchange.error}"
-            raise _Left(self._error)
-        self._silent = 0
+            self.silent, self.error = self.silent + 1, f"no response: {exchange.error}"
+            raise _Left(self.error)
+        self.silent = 0
         return exchange
 
 
