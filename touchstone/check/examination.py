@@ -555,19 +555,19 @@ class Examination:
         sleep_s = max(times * self._sleep_s(SHORT_SLEEP_S, SHORT_SLEEP_LATENCIES), SLEEP_SHARE * self.flow.least_s)
         return min(round(sleep_s, 2), self.target.build_timeout_s / 2)
 
-    def long(self, purpose: str, *, fails: bool = False, owner: Credential = "primary") -> Template:
+    def long(self, purpose: str, *, owner: Credential = "primary") -> Template:
         """Publishes a template whose build takes longer than LONG_SLEEP_LATENCIES requests."""
         sleep_s = min(self._sleep_s(LONG_SLEEP_S, LONG_SLEEP_LATENCIES), self.target.build_timeout_s / 2)
-        return self.published(purpose, sleep_s=sleep_s, fails=fails, owner=owner)
+        return self.published(purpose, sleep_s=sleep_s, owner=owner)
 
     def _sleep_s(self, least_s: float, latencies: int) -> float:
         # Cases that run side by side slow each other down.
         request_s = statistics.median(list(self._turns) or [0.0]) if self._views else 0.0
         return round(self.stretch * (least_s + latencies * max(self.latency_s, request_s)), 2)
 
-    def running(self, purpose: str = "running", *, fails: bool = False, times: int = 1) -> Template:
+    def running(self, purpose: str = "running", *, times: int = 1) -> Template:
         """Publishes a template as `short` does, and starts its build."""
-        template = self.short(purpose, fails=fails, times=times)
+        template = self.short(purpose, times=times)
         self.start(template)
         return template
 

@@ -78,8 +78,8 @@ class _Parser:
         """Ends the stream with an incomplete line. If the last event lacks its blank line, it is dropped."""
         fits = self._begin(rest)
         self._line = rest if fits else b""
-        begun = bool(self._text_bytes()) and not self._text_bytes().startswith(b":")
-        if begun or self._has_fields or not fits:
+        text = self._text_bytes()
+        if (text and not text.startswith(b":")) or self._has_fields or not fits:
             self._report("unterminated-event")
 
     def _begin(self, line: bytes) -> bool:
