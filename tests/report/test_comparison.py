@@ -15,12 +15,13 @@ from tests.report.checklogs import Story, header, ledger
 from tests.report.examples import document, storms
 from touchstone.errors import UsageError
 from touchstone.facts.events import Footer, Notice, Occurrence, RunLog, Tally, Target
+from touchstone.facts.identity import Interval
 from touchstone.facts.sample import NO_ANSWER, Histogram, Sample
 from touchstone.loadgen.workloads import AT_ONCE
 from touchstone.report import comparison as lists
 from touchstone.report import resampling
-from touchstone.report.comparison import NOISE, TOO_FEW, UNCERTAIN, Change, Comparison, Lack, compare
-from touchstone.report.resampling import Durations, Interval, ratios
+from touchstone.report.comparison import NOISE, TOO_FEW, UNCERTAIN, Change, Comparison, compare
+from touchstone.report.resampling import Durations, ratios
 
 SHARES = (0.5, 0.9, 0.99)
 
@@ -150,12 +151,12 @@ def test_too_little_data_has_no_conclusion() -> None:
     short = compare(log_of(workload(), windows=one), log_of(workload(), windows=other))
     found = changes(short, "getBuild")
     assert {change.verdict for change in found.values()} == {TOO_FEW}
-    assert (found["p99_s"].lack, found["throughput_per_s"].lack) == (Lack(2, 1000, "sample"), Lack(2, 5, "block"))
+    assert (found["p99_s"].lack, found["throughput_per_s"].lack) == ("2 samples; 1,000 needed", "2 blocks; 5 needed")
     assert (short.is_open, short.differs, short.differing) == (True, False, 0)
 
     failed = fold([Sample("getBuild", NO_ANSWER, BEGAN_AT + n, BEGAN_AT + n, BEGAN_AT + n + 1.0) for n in range(3)])
     few = changes(compare(steady(), replace(steady(), windows=steady().windows + failed)), "getBuild")["error_share"]
-    assert (few.verdict, few.lack) == (TOO_FEW, Lack(3, 10, "event"))
+    assert (few.verdict, few.lack) == (TOO_FEW, "3 events; 10 needed")
 
 
 def test_wide_interval_has_no_conclusion() -> None:
@@ -173,7 +174,7 @@ def test_wide_interval_has_no_conclusion() -> None:
 
 def differences(first: dict[str, Any], second: dict[str, Any], scenario: str = "steady") -> list[tuple[str, str, str]]:
     logs = [log_of(workload(scenario, **changed), windows=with_tail(2).windows) for changed in (first, second)]
-    return [(one.what, one.before, one.after) for one in compare(*logs).unlike]
+    return [(one["what"], one["before"], one["after"]) for one in compare(*logs).unlike]
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def render_json(both: Comparison, exit_code: int = 0) -> str:
         "exit_code": exit_code,
         **fields(both, "reason", "differs"),
         "runs": {"a": _run(both.before, claims.before), "b": _run(both.after, claims.after)},
-        "unlike": list(map(asdict, both.unlike)),
+        "unlike": both.unlike,
         "counts": {
             **{key: len(rows) for key, rows in lists.items()},
             "unasked": claims.selected_once,
@@ -167,7 +167,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def _change(change: Change) -> dict[str, Any]:
-    apart = change.apart._asdict() if change.apart else None
+    apart = asdict(change.apart) if change.apart else None
     sides = {"a": change.before, "b": change.after}
     values = {side: value if isfinite(value) else None for side, value in sides.items()}
     return fields(change, "statistic") | values | {"apart": apart, "verdict": change.verdict}
@@ -176,13 +176,12 @@ def _change(change: Change) -> dict[str, Any]:
 def describe_run(log: RunLog) -> str:
     """Describes a run on one line: id, command or load, target, and time of the start."""
     header, workload = log.header, log.workload
-    when = header.started_at.replace("T", " ").partition(".")[0].removesuffix("Z")
     what = header.command
     if workload:
         what = f"{workload.scenario}, {workload.arrivals} for {brief(workload.duration_s)}"
     target = header.target
     where = target.url if target.name in ("", "url") else target.name
-    return f"{header.run_id}: {what}, {where}, {when} UTC"
+    return f"{header.run_id}: {what}, {where}, {html.when(header.started_at)}"
 
 
 def describe_statistic(change: Change) -> str:
@@ -201,11 +200,12 @@ def describe_value(change: Change, value: float) -> str:
 
 def describe_apart(change: Change) -> str:
     """Describes a difference with its interval; if there are too few samples, how many there are and are needed."""
-    if change.lack:
-        return f"{plural(change.lack.have, change.lack.what)}; {change.lack.need:,} needed"
-    if change.apart is None:
-        return ""
+    apart = change.apart
+    if apart is None:
+        return change.lack
     unit = " points" if change.statistic.endswith("_share") else " %"
     # A difference just above -100 % must not be shown as -100 %.
-    value, low, high = ("-99.9" if -1 < one < -0.999 else figure(100 * one, 2, sign="+") for one in change.apart)
+    value, low, high = (
+        "-99.9" if -1 < one < -0.999 else figure(100 * one, 2, sign="+") for one in (apart.value, apart.low, apart.high)
+    )
     return f"{value}{unit} ({low} to {high})"

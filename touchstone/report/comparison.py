@@ -12,6 +12,7 @@ import numpy as np
 from touchstone.errors import UsageError
 from touchstone.facts.events import RunLog
 from touchstone.facts.finding import Finding
+from touchstone.facts.identity import Interval
 from touchstone.facts.sample import Sample, Window
 from touchstone.facts.wording import percentage, plural
 from touchstone.loadgen.capacity import Capacity, capacity
@@ -19,7 +20,7 @@ from touchstone.loadgen.metrics import ALL, FEW, LASTING, SHARES, Kind, Times, i
 from touchstone.loadgen.runner import is_loopback
 from touchstone.loadgen.workloads import AT_ONCE, SCENARIOS
 from touchstone.report import resampling
-from touchstone.report.resampling import FEWEST_BLOCKS, Durations, Floats, Interval
+from touchstone.report.resampling import FEWEST_BLOCKS, Durations, Floats
 from touchstone.rules.verdict import ClaimVerdict, RunVerdict, judge, selected
 
 ANSWER_SHARES = (0.5, 0.9)
@@ -45,15 +46,6 @@ NEWLY_BROKEN, FIXED, NO_LONGER, NOW, OTHERWISE = GROUPS
 
 
 @dataclass(frozen=True, slots=True)
-class Lack:
-    """Too little data for a verdict: how many samples, blocks or events there are, and how many are needed."""
-
-    have: int
-    need: int
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
 class Change:
     """One statistic in two runs, and whether it differs."""
 
@@ -62,7 +54,7 @@ class Change:
     after: float  # value in the second run
     apart: Interval | None  # difference with its interval: relative for times and rates, else absolute; None if unknown
     verdict: Verdict
-    lack: Lack | None = None  # None if there is enough data
+    lack: str = ""  # if there is too little data for a verdict: how much there is and is needed
 
     @property
     def has_value(self) -> bool:
@@ -84,15 +76,6 @@ class OperationChange:
     spans: tuple[Times | None, Times | None]  # latency in each run; None if unknown
     times: tuple[Change, ...]  # percentiles of the latency
     counted: tuple[Change, ...]  # throughput, shares of errors and of 429; empty outside load runs
-
-
-@dataclass(frozen=True, slots=True)
-class Mismatch:
-    """Difference between the workloads of two runs."""
-
-    what: str
-    before: str
-    after: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +128,7 @@ class Comparison:
     before: RunLog
     after: RunLog
     claims: ClaimChanges
-    unlike: tuple[Mismatch, ...]  # differences between the workloads
+    unlike: list[dict[str, str]]  # differences between the workloads: what, before and after
     is_load: bool  # whether both are load runs
     is_timed: bool  # whether times count from the due time of a request; otherwise from sending
     operations: tuple[OperationChange, ...]  # load runs: ALL and operations of either run; else operations of both
@@ -233,12 +216,12 @@ def compare(before: RunLog, after: RunLog) -> Comparison:
     names = [{window.operation for window in side.windows} for side in sides]
     compared = [ALL, *sorted(names[0] | names[1])] if is_load else sorted(names[0] & names[1])
     works = _work(before), _work(after)
-    pairs = ((what, works[0].get(what, "–"), works[1].get(what, "–")) for what in works[0] | works[1])
+    rows = ((what, works[0].get(what, "–"), works[1].get(what, "–")) for what in works[0] | works[1])
     return Comparison(
         before,
         after,
         compare_claims(before, after),
-        unlike=tuple(Mismatch(*pair) for pair in pairs if pair[1] != pair[2]),
+        unlike=[dict(zip(("what", "before", "after"), row, strict=True)) for row in rows if row[1] != row[2]],
         is_load=is_load,
         is_timed=is_timed,
         operations=tuple(
@@ -424,7 +407,7 @@ def _time_changes(
     for share, apart in zip(shares, resampling.ratios(runs[0], runs[1], shares, seed), strict=True):
         before, after = (span.at(share).value_s for span in spans)
         need = math.ceil(round(FEW / (1 - share), 6))
-        lack = Lack(samples, need, "sample") if samples < need else blocks
+        lack = _lack(samples, need, "sample") if samples < need else blocks
         verdict, is_known = UNCERTAIN, before and after and all(map(math.isfinite, (before, after, apart.high)))
         if lack:
             verdict = TOO_FEW
@@ -435,9 +418,13 @@ def _time_changes(
     return tuple(found)
 
 
-def _too_few_blocks(runs: Sequence[Floats]) -> Lack | None:
+def _lack(have: int, need: int, what: str) -> str:
+    return f"{plural(have, what)}; {need:,} needed"
+
+
+def _too_few_blocks(runs: Sequence[Floats]) -> str:
     have = min(map(resampling.count_filled, runs))
-    return Lack(have, FEWEST_BLOCKS, "block") if have < FEWEST_BLOCKS else None
+    return _lack(have, FEWEST_BLOCKS, "block") if have < FEWEST_BLOCKS else ""
 
 
 def _verdict(apart: Interval, less: Verdict, more: Verdict, matters: float) -> Verdict:
@@ -452,7 +439,7 @@ def _counted_change(statistic: str, name: str, sides: Sequence[_Side], seed: int
     events = int(first[:, 0].sum() + second[:, 0].sum())
     lack = _too_few_blocks([first[:, 1], second[:, 1]])
     if 0 < events < FEW and before != after:
-        lack = Lack(events, FEW, "event")
+        lack = _lack(events, FEW, "event")
     if lack:
         return Change(statistic, before, after, None, TOO_FEW, lack)
     if not statistic.endswith("_per_s"):

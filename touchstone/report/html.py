@@ -126,7 +126,7 @@ def environment() -> Environment:
         percent=lambda share: f"{figure(100 * share)}%",  # for CSS and SVG
         share=percentage,
         chance=describe_chance,
-        when=_when,
+        when=when,
         is_variable=is_variable,
     )
     return jinja
@@ -152,7 +152,8 @@ def _content(text: str) -> Markup:
     return Markup(escape(visible(text), quote=False))
 
 
-def _when(iso: str) -> str:
+def when(iso: str) -> str:
+    """Date and time in UTC, without fractions of a second."""
     moment = iso.replace("T", " ").removesuffix("Z").removesuffix("+00:00").partition(".")[0]
     return f"{moment} UTC" if iso else "unknown"
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from touchstone.facts.identity import Interval
 from touchstone.facts.sample import Histogram
 
 ROUNDS = 1_000
@@ -23,14 +24,6 @@ _MOST_BLOCKS = 400
 _PER_E_FOLD = 400  # durations are counted in cells that are 0.25 % wide; values in reports come from finer cells
 
 Floats = npt.NDArray[np.float64]
-
-
-class Interval(NamedTuple):
-    """A difference and its confidence interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 class Durations(NamedTuple):
@@ -100,8 +93,10 @@ def _quotient(sums: Floats) -> Floats:
     return found
 
 
-def _apart(runs: Sequence[Floats], statistics: Sequence[Callable[[Floats], Floats]], seed: int) -> list[Interval]:
-    """Difference of each statistic between two runs; infinite interval if a run has fewer than two blocks with data."""
+def _apart(
+    runs: Sequence[Floats], statistics: Sequence[Callable[[Floats], Floats]], seed: int
+) -> list[Sequence[float]]:
+    """Difference of each statistic between two runs, with its interval, which is infinite for fewer than two blocks."""
     strays, values = [], []
     for number, (run, statistic) in enumerate(zip(runs, statistics, strict=True)):
         chance = np.random.default_rng(seed + number)
@@ -111,11 +106,11 @@ def _apart(runs: Sequence[Floats], statistics: Sequence[Callable[[Floats], Float
     apart = np.nan_to_num(values[1] - values[0])[0]
     blocks = min(map(count_filled, runs))
     if blocks < 2:
-        return [Interval(float(value), -math.inf, math.inf) for value in apart]
+        return [(float(value), -math.inf, math.inf) for value in apart]
     tail = (1 - CONFIDENCE) / 2
     bounds = np.nanquantile(strays[1] - strays[0], [tail, 1 - tail], axis=0) * _widening(blocks)
     low, high = apart + np.minimum(bounds[0], 0.0), apart + np.maximum(bounds[1], 0.0)
-    return [Interval(*map(float, one)) for one in zip(apart, low, high, strict=True)]
+    return [list(map(float, one)) for one in zip(apart, low, high, strict=True)]
 
 
 def _widening(blocks: int) -> float:
