@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,9 +19,9 @@ from touchstone.check.forecast import Pace, duration_s
 from touchstone.cli.options import say
 from touchstone.config import Settings
 from touchstone.facts.runlog import decode, read
-from touchstone.facts.sample import UNSENT, Histogram, Window
+from touchstone.facts.sample import Window
 from touchstone.facts.wording import brief, describe_chance, figure, plural
-from touchstone.loadgen.metrics import LASTING, Kind, is_answer, kind_of
+from touchstone.loadgen.metrics import ALL, Kind, Totals
 from touchstone.report import github
 from touchstone.report.probe_sentences import describe_family, describe_stage, describe_stimulus
 from touchstone.report.terminal import say as say_fitted
@@ -99,14 +99,12 @@ class CheckState:
                 self._running.setdefault(event["case"])
                 # The text is not parsed, since there are thousands of exchanges.
                 runs = '"building"' in ((event["response"] or {}).get("body") or {}).get("text", "")
-                self._count(event["operation"], str(event["ref"]), runs)
-
-    def _count(self, operation: str, ref: str, runs: bool) -> None:
-        if runs and operation in ("startBuild", "publishTemplate") and ref not in self._building:
-            self._begun += 1
-            self._building.add(ref)
-        elif not runs and operation in ("getBuild", "deleteTemplate"):
-            self._building.discard(ref)
+                operation, ref = event["operation"], str(event["ref"])
+                if runs and operation in ("startBuild", "publishTemplate") and ref not in self._building:
+                    self._begun += 1
+                    self._building.add(ref)
+                elif not runs and operation in ("getBuild", "deleteTemplate"):
+                    self._building.discard(ref)
 
     def line(self, now: float) -> str:
         """Returns the progress as one line: cases, builds, findings, the case that runs longest, and the time left."""
@@ -150,8 +148,7 @@ class LoadState:
     def __init__(self) -> None:
         self.duration_s = self._began_at = 0.0
         self.at_s = 0  # seconds since the start of the schedule
-        self.counts: defaultdict[str, Counter[str]] = defaultdict(Counter)  # by operation and outcome
-        self.times: defaultdict[str, Histogram] = defaultdict(Histogram)  # response times by operation
+        self.totals = Totals(ALL)
         self.findings = 0
         self.set_up = "starting"  # progress of the set-up or clean-up; empty while the load runs
 
@@ -167,29 +164,18 @@ class LoadState:
             case "window":
                 window = decode(event)
                 assert isinstance(window, Window)
-                self.counts[window.operation][window.outcome] += window.count
+                self.totals.add(window)
                 self.at_s = max(self.at_s, window.at_s - int(self._began_at) + 1)
-                if is_answer(window.outcome):
-                    self.times[window.operation].merge(window.response)
             case "finding":
                 self.findings += 1
 
-    @property
-    def total(self) -> int:
-        """Number of requests that were sent."""
-        return sum(outcomes.total() - outcomes[UNSENT] for outcomes in self.counts.values())
-
     def line(self) -> str:
         """Returns the progress as one line: time, requests, latency, refusals, errors and findings."""
-        kinds: Counter[Kind] = Counter()
-        for outcomes in self.counts.values():
-            for outcome, count in outcomes.items():
-                kinds[kind_of(outcome)] += count
         is_over = self.at_s > self.duration_s
         of = f", all {self.duration_s:g} s of the schedule are over" if is_over else f" of {self.duration_s:g} s"
-        whole = Histogram.merged(times for operation, times in self.times.items() if operation not in LASTING)
-        parts = [f"{self.at_s} s{of}: {plural(self.total, 'request')}"]
-        parts += [f"p99 {brief(whole.quantile_s(0.99))}"] if whole.cells else []
+        kinds, times = self.totals.kinds, self.totals.times
+        parts = [f"{self.at_s} s{of}: {plural(self.totals.sent, 'request')}"]
+        parts += [f"p99 {brief(times.quantile_s(0.99))}"] if times.cells else []
         parts += [f"{kinds[kind]:,} {name}" for kind, name in _KIND_NAMES.items() if kinds[kind]]
         parts += [plural(self.findings, "finding")] if self.findings else []
         return ", ".join(parts)
@@ -264,15 +250,15 @@ def print_plan(
         shared: Whether the costs include ready versions that cases share.
     """
     cases = [Declared(**row) for row in json.loads(text)]
-    target, rows = settings.target, list[Declared]()
+    target, rows = settings.target, cases
     ready = (0 if not target.templates.buildable else 1) if target.publish == "never" else 2
     ready = max(0, ready - sum(case.id.startswith(SHARED_FROM) for case in cases))
     if shared and ready:
         name = f"shared by the cases: {plural(ready, 'ready version')}"
-        rows.append(Declared(name, "", builds=ready, requests=10 * ready))
-    rows += cases
-    names = [row.id if listed else row.id.partition(".")[0].partition(":")[0] for row in rows]
-    groups = {name: [row for row, own in zip(rows, names, strict=True) if own == name] for name in names}
+        rows = [Declared(name, "", builds=ready, requests=10 * ready), *cases]
+    groups: defaultdict[str, list[Declared]] = defaultdict(list)
+    for row in rows:
+        groups[row.id if listed else row.id.partition(".")[0].partition(":")[0]].append(row)
     cells = []
     for name, group in groups.items():
         claims = {claim for row in group for claim in row.claims}
