@@ -130,7 +130,7 @@ def test_exchange_is_readable() -> None:
 
     assert (half.line, half.request.start) == ("GET /x → 200", "GET http://h/api/x")
     assert half.response is not None
-    assert len(half.response.headers) == MAX_HEADERS + 1
+    assert len(half.response.headers.splitlines()) == MAX_HEADERS + 1
     for figure in ("99,999 bytes", "2 pieces", " 10 ms", "200 ms"):
         assert figure in half.response.remark
     lost = readable(sent(7, "getBuild", 1.0, response=None, error="ReadTimeout: 30 s"), {})

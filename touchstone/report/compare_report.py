@@ -98,18 +98,16 @@ def _overlays(both: Comparison) -> tuple[Chart, ...]:
     drawn = [one for one in both.operations if len(both.operations) != 2 or one.name != ALL]
     pairs = [(one.name, [span for span in one.spans if span]) for one in drawn if all(one.spans)]
     nines = nines_of(span.count for _, spans in pairs for span in spans)
-    return tuple(
-        percentile_chart(
-            scope_text(name).capitalize() if name == ALL else name,
-            [
-                (css, f"{letter}:", f"{letter}, {plural(span.count, 'sample')}", span)
-                for css, letter, span in zip(("run-a", "run-b"), "AB", spans, strict=True)
-            ],
-            nines,
-            scale_of(spans),  # each chart has its own axis, because its two curves lie close together
-        )
-        for name, spans in pairs
-    )
+    charts = []
+    for name, spans in pairs:
+        curves = [
+            (css, f"{letter}:", f"{letter}, {plural(span.count, 'sample')}", span)
+            for css, letter, span in zip(("run-a", "run-b"), "AB", spans, strict=True)
+        ]
+        # Each chart has its own axis, because its two curves lie close together.
+        title = scope_text(name).capitalize() if name == ALL else name
+        charts.append(percentile_chart(title, curves, nines, scale_of(curves)))
+    return tuple(charts)
 
 
 def render_json(both: Comparison, exit_code: int = 0) -> str:

@@ -7,7 +7,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -117,7 +117,7 @@ def environment() -> Environment:
         coded=_coded,
         describe_check=describe_check,
         content=_content,
-        levels=_levels,
+        levels=partial(_coded, pattern=r"\b(must|should)(?= claim)"),
         stimulus=describe_stimulus,
         stage=describe_stage,
         ended=describe_end,
@@ -137,14 +137,9 @@ def _finalize(value: Any) -> Any:
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _coded(text: str) -> Markup:
-    """The text as HTML; parts in backticks become `code` elements."""
-    return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", str(Markup.escape(visible(text)))))
-
-
-def _levels(text: str) -> Markup:
-    """The text as HTML; ``must`` and ``should`` before ``claim`` become `code` elements."""
-    return Markup(re.sub(r"\b(must|should)(?= claim)", r"<code>\1</code>", str(Markup.escape(visible(text)))))
+def _coded(text: str, pattern: str = r"`([^`\n]+)`") -> Markup:
+    """The text as HTML; each group of *pattern*, by default a part in backticks, becomes a `code` element."""
+    return Markup(re.sub(pattern, r"<code>\1</code>", str(Markup.escape(visible(text)))))
 
 
 def _content(text: str) -> Markup:

@@ -12,7 +12,7 @@ from touchstone.facts.events import Attempt
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, middle_s
 from touchstone.facts.wording import brief, plural
 from touchstone.loadgen.capacity import Capacity
-from touchstone.loadgen.metrics import ALL, FEW, KINDS, LASTING, Kind, Metrics, Operation, Times, kind_of, name_of
+from touchstone.loadgen.metrics import ALL, FEW, KINDS, LASTING, Kind, Metrics, Times, kind_of, name_of
 from touchstone.report import charts
 from touchstone.report.charts import SIDE, Axis, Chart, Key, Linear, Log, Note, Shape, Tick, height, line, place
 from touchstone.report.view import LoadView
@@ -30,6 +30,7 @@ _MARK_SHARE = 0.08  # height of the mark of a refused start, as a share of the c
 _MOST_MARKS = 320  # number of marks that fit side by side; refusals closer than that share a mark
 _POINTS = 72
 _SHARES = (0.0, 0.5, 0.9, 0.99, 0.999)
+Curve = tuple[str, str, str, Times]  # CSS class, caption, legend, durations
 
 
 def pictures(load: LoadView) -> dict[str, Any]:
@@ -211,17 +212,19 @@ def nines_of(counts: Iterable[int]) -> float:
     return 3.0 if max(counts, default=0) >= 1_000 else 2.0
 
 
-def scale_of(spans: Sequence[Times]) -> Log:
+def scale_of(curves: Sequence[Curve]) -> Log:
     """Axis for all durations except the shortest 1 % and the longest 0.1 %."""
-    shortest, longest = (f([span.cells.quantile_s(at) for span in spans]) for f, at in ((min, 0.01), (max, 0.999)))
+    shortest, longest = (
+        f([times.cells.quantile_s(at) for *_, times in curves]) for f, at in ((min, 0.01), (max, 0.999))
+    )
     return Log(shortest, longest)
 
 
-def percentile_chart(title: str, spans: Sequence[tuple[str, str, str, Times]], nines: float, scale: Log) -> Chart:
-    """Chart with a curve for each of *spans* (CSS class, caption, legend, durations); the first curve lies on top."""
+def percentile_chart(title: str, curves: Sequence[Curve], nines: float, scale: Log) -> Chart:
+    """Chart with *curves*; the first curve lies on top."""
     shapes: list[Shape] = []
     captions = []
-    for css, name, _, times in spans:
+    for css, name, _, times in curves:
         for points, suffix in zip(curve(times, nines), ("", " unsure"), strict=True):
             if len(points) > 1:
                 path = line((x / nines, scale.share(value)) for x, value in points)
@@ -235,7 +238,7 @@ def percentile_chart(title: str, spans: Sequence[tuple[str, str, str, Times]], n
         x=nines_axis(nines),
         y=scale.axis("time"),
         shapes=tuple(shapes),
-        keys=tuple(Key(css, key, "line") for css, _, key, _ in spans),
+        keys=tuple(Key(css, key, "line") for css, _, key, _ in curves),
         height_px=210,
     )
 
@@ -243,23 +246,22 @@ def percentile_chart(title: str, spans: Sequence[tuple[str, str, str, Times]], n
 def latency_charts(numbers: Metrics) -> tuple[Chart, ...]:
     """One latency chart per operation. Followed logs have a scale of their own, because they last as long as builds."""
     operations = [numbers.total, *numbers.operations] if len(numbers.operations) > 1 else list(numbers.operations)
-    drawn = [one for one in operations if one.whole.times]
-    if not drawn:
-        return ()
-    nines = nines_of(one.whole.times.count for one in drawn if one.whole.times)
-    shared = scale_of([span for one in drawn if one.name not in LASTING for span in _spans(one)] or _spans(drawn[0]))
-    return tuple(_latency_chart(one, nines, scale_of(_spans(one)) if one.name in LASTING else shared) for one in drawn)
-
-
-def _spans(one: Operation) -> list[Times]:
-    return [times for times in (one.whole.response, one.whole.service) if times]
-
-
-def _latency_chart(one: Operation, nines: float, scale: Log) -> Chart:
-    rows = (
-        ("response", "response time, from the due time", one.whole.response),
-        ("service", "service time, from sending", one.whole.service),
+    drawn: dict[str, list[Curve]] = {}
+    for one in operations:
+        rows = (
+            ("response", "response time, from the due time", one.whole.response),
+            ("service", "service time, from sending", one.whole.service),
+        )
+        if curves := [(css, css, key, times) for css, key, times in rows if times]:
+            drawn[one.name] = curves
+    nines = nines_of(curves[0][3].count for curves in drawn.values())
+    shared = [curve for name, curves in drawn.items() if name not in LASTING for curve in curves]
+    return tuple(
+        percentile_chart(
+            f"{'All operations' if name == ALL else name}: {plural(curves[0][3].count, 'sample')}",
+            curves,
+            nines,
+            scale_of(curves if name in LASTING else shared),
+        )
+        for name, curves in drawn.items()
     )
-    spans = [(css, css, key, times) for css, key, times in rows if times]
-    title = f"{'All operations' if one.name == ALL else one.name}: {plural(spans[0][3].count, 'sample')}"
-    return percentile_chart(title, spans, nines, scale)

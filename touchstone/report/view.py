@@ -32,12 +32,11 @@ _TINY_SHARE = 0.0005  # a value below this share of its limit has a margin that 
 _ORDER: tuple[ReadingVerdict, ...] = ("broken", "indeterminate", "kept", "not-applicable")
 
 
-@dataclass(frozen=True, slots=True)
-class Half:
+class Half(NamedTuple):
     """The request or the response of an exchange; *remark* says how the body was cut or converted."""
 
     start: str
-    headers: tuple[str, ...]
+    headers: str  # one on each line
     body: str
     remark: str
 
@@ -55,9 +54,7 @@ class Readable:
     @property
     def size(self) -> int:
         """Approximate number of characters that the exchange takes on an HTML page."""
-        halves = [half for half in (self.request, self.response) if half]
-        texts = [text for half in halves for text in (half.start, *half.headers, half.body, half.remark)]
-        return 600 + sum(map(len, texts)) + (0 if self.response else len(self.error))
+        return 600 + sum(map(len, (*self.request, *(self.response or [self.error]))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,10 +319,10 @@ def readable(exchange: Exchange, cut_bytes: dict[tuple[int, str], int], base_url
     return Readable(exchange, line, request_half, response_half, error)
 
 
-def _headers(pairs: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+def _headers(pairs: tuple[tuple[str, str], ...]) -> str:
     lines = [clipped(f"{name}: {value}", 300) for name, value in pairs[:MAX_HEADERS]]
     more = [f"… and {len(pairs) - MAX_HEADERS} more headers"] if len(pairs) > MAX_HEADERS else []
-    return (*lines, *more)
+    return "".join(f"{line}\n" for line in [*lines, *more])
 
 
 def _body(body: bytes, full_bytes: int | None) -> tuple[str, str]:
