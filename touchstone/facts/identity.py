@@ -1,9 +1,12 @@
 """Result of a probe: the identified limiter, its parameters, their certainty, and the cost."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
 Why = Literal["", "settled", "nothing left to learn", "budget", "interrupted"]
+
+_Z = 1.959964  # quantile of the normal distribution, for intervals of 95 %
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +16,14 @@ class Interval:
     value: float  # Median of the estimate.
     low: float
     high: float
+
+    @classmethod
+    def of_share(cls, share: float, count: float) -> "Interval":
+        """A share of *count* observations, with its interval (E. B. Wilson, 1927)."""
+        squared = _Z * _Z / count
+        middle = (share + squared / 2) / (1 + squared)
+        half = _Z / (1 + squared) * math.sqrt(share * (1 - share) / count + squared / (4 * count))
+        return cls(share, max(0.0, middle - half), min(1.0, middle + half))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ _BEHIND: Mapping[str, float] = {"fixed-window": 0.03, "sliding-log": 0.03, "toke
 _MOST_BEHIND, _BEHIND_STEPS, _SLOWER = 150, 60, 1.3
 _LOW, _HIGH = 0.025, 0.975
 _POINTS = 9  # points per cell at equal distances, for quantiles
-_Z = 1.959964  # quantile of the normal distribution, for intervals of 95 %
 _HINT_S = 1.1  # seconds by which a Retry-After may be too long, due to rounding and network delay
 _LEAST_OFF, _OFF_SHARE = 2, 0.2  # wrong Retry-After values are reported from this number and share of refusals on
 
@@ -283,7 +282,7 @@ def hints(cells: Cells, story: Sequence[Moment]) -> tuple[str, ...]:
 
 
 def taken(cells: Cells, story: Sequence[Moment]) -> Interval:
-    """Share of the limit that other clients used, with its confidence interval (E. B. Wilson, 1927)."""
+    """Share of the limit that other clients used, with its confidence interval."""
     kind, params, known = cells.kind, cells.params(), Known.nothing(1)
     gone = given = 0.0
     for moment, before, after in _walk(cells, story):
@@ -296,9 +295,4 @@ def taken(cells: Cells, story: Sequence[Moment]) -> Interval:
             gone += max(0.0, float((left - still)[0]))
             known = known.refused(kind, left, moment.at, kind.shut_until(params, after, moment.at))
     count = given + gone
-    if not count:
-        return Interval(0.0, 0.0, 0.0)
-    share, squared = gone / count, _Z * _Z / count
-    middle = (share + squared / 2) / (1 + squared)
-    half = _Z / (1 + squared) * math.sqrt(share * (1 - share) / count + squared / (4 * count))
-    return Interval(share, max(0.0, middle - half), min(1.0, middle + half))
+    return Interval.of_share(gone / count, count) if count else Interval(0.0, 0.0, 0.0)

@@ -32,7 +32,6 @@ LATE_SHARE = 0.1
 _DRAGS = 5
 # Standard deviations that chance explains; misses (late responses) come in bunches of 4, which doubles a deviation.
 _SIGMAS, _BUNCH = 3.0, 4
-_Z = 1.959964  # quantile of the normal distribution, for intervals of 95 %
 
 _Steps = Generator[tuple[Stage, float], Outcome, KneeWhy]
 
@@ -255,13 +254,9 @@ def is_sure(outcome: Outcome) -> bool:
 
 
 def miss_share(outcome: Outcome) -> Interval:
-    """Share of reads that missed the limit; its interval (E. B. Wilson, 1927) is wider if misses come in bunches."""
+    """Share of reads that missed the limit; its interval is wider if misses come in bunches."""
     share = outcome.missed / outcome.due if outcome.due else 0.0
-    count = max(outcome.due / _bunching(outcome, share), 1.0)
-    squared = _Z * _Z / count
-    middle = (share + squared / 2) / (1 + squared)
-    half = _Z / (1 + squared) * math.sqrt(share * (1 - share) / count + squared / (4 * count))
-    return Interval(share, max(0.0, middle - half), min(1.0, middle + half))
+    return Interval.of_share(share, max(outcome.due / _bunching(outcome, share), 1.0))
 
 
 def _bunching(outcome: Outcome, share: float) -> float:
