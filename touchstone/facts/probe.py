@@ -144,8 +144,6 @@ def volley(at: float, count: int) -> Segment:
 
 def spread(from_at: float, to_at: float, count: int) -> Segment:
     """Returns a segment of *count* requests at equal intervals between two times."""
-    if count == 1:
-        return Segment(((from_at + to_at) / 2,))
     step_s = (to_at - from_at) / (count - 1)
     return Segment(tuple(from_at + step_s * number for number in range(count)))
 
@@ -374,18 +372,3 @@ def in_order(answers: Iterable[Answered]) -> tuple[Answer, ...]:
     """Returns the responses that are evidence about the limiter, in the order of their requests."""
     evidence = (answered.answer for answered in answers if answered.is_evidence)
     return tuple(sorted(evidence, key=lambda answer: (answer.sent_at, answer.stream)))
-
-
-def story(facts: Mapping[str, list[Any]]) -> ProbeStory | None:
-    """Collects the events of a probe; returns None for a run of another kind. *facts*: events of the run by type."""
-    if not facts["probe"]:
-        return None
-    return ProbeStory(
-        probing=facts["probe"][-1],
-        sent=tuple(facts["stimulus"]),
-        answers=tuple(facts["answer"]),
-        ended=tuple(facts["heard"]),
-        identified=facts["identity"][-1] if facts["identity"] else None,
-        tried=tuple(facts["tried"]),
-        knee=facts["knee"][-1] if facts["knee"] else None,
-    )

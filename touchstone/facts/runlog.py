@@ -142,6 +142,16 @@ def read(path: Path) -> events.RunLog:
         found[values["type"]].append(event)
         if values["type"] == "exchange":
             cut_bytes |= exchange.cut_bytes(values)
+    latest: dict[str, Any] = {name: items[-1] if items else None for name, items in found.items()}
+    story = latest["probe"] and probe.ProbeStory(
+        probing=latest["probe"],
+        sent=tuple(found["stimulus"]),
+        answers=tuple(found["answer"]),
+        ended=tuple(found["heard"]),
+        identified=latest["identity"],
+        tried=tuple(found["tried"]),
+        knee=latest["knee"],
+    )
     return events.RunLog(
         header=found["header"][0],
         selected=tuple(case for selected in found["selected"] for case in selected.cases),
@@ -152,13 +162,13 @@ def read(path: Path) -> events.RunLog:
         notices=tuple(found["notice"]),
         templates=tuple(found["template"]),
         warnings=tuple(remark.text for remark in found["warning"]),
-        workload=next(reversed(found["workload"]), None),
+        workload=latest["workload"],
         windows=tuple(found["window"]),
         attempts=tuple(found["attempt"]),
         builds=tuple(found["build"]),
         workers=tuple(found["worker"]),
-        probe=probe.story(found),
-        footer=next(reversed(found["footer"]), None),
+        probe=story,
+        footer=latest["footer"],
         cut_bytes=cut_bytes,
         torn_lines=torn_lines,
     )
