@@ -23,7 +23,7 @@ _HINT_S = 1.1  # seconds by which a Retry-After may be too long, due to rounding
 _LEAST_OFF, _OFF_SHARE = 2, 0.2  # wrong Retry-After values are reported from this number and share of refusals on
 
 
-def behind(first: Cells, loose: float, accepted: int, longest_s: float, log_prior: float = 0.0) -> list[Cells]:
+def behind(first: Cells, loose: float, log_prior: float, accepted: int, longest_s: float) -> list[Cells]:
     """Candidates, as cells, for a second limiter that gets only the requests which *first* accepts.
 
     Args:

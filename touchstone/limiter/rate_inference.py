@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 import numpy as np
 
@@ -107,29 +108,13 @@ class EarlierResult:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _First:
-    cell: Cells
-    loose: float
-    log_prior: float
-
-    @classmethod
-    def of(cls, cells: Cells) -> "_First":
-        """The likeliest limiter in *cells*, for use as the first of a combination of two."""
-        found, logs = tier(cells), []
-        for name in cells.kind.scales:
-            number = found.numbers["rate_per_s" if name == "token_s" else name]
-            logs.append([math.log(number.low * number.high) / (-2 if name == "token_s" else 2)])
-        return cls(replace(cells.best(), logs=np.array(logs)), loose(found), cells.log_prior())
-
-
-def _fillings(moments: Sequence[Moment], least: float) -> int:
-    """Number of refusals that come directly after *least* or more accepted requests in a row."""
-    count = found = 0
-    for moment in moments:
-        found += not moment.accepted and count >= least
-        count = count + 1 if moment.accepted else 0
-    return found
+def _as_first(cells: Cells) -> tuple[Cells, float, float]:
+    """The likeliest limiter in *cells* as the first of a combination of two, the error of its times, and log prior."""
+    found, logs = tier(cells), []
+    for name in cells.kind.scales:
+        number = found.numbers["rate_per_s" if name == "token_s" else name]
+        logs.append([math.log(number.low * number.high) / (-2 if name == "token_s" else 2)])
+    return replace(cells.best(), logs=np.array(logs)), loose(found), cells.log_prior()
 
 
 class Rates:
@@ -144,7 +129,7 @@ class Rates:
         # By family: the likeliest limiter and its notation, for families that were likely at any time.
         self.remembered: dict[str, tuple[Cells, str]] = {}
         # By kind: the candidate for the first of two limiters, and the highest probability so far.
-        self._firsts: dict[str, _First] = {}
+        self._firsts: dict[str, tuple[Cells, float, float]] = {}
         self._likeliest: dict[str, float] = {}
         # The result before a surprise that new hypotheses may still explain, and the number of stimuli since then.
         self._open: EarlierResult | None = None
@@ -172,7 +157,7 @@ class Rates:
             name = cells.kind.text
             if isinstance(cells.kind, Tiered) or kinds[name] <= _LIKELY_FIRST:
                 continue
-            if (first := _First.of(cells)).loose < _KNOWN_FIRST:
+            if (first := _as_first(cells))[1] < _KNOWN_FIRST:
                 self._likeliest[name] = max(self._likeliest.get(name, 0.0), kinds[name])
                 self._firsts.pop(name, None)  # the most recent one comes last
                 self._firsts[name] = first
@@ -315,7 +300,7 @@ class Rates:
         self.belief = Belief(self.belief.accepted, wide=self.wide)
         accepted, longest_s = sum(moment.accepted for moment in moments), moments[-1].at - moments[0].at
         for first in list(self._firsts.values())[-_MOST_FIRSTS:] if self.wide else ():
-            self.belief.cells += behind(first.cell, first.loose, accepted, longest_s, first.log_prior)
+            self.belief.cells += behind(*first, accepted, longest_s)
         self.belief.update(moments)
 
     def rethink(self) -> None:
@@ -361,7 +346,9 @@ class Rates:
             if limit > _CHEAP:
                 refused_at = [moment.at for moment in moments if not moment.accepted]
                 return refused_at[-1] - refused_at[0] < _FILLING_WINDOWS * refill_s
-        return _fillings(moments, _MOST_OF_IT * limit) < _LEAST_FILLINGS
+        runs = [(accepted, len([*run])) for accepted, run in groupby(moment.accepted for moment in moments)]
+        # A burst counts if a refusal follows directly.
+        return sum(accepted and size >= _MOST_OF_IT * limit for accepted, size in runs[:-1]) < _LEAST_FILLINGS
 
     @property
     def _narrow(self) -> bool:
