@@ -315,15 +315,15 @@ class OpenLoop:
 
     def _outcome(self, began_at: float, ends_s: float, *, is_stopped: bool) -> Outcome:
         reads = sorted(self._reads, key=lambda each: each[0])
-        due = np.array([at for at, _ in reads]) - began_at
-        done = np.array([reply.done_at for _, reply in reads]) - began_at
-        late = np.array([reply.sent_at for _, reply in reads]) - began_at - due
+        times = np.array([(at, reply.sent_at, reply.done_at) for at, reply in reads]).reshape(-1, 3)
+        due, sent, done = times.T - began_at
+        late = sent - due
         failed = np.array([_is_failed(reply) for _, reply in reads], bool)
         refused = np.array([reply.whole_status == 429 for _, reply in reads], bool)
         slow = (done - due > self._slo_s) & ~failed & ~refused
         took = (done - due)[~refused]
         steady_s = (1 - _STEADY_FROM) * ends_s
-        seconds = due.astype(int)
+        each_second, missed = np.bincount(due.astype(int)), np.bincount(due.astype(int), slow | failed).astype(int)
 
         def quantile(values: Any, share: float) -> float:
             return round(float(np.quantile(values, share, method="higher")), 6) if len(values) else 0.0
@@ -347,10 +347,7 @@ class OpenLoop:
             due_per_s=per_s(due),
             done_per_s=per_s(done[~failed & ~refused]),
             lasted_s=round(float(done.max()), 6) if reads else 0.0,
-            blocks=tuple(
-                (int((seconds == second).sum()), int((slow | failed)[seconds == second].sum()))
-                for second in sorted(set(seconds.tolist()))
-            ),
+            blocks=tuple(pair for pair in zip(each_second.tolist(), missed.tolist(), strict=True) if pair[0]),
             stopped=is_stopped,
             began_at=round(began_at, 6),
             barred=self._barred,
