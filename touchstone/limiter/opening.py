@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
 from touchstone.facts.probe import Answer, Segment, Stimulus, drain, waits
@@ -31,10 +31,10 @@ class Opening:
     queued: bool = False  # whether a queue delays responses
     capped: bool = False  # whether a build cap caused the refusals
     unqueued: bool = False  # whether the supposed queue was disproved
+    step_s: float = 0.0  # median interval between the last sequential requests, in seconds
     refilled: bool = False  # whether a start was accepted right after a refused one
     _kept: int = 0  # accepted starts before the refusal whose cause is tested
     _rested: bool = False
-    _steps_s: list[float] = field(default_factory=list)
 
     @property
     def limited(self) -> bool:
@@ -46,11 +46,6 @@ class Opening:
         """Whether enough requests were accepted to end the search for a rate limit."""
         count = len(self.story.answers)
         return count >= MOST_UNREFUSED or (self.story.seconds > _LONG_S and count >= _FEWER_UNREFUSED)
-
-    @property
-    def step_s(self) -> float:
-        """Median interval between the last sequential requests, in seconds."""
-        return statistics.median(self._steps_s) if self._steps_s else 0.0
 
     def propose(self, now_at: float) -> Stimulus:
         """Next stimulus."""
@@ -75,7 +70,8 @@ class Opening:
     def observe(self, answers: Sequence[Answer]) -> None:
         """Updates the stage with the responses to the stimulus that it proposed."""
         everything = self.story.answers
-        self._steps_s = [b.sent_at - a.sent_at for a, b in pairwise(answers)] or self._steps_s
+        if len(answers) > 1:
+            self.step_s = statistics.median(b.sent_at - a.sent_at for a, b in pairwise(answers))
         if not answers or not any(answer.accepted for answer in everything):
             return
         if self._kept:
