@@ -134,11 +134,9 @@ class Probe:
     def _propose_caps(self, now_at: float, left: int) -> Stimulus | None:
         if not self.terms.caps:
             return None
-        if self.terms.starts and (stimulus := self._held.propose(now_at, left)):
-            return stimulus
-        if stimulus := self._in_flight.propose(now_at, min(left, self._held.cap or left)):
-            return stimulus
-        return self._propose_volley(now_at, left)
+        held = self._held.propose(now_at, left) if self.terms.starts else None
+        under_way = held or self._in_flight.propose(now_at, min(left, self._held.cap or left))
+        return under_way or self._propose_volley(now_at, left)
 
     def _propose_volley(self, now_at: float, left: int) -> Stimulus | None:
         """As many requests at once as a cap or the budget allows, if sequential ones were too slow to reach a limit."""
