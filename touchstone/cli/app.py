@@ -17,23 +17,11 @@ from touchstone import __version__
 from touchstone.contract.quoting import quoted
 from touchstone.errors import HarnessError, UsageError, unsent
 
-MODULES = {  # in the order of `--help`
-    "check": "touchstone.cli.check",
-    "prove": "touchstone.cli.prove",
-    "report": "touchstone.cli.reports",
-    "claims": "touchstone.cli.claims",
-    "explain": "touchstone.cli.claims",
-    "sweep": "touchstone.cli.check",
-    "serve": "touchstone.cli.serve",
-    "load": "touchstone.cli.load",
-    "probe": "touchstone.cli.probe",
-    "compare": "touchstone.cli.reports",
-    "record": "touchstone.cli.recordings",
-    "replay": "touchstone.cli.recordings",
-    "drift": "touchstone.cli.recordings",
-    "recordings": "touchstone.cli.recordings",
-    "init": "touchstone.cli.init",
-}
+_NAMES = "check prove report claims explain sweep serve load probe compare record replay drift recordings init"
+# The module of a command whose name differs.
+_HOMES = {"report": "reports", "compare": "reports", "explain": "claims", "sweep": "check"}
+_HOMES |= dict.fromkeys(("record", "replay", "drift"), "recordings")
+MODULES = {name: f"touchstone.cli.{_HOMES.get(name, name)}" for name in _NAMES.split()}  # in the order of `--help`
 
 
 class _Commands(UserDict[str, Any]):
