@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AliasPath, BaseModel, Field, ValidationError
 from rich.console import Console
 from rich.text import Text
 from typer import Argument, Option, Typer
@@ -67,11 +67,6 @@ def explain(
     explain_claim(ledger_of_claims.load().explain(claim), reports=Path("reports"), console=Console())
 
 
-class _Run(BaseModel):
-    started_at: datetime
-    duration_s: float
-
-
 class _Verdict(BaseModel):
     id: str
     verdict: str
@@ -88,7 +83,8 @@ class Report(BaseModel):
     """The parts of a report.json that `claims` and `explain` read."""
 
     path: Path = Path()
-    run: _Run
+    started_at: datetime = Field(validation_alias=AliasPath("run", "started_at"))
+    duration_s: float = Field(validation_alias=AliasPath("run", "duration_s"))
     claims: list[_Verdict]
     findings: list[_Finding]
 
@@ -104,7 +100,7 @@ def latest(reports: Path) -> Report | None:
         try:
             report = Report.model_validate_json(read_regular(path, RECORDED_BYTES)).model_copy(update={"path": path})
             # The time of the file may be later, because `touchstone report` can write the file again.
-            found.append((report.run.started_at.astimezone(UTC) + timedelta(seconds=report.run.duration_s), report))
+            found.append((report.started_at.astimezone(UTC) + timedelta(seconds=report.duration_s), report))
         except (OSError, ValidationError, OverflowError):
             continue
     return max(found, key=lambda pair: pair[0], default=(None, None))[1]
