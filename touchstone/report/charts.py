@@ -133,9 +133,9 @@ def height(share: float) -> int:
     return SIDE - round(share * SIDE)
 
 
-def bars(columns: Sequence[tuple[float, float]], count: int) -> str:
-    """Path of *count* adjacent bars; *columns* has the lower and upper end of each bar, as shares of the height."""
-    parts = []
+def bars(columns: Sequence[tuple[float, float]]) -> str:
+    """Path of adjacent bars; *columns* has the lower and upper end of each bar, as shares of the height."""
+    parts, count = list[str](), len(columns)
     for number, (low, high) in enumerate(columns):
         bottom, top = height(low), height(high)
         if top < bottom:
@@ -147,13 +147,10 @@ def bars(columns: Sequence[tuple[float, float]], count: int) -> str:
 
 def line(points: Iterable[tuple[float, float]]) -> str:
     """Path through points, given as shares of width and height."""
-    coordinates = [f"{place(x)} {height(y)}" for x, y in points]
-    return "M" + "L".join(coordinates) if coordinates else ""
+    return "M" + "L".join(f"{place(x)} {height(y)}" for x, y in points)
 
 
-def stairs(points: Sequence[tuple[float, float]], end: float) -> str:
-    """Path of steps: the height of a point lasts until the next point, and that of the last point until *end*."""
-    if not points:
-        return ""
+def stairs(points: Sequence[tuple[float, float]]) -> str:
+    """Path of steps: the height of a point lasts until the next point, and that of the last point to the right end."""
     steps = "".join(f"H{place(x)}V{height(y)}" for x, y in points[1:])
-    return f"{line(points[:1])}{steps}H{place(end)}"
+    return f"{line(points[:1])}{steps}H{SIDE}"

@@ -13,10 +13,10 @@ from rich.text import Text
 from touchstone.facts.events import RunLog
 from touchstone.facts.finding import Finding
 from touchstone.facts.wording import brief, figure, percentage, plural
-from touchstone.loadgen.metrics import ALL, FEW, name_of
+from touchstone.loadgen.metrics import ALL, name_of
 from touchstone.loadgen.thresholds import scope_text
 from touchstone.report import comparison as limits
-from touchstone.report import html, resampling
+from touchstone.report import html
 from touchstone.report.charts import Chart
 from touchstone.report.comparison import GROUPS, NOISE, TOO_FEW, UNCERTAIN, Change, Comparison
 from touchstone.report.html import sentence
@@ -52,9 +52,6 @@ def _values(both: Comparison) -> Mapping[str, Any]:
         "runs": [(letter, log, describe_run(log)) for letter, log in zip("AB", logs, strict=True)],
         "sentence": sentence,
         "limits": limits,
-        "resampling": resampling,
-        "few": FEW,
-        "groups": GROUPS,
         "apart": describe_apart,
         "statistic": describe_statistic,
         "value": describe_value,

@@ -106,7 +106,7 @@ def _stacked_chart(
     for kind, low, high, own in zip(KINDS, edges[:-1], edges[1:], counts, strict=True):
         if own.any():
             stack = [(scale.share(float(a)), scale.share(float(b))) for a, b in zip(low, high, strict=True)]
-            shapes.append(Shape(charts.bars(stack, columns.count), f"k-{kind}"))
+            shapes.append(Shape(charts.bars(stack), f"k-{kind}"))
             keys.append(Key(f"k-{kind}", KIND_TEXTS[kind]))
             texts.append(f"{int(own.sum()):,} {KIND_TEXTS[kind]}")
     steps = [(n / columns.count, scale.share(float(number))) for n, number in enumerate(outline)]
@@ -115,7 +115,7 @@ def _stacked_chart(
         caption=f"{int(counts.sum()):,} in total: {', '.join(texts) or 'none sent'}.",
         x=charts.clock_axis(columns.width_s * columns.count),
         y=scale.axis(f"{what.lower()} per second"),
-        shapes=(*shapes, Shape(charts.stairs(steps, 1.0), "due"), *_hits(columns, counts)),
+        shapes=(*shapes, Shape(charts.stairs(steps), "due"), *_hits(columns, counts)),
         keys=(*keys, Key("due", line, "line")),
     )
 
@@ -126,16 +126,13 @@ def _hits(columns: Columns, counts: np.ndarray) -> Iterable[Shape]:
         text = ", ".join(f"{number:,} {kind}" for kind, number in zip(KINDS, column, strict=True) if number)
         if text:
             first_s = n * columns.width_s
-            seconds = (
-                f"seconds {first_s} to {first_s + columns.width_s - 1}" if columns.width_s > 1 else f"second {first_s}"
-            )
+            last = f"s {first_s} to {first_s + columns.width_s - 1}" if columns.width_s > 1 else f" {first_s}"
             left, right = place(n / columns.count), place((n + 1) / columns.count)
-            yield Shape(f"M{left} 0H{right}V{SIDE}H{left}z", "hit", f"{seconds}: {text}")
+            yield Shape(f"M{left} 0H{right}V{SIDE}H{left}z", "hit", f"second{last}: {text}")
 
 
 def flight_chart(found: Capacity, columns: Columns) -> Chart:
     """Chart of the builds in flight over time, with a line for the capacity and a mark for each refused start."""
-    full, below = found.refused_full, found.refused_below
     refused_at = [max(refusal.sure, min(refusal.at_most, found.at_least)) for refusal in found.refusals]
     scale = Linear(
         max([1, found.at_least + 1, *(at + 1 for at in refused_at), *(s.sure + s.unsure for s in found.steps)])
@@ -145,8 +142,8 @@ def flight_chart(found: Capacity, columns: Columns) -> Chart:
     level = scale.share(found.at_least)
     closing = f"V{SIDE}H{place(sure[0][0])}z"
     shapes = [
-        Shape(charts.stairs(unsure, 1.0) + closing, "f-unsure"),
-        Shape(charts.stairs(sure, 1.0) + closing, "f-sure"),
+        Shape(charts.stairs(unsure) + closing, "f-unsure"),
+        Shape(charts.stairs(sure) + closing, "f-sure"),
         Shape(f"M0 {height(level)}H{SIDE}", "cap"),
     ]
     keys = [Key("f-sure", "certainly in flight"), Key("f-unsure", "possibly in flight")]
@@ -156,8 +153,8 @@ def flight_chart(found: Capacity, columns: Columns) -> Chart:
         for refusal, at in zip(found.refusals, refused_at, strict=True)
     )
     for is_below, number, css, where in (
-        (False, full, "r-full", "at the maximum"),
-        (True, below, "r-below", "below the maximum"),
+        (False, found.refused_full, "r-full", "at the maximum"),
+        (True, found.refused_below, "r-below", "below the maximum"),
     ):
         if number:
             path = (

@@ -87,11 +87,9 @@ class KneeView:
     def sentence(self) -> str:
         """Result in one sentence."""
         knee = self.knee
-        cost = f"{plural(knee.requests, 'request')}, {brief(knee.seconds, 2)}"
-        if knee.is_known and knee.rate_per_s is not None:
-            rate = knee.rate_per_s
-            ends = f"{figure(rate.low)}–{figure(rate.high)}"
-            found = f"{figure(rate.value)} ({ends}) reads per second with {self.limit}"
+        cost, rate = f"{plural(knee.requests, 'request')}, {brief(knee.seconds, 2)}", knee.rate_per_s
+        if knee.is_known and rate:
+            found = f"{figure(rate.value)} ({figure(rate.low)}–{figure(rate.high)}) reads per second with {self.limit}"
             reads = plural(knee.confirmed_by, "read")
             return f"knee of {self.operation}: {found}, confirmed by {reads}; the search took {cost}"
         kept = ""
@@ -105,7 +103,6 @@ class ProbeView:
     """View of a probe."""
 
     operation: str  # operationId of the requests
-    noun: str
     answers: tuple[Answer, ...]  # responses in the order of their requests
     failed: tuple[Answer, ...]  # requests without a response, and responses of a failing server
     identity: Identity
@@ -120,8 +117,9 @@ class ProbeView:
     @property
     def numbers(self) -> Iterator[tuple[str, str, str, str]]:
         """Yields a row for each number or option of a limiter: name, family, value, 95 % interval (or empty)."""
+        what = sentences.noun(self.operation)
         for tier in self.identity.tiers:
-            family, values = sentences.describe_family(tier.family), sentences.describe_numbers(tier, self.noun)
+            family, values = sentences.describe_family(tier.family), sentences.describe_numbers(tier, what)
             if "rate_per_s" in values:
                 values.pop("window_s", None)  # the window is not shown, because it follows from the rate
             for name, value in values.items():
@@ -143,18 +141,17 @@ def probe_of(story: ProbeStory | None) -> ProbeView | None:
     if story is None:
         return None
     evidence = [one.answer for one in story.answers if one.is_evidence]
-    operation, what = story.probing.operation, sentences.noun(story.probing.operation)
+    operation = story.probing.operation
     found = story.identified or Identified(Identity((), (), _spent(evidence), why="interrupted"))
     identity = found.identity
     return ProbeView(
         operation=operation,
-        noun=what,
         answers=tuple(sorted(evidence, key=lambda answer: (answer.sent_at, answer.stream))),
         failed=tuple(one.answer for one in story.answers if not one.is_evidence),
         identity=identity,
         steps=tuple(found.steps),
         sentence=sentences.sentence(identity, operation),
-        limiter=sentences.describe_limiter(identity.tiers, what),
+        limiter=sentences.describe_limiter(identity.tiers, sentences.noun(operation)),
         tried=list(sentences.describe_free(identity)) if identity.tiers else [],
         others=sentences.describe_others(identity.others_share),
         advice=advice(identity, operation),
