@@ -79,7 +79,7 @@ def test_block_length_and_widening_for_few_blocks() -> None:
 
 def changes(both: Comparison, operation: str) -> dict[str, Change]:
     (one,) = [one for one in both.operations if one.name == operation]
-    return {change.statistic: change for change in (*one.times, *one.counted)}
+    return {change.statistic: change for change in one.changes}
 
 
 def with_tail(duration_s: int, arrivals: str = "constant:20") -> RunLog:
@@ -111,7 +111,7 @@ def test_slower_run_is_slower_and_nothing_else() -> None:
 
 def test_run_does_not_differ_from_itself() -> None:
     both = compare(steady(), steady())
-    found = [change for one in both.operations for change in (*one.times, *one.counted)]
+    found = [change for one in both.operations for change in one.changes]
     assert {change.verdict for change in found} <= {NOISE, UNCERTAIN, TOO_FEW}
     assert all(change.before == change.after for change in found)
     assert {change.apart.value for change in found if change.apart} == {0.0}
@@ -252,7 +252,7 @@ def test_claims_are_grouped_by_their_change() -> None:
     before = check(broken=(MENDED, START), idle=(FOUND, READY))
     both = compare(before, check(broken=(BROKEN,), idle=(LOST, START), stuck=(READY,)))
     groups = (lists.NEWLY_BROKEN, lists.FIXED, lists.NO_LONGER, lists.NOW, lists.OTHERWISE)
-    found = [[turn.after.claim.id for turn in both.claims.turned_by(group)] for group in groups]
+    found = [[turn.after.claim.id for turn in both.claims.turned[group]] for group in groups]
     assert found == [[BROKEN], [MENDED], [START, LOST], [FOUND], [READY]]
 
     report = json.loads(document(both))
@@ -289,11 +289,11 @@ def test_slower_responses_of_a_check_are_found() -> None:
     both = compare(before, after)
     (times,) = both.operations
     assert (times.name, times.counts) == ("getBuild", (600, 600))
-    assert [change.verdict for change in times.times] == ["slower"] * 2
-    assert all(change.apart and change.apart.value == pytest.approx(0.5, abs=0.02) for change in times.times)
+    assert [change.verdict for change in times.changes] == ["slower"] * 2
+    assert all(change.apart and change.apart.value == pytest.approx(0.5, abs=0.02) for change in times.changes)
     assert (len(both.slower_or_faster), compare(before, before).slower_or_faster) == (1, ())
     few = compare(check(seconds=1), check(seconds=1, slower=3))
-    assert {change.verdict for change in few.operations[0].times} == {TOO_FEW}
+    assert {change.verdict for change in few.operations[0].changes} == {TOO_FEW}
 
     refusals = tuple(replace(e, response=replace(e.response, status=429)) for e in after.exchanges if e.response)
     assert compare(replace(after, exchanges=refusals), before).operations == ()

@@ -18,7 +18,7 @@ from touchstone.loadgen.thresholds import scope_text
 from touchstone.report import comparison as limits
 from touchstone.report import html
 from touchstone.report.charts import Chart
-from touchstone.report.comparison import GROUPS, NOISE, TOO_FEW, UNCERTAIN, Change, Comparison
+from touchstone.report.comparison import NOISE, TOO_FEW, UNCERTAIN, Change, Comparison
 from touchstone.report.html import sentence
 from touchstone.report.json_report import fields
 from touchstone.report.load_charts import nines_of, percentile_chart, scale_of
@@ -64,7 +64,7 @@ def _write_load(both: Comparison, console: Console) -> None:
         counts = ("–" if count is None else f"{count:,}" for count in one.counts)
         rows.append([Text(inert(scope_text(one.name)), "bold"), *counts, "", ""])
         # The table leaves out p95, which adds little to p90 and p99.
-        for change in (each for each in (*one.times, *one.counted) if each.has_value and each.statistic != "p95_s"):
+        for change in (each for each in one.changes if each.has_value and each.statistic != "p95_s"):
             values = (describe_value(change, value) for value in (change.before, change.after))
             verdict = Text(change.verdict.removesuffix(" beyond noise"), _STYLES[change.verdict])
             rows.append([f"  {describe_statistic(change)}", *values, describe_apart(change), verdict])
@@ -112,7 +112,7 @@ def render_json(both: Comparison, exit_code: int = 0) -> str:
     claims = both.claims
     lists: dict[str, list[Any]] = {
         group.replace(" ", "_"): [_claim(turn.after) | {"before": turn.before.verdict} for turn in turns]
-        for group, turns in ((group, claims.turned_by(group)) for group in GROUPS)
+        for group, turns in claims.turned.items()
     }
     lists |= {"removed": list(map(_claim, claims.only_before)), "added": list(map(_claim, claims.only_after))}
     document: dict[str, Any] = {
@@ -131,16 +131,11 @@ def render_json(both: Comparison, exit_code: int = 0) -> str:
         "findings": {"new": list(map(_finding, claims.new)), "gone": list(map(_finding, claims.gone))},
         "answers": [],
     }
+    changes = [(one, list(map(_change, one.changes))) for one in both.operations]
     if both.is_load:
-        document["load"] = [
-            {"operation": one.name, "statistics": list(map(_change, (*one.times, *one.counted)))}
-            for one in both.operations
-        ]
+        document["load"] = [{"operation": one.name, "statistics": rows} for one, rows in changes]
     else:
-        document["answers"] = [
-            {"operation": one.name, "counts": one.counts, "times": list(map(_change, one.times))}
-            for one in both.operations
-        ]
+        document["answers"] = [{"operation": one.name, "counts": one.counts, "times": rows} for one, rows in changes]
     return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
 

@@ -74,8 +74,7 @@ class OperationChange:
     name: str
     counts: tuple[int | None, int | None]  # requests in each run; None if the run did not use the operation
     spans: tuple[Times | None, Times | None]  # latency in each run; None if unknown
-    times: tuple[Change, ...]  # percentiles of the latency
-    counted: tuple[Change, ...]  # throughput, shares of errors and of 429; empty outside load runs
+    changes: list[Change]  # percentiles of the latency; in load runs, also throughput and shares of errors and of 429
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +103,17 @@ class ClaimChanges:
 
     before: RunVerdict
     after: RunVerdict
-    turned: tuple[Turn, ...]  # claims whose verdict changed, in the order of the second run's ledger
+    turned: dict[str, list[Turn]]  # claims whose verdict changed, by group, in the order of the second run's ledger
     only_before: tuple[ClaimVerdict, ...]  # claims that the second run selects by --claims, but does not know
     only_after: tuple[ClaimVerdict, ...]  # claims that the first run selects by --claims, but does not know
     new: tuple[Finding, ...]  # findings of the second run only, on claims that both runs selected
     gone: tuple[Finding, ...]  # findings of the first run only, on claims that both runs selected
     selected_once: int  # number of claims that only one of the runs selected by ``--claims``
 
-    def turned_by(self, group: str) -> tuple[Turn, ...]:
-        """Claims whose verdict changed as *group* says."""
-        return tuple(turn for turn in self.turned if turn.group == group)
-
     @property
     def are_alike(self) -> bool:
         """Whether both runs have the same claims, verdicts and findings."""
-        return not (self.turned or self.only_before or self.only_after or self.new or self.gone)
+        return not any((*self.turned.values(), self.only_before, self.only_after, self.new, self.gone))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +138,13 @@ class Comparison:
         This includes claims that the first run does not know.
         """
         strict, claims = self.after.header.strict, self.claims
-        found = (*(turn.after for turn in claims.turned_by(NEWLY_BROKEN)), *claims.only_after)
+        found = (*(turn.after for turn in claims.turned[NEWLY_BROKEN]), *claims.only_after)
         return any(item.verdict == "broken" and (strict or item.claim.level == "must") for item in found)
 
     @property
     def _changes(self) -> list[Change]:
         operations = self.operations if self.is_load else ()
-        return [change for one in operations for change in (*one.times, *one.counted) if change.has_value]
+        return [change for one in operations for change in one.changes if change.has_value]
 
     @property
     def differing(self) -> int:
@@ -170,7 +165,7 @@ class Comparison:
     def slower_or_faster(self) -> tuple[OperationChange, ...]:
         """Operations of a check or probe whose latency differs beyond noise; empty for load runs."""
         operations = () if self.is_load else self.operations
-        return tuple(one for one in operations if any(change.differs for change in one.times))
+        return tuple(one for one in operations if any(change.differs for change in one.changes))
 
     @property
     def capacity_turn(self) -> tuple[int, int] | None:
@@ -190,8 +185,10 @@ class Comparison:
         parts = [f"{_count(self.differing, 'difference')} beyond noise"] if self.is_load else []
         parts += [f"{plural(self.open, 'statistic')} undecided"] if self.open else []
         parts += [f"capacity {turn[0]} before, {turn[1]} now"] if turn else []
-        groups = ", ".join(f"{len(turns)} {group}" for group in GROUPS if (turns := claims.turned_by(group)))
-        parts.append(f"{_count(len(claims.turned), 'changed verdict')}{f' ({groups})' if groups else ''}")
+        groups = ", ".join(f"{len(turns)} {group}" for group, turns in claims.turned.items() if turns)
+        parts.append(
+            f"{_count(sum(map(len, claims.turned.values())), 'changed verdict')}{f' ({groups})' if groups else ''}"
+        )
         new, gone = len(claims.new), len(claims.gone)
         found = f"{_count(new, 'new finding')}, {_count(gone, 'resolved finding')}"
         parts.append(found if new or gone else "no new or resolved findings")
@@ -268,11 +265,11 @@ def compare_claims(before: RunLog, after: RunLog) -> ClaimChanges:
     # Claims that one run does not know, but would have judged: they match its --claims.
     removed = tuple(item for item in gone_claims if selected(item.claim.id, after.header.claims_glob))
     added = tuple(item for item in new_claims if selected(item.claim.id, before.header.claims_glob))
-    pairs = (Turn(old[name], item) for name, item in new.items() if name in old)
+    turns = [Turn(old[name], item) for name, item in new.items() if name in old and old[name].verdict != item.verdict]
     return ClaimChanges(
         before=first,
         after=second,
-        turned=tuple(turn for turn in pairs if turn.before.verdict != turn.after.verdict),
+        turned={group: [turn for turn in turns if turn.group == group] for group in GROUPS},
         only_before=removed,
         only_after=added,
         new=_findings(after, before),
@@ -388,19 +385,18 @@ def _operation(name: str, sides: Sequence[_Side], *, is_load: bool, is_timed: bo
     owns = [totals(side.windows, name) for side in sides]
     first, second = (own.sent if own.kinds.total() else None for own in owns)
     spans = [Times.of(own.times if is_timed else own.service, own.unanswered) for own in owns]
-    times: tuple[Change, ...] = ()
-    counted: tuple[Change, ...] = ()
+    found = list[Change]()
     if first is not None and second is not None:
         runs = [side.durations(name, is_timed=is_timed) for side in sides]
         shares = SHARES if is_load else ANSWER_SHARES
-        times = _time_changes(runs, (spans[0], spans[1]), shares, seed) if spans[0] and spans[1] else ()
-        counted = tuple(_counted_change(one, name, sides, seed) for one in _COUNTED) if is_load else ()
-    return OperationChange(name, (first, second), (spans[0], spans[1]), times, counted)
+        found += _time_changes(runs, (spans[0], spans[1]), shares, seed) if spans[0] and spans[1] else []
+        found += [_counted_change(one, name, sides, seed) for one in _COUNTED] if is_load else []
+    return OperationChange(name, (first, second), (spans[0], spans[1]), found)
 
 
 def _time_changes(
     runs: Sequence[Durations], spans: tuple[Times, Times], shares: Sequence[float], seed: int
-) -> tuple[Change, ...]:
+) -> list[Change]:
     blocks = _too_few_blocks([run.counts for run in runs])
     samples = min(span.count + span.never for span in spans)
     found = []
@@ -415,7 +411,7 @@ def _time_changes(
             verdict = _verdict(apart, "faster", "slower", MATTERS)
         known = apart if is_known and not lack else None
         found.append(Change(spans[0].at(share).key, before, after, known, verdict, lack))
-    return tuple(found)
+    return found
 
 
 def _lack(have: int, need: int, what: str) -> str:

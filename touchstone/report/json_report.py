@@ -32,6 +32,7 @@ _THRESHOLD = """
 _CAPACITY = """
     finding at_least at_most refused_full refused_below refused_needless refused_unsure refusals_say=messages admitted
 """
+_ROOM = "is_full_host inside refused unbidden let_in"
 _CLIENTS = "wanted at_once later gave_up still_trying turned_away failed tries wait_p50_s wait_max_s"
 _GENERATOR = """
     kept_up scheduled sent unsent unwatched over_budget spent_at_s unknown=missing behind_from_s behind_s
@@ -124,11 +125,11 @@ def _times(times: Times | None) -> dict[str, Any] | None:
 
 
 def _capacity(found: Capacity) -> dict[str, Any]:
-    room = fields(found.room, "is_full_host inside refused unbidden let_in") if found.room else None
+    room = found.room and fields(found.room, _ROOM) | {"cancels": len(found.room.turns)}
     return {
         "says": sentence("capacity", found),
         **fields(found, _CAPACITY),
-        "room": {**room, "cancels": len(found.room.turns)} if room and found.room else None,
+        "room": room,
         "busiest": {f"{span_s}_s": number for span_s, number in found.busiest.items()},
         "clients": {"says": sentence("beyond", found), **fields(found.clients, _CLIENTS)},
     }

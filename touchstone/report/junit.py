@@ -7,8 +7,6 @@ from touchstone.report import html
 from touchstone.report.view import FindingView, View, describe_check
 from touchstone.rules.verdict import ClaimVerdict
 
-LEDGER, THRESHOLDS = "openapi/claims.yaml", "load/thresholds.toml"
-
 Outcome = tuple[str, str, str, str]  # XML element in a test case (empty for a pass), its type, its message, its text
 _PASSED = ("", "", "", "")
 
@@ -26,7 +24,7 @@ def render(view: View) -> str:
     about_run += [f"left on the target: {ref}; `touchstone sweep` removes it" for ref in view.left_behind]
     about_run += [f"may be left on the target: {ref}; `touchstone sweep` checks" for ref in view.may_be_left]
     values = {"view": view, "outcomes": outcomes, "of_run": of_run, "about": _about, "about_run": "\n".join(about_run)}
-    return jinja.get_template("junit.xml.j2").render(values, ledger=LEDGER, thresholds=THRESHOLDS) + "\n"
+    return jinja.get_template("junit.xml.j2").render(values) + "\n"
 
 
 def _about(item: ClaimVerdict) -> str:

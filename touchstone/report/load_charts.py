@@ -37,8 +37,10 @@ def pictures(load: LoadView) -> dict[str, Any]:
     """Charts of a load run by name; a chart without data is None."""
     found = load.capacity
     builds_end_s = found.steps[-1].at_s if found and found.steps else 0.0
-    near = columns_between(load.origin_s, max([builds_end_s, *(attempt.done_at for attempt in load.attempts)]))
-    whole = columns_between(load.origin_s, max([builds_end_s, *(window.at_s + 1.0 for window in load.windows)]))
+    # Every chart begins at the start of the schedule, or at an earlier first request.
+    origin_s = min([int(load.workload.began_at), *(window.at_s for window in load.windows)])
+    near = columns_between(origin_s, max([builds_end_s, *(attempt.done_at for attempt in load.attempts)]))
+    whole = columns_between(origin_s, max([builds_end_s, *(window.at_s + 1.0 for window in load.windows)]))
     return {
         "starts": starts_chart(load.attempts, near) if found else None,
         "flight": flight_chart(found, near) if found and found.steps else None,

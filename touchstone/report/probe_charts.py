@@ -62,8 +62,7 @@ def _requests(probe: ProbeView, axis: Axis, at_x: _Placing) -> Chart:
 
 def _marks(answers: Sequence[Answer], at_x: _Placing, lane: float) -> str:
     places = sorted({round(at_x(answer.sent_at) * _MARKS / SIDE) for answer in answers})
-    long = round(0.34 * SIDE)
-    return "".join(f"M{place(at / _MARKS)} {height(lane) - long // 2}v{long}" for at in places)
+    return "".join(f"M{place(at / _MARKS)} {height(lane) - 170}v340" for at in places)
 
 
 def _families(steps: Sequence[Step], axis: Axis, at_x: _Placing) -> Chart:

@@ -111,11 +111,6 @@ class LoadView:
     silence: Fallen | None  # period without responses at the end of the run
     pauses: tuple[Pause, ...]  # earlier periods without responses
 
-    @property
-    def origin_s(self) -> int:
-        """Time in the run at which every chart begins: the start of the schedule, or an earlier first request."""
-        return min([int(self.workload.began_at), *(window.at_s for window in self.windows)])
-
 
 @dataclass(frozen=True, slots=True)
 class View:
