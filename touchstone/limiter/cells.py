@@ -1,7 +1,7 @@
 """Grid of cells (small ranges) over the parameters of one kind of limiter, finer where it is likely; no I/O."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from touchstone.facts.probe import LEAST_BLUR_S, Moment
 from touchstone.limiter import interference
-from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, Params, State, is_shared, mapped
+from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, Params, State, is_shared
 
 LEAST_LIKELIHOOD = 1e-4  # likelihood of a decision that contradicts the limiter
 _MISLED, _MOST_MISLED = 3.0, 4.5  # log penalty for a wrong Retry-After; highest for all together
@@ -24,33 +24,27 @@ _Value = TypeVar("_Value")
 
 def picked(value: _Value, mask: Mask | NDArray[np.int64]) -> _Value:
     """Returns *value* (an array, a state or cells) reduced to the cells that *mask* selects."""
-    found: Any = value
-    if isinstance(value, np.ndarray):
-        found = value[..., mask]
-    elif isinstance(value, dict):
-        found = mapped(value, lambda part: part[mask])
-    elif is_dataclass(value) and not isinstance(value, type):
-        found = replace(value, **{name: picked(part, mask) for name, part in _parts(value).items()})
-    return found  # type: ignore[no-any-return]
+    found: _Value = _with_arrays(lambda arrays: arrays[0][..., mask], value)
+    return found
 
 
 def _joined(one: _Value, other: _Value) -> _Value:
-    found: Any = other
-    if isinstance(one, np.ndarray):
-        found = np.concatenate([one, other], axis=-1)
-    elif isinstance(one, dict) and isinstance(other, dict):
-        found = {
-            name: value if is_shared(name, value) else np.concatenate([one[name], value])
-            for name, value in other.items()
-        }
-    elif is_dataclass(other) and not isinstance(other, type):
-        mine = _parts(one)
-        found = replace(other, **{name: _joined(mine[name], part) for name, part in _parts(other).items()})
-    return found  # type: ignore[no-any-return]
+    found: _Value = _with_arrays(lambda arrays: np.concatenate(arrays, axis=-1), one, other)
+    return found
 
 
-def _parts(value: Any) -> dict[str, Any]:
-    return {part.name: getattr(value, part.name) for part in fields(value) if part.init}
+def _with_arrays(change: Callable[[Sequence[Array]], Array], *values: Any) -> Any:
+    """Applies *change* to the corresponding arrays of *values*; takes all that is no array from the last of them."""
+    last = values[-1]
+    if isinstance(last, np.ndarray):
+        return change(values)
+    if isinstance(last, dict):
+        parts = ((name, [value[name] for value in values]) for name in last)
+        return {name: part[-1] if is_shared(name, part[-1]) else change(part) for name, part in parts}
+    if not is_dataclass(last) or isinstance(last, type):
+        return last
+    names = [part.name for part in fields(last) if part.init]
+    return replace(last, **{name: _with_arrays(change, *(getattr(each, name) for each in values)) for name in names})
 
 
 @dataclass
@@ -217,10 +211,8 @@ class Cells:
         """Drops cells negligible beside the log weight *top*; cuts likely cells and *vague* ones into smaller cells."""
         cells = self
         for _ in range(6):
-            if not len(cells):
-                break
             masses = cells.masses()
-            alive = masses > max(top, masses.max()) + _NEGLIGIBLE
+            alive = masses > masses.max(initial=top) + _NEGLIGIBLE
             if not alive.all():
                 cells, masses = picked(cells, alive), masses[alive]
             if not len(cells):
