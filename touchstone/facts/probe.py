@@ -142,12 +142,6 @@ def volley(at: float, count: int) -> Segment:
     return Segment((at,) * count, together=True)
 
 
-def spread(from_at: float, to_at: float, count: int) -> Segment:
-    """Returns a segment of *count* requests at equal intervals between two times."""
-    step_s = (to_at - from_at) / (count - 1)
-    return Segment(tuple(from_at + step_s * number for number in range(count)))
-
-
 MISS_SHARE = 0.01  # Share of reads that may miss the latency limit, because the limit is for the 99th percentile.
 
 Stage = Literal["capacity", "bracket", "confirm"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from touchstone.facts.probe import Segment, Stimulus, drain, spread
+from touchstone.facts.probe import Segment, Stimulus, drain
 from touchstone.limiter.belief import Belief, quantiles
 from touchstone.limiter.cells import picked
 from touchstone.limiter.kinds import LONG_AGO, NEVER, Array, Kind, State, Tiered, chosen, mapped
@@ -235,24 +235,23 @@ def candidates(found: Sequence[Draws], now: float, pace_s: float, blur_s: float,
     most = int(max(draws.params["limit"].max() for draws in found)) + 2
     free, turn = _changes(found, [draws.state for draws in found], now)
     rest_s, kind = refills(found).by(0.9), found[0].kind
-    yield from _once([now, *free.ahead(now), *turn.ahead(now), *_beside(found, now, blur_s)], (), "", most)
+    yield from _once([now, *free.ahead(now), *turn.ahead(now), *_beside(found, now, blur_s)], most)
     for times in (1.05, 2.1):
         yield Stimulus("rest, drain", (drain(now + times * rest_s, most),))
         if isinstance(kind, Tiered):
             yield Stimulus("rest, steady", (steady(kind, now + times * rest_s, 2 * most),))
     for moments in (turn, free):
-        yield from _spaced(moments, now, (), "", limit, most)
-        yield from _polls(moments, now, (), "", most)
+        yield from _spaced(moments, now, limit, most)
+        yield from _polls(moments, now, most)
     prefixes = list(_prefixes(found, now, (free, turn), limit, most))
     predictions = [predict(draws, prefixes, pace_s, blur_s) for draws in found]
     for row, prefix in enumerate(prefixes):
         end = float(max(one.end_at[row].max() for one in predictions))
         states = [{n: v[row] if np.ndim(v) > 1 else v for n, v in one.state.items()} for one in predictions]
         free, turn = _changes(found, states, end)
-        name, before = f"{prefix.name}, ", prefix.segments
-        yield from _once([*free.ahead(end, _FEW_SHARES), *turn.ahead(end, _FEW_SHARES)], before, name, most)
-        yield from _spaced(turn, end, before, name, limit, most)
-        yield from _polls(free, end, before, name, most)
+        once = _once([*free.ahead(end, _FEW_SHARES), *turn.ahead(end, _FEW_SHARES)], most)
+        for each in (*once, *_spaced(turn, end, limit, most), *_polls(free, end, most)):
+            yield Stimulus(f"{prefix.name}, {each.name}", prefix.segments + each.segments)
 
 
 def _prefixes(
@@ -272,33 +271,32 @@ def _prefixes(
         yield Stimulus("steady", (steady(found[0].kind, now, 2 * most),))
 
 
-def _once(moments: Sequence[float], before: tuple[Segment, ...], name: str, most: int) -> Iterator[Stimulus]:
+def _once(moments: Sequence[float], most: int) -> Iterator[Stimulus]:
     for at in sorted(set(moments)):
-        yield Stimulus(f"{name}one request", (*before, Segment((at,))))
-        yield Stimulus(f"{name}two requests", (*before, Segment((at, at))))
-        yield Stimulus(f"{name}drain", (*before, drain(at, most)))
+        yield Stimulus("one request", (Segment((at,)),))
+        yield Stimulus("two requests", (Segment((at, at)),))
+        yield Stimulus("drain", (drain(at, most),))
 
 
-def _polls(moments: Moments, now: float, before: tuple[Segment, ...], name: str, most: int) -> Iterator[Stimulus]:
+def _polls(moments: Moments, now: float, most: int) -> Iterator[Stimulus]:
     """Yields requests until one is accepted; each has the same probability of being the accepted one."""
     for count in (4, 10):
         at = tuple(moments.ahead(now, [(number + 0.5) / count for number in range(count)]))
         if len(at) > 1:
             part = Segment(at, "accepted")
-            yield Stimulus(f"{name}poll", (*before, part))
-            yield Stimulus(f"{name}poll, one more", (*before, part, Segment((now,))))
-            yield Stimulus(f"{name}poll, drain", (*before, part, drain(now, most)))
+            yield Stimulus("poll", (part,))
+            yield Stimulus("poll, one more", (part, Segment((now,))))
+            yield Stimulus("poll, drain", (part, drain(now, most)))
 
 
-def _spaced(
-    moments: Moments, now: float, before: tuple[Segment, ...], name: str, limit: int, most: int
-) -> Iterator[Stimulus]:
+def _spaced(moments: Moments, now: float, limit: int, most: int) -> Iterator[Stimulus]:
     """Yields requests that are spread evenly over the possible times of a change of decision."""
     low, high = max(now, moments.by(0.03)), moments.by(0.97)
     for count in sorted({3, max(2, limit // 2), max(2, limit - 1)} if high > max(low, now + 1e-6) else ()):
-        part = spread(low, high, count)
-        yield Stimulus(f"{name}{count} spread", (*before, part))
-        yield Stimulus(f"{name}{count} spread, drain", (*before, part, drain(high, most)))
+        step_s = (high - low) / (count - 1)
+        part = Segment(tuple(low + step_s * number for number in range(count)))
+        yield Stimulus(f"{count} spread", (part,))
+        yield Stimulus(f"{count} spread, drain", (part, drain(high, most)))
 
 
 def _changes(found: Sequence[Draws], states: Sequence[State], now: float) -> tuple[Moments, Moments]:
