@@ -263,7 +263,7 @@ class Probe:
         """The result so far."""
         (tiers, sure), rates, moments = self._tiers(), self._rates, self.story.moments()
         rest = "".join(f"+{one.text}" for one in tiers[1:])
-        doubtful = rates is not None and rates.doubtful and bool(moments)
+        doubtful = rates if rates and rates.doubtful and moments else None
         return Identity(
             tiers=tuple(tiers),
             families=runners(rates, moments) if rates else (),
@@ -272,13 +272,11 @@ class Probe:
             unlimited_to=len(self.story.answers) if not rates and not self._opening.queued else 0,
             uncapped_to=self._in_flight.uncapped_to,
             holds_to=self._held.holds_to,
-            others_share=taken(rates.belief.likeliest().best(), moments)
-            if rates and doubtful
-            else Interval(0.0, 0.0, 0.0),
+            others_share=taken(doubtful.belief.likeliest().best(), moments) if doubtful else Interval(0.0, 0.0, 0.0),
             sure=sure,
             why=self._why,
             findings=findings(rates, tiers, self.story),
-            notes=(*(_odd(rates, moments) if rates and doubtful else ()), *self._notes(tiers)),
+            notes=(*(_odd(doubtful, moments) if doubtful else ()), *self._notes(tiers)),
         )
 
     def _notes(self, tiers: Sequence[Tier]) -> Iterator[str]:
