@@ -128,13 +128,7 @@ def fresh_build(exam: Examination) -> None:
         answer.expect(200, status="ready")
 
 
-@scenario(
-    "reuse",
-    1,
-    "reuse.ready-at-once",
-    "reuse.is-flagged",
-    "cancel.keeps-finished-golden",
-)
+@scenario("reuse", 1, "reuse.ready-at-once", "reuse.is-flagged", "cancel.keeps-finished-golden")
 def reuse(exam: Examination) -> None:
     """A start of a ready version reuses its finished snapshot (golden); a cancel does not affect the snapshot."""
     template = exam.short("reuse")

@@ -76,12 +76,7 @@ def publish_invalid(
 
 
 def publish_spoilt(
-    exam: Examination,
-    template: Template,
-    document: dict[str, Any],
-    *,
-    as_yaml: bool = False,
-    force: bool = False,
+    exam: Examination, template: Template, document: dict[str, Any], *, as_yaml: bool = False, force: bool = False
 ) -> Reply:
     """Publishes the invalid *document* in place of the document of *template*."""
     body, media_type = json.dumps(document).encode(), JSON
@@ -99,13 +94,7 @@ def publish_bytes(exam: Examination, purpose: str, body: bytes, invalid: str, me
 
 
 def publish_wrong(
-    exam: Examination,
-    template: Template,
-    body: bytes,
-    invalid: str,
-    media_type: str = JSON,
-    *,
-    force: bool = False,
+    exam: Examination, template: Template, body: bytes, invalid: str, media_type: str = JSON, *, force: bool = False
 ) -> Reply:
     """Publishes an invalid body. The journal lists the version, because a faulty server may store it."""
     needs_publishing(exam)

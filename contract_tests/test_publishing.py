@@ -102,11 +102,7 @@ def publish_all_invalid(exam: Examination, ready: Template) -> None:
 
 
 @cost(builds=1, requests=8)
-@claims(
-    "publish.auto-build-starts",
-    "status.good-template-ends-ready",
-    "reuse.ready-at-once",
-)
+@claims("publish.auto-build-starts", "status.good-template-ends-ready", "reuse.ready-at-once")
 def test_auto_build_starts_a_build(exam: Examination) -> None:
     """Publishing with auto_build starts a build, and a later start reuses its finished snapshot (golden)."""
     # If this start is served, the rate limit probably also accepts the build of the publish.

@@ -38,12 +38,7 @@ def _record(event, arguments):
                 file.write(path + "\\n")
 sys.addaudithook(_record)
 """
-BUNDLED = {
-    "contract_tests": "contract_tests",
-    "load": "load",
-    "openapi": "openapi",
-    "tests/recordings": "recordings",
-}
+BUNDLED = {"contract_tests": "contract_tests", "load": "load", "openapi": "openapi", "tests/recordings": "recordings"}
 
 
 @dataclass

@@ -92,10 +92,7 @@ def test_known_key_that_a_child_prints_is_not_kept(parent: Parent) -> None:
 
 @pytest.mark.parametrize(
     ("handler", "code", "events"),
-    [
-        ("lambda *_: (write('tidied'), os._exit(5))", 5, ["up", "tidied"]),
-        ("signal.SIG_IGN", -signal.SIGKILL, ["up"]),
-    ],
+    [("lambda *_: (write('tidied'), os._exit(5))", 5, ["up", "tidied"]), ("signal.SIG_IGN", -signal.SIGKILL, ["up"])],
     ids=["stops", "ignores-it"],
 )
 def test_interrupt_is_passed_on_and_insisted_on(

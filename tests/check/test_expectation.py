@@ -125,8 +125,7 @@ def test_other_response_is_noted_with_its_place_and_the_case_goes_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "codes"),
-    [({}, (201, 200)), ({"revised": True}, (409,)), ({"revised": True, "force": True}, (201, 200))],
+    ("change", "codes"), [({}, (201, 200)), ({"revised": True}, (409,)), ({"revised": True, "force": True}, (201, 200))]
 )
 def test_publish_depends_on_the_content(change: dict[str, bool], codes: tuple[int, ...]) -> None:
     exam, version = at_target()

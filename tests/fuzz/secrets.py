@@ -76,7 +76,4 @@ def texts() -> Sequence[bytes]:
     return [plan + chance.choice(around).encode() for plan in plans]
 
 
-TARGETS = (
-    Target("redaction", check, texts, most_bytes=512),
-    Target("leaks", check_leaks, texts, most_bytes=2048),
-)
+TARGETS = (Target("redaction", check, texts, most_bytes=512), Target("leaks", check_leaks, texts, most_bytes=2048))

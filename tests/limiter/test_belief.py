@@ -10,17 +10,7 @@ import pytest
 from tests.limiter.answers import KINDS, bursts, number, window
 from touchstone.facts.identity import Interval
 from touchstone.facts.probe import Moment
-from touchstone.limiter.belief import (
-    Belief,
-    against,
-    best_limit,
-    disagreements,
-    hints,
-    plain,
-    taken,
-    tier,
-    uncertain,
-)
+from touchstone.limiter.belief import Belief, against, best_limit, disagreements, hints, plain, taken, tier, uncertain
 from touchstone.limiter.cells import Cells, grid
 from touchstone.limiter.kinds import Kind
 from touchstone.twin import RateLimit, decide, limiter_for

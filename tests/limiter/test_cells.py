@@ -73,8 +73,7 @@ def test_window_with_an_unknown_place_on_its_clock_refuses_no_idle_key() -> None
 
 
 @pytest.mark.parametrize(
-    ("limit", "hint_s", "misled"),
-    [(4, 9.0, False), (4, 3.0, True), (5, 9.0, False), (5, 3.0, False), (5, 60.0, True)],
+    ("limit", "hint_s", "misled"), [(4, 9.0, False), (4, 3.0, True), (5, 9.0, False), (5, 3.0, False), (5, 60.0, True)]
 )
 def test_hint_contradicts_others_only_where_it_is_longer_than_all_lasts(
     limit: int, hint_s: float, misled: bool

@@ -13,15 +13,7 @@ from tests.report import identities
 from touchstone.config import Flags, load
 from touchstone.facts.events import Footer, Header, LedgerClaim, Target
 from touchstone.facts.identity import Cost, Identity, Interval, Runner
-from touchstone.facts.probe import (
-    Answer,
-    Answered,
-    Identified,
-    Knee,
-    KneeTerms,
-    Probing,
-    Terms,
-)
+from touchstone.facts.probe import Answer, Answered, Identified, Knee, KneeTerms, Probing, Terms
 from touchstone.facts.runlog import Event, RunLogWriter, read
 from touchstone.limiter.probe.runner import builds_s, no_knee, unsure
 
@@ -222,11 +214,7 @@ def test_builds_that_may_have_begun_count_as_spent(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("knee", "value"),
-    [
-        (None, "ended"),
-        (Knee(0.06, "confirmed", Interval(150, 144, 158)), ""),
-        (Knee(0.06, "seconds"), "--max-seconds"),
-    ],
+    [(None, "ended"), (Knee(0.06, "confirmed", Interval(150, 144, 158)), ""), (Knee(0.06, "seconds"), "--max-seconds")],
 )
 def test_knee_that_was_not_found_is_a_reason(tmp_path: Path, knee: Knee | None, value: str) -> None:
     identified = Identified(known(9, unlimited_to=9, sure=True, why="settled"))

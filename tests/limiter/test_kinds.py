@@ -100,11 +100,7 @@ def test_full_log_is_shut_until_its_oldest_leaves() -> None:
 
 @pytest.mark.parametrize(
     ("name", "outcomes", "first"),
-    [
-        ("sliding-log", "--++-", 2),
-        ("sliding-log", "--", 2),
-        ("token-bucket,starts=empty", "--++-", 0),
-    ],
+    [("sliding-log", "--++-", 2), ("sliding-log", "--", 2), ("token-bucket,starts=empty", "--++-", 0)],
 )
 def test_early_refusals_count_only_for_a_bucket_that_starts_empty(name: str, outcomes: str, first: int) -> None:
     assert KINDS[name].begins(Story(row(outcomes)).moments()) == first

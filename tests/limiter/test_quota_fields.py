@@ -14,20 +14,14 @@ from touchstone.limiter.probe.quota_fields import quota
             {"RateLimit": "limit=10, remaining=5, reset=3", "RateLimit-Policy": "10;w=60"},
             {"limit": 10, "remaining": 5, "window_s": 60},
         ),
-        (
-            {"RateLimit-Limit": "10", "RateLimit-Remaining": "0", "RateLimit-Reset": "7"},
-            {"limit": 10, "remaining": 0},
-        ),
+        ({"RateLimit-Limit": "10", "RateLimit-Remaining": "0", "RateLimit-Reset": "7"}, {"limit": 10, "remaining": 0}),
         ({"RateLimit-Limit": "10, 10;w=60;burst=1000, 5000;w=3600"}, {"limit": 10, "window_s": 60}),
         (
             {"RateLimit": '"default";r=5;t=3', "RateLimit-Policy": '"default";q=10;w=60'},
             {"limit": 10, "remaining": 5, "window_s": 60},
         ),
         (
-            {
-                "RateLimit": '"day";r=50;t=900, "burst";r=1;t=2',
-                "RateLimit-Policy": '"day";q=9;w=99, "burst";q=4;w=9',
-            },
+            {"RateLimit": '"day";r=50;t=900, "burst";r=1;t=2', "RateLimit-Policy": '"day";q=9;w=99, "burst";q=4;w=9'},
             {"limit": 4, "remaining": 1, "window_s": 9},
         ),
         (

@@ -179,8 +179,7 @@ def test_nothing_goes_out_on_a_connection_that_the_server_closed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "expected", "sent"),
-    [("GET", (200, b"{}", ""), 3), ("POST", (0, b"", "RemoteProtocolError"), 2)],
+    ("method", "expected", "sent"), [("GET", (200, b"{}", ""), 3), ("POST", (0, b"", "RemoteProtocolError"), 2)]
 )
 def test_only_a_safe_request_is_repeated_on_a_new_connection(
     method: str, expected: tuple[int, bytes, str], sent: int

@@ -252,8 +252,7 @@ class Failing(Engine):
 
 
 @pytest.mark.parametrize(
-    ("engine", "code", "given"),
-    [(Full, 3, "-room@1.0.0 429"), (Failing, 1, "-ready@1.0.0 'failed'")],
+    ("engine", "code", "given"), [(Full, 3, "-room@1.0.0 429"), (Failing, 1, "-ready@1.0.0 'failed'")]
 )
 def test_load_that_cannot_be_set_up_is_no_pass_and_leaves_nothing(
     tmp_path: Path, call: Command, engine: type[Engine], code: int, given: str

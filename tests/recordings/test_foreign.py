@@ -147,8 +147,7 @@ def test_entry_without_the_response_of_the_server_is_left_out(change: dict[str, 
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{"text": None, "content": {"size": 99}}, {"status": 0} | error("net::ERR_ABORTED"), {"status": 0}],
+    "change", [{"text": None, "content": {"size": 99}}, {"status": 0} | error("net::ERR_ABORTED"), {"status": 0}]
 )
 def test_start_with_an_unknown_response_may_have_begun_a_build(change: dict[str, Any]) -> None:
     lost = replace(start(1.0), **change)

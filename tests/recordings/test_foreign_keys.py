@@ -110,10 +110,7 @@ UNDECIDED: dict[str, list[HarEntry]] = {
         refused(1.0, key=None, path=f"{BUILD}?api_key={KEY}"),
     ],
     **{
-        f"masked key {mask!r}": [
-            status_read("ready", 0.0, **authorization(mask)),
-            refused(1.0, **authorization(mask)),
-        ]
+        f"masked key {mask!r}": [status_read("ready", 0.0, **authorization(mask)), refused(1.0, **authorization(mask))]
         for mask in (*MASKS, "", "REMOVED", "Basic *****")
     },
 }

@@ -42,11 +42,7 @@ def page() -> str:
         table(("action", "operation"), [(code(name), code(action.operation)) for name, action in ACTIONS.items()])
     ]
     parts += ["## When it arrives", plain(HELP)]
-    parts += [
-        "## Claims of every load run",
-        EVERY_RUN,
-        "\n".join(f"- {code(claim)}" for claim in INVARIANTS),
-    ]
+    parts += ["## Claims of every load run", EVERY_RUN, "\n".join(f"- {code(claim)}" for claim in INVARIANTS)]
     parts += [
         "## Statistics",
         LIMITS,

@@ -21,8 +21,7 @@ def rows(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("flaws", "exit_code"),
-    [([], 0), ([missed], 1), ([noisy], 1), ([accused], 1), ([failed], 3), ([failed, missed], 1)],
+    ("flaws", "exit_code"), [([], 0), ([missed], 1), ([noisy], 1), ([accused], 1), ([failed], 3), ([failed, missed], 1)]
 )
 def test_one_problem_fails_a_proof(flaws: list[Callable[[], Trial]], exit_code: int) -> None:
     assert view_of([*proven(), *(flaw() for flaw in flaws)]).exit_code == exit_code

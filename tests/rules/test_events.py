@@ -69,8 +69,7 @@ def test_log_is_a_stream_that_a_follower_received(answer: Exchange, expected: bo
 
 
 @pytest.mark.parametrize(
-    ("body", "complete"),
-    [(b"data: [1]\n\n", False), (b"data: {\n\n", False), (b'data: {"line": "\\ud800"}\n\n', True)],
+    ("body", "complete"), [(b"data: [1]\n\n", False), (b"data: {\n\n", False), (b'data: {"line": "\\ud800"}\n\n', True)]
 )
 def test_log_with_an_unreadable_frame_is_not_complete(body: bytes, complete: bool) -> None:
     found = log_of(raw(body))

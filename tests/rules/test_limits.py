@@ -372,10 +372,7 @@ def test_limit_is_per_key(story: Story, expected: str) -> None:
     assert outcome((limits.per_key,), PER_KEY, ready(3), *story) == expected
 
 
-@cases(
-    "before",
-    {"never read": [], "read later": [ready(1031, sent_at=103.1)], "building": [ready(3, "building")]},
-)
+@cases("before", {"never read": [], "read later": [ready(1031, sent_at=103.1)], "building": [ready(3, "building")]})
 def test_other_key_needs_a_version_that_was_ready(before: Story) -> None:
     assert outcome((limits.per_key,), PER_KEY, *before, *other_key(429)) == "indeterminate"
     assert findings((limits.per_key,), ready(3), *other_key(429)) == [(PER_KEY, (1020, 1040, 1030))]

@@ -168,10 +168,7 @@ CLEAN_UP = "clean-up"  # case of the requests that clean up; a stopped run still
 
 
 def transport_to(
-    target: TargetSettings,
-    contract: Contract,
-    record: Callable[[Exchange], None] = lambda _exchange: None,
-    **more: Any,
+    target: TargetSettings, contract: Contract, record: Callable[[Exchange], None] = lambda _exchange: None, **more: Any
 ) -> Transport:
     """Returns a transport with the keys and response limits of *target*; `Transport` describes *record* and *more*."""
     keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key, target.unused_keys)

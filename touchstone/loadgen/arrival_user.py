@@ -87,7 +87,7 @@ class Flow:
                     seq=reply.seq,
                     cut_off=reply.cut_off,
                     unsent=reply.answer.head is None and reply.answer.error.startswith(NOT_REACHED),
-                ),
+                )
             )
             if not refused or gave_up:
                 break

@@ -36,11 +36,7 @@ _NAMES = {"throughput_per_s": "served per second", "error_share": "errors", "ref
 def write(both: Comparison, console: Console, page: Path | None = None, exit_code: int = 0) -> None:
     """Writes the comparison and the path of its HTML *page* to *console*; the last line is the result."""
     render_text(
-        console,
-        "compare.txt.j2",
-        {"load": lambda: _write_load(both, console)},
-        **_values(both),
-        page=str(page or ""),
+        console, "compare.txt.j2", {"load": lambda: _write_load(both, console)}, **_values(both), page=str(page or "")
     )
     say(console, f"exit {exit_code}: {both.reason}", "bold")
 

@@ -27,11 +27,7 @@ from touchstone.report.view import LoadView, View, describe_check
 MAX_FINDINGS = 60  # findings shown in full; the others get one line each
 
 SYMBOLS = {"broken": "✕", "could-not-run": "!", "indeterminate": "?", "not-applicable": "–", "upheld": "✓"}
-_HEADLINES = {
-    0: ("upheld", "Passed"),
-    1: ("broken", "Does not conform"),
-    130: ("could-not-run", "Interrupted"),
-}
+_HEADLINES = {0: ("upheld", "Passed"), 1: ("broken", "Does not conform"), 130: ("could-not-run", "Interrupted")}
 _ASSETS = Path(__file__).parent / "assets"
 
 

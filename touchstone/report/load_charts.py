@@ -90,11 +90,7 @@ def starts_chart(attempts: Sequence[Attempt], columns: Columns) -> Chart:
 
 
 def _stacked_chart(
-    what: str,
-    line: str,
-    rows: Iterable[tuple[Kind, float, int]],
-    due: Iterable[tuple[float, int]],
-    columns: Columns,
+    what: str, line: str, rows: Iterable[tuple[Kind, float, int]], due: Iterable[tuple[float, int]], columns: Columns
 ) -> Chart:
     """Chart of *rows* (kind, run second, count), stacked by kind, with a line for *due* (run second, count)."""
     counts, outline = np.zeros((len(KINDS), columns.count), dtype=int), np.zeros(columns.count)

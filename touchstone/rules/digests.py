@@ -71,11 +71,7 @@ def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _against_published(
-    shelf: Shelf,
-    publish: Exchange,
-    answer: Exchange,
-    earlier: tuple[Exchange, ...],
-    later: tuple[Exchange, ...],
+    shelf: Shelf, publish: Exchange, answer: Exchange, earlier: tuple[Exchange, ...], later: tuple[Exchange, ...]
 ) -> Iterator[Judgement]:
     before = next((e for e in reversed(earlier) if e.operation == answer.operation), None)
     published, found = digest_of(publish), digest_of(answer)

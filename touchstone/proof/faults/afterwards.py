@@ -73,9 +73,7 @@ class DeletedContentStillConflicts(Engine):
 
 
 @breaks(
-    "stateful",
-    "publish.force-replaces",
-    also="digest.* publish.* template.read-shows-the-published reuse.* status.*",
+    "stateful", "publish.force-replaces", also="digest.* publish.* template.read-shows-the-published reuse.* status.*"
 )
 class ForcingBackIsSkipped(Engine):
     """A forced publish that brings back earlier content of a version is acknowledged, but changes nothing."""

@@ -189,9 +189,7 @@ class DigestDrifts(Engine):
 
 
 @breaks(
-    "semantic",
-    "digest.ignores-spelling",
-    also="publish.republish-identical-is-accepted digest.is-the-published-one",
+    "semantic", "digest.ignores-spelling", also="publish.republish-identical-is-accepted digest.is-the-published-one"
 )
 class DigestOfTheBytes(App):
     """The same document has different digests in YAML and in JSON."""

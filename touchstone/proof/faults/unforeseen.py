@@ -237,9 +237,7 @@ def full_host_makes_room(engine: Engine) -> None:
 
 # The unnecessary second build can also be cancelled.
 @breaks(
-    "stateful",
-    "reuse.ready-at-once",
-    also="reuse.is-flagged status.ready-stays-ready start.* cancel.finished-is-idle",
+    "stateful", "reuse.ready-at-once", also="reuse.is-flagged status.ready-stays-ready start.* cancel.finished-is-idle"
 )
 class GoldenIsFiledByTheFirstRead(Engine):
     """A start does not reuse a snapshot (golden) until a client has read the status after the end of the build."""

@@ -188,12 +188,7 @@ def _replace_keeps_golden(engine: Storing, version: Version, old: Version | None
         engine.slots[version.owner, version.digest] = slot
 
 
-@enter(
-    "delete.late",
-    "lookup.deleted-version-is-404 start.refuses-deleted-version",
-    EXISTENCE,
-    kind="timing",
-)
+@enter("delete.late", "lookup.deleted-version-is-404 start.refuses-deleted-version", EXISTENCE, kind="timing")
 class _DeletesLate(Engine):
     """A delete takes effect only 0.4 s after its response."""
 
@@ -276,12 +271,7 @@ class _StartsOthers(StartingMore):
     more = Storing.others
 
 
-@enter(
-    "start.twice",
-    "status.* start.concurrent-share-one-build",
-    "events.timestamps-are-true",
-    kind="concurrency",
-)
+@enter("start.twice", "status.* start.concurrent-share-one-build", "events.timestamps-are-true", kind="concurrency")
 class _StartsTwice(Engine):
     """A start that begins a build begins a second one 0.4 s later, which replaces the first."""
 
