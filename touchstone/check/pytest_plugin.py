@@ -45,14 +45,6 @@ TOOK_S = pytest.StashKey[float]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Reads the data from the parent process and creates the run."""
-    config.addinivalue_line("markers", "alone: no other case may run meanwhile")
-    config.addinivalue_line("markers", "cancels: the case cancels builds")
-    config.addinivalue_line("markers", "claims(*ids): the claims that the case is written for")
-    config.addinivalue_line("markers", "cost(builds, at_once, lengths, requests): upper bounds of the cost of the case")
-    config.addinivalue_line("markers", 'given: the case is useful with publish = "never" as well')
-    config.addinivalue_line("markers", 'only_given: the case is useful with publish = "never" only')
-    config.addinivalue_line("markers", "once: the case has no second attempt")
-    config.addinivalue_line("markers", "profile(name): the smallest profile that runs the case")
     gc.freeze()  # nothing of the modules is garbage
     gc.set_threshold(COLLECTED_AFTER)
     try:
