@@ -404,13 +404,9 @@ def _time_changes(
         before, after = (span.at(share).value_s for span in spans)
         need = math.ceil(round(FEW / (1 - share), 6))
         lack = _lack(samples, need, "sample") if samples < need else blocks
-        verdict, is_known = UNCERTAIN, before and after and all(map(math.isfinite, (before, after, apart.high)))
-        if lack:
-            verdict = TOO_FEW
-        elif is_known:
-            verdict = _verdict(apart, "faster", "slower", MATTERS)
-        known = apart if is_known and not lack else None
-        found.append(Change(spans[0].at(share).key, before, after, known, verdict, lack))
+        is_known = not lack and before and after and all(map(math.isfinite, (before, after, apart.high)))
+        verdict = _verdict(apart, "faster", "slower", MATTERS) if is_known else TOO_FEW if lack else UNCERTAIN
+        found.append(Change(spans[0].at(share).key, before, after, apart if is_known else None, verdict, lack))
     return found
 
 
@@ -438,11 +434,10 @@ def _counted_change(statistic: str, name: str, sides: Sequence[_Side], seed: int
         lack = _lack(events, FEW, "event")
     if lack:
         return Change(statistic, before, after, None, TOO_FEW, lack)
-    if not statistic.endswith("_per_s"):
-        apart = resampling.shares_apart(first, second, seed)
-        return Change(statistic, before, after, apart, _verdict(apart, "less", "more", MATTERS_POINTS))
-    if before and after:
-        apart = resampling.rates_apart(first, second, seed)
-        return Change(statistic, before, after, apart, _verdict(apart, "less", "more", MATTERS))
-    # If one run has no events, there is no ratio; FEW events or more in the other run are no coincidence.
-    return Change(statistic, before, after, None, NOISE if before == after else "more" if after else "less")
+    is_rate = statistic.endswith("_per_s")
+    if is_rate and not (before and after):
+        # If one run has no events, there is no ratio; FEW events or more in the other run are no coincidence.
+        return Change(statistic, before, after, None, NOISE if before == after else "more" if after else "less")
+    apart = (resampling.rates_apart if is_rate else resampling.shares_apart)(first, second, seed)
+    verdict = _verdict(apart, "less", "more", MATTERS if is_rate else MATTERS_POINTS)
+    return Change(statistic, before, after, apart, verdict)

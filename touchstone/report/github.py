@@ -77,13 +77,11 @@ def publish(view: View | ProofView, folder: Path) -> None:
     stream: Any = sys.stdout
     for line in annotations(view):
         getattr(stream, "stream", stream).write(f"{line}\n")
-    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
-        _append(Path(path), view, folder)
-
-
-def _append(path: Path, view: View | ProofView, folder: Path) -> None:
-    """Appends the summary to the summary file of the step, shortened to the room that earlier commands left in it."""
+    if not (name := os.environ.get("GITHUB_STEP_SUMMARY")):
+        return
+    path = Path(name)
     try:
+        # The summary is shortened to the room that earlier commands left in the file of the step.
         descriptor = open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         with os.fdopen(descriptor, "a", encoding="utf-8", newline="\n") as file:
             text = redact(summary(view, folder, MAX_SUMMARY_BYTES - file.tell()), path)

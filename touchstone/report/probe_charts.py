@@ -96,22 +96,21 @@ def _band(edges: Sequence[int], floor: Sequence[float], top: Sequence[float]) ->
 def knee_chart(view: KneeView) -> Chart | None:
     """Chart of latency by rate of reads, with the knee if it is known; None if no trial has a result."""
     conclusive = [each for each in view.tried if each.mark in ("passed", "failed")]
-    trials = sorted(((each.trial.rate_per_s, each.outcome) for each in conclusive), key=lambda each: each[0])
+    trials = [(each.trial.rate_per_s, each.outcome.p50_s, each.outcome.p99_s) for each in conclusive]
     if not trials:
         return None
+    rates, medians_s, p99s_s = zip(*sorted(trials, key=lambda trial: trial[0]), strict=True)
     knee, slo_s = view.knee, view.knee.slo_s
-    x = Linear(trials[-1][0], 6)
-    most_s = min(max(outcome.p99_s for _, outcome in trials), 30 * slo_s)
-    y = Log(min(outcome.p50_s for _, outcome in trials), max(most_s, 1.5 * slo_s))
+    x = Linear(rates[-1], 6)
+    y = Log(min(medians_s), max(min(max(p99s_s), 30 * slo_s), 1.5 * slo_s))
     limit = y.share(slo_s)
     shapes = [
         Shape(f"M0 {height(limit)}H{SIDE}", "cap", view.limit),
-        Shape(line((x.share(rate), y.share(outcome.p50_s)) for rate, outcome in trials), "service"),
-        Shape(line((x.share(rate), y.share(outcome.p99_s)) for rate, outcome in trials), "response"),
+        Shape(line(zip(map(x.share, rates), map(y.share, medians_s), strict=True)), "service"),
+        Shape(line(zip(map(x.share, rates), map(y.share, p99s_s), strict=True)), "response"),
     ]
     keys = [Key("response", "p99", "line"), Key("service", "median", "line"), Key("cap", view.limit, "line")]
-    ends = (f"p99 {brief(outcome.p99_s)} at {figure(rate)} per second" for rate, outcome in (trials[0], trials[-1]))
-    caption = ", ".join(ends)
+    caption = ", ".join(f"p99 {brief(p99s_s[end])} at {figure(rates[end])} per second" for end in (0, -1))
     if knee.rate_per_s:
         found = knee.rate_per_s
         low, middle, high = (place(x.share(rate)) for rate in (found.low, found.value, found.high))
