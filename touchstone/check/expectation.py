@@ -37,6 +37,7 @@ class Reply(Exchange):
         Raises:
             Unpromised: the contract also allows other responses in this situation.
         """
+        __tracebackhide__ = True  # pytest shows the step
         wanted = (status,) if isinstance(status, str) else tuple(status)
         expected = either(codes) + (f" with status {either(wanted)}" if wanted else "")
         frame = sys._getframe(1)  # noqa: SLF001 - the place of the step
@@ -45,7 +46,8 @@ class Reply(Exchange):
         promised = any(_covers(codes, wanted, row) for row in (*self.rows, refusal("over a limit")))
         if self.rows and not promised and not self.steps.unmet:
             allowed = "; or ".join(dict.fromkeys(f"{row} ({row.claim})" for row in self.rows))
-            raise Unpromised(f"{place}: {about}: expected {expected}, but openapi/answers.yaml allows {allowed}")
+            problem = f"{about}: expected {expected}, but openapi/answers.yaml allows {allowed}"
+            raise Unpromised(f"{place}: {problem}; accept all of it")
         in_body = wanted and any(row.may.get(self.status) for row in self.rows)
         if self.status not in codes or (in_body and self.body.get("status") not in wanted):
             actual = f"{self.status} with status {self.body.get('status')}" if in_body else describe(self)

@@ -113,8 +113,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     return (yield)
 
 
+def _check_claims(item: pytest.Item) -> None:
+    claims = item.stash[CASE].claims
+    try:
+        for claim in claims:
+            ledger_of_claims.load().explain(claim)
+    except HarnessError as error:
+        raise pytest.UsageError(f"{item.nodeid}: {error}") from None
+    if not claims:
+        raise pytest.UsageError(f"{item.nodeid}: no claims; mark it with @claims(…), since claims select the tests")
+
+
 def _choose(config: pytest.Config, handover: CheckHandover, items: list[pytest.Item]) -> None:
     """Keeps the profile's cases that judge selected claims, and sorts them. A plan only writes them to a file."""
+    for item in items:
+        _check_claims(item)
     settings, quarry = handover.settings, handover.quarry
     selected = _selected(settings.claims_glob)
     items[:] = [i for i in items if settings.target.publish == "never" or not i.get_closest_marker("only_given")]
@@ -211,7 +224,7 @@ def _conduct(run: Run, item: pytest.Function) -> None:
         findings = {
             finding.id: finding for finding in _concluded(run, case, exam, interrupted=message == "interrupted")
         }
-        if findings:
+        if findings and (outcome != "error" or message == "interrupted"):
             outcome, message = "failed", "; ".join(finding.sentence() for finding in findings.values())
         took_s = item.stash[TOOK_S] = time.monotonic() - began
         at = began_at.isoformat(timespec="microseconds").replace("+00:00", "Z")

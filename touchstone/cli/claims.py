@@ -133,13 +133,13 @@ def print_answers(claims: Collection[str]) -> None:
     }
     for title, column, answers in [*parts, ("all operations", "if the caller has", others)]:
         rows = [
-            (state, f"{row} (open: 7.{row.open})" if row.open else f"{row}", row.claim)
+            (row.claim, state, f"{row} (ambiguity 7.{row.open})" if row.open else f"{row}")
             for state, row in answers.items()
             if row.claim in claims or row.body in claims
         ]
         if rows:
             say(Console(), title)
-            table(Console(), (column, "the answer is", "claim"), rows, wide=False)
+            table(Console(), ("claim", column, "the answer is"), rows)
 
 
 def explain_claim(claim: Claim, *, reports: Path, console: Console) -> None:
