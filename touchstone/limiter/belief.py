@@ -9,7 +9,7 @@ import numpy as np
 from touchstone.facts.identity import Interval, Tier
 from touchstone.facts.probe import Moment
 from touchstone.limiter.cells import Cells, grid
-from touchstone.limiter.interference import Known
+from touchstone.limiter.interference import SHARED, UNSHARED, Known
 from touchstone.limiter.kinds import KINDS, Array, State, Tiered
 
 _WINDOW_S, _TOKEN_S = (0.02, 10_000.0), (0.001, 5_000.0)  # times considered, in seconds: of a window, of a token
@@ -101,7 +101,7 @@ class Belief:
 
     def alone(self, family: str) -> float:
         """Probability of *family* if no other clients use the key."""
-        masses = [(cells.kind.family, float(np.logaddexp.reduce(cells.alone()))) for cells in self.cells]
+        masses = [(cells.kind.family, float(np.logaddexp.reduce(cells.masses_with(UNSHARED)))) for cells in self.cells]
         total = np.logaddexp.reduce([mass for _, mass in masses])
         return _by_share((name, float(np.exp(mass - total))) for name, mass in masses)[family]
 
@@ -114,7 +114,7 @@ class Belief:
     def others(self) -> float:
         """Probability that other clients use the limit."""
         total = self.evidence()
-        return float(sum(np.exp(cells.shared() - total).sum() for cells in self.cells))
+        return float(sum(np.exp(cells.masses_with(SHARED) - total).sum() for cells in self.cells))
 
 
 def tier(cells: Cells) -> Tier:

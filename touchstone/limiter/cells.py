@@ -95,19 +95,12 @@ class Cells:
     def masses(self) -> Array:
         """Logarithm of the posterior weight of each cell."""
         if self._weight is None:
-            self._weight = self._masses(slice(None))
+            self._weight = self.masses_with(slice(None))
         return self._weight
 
-    def alone(self) -> Array:
-        """Logarithm of the posterior weight of each cell if no other clients use the key."""
-        return self._masses(slice(1))
-
-    def shared(self) -> Array:
-        """Logarithm of the posterior weight of each cell if other clients use the key."""
-        return self._masses(slice(1, None))
-
-    def _masses(self, which: slice) -> Array:
-        rows = (self.likely + self.run + interference.PRIOR)[which]
+    def masses_with(self, others: slice) -> Array:
+        """The same if the key has some of the *others* that `interference.SHARES` lists: UNSHARED or SHARED."""
+        rows = (self.likely + self.run + interference.PRIOR)[others]
         top = rows.max(axis=0)
         hints = np.minimum(_MISLED * self.misled, _MOST_MISLED)
         return np.asarray(self.prior + top + np.log(np.exp(rows - top).sum(axis=0)) - hints)

@@ -10,6 +10,7 @@ from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Params, State
 # Shares of the limit that other clients may use, from none to many, and the log priors of these hypotheses.
 SHARES = np.array([0.0, 0.04, 0.12, 0.35])[:, None]
 PRIOR = np.log(np.array([0.91, 0.04, 0.04, 0.01]))[:, None]
+UNSHARED, SHARED = slice(1), slice(1, None)  # the hypotheses without and with other clients
 _NEWLY = 0.5  # probability that other clients began at the probe's first request, instead of long before
 _NOISE = 1e-4  # probability of a refusal that nothing explains
 _TOKEN_AWAY = 0.1  # probability that a bucket that others use as well holds one token more than computed

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from touchstone.facts.probe import Segment, Stimulus, drain
 from touchstone.limiter.belief import Belief, quantiles
 from touchstone.limiter.cells import picked
+from touchstone.limiter.interference import UNSHARED
 from touchstone.limiter.kinds import LONG_AGO, NEVER, Array, Kind, State, Tiered, chosen, mapped
 
 ALONE = 0.1  # other clients with a lower probability are ignored
@@ -47,7 +48,7 @@ class Draws:
 def sample_posterior(belief: Belief, size: int, rng: np.random.Generator, *, aside: bool = True) -> list[Draws]:
     """Draws about *size* limiters from the posterior. With *aside*, other clients are ignored if they are unlikely."""
     aside = aside and belief.others() < ALONE
-    masses = [cells.alone() if aside else cells.masses() for cells in belief.cells]
+    masses = [cells.masses_with(UNSHARED) if aside else cells.masses() for cells in belief.cells]
     total = np.logaddexp.reduce(np.concatenate(masses))
     shares = np.array([np.exp(mass - total).sum() for mass in masses])
     wanted = np.sqrt(shares) * (shares > 1e-3)
