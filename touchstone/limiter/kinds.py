@@ -362,8 +362,7 @@ class _MinimumGap(Kind):
     def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
         return {"last": np.where(accepted, at, state["last"])}
 
-    def turn_at(self, params: Params, state: State) -> Array:
-        return self.free_at(params, state)
+    turn_at = free_at
 
     def room(self, params: Params, state: State, at: Array | float) -> Array:
         return np.where(at >= self.free_at(params, state), 1.0, 0.0)
