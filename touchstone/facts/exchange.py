@@ -179,9 +179,8 @@ def _decode_body(stored: Any, place: str) -> bytes:
 
 def _encode_chunks(chunks: tuple[Chunk, ...], body: bytes) -> list[list[Any]]:
     """Encodes chunks as pairs of time and length, or of time and bytes if the chunks do not add up to the body."""
-    if b"".join(chunk.data for chunk in chunks) == body:
-        return [[round(chunk.at_s, 6), len(chunk.data)] for chunk in chunks]
-    return [[round(chunk.at_s, 6), _encode_bytes(chunk.data)] for chunk in chunks]
+    add_up = b"".join(chunk.data for chunk in chunks) == body
+    return [[round(chunk.at_s, 6), len(chunk.data) if add_up else _encode_bytes(chunk.data)] for chunk in chunks]
 
 
 def _decode_chunks(stored: Any, body: bytes) -> list[dict[str, Any]]:
