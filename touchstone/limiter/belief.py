@@ -144,14 +144,11 @@ def tier(cells: Cells) -> Tier:
 
 def _bucket(limit: float, window: Interval, rate: Interval, options: dict[str, str]) -> str:
     """Notation of a bucket: with the time to fill it, or with the rate if a whole number makes the text shorter."""
-    best = f"{limit:g}/{plain(window)}"
     for unit_s in (1, 60, 3600):
         number = plain(Interval(rate.value * unit_s, rate.low * unit_s, rate.high * unit_s))
-        text = f"{number}/{unit_s},burst={limit:g}"
         if "." not in number and len(number) < len(plain(window)):
-            best = text
-            break
-    return _text("token-bucket", best, options)
+            return _text("token-bucket", f"{number}/{unit_s},burst={limit:g}", options)
+    return _text("token-bucket", f"{limit:g}/{plain(window)}", options)
 
 
 def _text(family: str, numbers: str, options: dict[str, str]) -> str:
