@@ -153,9 +153,7 @@ class Queues:
         gap_s = max(_GAP_ANSWERS * self.story.quickest_s, _LEAST_GAP_S, _LEAST_SHARE * pace_s)
         # Each burst has another gap; otherwise the last request might always come just when a place becomes free.
         gap_s = min(gap_s, _MOST_SHARE * pace_s) * (1 + _OTHER_SHARE * len(self.fillings))
-        count = _SIZES[size]
-        if full:
-            count = round((self._places().high + 2) * (1 + gap_s / pace_s)) + _SPARE
+        count = round((self._places().high + 2) * (1 + gap_s / pace_s)) + _SPARE if full else _SIZES[size]
         return Stimulus("fill the queue", (stream(at, min(count, left), gap_s),), stage="queue")
 
     def observe(self, answers: Sequence[Answer]) -> None:

@@ -379,10 +379,9 @@ class Rates:
         kinds = {name: share / family for name, share in self.belief.kinds().items()}
         if kinds[cells.kind.text] >= _SURE_KIND:
             return True
-        alike = 0.0
-        for one in self.belief.cells:
-            if one.kind.scales == cells.kind.scales and best_limit(one)[0] == best_limit(cells)[0]:
-                alike += kinds[one.kind.text] if overlap(tier(one), tier(cells), times_only=True) else 0.0
+        like = [one for one in self.belief.cells if one.kind.scales == cells.kind.scales]
+        like = [one for one in like if best_limit(one)[0] == best_limit(cells)[0]]
+        alike = sum(kinds[one.kind.text] for one in like if overlap(tier(one), tier(cells), times_only=True))
         return kinds[cells.kind.text] >= _LIKELY_KIND and alike >= _SURE_KIND
 
     def tiers(self) -> list[Tier]:

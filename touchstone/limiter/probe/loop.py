@@ -138,7 +138,7 @@ class ProbeRun:
         terms = story.probing.knee
         assert terms is not None
         highest_per_s, rest_s = ceiling(identity)
-        took_s = [each.answer.done_at - each.answer.sent_at for each in story.answers if each.answer.accepted]
+        took_s = [each.answer.took_s for each in story.answers if each.answer.accepted]
         left = replace(terms, most_requests=max(0, terms.most_requests - bounds.requests))
         search = Search(left, median(took_s) if took_s else 0.0, highest_per_s, story.probing.seed)
         for tried in story.tried:

@@ -200,7 +200,7 @@ class Sender:
                 return False
             answered = self._answered(refs[0], next(self._seqs), segment, 0)
             answer = answered.answer
-            took_s += [answer.done_at - answer.sent_at] if answer.accepted else []
+            took_s += [answer.took_s] if answer.accepted else []
             if answered.is_evidence and segment.ends_with(accepted=answer.accepted, took_s=took_s):
                 break
         return not self._bounds.ended.is_set()
