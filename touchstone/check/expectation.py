@@ -14,6 +14,7 @@ from touchstone.rules.rule import describe
 from touchstone.target.call import Call
 
 LIMITED = 429
+CHANGING = ("startBuild", "cancelBuild", "deleteTemplate", "publishTemplate")
 
 
 class Unpromised(AssertionError):
@@ -77,8 +78,8 @@ class Steps:
         """Returns the situation of each call: the state of its version, or the caller; empty if it is unknown."""
         situations = [self._situation(call) for call in calls]
         for number, call in enumerate(calls):
-            same = [other.operation for other in calls if other.ref == call.ref and may_change(other)]
-            if len(same) > 1 and may_change(call):
+            same = [other.operation for other in calls if other.ref == call.ref and other.operation in CHANGING]
+            if len(same) > 1 and call.operation in CHANGING:
                 situations[number] = "started twice" if set(same) == {"startBuild"} else ""
         return situations
 
@@ -97,7 +98,7 @@ class Steps:
 
     def after(self, call: Call, reply: Reply) -> None:
         """Notes the effect that *call* must have: none after a 429; any if the response was not allowed."""
-        if reply.status == LIMITED or not may_change(call):
+        if reply.status == LIMITED or call.operation not in CHANGING:
             return
         key = _key(call)
         state = self.states.get(key, "")
@@ -153,8 +154,3 @@ class Steps:
 
 def _key(call: Call) -> tuple[str, str]:
     return call.ref or "", "primary" if call.credential == "lowercase-scheme" else call.credential
-
-
-def may_change(call: Call) -> bool:
-    """Whether *call* may change a version."""
-    return call.operation in ("startBuild", "cancelBuild", "deleteTemplate", "publishTemplate")

@@ -32,7 +32,6 @@ from touchstone.facts.finding import Finding
 
 PROFILES = ("quick", "standard", "thorough")
 
-UNMET_SHOWN = 3  # unmet steps; later ones may be consequences
 STRETCH = 4.0  # Factor for the build times in the second attempt of a case
 COLLECTED_AFTER = 10_000  # new objects until a garbage collection
 
@@ -113,21 +112,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     return (yield)
 
 
-def _check_claims(item: pytest.Item) -> None:
-    claims = item.stash[CASE].claims
-    try:
-        for claim in claims:
-            ledger_of_claims.load().explain(claim)
-    except HarnessError as error:
-        raise pytest.UsageError(f"{item.nodeid}: {error}") from None
-    if not claims:
-        raise pytest.UsageError(f"{item.nodeid}: no claims; mark it with @claims(…), since claims select the tests")
+def _check_claims(items: list[pytest.Item]) -> None:
+    for item in items:
+        try:
+            claims = [ledger_of_claims.load().explain(claim) for claim in item.stash[CASE].claims]
+        except HarnessError as error:
+            raise pytest.UsageError(f"{item.nodeid}: {error}") from None
+        if not claims:
+            raise pytest.UsageError(f"{item.nodeid}: no claims; mark it with @claims(…), since they select the tests")
 
 
 def _choose(config: pytest.Config, handover: CheckHandover, items: list[pytest.Item]) -> None:
     """Keeps the profile's cases that judge selected claims, and sorts them. A plan only writes them to a file."""
-    for item in items:
-        _check_claims(item)
+    _check_claims(items)
     settings, quarry = handover.settings, handover.quarry
     selected = _selected(settings.claims_glob)
     items[:] = [i for i in items if settings.target.publish == "never" or not i.get_closest_marker("only_given")]
@@ -231,7 +228,7 @@ def _conduct(run: Run, item: pytest.Function) -> None:
         message = run.transport.secrets.text(message)
         run.log.write(Case(case.id, case.title, outcome, round(took_s, 6), case.claims, message, at))
     if findings:
-        shown = (*exam.steps.unmet[:UNMET_SHOWN], *map(_described, findings.values()))
+        shown = (*exam.steps.unmet[:3], *map(_described, findings.values()))  # later ones may be consequences
         pytest.fail("\n\n".join(shown), pytrace=False)
     if outcome != "passed":
         pytest.skip(message)
