@@ -307,6 +307,14 @@ def _interrupts(*, ignored: bool) -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, former)
 
 
+def _interrupted(_number: int, _frame: object) -> None:
+    """Interrupts the main greenlet; Python would interrupt the one that runs, and gevent print its traceback."""
+    hub = gevent.get_hub()
+    if gevent.getcurrent() is hub.parent:
+        raise KeyboardInterrupt
+    hub.loop.run_callback(hub.parent.throw, KeyboardInterrupt)
+
+
 def prepare(environment: Environment, runner: Any, **_: Any) -> None:
     """Called by Locust in each process; ends it with code 2 if an option is invalid or the load is not permitted."""
     given = environment.parsed_options
@@ -320,6 +328,8 @@ def prepare(environment: Environment, runner: Any, **_: Any) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for each request of set-up and clean-up
     alone = Standalone(environment)
     gevent.signal_handler(signal.SIGTERM, runner.quit)  # Locust handles it too late while a shape runs
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupted)
     if isinstance(runner, MasterRunner):
         runner.register_message(MESSAGE, lambda msg, **_: alone.receive(msg.data))
     environment.events.test_start.add_listener(lambda **_: alone.set_up())  # type: ignore[no-untyped-call]
