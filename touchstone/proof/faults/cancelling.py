@@ -215,7 +215,7 @@ class CancelHits(Engine):
 @breaks(
     "stateful",
     "cancel.keeps-finished-golden",
-    also="auth.refused-changes-nothing status.build-does-not-vanish cancel.next-build-completes",
+    also="reuse.ready-at-once auth.refused-changes-nothing status.build-does-not-vanish cancel.next-build-completes",
     over=CancelHits.hit,
 )
 def cancel_drops_the_golden(engine: CancelHits, version: Version, cancelled: bool) -> None:
