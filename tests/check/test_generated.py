@@ -134,8 +134,9 @@ def test_valid_documents_are_published_now_and_then_and_auto_build_never() -> No
         ({"template": {"name": "thing"}}, True),
         ({"hardware": {"cpu": 3}}, False),
         ({"api_version": 1, "cpu": 2}, False),
+        ({"api_version": "\0"}, False),
     ],
-    ids=["valid", "constant", "type", "missing", "number", "short-form"],
+    ids=["valid", "constant", "type", "missing", "number", "short-form", "unreadable"],
 )
 def test_document_that_is_surely_invalid_has_a_note(changed: dict[str, Any], invalid: bool) -> None:
     exam = examination(publishing_and(status("ready")))

@@ -1,6 +1,7 @@
 """Gives requests that Schemathesis generates versions and names of this run."""
 
 import itertools
+import json
 import re
 import zlib
 from collections import Counter, defaultdict
@@ -139,8 +140,9 @@ class Aims:
         problems = Contract.load().document_problems(document)
         if problems or not _is_linked(case):
             case.query.pop("auto_build", None)
-            is_plain = document.keys() <= DOCUMENTED and not case.query and self.exam.target.publish == "raw"
-            return template, {"invalid": "schema"} if is_plain and any(map(_is_sure, problems)) else {}
+            is_sure = _is_readable(document) and any(map(_is_sure, problems))
+            is_plain = not case.query and self.exam.target.publish == "raw"
+            return template, {"invalid": "schema"} if is_sure and is_plain else {}
         if "auto_build" in case.query and not self.may_build():
             case.query["auto_build"] = False
         about = {key: value for key, value in document["template"].items() if key not in ("name", "version")}
@@ -151,6 +153,14 @@ class Aims:
         if not (case.query.keys() <= switches.keys() and {*switches.values()} <= {"true", "false"}):
             return template, {}
         return template, template.note() | {name: value == "true" for name, value in switches.items()}
+
+
+def _is_readable(document: dict[str, Any]) -> bool:
+    """Whether any server can parse the document, because its texts have no unusual character, and no short form."""
+    try:
+        return document.keys() <= DOCUMENTED and "\\" not in json.dumps(document, allow_nan=False)
+    except (ValueError, TypeError):
+        return False
 
 
 def _is_sure(problem: Problem) -> bool:
