@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from schemathesis import Case
 
-from generation import VALID_EVERY, follow_links, generate, judgements, labels, load_schema, prepare, send
+from generation import follow_links, generate, judgements, labels, load_schema, prepare, send
 from situations import cancels, claims, cost, given, once, profile
 from touchstone.check.examination import Examination, Unsuited
 from touchstone.check.handover import CheckHandover
@@ -17,9 +17,6 @@ from touchstone.facts.exchange import Exchange
 _settings = CheckHandover.received().settings
 schema = load_schema(_settings.seed, _settings.profile, publishes=_settings.target.publish != "never")
 
-# In the profile quick, all but the longest case run later, beside the cancels; there are few, and they wait.
-LATER = (cancels,) if _settings.profile == "quick" else ()
-OPERATIONS = [pytest.param(each, marks=() if each == "POST /templates" else LATER) for each in labels(schema)]
 _loose: list[Template] = []
 
 
@@ -42,10 +39,10 @@ _loose: list[Template] = []
     "events.media-type",
     "publish.invalid-is-422",
 )
-@pytest.mark.parametrize("label", OPERATIONS)
+@pytest.mark.parametrize("label", labels(schema))
 def test_operation(label: str, exam: Examination, run: Run) -> None:
     """Each operation responds as documented to generated data."""
-    aims = Aims(exam, valid_every=VALID_EVERY[_settings.profile], loose=_loose)
+    aims = Aims(exam, loose=_loose)
 
     def each(case: "Case[Any]") -> None:
         if prepared := prepare(aims, case):

@@ -116,13 +116,12 @@ def test_publish_never_generates_and_sends_no_publish() -> None:
     assert (operation(PUBLISH, publishes=False), bool(operation(READ, publishes=False))) == (None, True)
 
 
-def test_valid_documents_are_published_now_and_then_and_auto_build_never() -> None:
+def test_generated_publish_never_asks_for_auto_build() -> None:
     exam = examination(publishing_and(status("ready")))
-    aims, cases = Aims(exam, valid_every=3), [publish() for _ in range(5)]
-    for each in cases:
-        each.query = {"auto_build": "true", "force": "true"}
-    assert [bool(sent(aims, each)) for each in cases] == [True, False, False, True, False]
-    assert {call.path for call in exam.transport.calls} == {"/templates?force=true"}
+    published = publish()
+    published.query = {"auto_build": "true", "force": "true"}
+    assert sent(Aims(exam), published)
+    assert exam.transport.calls[-1].path == "/templates?force=true"
 
 
 @pytest.mark.parametrize(

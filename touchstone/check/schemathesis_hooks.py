@@ -34,7 +34,6 @@ class Aims:
     exam: Examination
     # A ready version, and others for reads and cancels; None for the ready version that all cases share
     shared: list[Template] | None = None
-    valid_every: int = 1  # one in this many valid documents is published, besides those that links lead from
     builds: int = 0  # number of builds that links may still begin
     running: int = 0  # how many reads, logs and cancels each get a version of their own whose build runs
     # versions that links lead to, by ref: published in a sequence of linked requests
@@ -42,13 +41,6 @@ class Aims:
     loose: list[Template] = field(default_factory=list)  # other versions that were published, for deletes
     _running: Counter[str] = field(default_factory=Counter)
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
-    _valid: "itertools.count[int]" = field(default_factory=itertools.count)
-
-    def skips(self, case: "Case[Any]") -> bool:
-        """Whether *case* is a valid publish beyond those that *valid_every* allows."""
-        if case.path_parameters or _is_linked(case) or Contract.load().document_problems(case.body):
-            return False
-        return next(self._valid) % self.valid_every > 0
 
     def take(self, case: "Case[Any]") -> tuple[Template | None, dict[str, Any]]:
         """Changes *case*; returns the template that it may publish, listed in the journal, and its note."""
