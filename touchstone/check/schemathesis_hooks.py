@@ -132,9 +132,8 @@ class Aims:
         problems = Contract.load().document_problems(document)
         if problems or not _is_linked(case):
             case.query.pop("auto_build", None)
-            is_sure = _is_readable(document) and any(map(_is_sure, problems))
-            is_plain = not case.query and self.exam.target.publish == "raw"
-            return template, {"invalid": "schema"} if is_sure and is_plain else {}
+            is_plain = not case.query and self.exam.target.publish == "raw" and _is_readable(document)
+            return template, {"invalid": "schema"} if is_plain and any(map(_is_sure, problems)) else {}
         if "auto_build" in case.query and not self.may_build():
             case.query["auto_build"] = False
         about = {key: value for key, value in document["template"].items() if key not in ("name", "version")}
@@ -149,10 +148,9 @@ class Aims:
 
 def _is_readable(document: dict[str, Any]) -> bool:
     """Whether any server can parse the document, because its texts have no unusual character, and no short form."""
-    try:
+    with suppress(ValueError, TypeError):
         return document.keys() <= DOCUMENTED and "\\" not in json.dumps(document, allow_nan=False)
-    except (ValueError, TypeError):
-        return False
+    return False
 
 
 def _is_sure(problem: Problem) -> bool:
