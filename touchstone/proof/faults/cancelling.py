@@ -248,8 +248,10 @@ def cancel_hits_strangers(engine: CancelHits, version: Version, cancelled: bool)
 
 
 @breaks(
-    "stateful", "cancel.keeps-neighbours", over=CancelHits.hit,
-    also="cancel.next-build-completes reuse.ready-at-once status.build-does-not-vanish"
+    "stateful",
+    "cancel.keeps-neighbours",
+    over=CancelHits.hit,
+    also="cancel.next-build-completes reuse.ready-at-once status.build-does-not-vanish",
 )
 def cancel_drops_goldens(engine: CancelHits, version: Version, cancelled: bool) -> None:
     """A cancel of a running build resets all ready versions of the account to not_built."""
