@@ -7,14 +7,12 @@ an unexpected response, a scenario still sends its other requests, but fails and
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from situations import SETTLED
 from touchstone.check.examination import Examination, Following, Unsuited
 from touchstone.check.expectation import Reply, Steps
 from touchstone.check.templates import Template
 from touchstone.facts.exchange import Credential
 from touchstone.target.call import Call
-
-# Statuses that a version may have after a cancelled build (ambiguity 7.12).
-SETTLED = ("not_built", "failed")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from scenarios import SETTLED, begun, built, cancelled, followed, limited, scenario, watched
+from scenarios import begun, built, cancelled, followed, limited, scenario, watched
 
-from situations import another_version
+from situations import SETTLED, another_version
 from touchstone.check.examination import Examination, Unsuited, key_advice
 from touchstone.check.templates import Template
 from touchstone.facts.backoff import retry_after_s

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from situations import (
+    SETTLED,
     attempt,
     cancels,
     claims,
@@ -23,7 +24,6 @@ from touchstone.contract.lifecycle import AT_REST
 from touchstone.facts.exchange import Credential
 
 OPERATIONS = ("getBuild", "getTemplate", "startBuild", "cancelBuild", "streamBuildEvents", "deleteTemplate")
-SETTLED = ("not_built", "failed")  # what a cancelled version may read (ambiguity 7.12)
 
 
 @cost(builds=1, requests=56)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from situations import cancels, claims, needs_publishing, profile
+from situations import SETTLED, cancels, claims, needs_publishing, profile
 from touchstone.check.examination import Examination
 from touchstone.check.expectation import Reply
 from touchstone.check.run import Run
@@ -14,7 +14,6 @@ from touchstone.check.templates import Template
 
 # When a build is cancelled, as a share of the duration of its steps: during the second sleep, if it has two.
 LATE_SHARE = 0.6
-SETTLED = ("not_built", "failed")  # what a cancelled version may read (ambiguity 7.12)
 
 
 @dataclass

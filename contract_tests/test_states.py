@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from situations import (
+    SETTLED,
     cancels,
     claims,
     find_nothing,
@@ -24,7 +25,6 @@ from touchstone.facts.exchange import Credential
 
 # Duration of a build, as a multiple of a short build: it lasts during all harmless requests.
 OUTLASTING = 4
-SETTLED = ("not_built", "failed")  # what a cancelled version may read (ambiguity 7.12)
 
 
 @dataclass
