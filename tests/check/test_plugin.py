@@ -172,6 +172,32 @@ def test_cases_that_do_not_load_stop_the_run(run_cases: RunCases, source: str, f
     assert found in (ended.results / "pytest.log").read_text("utf-8")
 
 
+@pytest.mark.parametrize(
+    ("marks", "text"), [("", "no claims"), ('@pytest.mark.claims("cancel.setles")\n', "did you mean cancel.settles")]
+)
+def test_case_that_no_claim_selects_is_an_error(run_cases: RunCases, marks: str, text: str) -> None:
+    ended, events = run_cases(PLAIN, f"\n{marks}def test_lost(exam: Examination) -> None:\n    pass\n")
+    assert (ended.code, "test_lost" in ended.last_line, text in ended.last_line) == (3, True, True)
+    assert outcomes(events) == {}
+
+
+MISTAKEN = """
+from touchstone.check.run import Run
+from touchstone.facts.finding import Judgement
+
+@pytest.mark.claims("status.answers-200")
+def test_mistaken(exam: Examination, run: Run) -> None:
+    read = exam.read(exam.ready())
+    run.add(exam.case, [Judgement("status.answers-200", "broken", "made", "getBuild", (read.seq,), "201", "200")])
+    raise NameError("no such name")
+"""
+
+
+def test_mistake_in_a_case_is_told_beside_what_the_case_found(run_cases: RunCases) -> None:
+    ended, events = run_cases(MISTAKEN)
+    assert (ended.code, outcomes(events), "no such name" in ended.out) == (1, {"cases.mistaken": "error"}, True)
+
+
 @pytest.mark.parametrize("option", ["-k plain", "--collect-only", "--setup-only"])
 def test_run_without_a_case_of_its_profile_is_no_pass(
     run_cases: RunCases, monkeypatch: pytest.MonkeyPatch, option: str

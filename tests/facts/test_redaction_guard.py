@@ -25,12 +25,17 @@ from touchstone.report.github import publish
 KEY, OTHER = "sk_live_q7Rw2Tz9Xb4Nc6Vd8Kf1Hg", "sk_live_Mm3Pp5Ss7Uu9Ww1Yy2Aa4C"
 
 
+def forget_keys() -> None:
+    redaction_guard._names.clear()
+    redaction_guard._parts.clear()
+
+
 @pytest.fixture(autouse=True)
 def _known() -> Iterator[None]:
-    redaction_guard.clear()
+    forget_keys()
     redaction_guard.register({"primary": KEY, "second": OTHER})
     yield
-    redaction_guard.clear()
+    forget_keys()
 
 
 NAMES = ("plain", "percent", "unicode escapes", "decimal references", "hex references", "base64", "hex", "part")

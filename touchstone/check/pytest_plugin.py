@@ -127,10 +127,12 @@ def _choose(config: pytest.Config, handover: CheckHandover, items: list[pytest.I
     _check_claims(items)
     settings, quarry = handover.settings, handover.quarry
     selected = _selected(settings.claims_glob)
+    everything = list(items)
     items[:] = [i for i in items if settings.target.publish == "never" or not i.get_closest_marker("only_given")]
     small = [i for i in items if PROFILES.index(i.stash[CASE].profile) <= PROFILES.index(settings.profile)]
     left_out = {claim for item in items if item not in small for claim in item.stash[CASE].claims}
     items[:] = [item for item in small if not selected.isdisjoint(item.stash[CASE].claims)]
+    config.hook.pytest_deselected(items=[item for item in everything if item not in items])
     if quarry:
         items.sort(key=lambda item: item.stash[CASE].place(quarry))
     else:

@@ -49,7 +49,7 @@ class Aims:
         if case.path_parameters:
             self._aim(case)
         elif case.operation.path == "/templates" and case.method.upper() in {"POST", "PUT", "PATCH"}:
-            template, note = self._named(case)
+            template, note = self._own_document(case)
         if template is not None:
             self.exam.register(template)
         return template, note
@@ -120,7 +120,7 @@ class Aims:
         self.builds -= 1
         return self.builds >= 0
 
-    def _named(self, case: "Case[Any]") -> tuple[Template | None, dict[str, Any]]:
+    def _own_document(self, case: "Case[Any]") -> tuple[Template | None, dict[str, Any]]:
         """Gives the document a name of this run; gives a valid one that links start from known steps as well."""
         purpose = "linked" if _is_linked(case) else "generated"
         name = f"touchstone-{self.exam.run_id}-{purpose}-{next(self._numbers)}"

@@ -39,7 +39,7 @@ OPERATIONS = {
 }
 
 
-@app.command(name="claims", epilog=examples("claims 'cancel.*'", "claims --excluded"))
+@app.command(name="claims", epilog=examples("claims 'cancel.*'", "claims 'cancel.*' --answers"))
 def list_claims(
     glob: Annotated[str, Argument(help="Glob of the claims to list.", autocompletion=claim_ids)] = "*",
     excluded: Annotated[bool, Option("--excluded", help="List the sentences that are not judged, and why.")] = False,

@@ -36,12 +36,6 @@ def register(keys: Mapping[str, str]) -> None:
         _parts.update(parts_of(_names))
 
 
-def clear() -> None:
-    """Removes all registered keys."""
-    _names.clear()
-    _parts.clear()
-
-
 def parts_of(names: Mapping[str, str]) -> dict[str, str]:
     """Maps each part of a key, in lower case, to the name of the key. A shorter key is one part.
 
