@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from tests.command import gone
+from tests.facts.test_redaction_guard import forget_keys
 from touchstone.check import child
 from touchstone.check.child import Interrupted, signals, watched
-from touchstone.facts.redaction_guard import clear, register
+from touchstone.facts.redaction_guard import register
 
 HEAD = """
 import os, signal, sys, threading
@@ -85,7 +86,7 @@ def test_known_key_that_a_child_prints_is_not_kept(parent: Parent) -> None:
     try:
         parent.run(f"print('before'); print('Authorization: Bearer {key}'); print('after')")
     finally:
-        clear()
+        forget_keys()
     assert "sk_live_a_key" not in parent.output
     assert {"before", "after"} <= set(parent.output.splitlines())
 
