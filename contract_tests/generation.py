@@ -1,7 +1,8 @@
 """Uses Schemathesis to generate the requests of a check, and to judge responses besides the rules."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import hypothesis
@@ -31,7 +32,7 @@ from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.target.call import Call, may_publish
 
-MAX_EXAMPLES = {"quick": 2, "standard": 33, "thorough": 150}
+MAX_EXAMPLES = {"quick": 2, "standard": 36, "thorough": 150}
 DOCUMENTS = {"quick": "negative", "standard": "all", "thorough": "all"}  # Valid ones cost a delete, too
 STEPS = 6  # most requests of one sequence along links
 
@@ -67,6 +68,7 @@ def load_schema(seed: int, profile: str, *, publishes: bool = True) -> BaseSchem
         {
             "seed": seed,
             "cache": {"enabled": False},
+            "phases": {"examples": {"enabled": profile != "quick"}},
             "generation": {"database": "none", "max-examples": MAX_EXAMPLES[profile], "mode": "all"},
             "operations": [{"include-operation-id": "publishTemplate", "generation": {"mode": DOCUMENTS[profile]}}],
         }
@@ -167,7 +169,8 @@ def judgements(case: "Case[Any]", exchange: Exchange) -> list[Judgement]:
     # A 422 for an invalid document lists the errors in the field ``errors``, beside the usual ``error``.
     listed = exchange.operation == "publishTemplate" and exchange.status == 422 and "errors" in exchange.body
     error_claim = "publish.invalid-is-422" if listed else "error.has-the-documented-shape"
-    found = []
+    found: list[Judgement] = []
+    checks = []
     for name, (check, claims, otherwise) in CHECKS.items():
         claim = claims.get(exchange.operation, otherwise)
         if exchange.status >= 400:
@@ -175,15 +178,25 @@ def judgements(case: "Case[Any]", exchange: Exchange) -> list[Judgement]:
         waits = claim == _RETRY_AFTER
         if (exchange.status == 429 and not waits) or (waits and got.header("Retry-After") is None):
             continue
-        common = (f"schemathesis.{name}", exchange.operation, (exchange.seq,))
-        try:
-            case.validate_response(response, checks=[check])
-            found.append(Judgement(claim, "held", *common))
-        except (FailureGroup, Failure) as group:
-            failures = group.exceptions if isinstance(group, FailureGroup) else [group]
-            actual = "; ".join(" ".join(str(failure).split())[:160] for failure in failures[:2])
-            found.append(Judgement(claim, "broken", *common, expected=f"a response that passes {name}", actual=actual))
+        checks.append(check)
+        found.append(Judgement(claim, "held", f"schemathesis.{name}", exchange.operation, (exchange.seq,)))
+    if _failures(case, response, checks):
+        for place, check in enumerate(checks):
+            if failures := _failures(case, response, [check]):
+                actual = "; ".join(" ".join(str(failure).split())[:160] for failure in failures[:2])
+                expected = f"a response that passes {check.__name__}"
+                found[place] = replace(found[place], outcome="broken", expected=expected, actual=actual)
     return found
+
+
+def _failures(case: "Case[Any]", response: SchemathesisResponse, checks: list[Any]) -> Sequence[Exception]:
+    try:
+        case.validate_response(response, checks=checks)
+    except FailureGroup as group:
+        return group.exceptions
+    except Failure as failure:
+        return [failure]
+    return []
 
 
 def _response(exchange: Exchange) -> SchemathesisResponse:
