@@ -409,7 +409,9 @@ def _deletes(ref: str, history: History) -> Iterator[_Delete]:
     there, suspect = False, None
     for exchange in sorted(story, key=lambda e: (e.sent_at, e.seq)):
         changing = exchange.operation in {"publishTemplate", "deleteTemplate"} and may_have_acted(exchange)
-        decides = _is_decisive(exchange, history) and not (suspect and exchange.sent_at < suspect.done_at)
+        # A success that overlaps with the delete may come from before it, a 404 may not.
+        is_late = exchange.status == 404 or not (suspect and exchange.sent_at < suspect.done_at)
+        decides = is_late and _is_decisive(exchange, history)
         if decides and suspect:
             yield suspect, exchange
             suspect = None

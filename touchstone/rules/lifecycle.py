@@ -51,11 +51,11 @@ _CLAIMS = {
 def judge_start(walk: Walk, flight: Flight) -> Iterator[Judgement]:
     """Judges the response to a start by the owner. The states that were possible meanwhile decide what is allowed."""
     start, before = flight.exchange, flight.window
-    if start.response is None or (start.status == 403 and not _was_served(walk, start)):
-        return  # The account may be below the Scale plan.
+    if start.response is None or start.status == 401 or (start.status == 403 and not _was_served(walk, start)):
+        return  # After a 403, the account may be below the Scale plan.
     if _beside(walk, start) and not flight.beside & EXCHANGING:
         yield judged_code(answer("startBuild", "started twice"), start)
-    if start.status in (429, 401, 404) or start.status >= 500:
+    if start.status in (429, 404) or start.status >= 500:
         return
     if start.status >= 400 and is_limited_otherwise(start, walk.history):
         return
