@@ -142,7 +142,7 @@ def republishing_ends_the_build(engine: Engine, account: Account, document: Docu
 @breaks(
     "concurrency",
     "lookup.existing-version-is-found",
-    also="lookup.* status.* digest.* publish.* template.* start.* reuse.* cancel.* events.* "
+    also="http.head-matches-get lookup.* status.* digest.* publish.* template.* start.* reuse.* cancel.* events.* "
     "auth.refused-changes-nothing",
 )
 class BuildEndWritesTheVersionsBack(Engine):

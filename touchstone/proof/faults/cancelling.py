@@ -239,7 +239,12 @@ def cancel_hits_neighbours(engine: CancelHits, version: Version, cancelled: bool
         build.cancel()
 
 
-@breaks("security", "cancel.keeps-neighbours", over=CancelHits.hit)
+@breaks(
+    "security",
+    "cancel.keeps-neighbours",
+    over=CancelHits.hit,
+    also="start.while-building-is-harmless cancel.next-build-completes",
+)
 def cancel_hits_strangers(engine: CancelHits, version: Version, cancelled: bool) -> None:
     """A cancel also ends the running builds of all other accounts."""
     for build in list(engine.running) if cancelled else ():
