@@ -359,7 +359,7 @@ _Delete = tuple[Exchange, Exchange]
 @story_rule("unrefused.deletes", REFUSED, FOREIGN)
 def refused_deletes(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that a refused delete has no effect: the owner still finds the version afterwards."""
-    gone = vanished(ref, history)
+    gone = history.once(vanished, ref)
     for delete, after in _deletes(ref, history):
         there = after.status in SUCCESS
         if there or (delete, after) == gone:
@@ -381,7 +381,7 @@ def was_vanished(exchange: Exchange, history: History) -> bool:
     """Whether *exchange* is a 404 because an earlier delete, although refused, removed the version."""
     if exchange.status != 404 or exchange.ref is None:
         return False
-    gone = vanished(exchange.ref, history)
+    gone = history.once(vanished, exchange.ref)
     return gone is not None and exchange.done_at >= gone[0].sent_at
 
 
