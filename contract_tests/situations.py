@@ -49,6 +49,13 @@ def publish_refused(
     return template
 
 
+def auto_built(exam: Examination, template: Template, *, force: bool = False) -> None:
+    """Publishes with auto_build; if a limit refuses that build, starts it."""
+    exam.publish(template, force=force, auto_build=True).expect(201, 200)
+    if exam.read(template).expect(200).body.get("status") == "not_built":
+        exam.start(template).expect(202, 200, 409, status="building")
+
+
 def published_without(exam: Examination, purpose: str) -> Template:
     """Publishes a new template with all boolean query parameters set to false."""
     needs_publishing(exam)

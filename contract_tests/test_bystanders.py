@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from situations import SETTLED, cancels, claims, cost, lasting, needs_publishing, profile, publish_invalid
+from situations import SETTLED, auto_built, cancels, claims, cost, lasting, needs_publishing, profile, publish_invalid
 from touchstone.check.examination import Examination
 from touchstone.check.templates import Template
 from touchstone.facts.exchange import Credential
@@ -31,7 +31,10 @@ class Subject:
     def replaced(self, *, fails: bool = False, sleep_s: float = 0.0) -> None:
         """Publishes other content with force, and with auto_build if its build fails."""
         self.now = replace(self.now.revised(), fails=fails, sleep_s=sleep_s, halved=True)
-        self.exam.publish(self.now, force=True, auto_build=fails).expect(201, 200)
+        if fails:
+            auto_built(self.exam, self.now, force=True)
+        else:
+            self.exam.publish(self.now, force=True).expect(201, 200)
 
 
 Action = Callable[[Subject], object]
@@ -58,7 +61,6 @@ def build(subject: Subject) -> None:
 def fail(subject: Subject) -> None:
     """Publishes content whose build fails, and begins it at once."""
     subject.replaced(fails=True)
-    subject.exam.read(subject.now).expect(200)
     subject.exam.wait(subject.now).expect(200, status="failed")
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from situations import (
     SETTLED,
+    auto_built,
     cancels,
     claims,
     find_nothing,
@@ -136,7 +137,7 @@ def was_cancelled(scene: Scene) -> None:
 
     A slow server may receive the cancel after the end of the build.
     """
-    scene.exam.publish(scene.subject, auto_build=True).expect(201, 200)
+    auto_built(scene.exam, scene.subject)
     scene.status = ("building", "ready")
     log = scene.exam.follow(scene.subject)
     do_no_harm(scene)

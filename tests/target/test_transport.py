@@ -156,20 +156,23 @@ def test_missing_key_is_an_error_and_no_repr_has_keys(send: Sender) -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "publishes", "starts"),
+    ("call", "publishes", "starts", "asks"),
     [
-        (Call("publishTemplate", REF), True, False),
-        (Call("publishTemplate", REF, query={"auto_build": "true"}), True, False),
-        (Call(method="put", path="//TEMPLATES/%2e/?auto_build=1"), True, False),
-        (Call("startBuild", REF), False, True),
-        (Call(method="POST", path="/templates/a/b/x/../1/Build/"), False, True),
-        (Call(method="GET", path="/templates/a/b/1/build"), False, False),
-        (Call("getBuild", REF), False, False),
+        (Call("publishTemplate", REF), True, False, False),
+        (Call("publishTemplate", REF, query={"auto_build": "true"}), True, False, True),
+        (Call("publishTemplate", REF, query={"auto_build": "false"}), True, False, False),
+        (Call(method="put", path="//TEMPLATES/%2e/?auto_build=1"), True, False, True),
+        (Call(method="POST", path="/templates?auto_build=false&force=true"), True, False, False),
+        (Call(method="POST", path="/templates?auto_build=false&auto_build=true"), True, False, True),
+        (Call(method="POST", path="/templates?auto%5Fbuild=False"), True, False, True),
+        (Call("startBuild", REF), False, True, False),
+        (Call(method="POST", path="/templates/a/b/x/../1/Build/"), False, True, False),
+        (Call(method="GET", path="/templates/a/b/1/build"), False, False, False),
+        (Call("getBuild", REF), False, False, False),
     ],
 )
-def test_call_that_acts_is_recognised_in_any_spelling(call: Call, publishes: bool, starts: bool) -> None:
-    assert (may_publish(call), may_start(call)) == (publishes, starts)
-    assert asks_auto_build(call) == ("auto_build" in call.path + str(call.query))
+def test_call_that_acts_is_recognised_in_any_spelling(call: Call, publishes: bool, starts: bool, asks: bool) -> None:
+    assert (may_publish(call), may_start(call), asks_auto_build(call)) == (publishes, starts, asks)
 
 
 MANY_FIELDS = HEAD + b"X: y\r\n" * 254

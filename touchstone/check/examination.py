@@ -163,7 +163,6 @@ READY_TRIES = 3  # Attempts to build the ready version that cases share
 
 OWNERS: tuple[Credential, ...] = ("primary", "second", "restricted")
 LOG_S = 5.0  # the longest time for which a single request reads a log
-AT_A_TIME = 8  # requests of one case, where it sends many that do not depend on each other
 CLEAN_UP = "clean-up"  # case of the requests that clean up; a stopped run still sends them
 
 
@@ -197,6 +196,7 @@ class Examination:
     publications: Publications = field(default_factory=Publications)
     waits: FailedWaits = field(default_factory=FailedWaits)
     flow: Flow = field(default_factory=Flow)
+    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
     stopping: Stop = field(default_factory=Stop)  # ends the run: rests end at once, and no case sends another request
     steps: Steps = field(default_factory=Steps)
     _running: set[str] = field(default_factory=set)
@@ -206,7 +206,6 @@ class Examination:
     _serial: Counter[str] = field(default_factory=Counter)
     _followings: list[Following] = field(default_factory=list)
     _sending: "list[Future[object]]" = field(default_factory=list)
-    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(AT_A_TIME))
     _silence: Silence = field(default_factory=lambda: Silence(limits.UNANSWERED_REQUESTS))
     _silent: int = 0
     _views: "list[Examination]" = field(default_factory=list)
@@ -388,7 +387,7 @@ class Examination:
 
     def beside(self, body: Callable[[], object]) -> None:
         """Runs *body*, which sends requests, in another thread; `join` waits for it."""
-        self._sending.append(self._pool.submit(body))
+        self._sending.append(self.pool.submit(body))
 
     def join(self) -> None:
         """Waits for all that runs `beside` the case, and raises the first exception from there."""
@@ -646,7 +645,7 @@ class Examination:
         for ref in sorted(set().union(*(view.handed_over() for view in (self, *self._views)))):
             self.tried(Call("cancelBuild", ref, self._owner(ref)))
         self._silent = 0
-        each = self._pool.map if self._views else map  # scenarios and load runs send one request after the other
+        each = self.pool.map if self._views else map  # scenarios and load runs send one request after the other
         return all(list(each(self._remove, reversed(self.templates))))
 
     def _remove(self, template: Template) -> bool:

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Generator
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -90,11 +90,6 @@ def _plain(config: pytest.Config) -> CheckHandover:
 # --- which cases run -------------------------------------------------------------------------------------------------
 
 
-@cache
-def _selected(glob: str) -> frozenset[str]:
-    return frozenset(claim.id for claim in ledger_of_claims.load().select(glob))
-
-
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, object, object]:
     """Selects the cases, before other plugins can remove any, and writes the selection into the run log."""
@@ -126,7 +121,7 @@ def _choose(config: pytest.Config, handover: CheckHandover, items: list[pytest.I
     """Keeps the profile's cases that judge selected claims, and sorts them. A plan only writes them to a file."""
     _check_claims(items)
     settings, quarry = handover.settings, handover.quarry
-    selected = _selected(settings.claims_glob)
+    selected = frozenset(claim.id for claim in ledger_of_claims.load().select(settings.claims_glob))
     everything = list(items)
     items[:] = [i for i in items if settings.target.publish == "never" or not i.get_closest_marker("only_given")]
     small = [i for i in items if PROFILES.index(i.stash[CASE].profile) <= PROFILES.index(settings.profile)]

@@ -3,6 +3,7 @@
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,8 +80,10 @@ class Run:
         budget = Budget(target.max_builds, self.settings.max_seconds or float("inf"))
         assert self.journal, "only a replay has no journal, and it creates its own examinations"
         ledger = Ledger(self.handover.run_id, self.journal, self.log, self.transport)
-        flow = Flow(target.max_in_flight)
-        return Examination(self.transport, target, self.handover.run_id, ledger, budget, latency_s, flow=flow)
+        # At a low latency, more requests at a time would only slow down the other cases.
+        flow, pool = Flow(target.max_in_flight), ThreadPoolExecutor(min(8, 2 + int(latency_s / 0.02)))
+        known = self.transport, target, self.handover.run_id, ledger, budget, latency_s
+        return Examination(*known, flow=flow, pool=pool)
 
     def _take_over(self, log: RunLog) -> tuple[str, ...]:
         """Continues the numbers, times and verdicts of an earlier run in *log*; returns the cases that are done."""

@@ -135,7 +135,7 @@ class Aims:
             is_plain = not case.query and self.exam.target.publish == "raw" and _is_readable(document)
             return template, {"invalid": "schema"} if is_plain and any(map(_is_sure, problems)) else {}
         if "auto_build" in case.query and not self.may_build():
-            case.query["auto_build"] = False
+            case.query["auto_build"] = "false"
         about = {key: value for key, value in document["template"].items() if key not in ("name", "version")}
         hardware = {"hardware": document["hardware"]} if "hardware" in document else {}
         template = replace(template, extras={"template": about} | hardware)

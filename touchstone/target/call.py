@@ -1,6 +1,7 @@
 """Calls to a target; builds the requests with keys, and redacted copies of requests and responses."""
 
 import posixpath
+import re
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -147,7 +148,8 @@ def may_publish(call: Call) -> bool:
 
 def asks_auto_build(call: Call) -> bool:
     """Whether a call that publishes a template may also start a build, because of ``auto_build`` in its query."""
-    return call.query.get("auto_build", "false") != "false" or "auto_build" in unquote(call.path.partition("?")[2])
+    in_path = re.search(r"auto_build(?!=false(&|$))", unquote(call.path.partition("?")[2]))
+    return call.query.get("auto_build", "false") != "false" or in_path is not None
 
 
 def may_start(call: Call) -> bool:
