@@ -239,7 +239,8 @@ class TombstonesOutlivePublishing(Engine):
 @breaks(
     "stateful",
     "events.carry-the-output",
-    also="events.own-lines-only publish.force-replaces reuse.only-identical-digest status.good-template-ends-ready "
+    also="status.build-time-is-ms events.own-lines-only publish.force-replaces reuse.only-identical-digest "
+    "status.good-template-ends-ready "
     "status.failing-template-ends-failed status.ready-after-its-steps cancel.in-flight-is-202 "
     "cancel.does-not-end-ready",
 )

@@ -215,7 +215,8 @@ class CancelHits(Engine):
 @breaks(
     "stateful",
     "cancel.keeps-finished-golden",
-    also="reuse.ready-at-once auth.refused-changes-nothing status.build-does-not-vanish cancel.next-build-completes",
+    also="start.while-building-is-harmless reuse.ready-at-once auth.refused-changes-nothing "
+    "status.build-does-not-vanish cancel.next-build-completes",
     over=CancelHits.hit,
 )
 def cancel_drops_the_golden(engine: CancelHits, version: Version, cancelled: bool) -> None:
@@ -256,7 +257,7 @@ def cancel_hits_strangers(engine: CancelHits, version: Version, cancelled: bool)
     "stateful",
     "cancel.keeps-neighbours",
     over=CancelHits.hit,
-    also="cancel.next-build-completes reuse.ready-at-once status.build-does-not-vanish",
+    also="status.ready-stays-ready cancel.next-build-completes reuse.ready-at-once status.build-does-not-vanish",
 )
 def cancel_drops_goldens(engine: CancelHits, version: Version, cancelled: bool) -> None:
     """A cancel of a running build resets all ready versions of the account to not_built."""
