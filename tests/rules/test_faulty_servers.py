@@ -327,6 +327,7 @@ FAULTS: dict[str, tuple[type[Server], set[str]]] = {
     "a start ends the build": (EndsBuildWhenJoined, {"start.while-building-is-harmless"}),
     "a second start crashes": (fault(joined=lambda *_: (500, {"error": "duplicate key"})),
         {"start.concurrent-answers-are-documented"}),
+    "a second start finds the key invalid": (fault(joined=lambda *_: (401, {"error": "invalid key"})), set()),
     "simultaneous starts are lost": (LosesSimultaneousStarts, {"start.concurrent-share-one-build"}),
     "simultaneous starts build twice": (BuildsOncePerStart, {"start.concurrent-share-one-build"}),
     "a failure stays": (KeepsFailure, {"start.after-failure-builds-again"}),
