@@ -28,13 +28,10 @@ class Subject:
     now: Template
     long_s: float
 
-    def replaced(self, *, fails: bool = False, sleep_s: float = 0.0) -> None:
-        """Publishes other content with force, and with auto_build if its build fails."""
+    def changed(self, *, fails: bool = False, sleep_s: float = 0.0) -> Template:
+        """Returns other content for the version; it is not published yet."""
         self.now = replace(self.now.revised(), fails=fails, sleep_s=sleep_s, halved=True)
-        if fails:
-            auto_built(self.exam, self.now, force=True)
-        else:
-            self.exam.publish(self.now, force=True).expect(201, 200)
+        return self.now
 
 
 Action = Callable[[Subject], object]
@@ -60,13 +57,13 @@ def build(subject: Subject) -> None:
 
 def fail(subject: Subject) -> None:
     """Publishes content whose build fails, and begins it at once."""
-    subject.replaced(fails=True)
+    auto_built(subject.exam, subject.changed(fails=True), force=True)
     subject.exam.wait(subject.now).expect(200, status="failed")
 
 
 def start(subject: Subject) -> None:
     """Publishes content with a long build, starts the build, and waits until its second sleep."""
-    subject.replaced(sleep_s=subject.long_s)
+    subject.exam.publish(subject.changed(sleep_s=subject.long_s), force=True).expect(201, 200)
     subject.exam.start(subject.now).expect(202, status="building")
     subject.exam.rest(LATE_SHARE * subject.now.sleep_s)
     subject.exam.read(subject.now).expect(200, status="building")

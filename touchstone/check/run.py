@@ -144,10 +144,8 @@ class Run:
         """Adds judgements of Schemathesis, except findings about exchanges for which a rule already has a finding."""
         with self._lock:
             case = self._cases[case_id]
-            if any(j.outcome == "broken" for j in judgements):
-                known = {j.evidence[-1] for j in case.judgements if j.outcome == "broken"}
-                judgements = [j for j in judgements if j.outcome != "broken" or j.evidence[-1] not in known]
-            case.judgements += judgements
+            known = {judgement.evidence[-1] for judgement in case.judgements if judgement.outcome == "broken"}
+            case.judgements += [j for j in judgements if j.outcome != "broken" or j.evidence[-1] not in known]
 
     def conclude(self, case_id: str, *, final: bool = True) -> list[Finding]:
         """Judges all exchanges about the versions that the case used; writes the judgements, returns the findings."""
