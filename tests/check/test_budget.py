@@ -150,6 +150,15 @@ def test_refused_start_is_given_back_once_a_read_shows_no_build(then: str, left:
     assert exam.budget.builds == left
 
 
+def test_refused_start_of_a_version_with_an_unknown_status_counts_after_one_read() -> None:
+    exam = examination(lambda call: BUSY if call.operation == "startBuild" else status("queued"), builds=1)
+    exam.send(Call("startBuild", REF))
+    for _ in range(3):
+        with pytest.raises(Unsuited):
+            exam.send(Call("startBuild", "default/other@1.0.0"))
+    assert [call.operation for call in exam.transport.calls] == ["startBuild", "getBuild"]
+
+
 def test_refusals_of_a_correct_server_do_not_use_the_budget_up() -> None:
     served = Builds(lambda server, ref: BUSY if ref == REF else joins(server, ref))
     exam = examination(served, builds=3)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from touchstone.contract.lifecycle import STATUSES
 from touchstone.rules.possible_states import CLOCK_SHARE
 from touchstone.target.call import Call, asks_auto_build, may_publish, may_start
 
@@ -247,7 +246,7 @@ class Budget:
                     self._ready.discard(ref)
             if reserved:
                 self._settle(answer, lasts_s)
-            if answer.operation == "getBuild" and answer.state in STATUSES:
+            if answer.operation == "getBuild" and answer.status in (200, 404):
                 self._read(answer)
 
     def _settle(self, answer: Received, lasts_s: float) -> None:

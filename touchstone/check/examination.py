@@ -436,6 +436,8 @@ class Examination:
             lasts_s = now - known_at if stuck == _UNDOCUMENTED else waited_s
             if lasts_s > self._limit_s(ref, stuck, most_s) + 0.1:
                 self.waits.add(("getBuild", stuck))
+                if stuck in STATUSES:  # the log of such a build stays open
+                    self.waits.add(_LOGS[True])
                 return self._waited(exchange, until)
             self.rest(poll_s(waited_s, self.flow.length_s))
 

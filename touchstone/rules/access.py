@@ -127,18 +127,21 @@ def others_version(ref: str, history: History) -> Iterator[Judgement]:
 
 def _unlike_missing(exchange: Exchange, history: History) -> Exchange | None:
     """Compares the 404 in *exchange* with those for missing versions; returns one of these if all differ from it."""
-    if exchange.operation == "cancelBuild":
+    if exchange.operation == "cancelBuild" or not exchange.body:
         return None
-    alike = [e for e in history.exchanges if e.operation == exchange.operation and e.credential == exchange.credential]
-    missing = [e for e in alike if e.status == 404 and standing(e, history) == "missing" and e.body]
-    if not exchange.body or not missing:
-        return None
-    if not any(_sense(e) == _sense(exchange) for e in missing):
+    missing, others = history.once(_not_found, (exchange.operation, exchange.credential))
+    if missing and not any(_sense(e) == _sense(exchange) for e in missing):
         return missing[0]
     # A header reveals that a version exists if all 404s for others' versions have it, and none for missing ones.
-    others = [e for e in alike if e.status == 404 and standing(e, history) == "foreign"]
     more = _header_names(exchange).difference(*map(_header_names, missing)).intersection(*map(_header_names, others))
     return missing[0] if more and min(len(missing), len(others)) >= _FEWEST_ALIKE else None
+
+
+def _not_found(asker: tuple[str, str], history: History) -> tuple[list[Exchange], list[Exchange]]:
+    """Returns the 404s to an operation and a credential: for missing versions with a body, for foreign versions."""
+    all_404s = [e for e in history.exchanges if e.status == 404 and (e.operation, e.credential) == asker]
+    missing = [e for e in all_404s if e.body and standing(e, history) == "missing"]
+    return missing, [e for e in all_404s if standing(e, history) == "foreign"]
 
 
 def _header_names(exchange: Exchange) -> frozenset[str]:
@@ -151,8 +154,7 @@ def _described(exchange: Exchange, unlike: Exchange) -> str:
 
 
 def _sense(exchange: Exchange) -> str:
-    body = {name: value for name, value in exchange.body.items() if name != "request_id"}
-    text = json.dumps(body, sort_keys=True)
+    text = json.dumps({name: value for name, value in exchange.body.items() if name != "request_id"}, sort_keys=True)
     for part in sorted(filter(None, parts(exchange.ref or "")), key=len, reverse=True):
         text = text.replace(part, "…")
     return text

@@ -38,7 +38,7 @@ _ACCOUNTS: frozenset[Credential] = frozenset({"primary", "second"})  # only thes
 
 Outcome = Literal["ready", "failed", "unknown"]
 
-_Subject = TypeVar("_Subject", bound=str | Exchange)
+_Subject = TypeVar("_Subject", bound=str | tuple[str, str] | Exchange)
 _Result = TypeVar("_Result")
 _SEQ = attrgetter("seq")
 
