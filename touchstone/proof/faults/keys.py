@@ -219,7 +219,12 @@ fault("refused-delete-deletes", "security", "auth.refused-changes-nothing",
 # fmt: on
 
 
-@breaks("security", "auth.refused-changes-nothing", also="template.read-shows-the-published", over=App.answer)
+@breaks(
+    "security",
+    "auth.refused-changes-nothing",
+    also="reuse.ready-at-once template.read-shows-the-published",
+    over=App.answer,
+)
 async def refused_publish_publishes(app: App, request: Request) -> Response:
     """A publish with an unknown key is refused with 401, but replaces the existing content."""
     try:
