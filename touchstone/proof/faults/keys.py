@@ -222,7 +222,7 @@ fault("refused-delete-deletes", "security", "auth.refused-changes-nothing",
 @breaks(
     "security",
     "auth.refused-changes-nothing",
-    also="reuse.ready-at-once template.read-shows-the-published",
+    also="reuse.ready-at-once status.ready-stays-ready template.read-shows-the-published",
     over=App.answer,
 )
 async def refused_publish_publishes(app: App, request: Request) -> Response:

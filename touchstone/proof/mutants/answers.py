@@ -111,7 +111,8 @@ _BLAME: tuple[tuple[str, ...], ...] = (
     ("getTemplate.200.digest.*", "template.read-shows-the-published digest.*"),
     ("getTemplate.200.*", "template.read-shows-the-published"),
     ("getTemplate.answer.repeat", "lookup.deleted-version-is-404 publish.force-replaces", CONTENT),
-    ("getTemplate.answer.swap", "template.read-shows-the-published", f"{CONTENT} {EXISTENCE}"),
+    ("getTemplate.answer.swap", "template.read-shows-the-published",
+     f"{CONTENT} {EXISTENCE} auth.refused-changes-nothing access.others-change-nothing"),
     ("getBuild.*.digest.repeat", "digest.* publish.force-replaces"),
     *((f"*.digest.{how}", "digest.*") for how in ("repeat", "swap*", "other-digits")),
     *((f"{operation}.20?.*.digest.*", f"digest.has-the-documented-form {subject}.body-is-documented")

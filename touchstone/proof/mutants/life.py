@@ -197,7 +197,7 @@ class _DeletesLate(Engine):
         return {"deleted": True}
 
 
-@enter("delete.of-neighbour", "lookup.existing-version-is-found", EXISTENCE)
+@enter("delete.of-neighbour", "lookup.existing-version-is-found", f"{EXISTENCE} start.concurrent-*")
 class _DeletesNeighbour(Storing):
     """Deleting a version also deletes another version of the account."""
 
@@ -307,22 +307,18 @@ def _auto_builds_neighbour(app: App, account: Account, version: Version) -> str:
     kind="concurrency",
 )
 class _JoinSkips(Engine):
-    """A start that comes more than 50 ms after another start begins a new, slower build instead of joining."""
-
-    launched_at = 0.0
+    """A start that comes more than 50 ms after the one that began the build begins a new, slower build."""
 
     def make_build(self, version: Version) -> Build:
-        build, last = super().make_build(version), self.last_of(version)
+        build: Any = super().make_build(version)
+        build.made_at, last = time.monotonic(), self.last_of(version)
         if last is not None and last.in_flight:
             build.settings = replace(build.settings, build_s=build.settings.build_s + SLOWER_S)
-        return build
-
-    def launch(self, version: Version) -> Build:
-        self.launched_at = time.monotonic()
-        return super().launch(version)
+        return build  # type: ignore[no-any-return]
 
     def joinable(self, slot: Slot) -> bool:
-        return super().joinable(slot) and time.monotonic() < self.launched_at + SIMULTANEOUS_S
+        last: Any = slot.last
+        return super().joinable(slot) and time.monotonic() < last.made_at + SIMULTANEOUS_S
 
 
 @enter(
@@ -470,7 +466,7 @@ def _succeeds_for_others(engine: EndsForAll, build: Build) -> list[Version]:
     return [v for v in engine.catalog if v.owner not in {build.version.owner, ""}]
 
 
-@enter("fails.for-neighbour", "status.unbuilt-is-not-built status.changes-only-by-a-start")
+@enter("fails.for-neighbour", "status.unbuilt-is-not-built status.changes-only-by-a-start", "events.own-lines-only")
 class _FailsForAll(EndsForAll):
     """A failed build makes every unbuilt version of the account failed."""
 
