@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ def progress(examiner: str) -> Callable[[Any], None]:
 
 
 def schemathesis(server: Candidate, folder: Path, seed: int, examiner: str) -> Measured:
-    """One run of `schemathesis run` in an empty folder."""
+    """One run of `schemathesis run` in a folder with only a touchstone.toml, which our hooks read."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     requests = 0
@@ -112,6 +112,9 @@ def schemathesis(server: Candidate, folder: Path, seed: int, examiner: str) -> M
         command += [str(openapi_dir() / "builds.yaml"), "--url", twin.url, "--no-color", "--seed", str(seed)]
         command += ["--report-ndjson-path", "events.ndjson"]
         command += ["--header", f"Authorization: Bearer {KEY}"]
+        settings = {"url": twin.url, **server.behaviour.target}
+        lines = ("[targets.bench]", *(f"{name} = {toml(value)}" for name, value in settings.items()))
+        (folder / "touchstone.toml").write_text("\n".join(lines), "utf-8")
         requests, began = 0, time.monotonic()
         with contextlib.suppress(subprocess.TimeoutExpired):
             hooks = {"SCHEMATHESIS_HOOKS": "touchstone.schemathesis"} if examiner == "with hooks" else {}
@@ -122,6 +125,13 @@ def schemathesis(server: Candidate, folder: Path, seed: int, examiner: str) -> M
         )
     progress(examiner)(result)
     return result
+
+
+def toml(value: Any) -> str:
+    """Writes a value as TOML."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name} = {toml(each)}" for name, each in value.items()) + "}"
+    return json.dumps(value)
 
 
 def complaints(events: Path) -> Iterator[str]:
