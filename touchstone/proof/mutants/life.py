@@ -137,7 +137,11 @@ class _PublishSkips(StoringNew):
     """Every third publish of a new version is acknowledged, but the version is not found afterwards."""
 
 
-@enter("publish.to-other-account", "lookup.existing-version-is-found access.others-version-is-404", EXISTENCE)
+@enter(
+    "publish.to-other-account",
+    "lookup.existing-version-is-found access.others-version-is-404",
+    f"{EXISTENCE} start.concurrent-*",
+)
 class _PublishesToOthers(StoringNew):
     """Every third new version goes to another account: that account finds it, but its publisher does not."""
 
