@@ -39,6 +39,11 @@ class Ended:
         return (self.out.strip() or self.err.strip()).splitlines()[-1]
 
     @property
+    def warnings(self) -> list[str]:
+        """The lines of stderr without those that a run prints every 30 s."""
+        return [line for line in self.err.splitlines() if " under way; " not in line]
+
+    @property
     def results(self) -> Path:
         """The one folder below reports/."""
         (found,) = (self.folder / "reports").iterdir()

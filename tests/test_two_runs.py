@@ -84,7 +84,7 @@ def test_concurrent_runs_pass_and_clean_up_their_own_templates(
             meeting.opened.set()
         checks, loads = [run.result() for run in running[:2]], [run.result() for run in running[2:]]
         assert (twin.refs(), twin.running(), shell.journals()) == ([theirs], 0, [])
-    assert [(ended.code, ended.err, ended.last_line) for ended in checks] == [(0, "", checks[0].last_line)] * 2
+    assert [(ended.code, ended.warnings, ended.last_line) for ended in checks] == [(0, [], checks[0].last_line)] * 2
     assert "upheld" in checks[0].last_line
     assert [ended for ended in loads if ended.code not in (0, 3)] == []
     assert [ended for ended in (*checks, *loads) if "touchstone sweep" in ended.out] == []

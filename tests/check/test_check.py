@@ -31,7 +31,7 @@ def quick(folder: Path, watched: Watched, claims: str, *more: str, keys: Any = K
 
 def assert_passed(ended: Ended, watched: Watched) -> None:
     verdicts = set(ended.verdicts().values())
-    assert (ended.code, ended.err) == (0, ""), ended.out
+    assert (ended.code, ended.warnings) == (0, []), ended.out
     assert (watched.refs(), watched.running()) == ([], 0)
     assert "upheld" in verdicts
     assert verdicts.isdisjoint({"broken", "could-not-run"})

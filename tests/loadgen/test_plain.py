@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -140,9 +141,11 @@ def test_storm_is_run_stopped_and_run_again_from_the_page(shell: Shell, processe
     with (
         Watched(builds=2, capacity=2, rate=RateLimit.parse("12/1")) as twin,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LIMIT_S) as http,
+        ExitStack() as stack,
     ):
         web = ("--web-host", "127.0.0.1", "--web-port", str(port), *shared_by(processes))
         command, page = shell.start(*locustfile("storm"), *web), Page(http)
+        stack.callback(command.terminate)  # after a failure; else it has ended by then
         shown = page.text()
         assert ("scenario_builds" in shown, "allow_load" in shown, "sk_live" in shown) == (True, False, False)
         page.wait_for(processes if processes > 1 else 0)
