@@ -24,7 +24,7 @@ from gevent.lock import RLock
 from locust import events
 from locust.env import Environment
 from locust.exception import RescheduleTask, StopUser
-from locust.runners import STATE_SPAWNING, LocalRunner, MasterRunner, WorkerRunner
+from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
 from touchstone import config
 from touchstone.check.handover import HANDOVER
@@ -166,8 +166,6 @@ class Standalone:
         runner = self._environment.runner
         if isinstance(runner, MasterRunner):
             return
-        if isinstance(runner, WorkerRunner):
-            runner.update_state(STATE_SPAWNING)  # else a stop during the set-up has no effect on a later test
         with self._lock:
             failure: dict[str, Any] = {}
             try:
@@ -332,7 +330,14 @@ def prepare(environment: Environment, runner: Any, **_: Any) -> None:
         signal.signal(signal.SIGINT, _interrupted)
     if isinstance(runner, MasterRunner):
         runner.register_message(MESSAGE, lambda msg, **_: alone.receive(msg.data))
-    environment.events.test_start.add_listener(lambda **_: alone.set_up())  # type: ignore[no-untyped-call]
+
+    def set_up(**_: Any) -> None:
+        if isinstance(runner, WorkerRunner):
+            gevent.spawn(alone.set_up)  # else the worker hears of the end of the test only after its set-up
+        else:
+            alone.set_up()
+
+    environment.events.test_start.add_listener(set_up)  # type: ignore[no-untyped-call]
     environment.events.test_stop.add_listener(lambda **_: alone.clean_up())  # type: ignore[no-untyped-call]
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from gevent.event import Event
+import gevent
 from locust import LoadTestShape, User, between
 from locust.env import Environment
 from locust.runners import MasterRunner
@@ -21,6 +21,7 @@ from touchstone.loadgen.workloads import SCENARIOS
 
 # A master learns from its workers every 3 seconds how many users they have.
 REPORTS_S = 4.0
+SET_UP_POLL_S = 0.1
 
 
 class BuildUser(User):
@@ -39,9 +40,11 @@ class BuildUser(User):
         self.run_: LoadRun = run or state.run  # type: ignore[assignment]  # see on_start
 
     def on_start(self) -> None:
-        """Waits for the end of the test if the set-up failed."""
-        if state.run is None and self._arrival is None:
-            Event().wait()
+        """Waits for the set-up of plain Locust; if it failed, until the test ends."""
+        if self._arrival is None:
+            while state.run is None:
+                gevent.sleep(SET_UP_POLL_S)
+            self.run_ = state.run
 
     def arrive(self, *, builds: bool = False) -> Arrival:
         """The arrival of the schedule, or a new one. *builds*: whether it needs a version that nobody has built."""

@@ -88,6 +88,18 @@ def test_storm_that_is_ended_leaves_nothing_or_can_be_swept(
     assert "Traceback" not in ended.err
 
 
+@pytest.mark.whole
+@pytest.mark.parametrize("processes", [1, 2])
+def test_storm_that_is_ended_during_its_set_up_leaves_nothing(shell: Shell, processes: int) -> None:
+    with Watched(builds=processes, build_s=60.0) as twin:
+        command = shell.start(*locustfile("storm"), "--host", twin.url, "--headless", *shared_by(processes))
+        assert twin.reached.wait(LIMIT_S)
+        command.terminate()
+        ended = shell.ended(command)
+        assert (twin.refs(), twin.running(), shell.journals()) == ([], 0, []), ended.err
+    assert "Traceback" not in ended.err
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "text"),
     [
