@@ -153,12 +153,15 @@ def test_log_that_never_closes_gets_its_time_once(follow: Callable[[Any], object
     assert pytest.approx(expected, abs=0.01) == GRACES
 
 
-def test_log_of_a_build_that_does_not_end_gets_less_time() -> None:
+def test_log_of_a_cancelled_build_that_does_not_end_gets_less_time() -> None:
     GRACES.clear()
-    exam = examination(lambda _: status("building"))
-    exam.settled(REF)
-    exam.closed(OpenLog(True))
-    assert pytest.approx([1.0]) == GRACES
+    cancelled = (202, {"status": "cancelling"}, {})
+    exam = examination(lambda call: cancelled if call.operation == "cancelBuild" else status("building"))
+    exam.cancel(REF)
+    for _ in range(3):
+        exam.settled(REF)
+    exam.ended(OpenLog(True), REF)
+    assert pytest.approx([7.0]) == GRACES
 
 
 # --- a target that is gone --------------------------------------------------------------------------------------------

@@ -78,9 +78,9 @@ class FailedWaits:
         short_s = min(TIRED_SHARE * most_s, FAULT_S if is_fault else most_s) + needed_s
         return min(most_s, max(short_s, _SURE_TIMES * self._longest_s.get(key, 0.0)))
 
-    def add(self, key: Hashable) -> None:
-        """Counts a wait that ended without its event; *key* stands for the event."""
-        self._times[key] += 1
+    def add(self, key: Hashable, most: int = GIVEN_UP_AFTER) -> None:
+        """Counts a wait that ended without its event, up to *most*; *key* stands for the event."""
+        self._times[key] = min(self._times[key] + 1, most)
 
     def lift(self, key: Hashable, most: int, waited_s: float = 0.0) -> None:
         """Records a successful wait of *waited_s* seconds; reduces the number of failed waits to *most* if greater."""

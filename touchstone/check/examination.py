@@ -436,8 +436,8 @@ class Examination:
             lasts_s = now - known_at if stuck == _UNDOCUMENTED else waited_s
             if lasts_s > self._limit_s(ref, stuck, most_s) + 0.1:
                 self.waits.add(("getBuild", stuck))
-                if stuck in STATUSES:  # the log of such a build stays open
-                    self.waits.add(_LOGS[True])
+                if stuck == "cancelling":  # the log of such a build stays open
+                    self.waits.add(_LOGS[True], most=1)
                 return self._waited(exchange, until)
             self.rest(poll_s(waited_s, self.flow.length_s))
 
@@ -483,7 +483,7 @@ class Examination:
     def ended(self, following: Following, ref: str) -> Reply:
         """Waits until the end of a build closes its log; raises Unsuited if too many earlier builds did not end."""
         most_s = self.target.build_timeout_s + self.target.cancel_timeout_s
-        return self.closed(following, min(self._limit_s(ref, "building", most_s), self._log_s(most_s, live=True)))
+        return self.closed(following, min(self._limit_s(ref, "building", most_s), self._log_s(most_s, ref=ref)))
 
     def followed(self, call: Call) -> Reply:
         """Sends *call*, a request for a build log, and reads the log until it closes or cancel_timeout_s has passed."""
@@ -492,8 +492,8 @@ class Examination:
             self.waits.add(_LOGS[False])
         return exchange
 
-    def _log_s(self, most_s: float, *, live: bool) -> float:
-        return self.waits.limit_s(_LOGS[live], most_s) or _GLANCE_S
+    def _log_s(self, most_s: float, *, live: bool = True, ref: str = "") -> float:
+        return self.waits.limit_s(_LOGS[live], most_s, self._runs_s(ref) if ref else 0.0) or _GLANCE_S
 
     # --- templates ---------------------------------------------------------------------------------------------------
 
