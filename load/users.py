@@ -37,7 +37,7 @@ class BuildUser(User):
     def __init__(self, environment: Environment, run: LoadRun | None = None, arrival: Arrival | None = None) -> None:
         super().__init__(environment)
         self._arrival = arrival
-        self.run_: LoadRun = run or state.run  # type: ignore[assignment]  # see on_start
+        self.run_: LoadRun = run  # type: ignore[assignment]  # see on_start
 
     def on_start(self) -> None:
         """Waits for the set-up of plain Locust; if it failed, until the test ends."""
