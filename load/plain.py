@@ -34,6 +34,7 @@ from touchstone.errors import HarnessError, UsageError
 from touchstone.facts.events import Case, Remark
 from touchstone.facts.key_sources import USUAL
 from touchstone.facts.sample import NO_ANSWER
+from touchstone.facts.wording import plural
 from touchstone.loadgen.arrival_user import Arrival
 from touchstone.loadgen.client import PreparedRequest
 from touchstone.loadgen.handover import Go, Part
@@ -187,7 +188,7 @@ class Standalone:
         with suppress(SetUpStopped):
             stage.smoke(self._is_stopped)
         published = stage.stage(terms.needs, self._is_stopped)
-        log.info("%d versions are published", len(published.contents))
+        log.info("published %s", plural(len(published.contents), "version"))
         builds, origin = stage.builds_left(settings.target.max_builds), stage.clock.origin
         go = Go(terms.options, published, origin, _processes(self._environment), stage.last_seq + 1, builds)
         return PlainRun(self._environment, Part(go, 0, b"", 0, 1, builds, 0, origin), settings)
