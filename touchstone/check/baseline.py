@@ -4,18 +4,18 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
 from touchstone.check.job import EARLIER
-from touchstone.config import Settings
+from touchstone.config import Profile, Settings
 from touchstone.contract.claims import Ledger
 from touchstone.contract.files import WRITTEN_BYTES, UnfitFileError, open_regular, read_regular
 from touchstone.contract.quoting import quoted
 from touchstone.errors import UsageError, nearest
-from touchstone.facts.events import Header
+from touchstone.facts.events import Header, RunLog
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
 from touchstone.facts.wording import clipped, one_line, plural
@@ -107,34 +107,66 @@ _MAX_LISTED = 5
 _HEADER: TypeAdapter[Header] = TypeAdapter(Header)
 
 
-def narrowed(settings: Settings, ledger: Ledger, reports: Path) -> tuple[Settings, str]:
-    """Returns settings limited to the claims that failed in the last check, and a sentence about these claims.
+def narrowed(
+    settings: Settings, ledger: Ledger, reports: Path, finding_id: str = ""
+) -> tuple[Settings, tuple[str, ...], str]:
+    """Returns settings limited to what failed in the last check, the cases to run, and a sentence about them.
 
+    The profile and the seed are those of that check. With *finding_id*, or its first digits, only that finding counts.
     The settings stay unchanged if nothing failed, or if neither *reports* nor the report folder has an earlier check.
+
+    Raises:
+        UsageError: the last check has no finding with this id.
     """
     folders = tuple(dict.fromkeys((reports, settings.report_dir or reports)))
-    found = newest(settings, folders)
+    found, flag = newest(settings, folders), f"--only {one_line(finding_id)}" if finding_id else "--last-failed"
     if found is None:
         target = settings.target
         name = target.url if target.name == "url" else target.name
-        where = " or ".join(map(str, folders))
-        return settings, f"--last-failed: no earlier check of {name} in {where}: everything is judged"
+        sentence = f"{flag}: no earlier check of {name} in {' or '.join(map(str, folders))}"
+        if finding_id:
+            raise UsageError(f"{sentence}; run `touchstone check` first")
+        return settings, (), f"{sentence}: everything is judged"
     run_log, run_id = found
+    log, run = read(run_log), f"run {one_line(run_id)} ({one_line(str(run_log))})"
     chosen = {claim.id for claim in ledger.select(settings.claims_glob)}
-    failed = [
-        item.claim.id
-        for item in judge(read(run_log)).claims
-        if item.claim.id in chosen
-        and ((item.verdict == "broken" and not item.known) or item.verdict == "could-not-run" or item.holds_again)
-    ]
-    run = f"run {one_line(run_id)} ({one_line(str(run_log))})"
+    failed = _findings_with(finding_id, log, f"{flag}: {run}") if finding_id else _failed(log, chosen)
     if not failed:
-        return settings, f"--last-failed: none of the selected claims failed in {run}: everything is judged"
+        return settings, (), f"{flag}: none of the selected claims failed in {run}: everything is judged"
+    only = _cases_of(failed, finding_id, log)
     first = ", ".join(failed[:_MAX_LISTED])
     rest = f" and {len(failed) - _MAX_LISTED} more" if len(failed) > _MAX_LISTED else ""
     glob = settings.claims_glob if len(failed) == len(chosen) else ",".join(failed)
-    sentence = f"--last-failed: {plural(len(failed), 'claim')} of {run}: {first}{rest}"
-    return dataclasses.replace(settings, claims_glob=glob), sentence
+    sentence = f"{flag}: {plural(len(failed), 'claim')} of {run}, {plural(len(only), 'case')}: {first}{rest}"
+    profile: Profile = TypeAdapter(Profile).validate_python(log.header.profile)
+    return dataclasses.replace(settings, claims_glob=glob, profile=profile, seed=log.header.seed), only, sentence
+
+
+def _failed(log: RunLog, chosen: Collection[str]) -> list[str]:
+    return [
+        item.claim.id
+        for item in judge(log).claims
+        if item.claim.id in chosen
+        and ((item.verdict == "broken" and not item.known) or item.verdict == "could-not-run" or item.holds_again)
+    ]
+
+
+def _findings_with(finding_id: str, log: RunLog, place: str) -> list[str]:
+    """Returns the claim of the finding; raises UsageError if the run has none with this id."""
+    failed = list(dict.fromkeys(finding.claim for finding in log.findings if finding.id.startswith(finding_id)))
+    if not failed:
+        known = ", ".join(finding.id for finding in log.findings[:_MAX_LISTED]) or "none"
+        raise UsageError(f"{place}: has no such finding; its findings: {known}")
+    return failed
+
+
+def _cases_of(failed: Collection[str], finding_id: str, log: RunLog) -> tuple[str, ...]:
+    """Returns the cases that found what failed, or that sent its evidence; without findings, those for the claims."""
+    found = [one for one in log.occurrences if one.finding.claim in failed and one.finding.id.startswith(finding_id)]
+    seqs = {seq for one in found for seq in one.finding.evidence}
+    cases = {one.case for one in found} | {exchange.case for exchange in log.exchanges if exchange.seq in seqs}
+    bare = set(failed) - {one.finding.claim for one in found}
+    return tuple(case.id for case in log.cases if case.id in cases or not bare.isdisjoint(case.claims))
 
 
 def newest(settings: Settings, folders: Iterable[Path]) -> tuple[Path, str] | None:

@@ -639,8 +639,8 @@ class Examination:
         self._leave_logs()
         return self._running | self._dying
 
-    def clean_up(self) -> bool:
-        """Cancels all builds and deletes all templates of the run; returns whether nothing is left."""
+    def clean_up(self, keep: Collection[str] = ()) -> bool:
+        """Cancels all builds and deletes all templates of the run, except the refs *keep*; returns whether it could."""
         self.budget.until_at = float("inf")
         self.case = CLEAN_UP
         self._silence.end()  # the target may have recovered
@@ -648,7 +648,9 @@ class Examination:
             self.tried(Call("cancelBuild", ref, self._owner(ref)))
         self._silent = 0
         each = self.pool.map if self._views else map  # scenarios and load runs send one request after the other
-        return all(list(each(self._remove, reversed(self.templates))))
+        for template in (template for template in self.templates if template.ref in keep):
+            self.ledger.removed(template, gone=False)
+        return all(list(each(self._remove, (t for t in reversed(self.templates) if t.ref not in keep))))
 
     def _remove(self, template: Template) -> bool:
         exchange = self.tried(Call("deleteTemplate", template.ref, template.owner))

@@ -66,6 +66,8 @@ class Errand:
     plugin: str = ""  # name of an additional pytest plugin
     # for recordings by other tools: the account of each key
     accounts: Mapping[str, str] = field(default_factory=dict, repr=False)
+    only: tuple[str, ...] = ()  # ids of the cases to run; empty for all cases of the profile
+    keep: bool = False  # whether the versions of broken claims stay on the target, and in the journal
 
 
 CHECK = Errand()

@@ -124,6 +124,7 @@ def _choose(config: pytest.Config, handover: CheckHandover, items: list[pytest.I
     selected = frozenset(claim.id for claim in ledger_of_claims.load().select(settings.claims_glob))
     everything = list(items)
     items[:] = [i for i in items if settings.target.publish == "never" or not i.get_closest_marker("only_given")]
+    items[:] = [i for i in items if not handover.errand.only or i.stash[CASE].id in handover.errand.only]
     small = [i for i in items if PROFILES.index(i.stash[CASE].profile) <= PROFILES.index(settings.profile)]
     left_out = {claim for item in items if item not in small for claim in item.stash[CASE].claims}
     items[:] = [item for item in small if not selected.isdisjoint(item.stash[CASE].claims)]

@@ -17,7 +17,7 @@ from touchstone.check.preflight import PlanWatch
 from touchstone.check.resume import done
 from touchstone.check.scheduler import Scheduler
 from touchstone.check.sweep import EMBEDDED_URL
-from touchstone.config import Settings, TargetSettings
+from touchstone.config import TargetSettings, Templates
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
 from touchstone.facts.events import Case, Notice, NoticeVerdict, Occurrence, Remark, RunLog, tallies
@@ -55,7 +55,7 @@ class Run:
         target = settings.target
         self.log = RunLogWriter(Path(handover.run_log), drops=True)
         bounds = Bounds(target.build_timeout_s, target.cancel_timeout_s)
-        self.judge = by_all_rules(bounds, given_contents(settings), target.key_sources)
+        self.judge = by_all_rules(bounds, given_contents(target.templates), target.key_sources)
         self.transport = self._transport()
         self._clear: set[str] = set()
         self._broken: set[str] = set()
@@ -225,7 +225,7 @@ class Run:
         self.scheduler.stop()
         try:
             if self.journal:
-                self.exam.clean_up()
+                self.exam.clean_up(keep=self.suspects if self.handover.errand.keep else ())
                 if not self.plan.is_barred:
                     self.conclude("clean-up")
                 self.journal.close()
@@ -247,9 +247,9 @@ class Run:
             self.log.close()
 
 
-def given_contents(settings: Settings) -> dict[str, Content]:
+def given_contents(templates: Templates) -> dict[str, Content]:
     """Returns, by ref, what the rules may assume about the configured templates."""
-    templates, always = settings.target.templates, float("-inf")
+    always = float("-inf")
     given: list[tuple[str, Credential, Outcome]] = [
         *((ref, "primary", "ready") for ref in templates.buildable),
         *((ref, "primary", "failed") for ref in templates.failing),

@@ -88,7 +88,7 @@ class _Check(Job):
 
     def clear(self) -> bool:
         """Removes leftovers of a child that did not finish; the journal keeps templates that cannot be removed."""
-        if self.errand.mode == "replay":
+        if self.errand.mode == "replay" or self.errand.keep:
             return True
         try:
             left = sweep_run(self.settings, (self.settings.state_dir, self.folder), self.run_id)

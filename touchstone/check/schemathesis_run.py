@@ -41,7 +41,7 @@ class SchemathesisRun:
         self.run_id = new_run_id()
         self._contract = Contract.load()
         bounds = Bounds(target.build_timeout_s, target.cancel_timeout_s)
-        self._judge = by_all_rules(bounds, given_contents(settings), target.key_sources)
+        self._judge = by_all_rules(bounds, given_contents(settings.target.templates), target.key_sources)
         self._broken: defaultdict[str, list[Finding]] = defaultdict(list)
         self._due: Counter[str] = Counter()  # exchanges since the last conclusion, by version
         self._shared: set[str] = set()  # refs of the versions that many requests share

@@ -1,5 +1,6 @@
 """The commands `check`, which judges a target, and `sweep`, which removes leftovers of killed runs."""
 
+import dataclasses
 import sys
 import tempfile
 from collections import defaultdict
@@ -12,6 +13,7 @@ from typer import Typer
 from touchstone.check import baseline as baselines
 from touchstone.check import runner
 from touchstone.check.forecast import BUILD_S, LATENCY_S, Pace
+from touchstone.check.handover import CHECK
 from touchstone.check.resume import continued, cut_short
 from touchstone.check.sweep import sweep
 from touchstone.cli.live import print_plan, print_report, progress_on
@@ -52,6 +54,10 @@ class Check(SeededRun):
         "--last-failed",
         default=False,
     )
+    only: str | None = option("Judge only this finding of the latest check of this target.", metavar="FINDING_ID")
+    keep: bool = option(
+        "Leave the versions of broken claims on the target, for a later sweep.", "--keep", default=False
+    )
     fail_fast: bool | None = option("End the run at the first broken must-level claim.", "--fail-fast")
     resume: Path | None = option("Continue the check in this report folder, which was cut short.", metavar="REPORT_DIR")
     baseline: Path | None = option("File of claims that may be broken. One that holds again fails the run.")
@@ -73,24 +79,27 @@ class Check(SeededRun):
         """Runs the check and returns the exit code."""
         settings, out, earlier = self.settings("judging"), Console(), None
         if self.resume:
-            for name in ("report_dir", "profile", "claims", "seed", "last_failed", "plan"):
+            for name in ("report_dir", "profile", "claims", "seed", "last_failed", "only", "plan"):
                 if getattr(self, name) is not None and getattr(self, name) is not False:
                     raise UsageError(f"--resume: --{name.replace('_', '-')} is given, too; a check goes on as it began")
             earlier = cut_short(self.resume, settings)
             settings = continued(settings, earlier, self.resume)
-        if self.last_failed:
-            settings, note = baselines.narrowed(settings, ledger_of_claims.load(), Path("reports"))
+        errand = dataclasses.replace(CHECK, keep=self.keep and not settings.target.embedded)
+        if self.last_failed or self.only:
+            earlier_at = Path("reports")
+            settings, cases, note = baselines.narrowed(settings, ledger_of_claims.load(), earlier_at, self.only or "")
+            errand = dataclasses.replace(errand, only=cases)
             say(out, note)
         if settings.plan:
             with tempfile.TemporaryDirectory() as folder:
                 pace = self._pace(settings)
-                print_plan(runner.plan(settings, Path(folder)), settings, out, pace, listed=self.verbose)
+                print_plan(runner.plan(settings, Path(folder), errand), settings, out, pace, listed=self.verbose)
             return 0
         if self.write_baseline:
             baselines.lines_to_keep(self.write_baseline)  # reports an invalid file before anything runs
         with progress_on(Console(stderr=True)) as progress:
             argv = ["touchstone", *sys.argv[1:]]
-            outcome = runner.check(settings, argv, progress, conclude, earlier=earlier)
+            outcome = runner.check(settings, argv, progress, conclude, errand=errand, earlier=earlier)
         file = self.write_baseline
         line = (lambda run: baselines.write_baseline(file, run.verdicts, run.remarks)) if file else None
         print_report(outcome.run_log, outcome.folder, out, line)

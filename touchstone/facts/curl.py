@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
 from touchstone.facts.exchange import Exchange, Request
@@ -26,7 +26,23 @@ def curl(exchange: Exchange, sources: KeySources = USUAL) -> str:
 
 def command(request: Request, sources: KeySources = USUAL, *, stream: bool = False) -> str:
     """Returns a shell command that sends *request*. With *stream*, curl prints each line as it arrives."""
-    parts = ["curl", "--silent", "--show-error", "--include", "--path-as-is"]
+    pipe, arguments = _parts(request, sources, {}, stream=stream)
+    return f"{pipe}curl --silent --show-error --include --path-as-is {arguments}"
+
+
+def step(call: str, request: Request, sources: KeySources, words: Mapping[str, str]) -> str:
+    """Returns a line of a script: *call*, a shell function or a command, with the arguments of curl for *request*.
+
+    Args:
+        words: Shell expressions for further placeholders ``<key:name>`` of *request*, by name.
+    """
+    pipe, arguments = _parts(request, sources, words)
+    return f"{pipe}{call} {arguments}"
+
+
+def _parts(request: Request, sources: KeySources, words: Mapping[str, str], *, stream: bool = False) -> tuple[str, str]:
+    """Returns what is piped into curl, and curl's arguments for *request*."""
+    parts = []
     if set("[]{}") & set(request.url):
         parts.append("--globoff")  # otherwise curl expands brackets as ranges
     if stream:
@@ -36,16 +52,17 @@ def command(request: Request, sources: KeySources = USUAL, *, stream: bool = Fal
         parts.append("--head")
     elif request.method != "GET" or body:
         parts += ["--request", shlex.quote(request.method)]
-    parts.append(_quoted(request.url, sources))
+    parts.append(_quoted(request.url, sources, words))
     for line in _header_lines(request, with_body=bool(body)):
-        parts += ["--header", _quoted(line, sources)]
+        parts += ["--header", _quoted(line, sources, words)]
     if not body:
-        return " ".join(parts)
-    if text := _text(body, sources):
-        return " ".join([*parts, "--data-raw", text])
-    octal = "".join(f"\\{byte:03o}" for byte in body[:_MOST_BODY_BYTES])
-    left_out = f"… ({len(body)} bytes)" if len(body) > _MOST_BODY_BYTES else ""
-    return " ".join(["printf", shlex.quote(octal + left_out), "|", *parts, "--data-binary", "@-"])
+        return "", " ".join(parts)
+    most_bytes = len(body) if words else _MOST_BODY_BYTES
+    if text := _text(body, sources, words, most_bytes):
+        return "", " ".join([*parts, "--data-raw", text])
+    octal = "".join(f"\\{byte:03o}" for byte in body[:most_bytes])
+    left_out = f"… ({len(body)} bytes)" if len(body) > most_bytes else ""
+    return f"printf {shlex.quote(octal + left_out)} | ", " ".join([*parts, "--data-binary", "@-"])
 
 
 def _header_lines(request: Request, *, with_body: bool) -> Iterator[str]:
@@ -57,11 +74,11 @@ def _header_lines(request: Request, *, with_body: bool) -> Iterator[str]:
         yield "Content-Type:"  # otherwise curl sends the media type of a form
 
 
-def _quoted(text: str, sources: KeySources) -> str:
+def _quoted(text: str, sources: KeySources, words: Mapping[str, str]) -> str:
     """Quotes *text* as one shell word. Variables replace the placeholders of keys."""
     if not _MARKER.search(text):
         return shlex.quote(text)
-    return '"' + _MARKER.sub(lambda match: _key(match[1], sources), _escaped(text)) + '"'
+    return '"' + _MARKER.sub(lambda match: words.get(match[1]) or _key(match[1], sources), _escaped(text)) + '"'
 
 
 def _escaped(text: str) -> str:
@@ -77,11 +94,11 @@ def _key(name: str, sources: KeySources) -> str:
     return variable % source if is_variable(source) else _escaped(place % source)
 
 
-def _text(body: bytes, sources: KeySources) -> str | None:
+def _text(body: bytes, sources: KeySources, words: Mapping[str, str], most_bytes: int) -> str | None:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
         return None
-    if len(body) > _MOST_BODY_BYTES:
-        return shlex.quote(text[:_MOST_BODY_BYTES] + f"… ({len(body)} bytes)")
-    return None if "\0" in text else _quoted(text, sources)
+    if len(body) > most_bytes:
+        return shlex.quote(text[:most_bytes] + f"… ({len(body)} bytes)")
+    return None if "\0" in text else _quoted(text, sources, words)

@@ -236,7 +236,7 @@ def _judge_stories(log: RunLog, settings: Settings, ledger: Ledger, writer: RunL
     """Applies rules for sequences to completely recorded versions, and all rules to set-up and clean-up."""
     target = settings.target
     bounds = Bounds(target.build_timeout_s, target.cancel_timeout_s)
-    history = History(Contract.load(), bounds, given=given_contents(settings))
+    history = History(Contract.load(), bounds, given=given_contents(settings.target.templates))
     partial = _partial(log)
     fitting = tuple(rule for rule in STORY_TIME_RULES if not partial or rule.id not in _NEED_EVERY_START)
     judge = Judge(history, ledger, fitting, catalogue.STORY_RULES, target.key_sources)

@@ -175,7 +175,7 @@ class SettingUp:
 
     def _published(self, template: Template) -> Content:
         if self._settings.target.publish == "never":
-            return given_contents(self._settings)[template.ref]
+            return given_contents(self._settings.target.templates)[template.ref]
         exchange = self._exam.publish(template)
         if not 200 <= exchange.status < 300:
             answer = exchange.error or f"{exchange.status} {exchange.body}"

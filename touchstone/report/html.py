@@ -6,6 +6,7 @@ The sentences about a load are in every report, not only in HTML.
 import base64
 import hashlib
 import re
+import shlex
 from collections.abc import Iterable
 from functools import cache, partial
 from html import escape
@@ -17,12 +18,12 @@ from markupsafe import Markup
 
 from touchstone.facts.key_sources import KeySources, is_variable
 from touchstone.facts.sample import CUT_OFF
-from touchstone.facts.wording import brief, clipped, describe_chance, figure, percentage, plural, visible, was
+from touchstone.facts.wording import brief, clipped, describe_chance, figure, one_line, percentage, plural, visible, was
 from touchstone.loadgen.metrics import kind_of
 from touchstone.report import load_charts, probe_charts
 from touchstone.report.probe_sentences import describe_end, describe_stage, describe_stimulus
 from touchstone.report.probe_view import ProbeView
-from touchstone.report.view import LoadView, View, describe_check
+from touchstone.report.view import FindingView, LoadView, View, describe_check
 
 MAX_FINDINGS = 60  # findings shown in full; the others get one line each
 
@@ -147,6 +148,16 @@ def when(iso: str) -> str:
     """Date and time in UTC, without fractions of a second."""
     moment = iso.replace("T", " ").removesuffix("Z").removesuffix("+00:00").partition(".")[0]
     return f"{moment} UTC" if iso else "unknown"
+
+
+def script(item: FindingView, view: View) -> str:
+    """Shell script that repeats a finding."""
+    jinja = environment().overlay(autoescape=False)
+    jinja.filters["line"] = one_line
+    jinja.filters["shell"] = lambda text: shlex.quote(visible(text))
+    return jinja.get_template("finding.sh.j2").render(
+        script=item.script, claim=item.claim, finding=item.finding, run=view.header
+    )
 
 
 @cache

@@ -70,7 +70,10 @@ def render(view: View) -> str:
             | {"judgements": {check.check: fields(check, "held broken indeterminate") for check in item.checks}}
             for item in view.verdict.claims
         ],
-        "findings": [fields(item, _FINDING) for item in view.findings],
+        "findings": [
+            fields(item, _FINDING) | {"history": item.picture.values() if item.picture else None}
+            for item in view.findings
+        ],
         **fields(view, "counts cases warnings left_behind may_be_left"),
     }
     if view.load:

@@ -17,6 +17,7 @@ from touchstone.facts.wording import clipped, one_line
 # A narrower terminal gets a list instead of a table.
 TABLE_FROM_COLUMNS = 76
 
+_LABELLED = 3  # lines with this indentation may begin with a label, below which they go on
 _LABEL = re.compile(r"\S[^:]*?  +|\s+")
 # Maximum width of a text column in characters; columns of at most _SHORT characters are never narrowed.
 _MOST, _SHORT = 44, 12
@@ -42,9 +43,13 @@ def inert(text: str, most: int = 1_200) -> str:
 def _paragraph(console: Console, text: Text | str, indent: int = 0, style: str = "") -> None:
     """Prints text wrapped to the width of the terminal; a plain string passes through `inert` first."""
     whole = Text(inert(text), style) if isinstance(text, str) else text
-    for piece in whole.wrap(console, max(console.width - indent, 10), overflow="fold"):
+    label = re.match("(expected|actual|history|again) +", whole.plain) if indent == _LABELLED else None
+    hanging = label.end() if label else 0
+    for number, piece in enumerate(
+        whole[hanging:].wrap(console, max(console.width - indent - hanging, 10), overflow="fold")
+    ):
         piece.rstrip()
-        console.print(Text.assemble(" " * indent, piece))
+        console.print(Text.assemble(" " * indent, " " * hanging if number else whole[:hanging], piece))
 
 
 def render(console: Console, template: str, tables: Mapping[str, Callable[[], None]], **values: Any) -> None:
@@ -58,7 +63,10 @@ def render(console: Console, template: str, tables: Mapping[str, Callable[[], No
 
     jinja = html.environment().overlay(finalize=_finalize)
     jinja.filters["cell"] = lambda text: inert(text, 300)
-    jinja.filters["whole"] = lambda text: Markup(escape(one_line(text)))
+    # Up to a number of lines beside a label, cut between words. A line may lose a word to the next one.
+    room = max(console.width - 12, 20)
+    jinja.filters["fit"] = lambda text, lines: _shortened(one_line(text), lines * room - 16 * (lines - 1))
+    jinja.filters["latest"] = lambda steps, lines: _latest(steps, lines * room - 16 * (lines - 1))
     for line in jinja.get_template(template).render(values).splitlines():
         text = line.strip(" ")
         if text == ".":
@@ -69,6 +77,20 @@ def render(console: Console, template: str, tables: Mapping[str, Callable[[], No
             console.print(Text.from_markup(text[1:], emoji=False), soft_wrap=True)
         elif text:
             _paragraph(console, Text.from_markup(text, emoji=False), len(line) - len(line.lstrip(" ")))
+
+
+def _latest(steps: Sequence[str], most: int) -> str:
+    """The last of *steps* that fit."""
+    for first in range(len(steps)):
+        text = one_line(("… " if first else "") + ", ".join(steps[first:]))
+        if len(text) <= most or first == len(steps) - 1:
+            return text
+    return ""
+
+
+def _shortened(text: str, most: int) -> str:
+    whole = textwrap.shorten(text, most, placeholder=" …")
+    return text.partition(" ")[0] + " …" if whole == "…" else whole  # a long word stays whole
 
 
 def _finalize(value: Any) -> Any:

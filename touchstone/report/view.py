@@ -17,8 +17,9 @@ from touchstone.loadgen.capacity import Capacity, capacity
 from touchstone.loadgen.metrics import Metrics, Punctuality, metrics, punctuality
 from touchstone.loadgen.not_judged import Fallen, Pause, fallen, limit_starts, pauses
 from touchstone.loadgen.thresholds import STATISTICS, Reading, ReadingVerdict, measured, scope_text, value_text
+from touchstone.report.picture import Picture, picture
 from touchstone.report.probe_view import ProbeView, probe_of
-from touchstone.report.timeline import Timeline, timeline
+from touchstone.report.script import Script, script
 from touchstone.rules.verdict import VERDICTS, CheckCount, ClaimVerdict, RunVerdict, Verdict, judge, unexplained
 
 COMMON = 12  # a reason with this number of claims or more does not list the claims
@@ -68,6 +69,8 @@ class FindingView:
     exchanges: tuple[Readable, ...]  # evidence that fits on the page, the deciding exchange first
     left_out: tuple[int, ...]  # ``seq`` of the evidence that does not fit
     known: bool = False  # whether the baseline lists the claim as broken
+    picture: Picture | None = None  # None if the evidence is a single exchange
+    script: Script | None = None  # None if the finding cannot be repeated, as in a recording
 
 
 class Reason(NamedTuple):
@@ -131,7 +134,6 @@ class View:
     warnings: tuple[str, ...]
     left_behind: tuple[str, ...]  # templates that the run could not delete
     may_be_left: tuple[str, ...]  # templates that may still exist on the target
-    timeline: Timeline
     command: str
     again: str = ""
     load: LoadView | None = None
@@ -210,7 +212,6 @@ def view(log: RunLog) -> View:
         warnings=tuple(dict.fromkeys(log.warnings)),
         left_behind=tuple(ref for ref, action in last_actions.items() if action == "left"),
         may_be_left=tuple(ref for ref, action in last_actions.items() if action == "may-be-left"),
-        timeline=timeline(log, (seq for f in log.findings for seq in f.evidence)),
         command=shlex.join(command),
         again=_again(command, log.header, findings),
         load=load_view(log),
@@ -224,7 +225,7 @@ def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
     occurrences: dict[str, list[Occurrence]] = defaultdict(list)
     for one in log.occurrences:
         occurrences[one.finding.id].append(one)
-    evidence = _evidence(findings, log)
+    evidence, exchanges = _evidence(findings, log), {exchange.seq: exchange for exchange in log.exchanges}
     return tuple(
         FindingView(
             finding=finding,
@@ -234,6 +235,8 @@ def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
             exchanges=tuple(evidence[finding.id]),
             left_out=tuple(sorted(set(finding.evidence) - {item.exchange.seq for item in evidence[finding.id]})),
             known=claims[finding.claim].known,
+            picture=picture(log, finding, exchanges),
+            script=script(log, finding, exchanges),
         )
         for finding in findings
     )

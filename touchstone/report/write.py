@@ -1,6 +1,8 @@
 """Writes the reports of a run, each file whole or not at all."""
 
 import contextlib
+import re
+from functools import partial
 from pathlib import Path
 
 from touchstone.check.job import finish
@@ -12,6 +14,7 @@ from touchstone.report import html, json_report, junit
 from touchstone.report.view import View, view
 from touchstone.rules.verdict import judge
 
+_ID = re.compile("[0-9a-f]{12}")  # a run log from elsewhere might have other ids
 _REPORTS = {"report.json": json_report.render, "report.html": html.render, "junit.xml": junit.render}
 
 
@@ -50,14 +53,19 @@ def write_reports(runlog_path: Path, folder: Path) -> int:
 
 
 def write_view(run: View, folder: Path) -> int:
-    """Writes report.json, report.html and junit.xml into *folder* and returns the exit code of the run.
+    """Writes report.json, report.html, junit.xml and a script of each finding; returns the exit code of the run.
 
     Raises:
         UsageError: *folder* is not a folder.
         OutputError: a report cannot be written; the message names each missing one.
     """
     failed: dict[str, HarnessError] = {}
-    for name, render in _REPORTS.items():
+    scripts = {
+        f"{item.finding.id}.sh": partial(html.script, item)
+        for item in run.findings
+        if item.script and _ID.fullmatch(item.finding.id)
+    }
+    for name, render in (_REPORTS | scripts).items():
         try:
             write_whole(folder / name, render(run))
         except (OutputError, UsageError) as error:

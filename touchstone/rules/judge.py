@@ -1,7 +1,7 @@
 """Applies all rules to a growing history and returns each judgement once."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 
 from touchstone.contract import claims as ledger_of_claims
@@ -12,6 +12,7 @@ from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Finding, Judgement, finding_id
 from touchstone.facts.key_sources import USUAL, KeySources
 from touchstone.rules import catalogue
+from touchstone.rules.evidence import Search
 from touchstone.rules.history import Bounds, Content, History
 from touchstone.rules.rule import Rule, Subject
 
@@ -28,6 +29,7 @@ class Judge:
     failed: dict[str, str] = field(default_factory=dict)  # first error of each rule that raised one, by rule id
     _judged: set[tuple[str, str, str, tuple[int, ...]]] = field(default_factory=set)
     _by_seq: dict[int, Exchange] = field(default_factory=dict)
+    _explained: set[str] = field(default_factory=set)  # ids of the findings returned so far
 
     def add(self, exchange: Exchange) -> list[Judgement]:
         """Adds *exchange* to the history and applies the exchange rules to it; returns new judgements only."""
@@ -44,8 +46,14 @@ class Judge:
         return self._new(chain.from_iterable(judgements))
 
     def finding(self, judgement: Judgement) -> Finding:
-        """Returns the finding for a broken judgement."""
-        return finding_of(judgement, self._by_seq[judgement.evidence[-1]], self.ledger, self.sources)
+        """Returns the finding for a broken judgement; with its smallest sufficient evidence when it is new."""
+        finding = finding_of(judgement, self._by_seq[judgement.evidence[-1]], self.ledger, self.sources)
+        rules: list[Rule[Exchange] | Rule[str]] = [*self.exchange_rules, *self.story_rules]
+        rule = next((each for each in rules if each.id == judgement.check), None)
+        if rule is None or finding.id in self._explained:
+            return finding
+        self._explained.add(finding.id)
+        return replace(finding, evidence=Search(judgement, rule, self.history).smallest())
 
     def accused(self, judgements: Iterable[Judgement]) -> set[str]:
         """Returns the versions that appear in the evidence of broken judgements."""

@@ -4,7 +4,7 @@ If a successful response has no JSON object as its body, only its status code is
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from touchstone.contract.answers import answer
 from touchstone.contract.lifecycle import FINISHED, Cause, State, consistent, statuses, step
@@ -413,6 +413,23 @@ def _times(walk: Walk, read: Exchange, status: str, before: frozenset[State]) ->
 @story_rule("building.life-cycle", *(f"{subject}.{name}" for subject in _CLAIMS for name in _CLAIMS[subject].split()))
 def life_cycle(ref: str, history: History) -> Iterator[Judgement]:
     """Judges each response about *ref* by the possible states. Skips a *ref* that several accounts have published."""
+    for moment in moments(ref, history):
+        yield from moment.judgements
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The sending or the end of one exchange, with the states in which the version can be."""
+
+    at: float
+    exchange: Exchange
+    window: frozenset[State]  # possible at some time since the sending; empty at the sending
+    after: frozenset[State]  # possible from now on; empty if the document is unknown
+    judgements: tuple[Judgement, ...]
+
+
+def moments(ref: str, history: History) -> Iterator[Moment]:
+    """Yields what happened to *ref*, in the order of time; nothing if several accounts have published it."""
     owners = {content.owner for content in history.contents(ref)}
     # An account below the Scale plan builds nothing; its starts are judged in `access.py`.
     if len(owners) != 1 or "restricted" in owners:
@@ -421,13 +438,17 @@ def life_cycle(ref: str, history: History) -> Iterator[Judgement]:
     if ref in history.given:
         walk.content = history.given[ref]
     for now, sent, exchange in walk.points():
+        window, judgements = frozenset[State](), tuple[Judgement, ...]()
         if sent:
             _sent(walk, exchange, now)
         else:
-            yield from _done(walk, exchange, now)
+            flight = _landed(walk, exchange, now)
+            window, judgements = flight.window, tuple(_done(walk, flight, now))
+        after = walk.reach(now)
         # Each state that is possible now was possible at some time during every open request.
         for flight in walk.flights.values():
-            flight.window |= walk.reach(now)
+            flight.window |= after
+        yield Moment(now, exchange, window, after if walk.content else frozenset(), judgements)
 
 
 def _sent(walk: Walk, exchange: Exchange, now: float) -> None:
@@ -440,19 +461,24 @@ def _sent(walk: Walk, exchange: Exchange, now: float) -> None:
     walk.flights[exchange.seq] = flight
 
 
-def _done(walk: Walk, exchange: Exchange, now: float) -> Iterator[Judgement]:
+def _landed(walk: Walk, exchange: Exchange, now: float) -> Flight:
     flight = walk.flights.pop(exchange.seq)
-    acts = exchange in walk.open
-    if acts and not lost(exchange):
+    flight.acts = exchange in walk.open
+    if flight.acts and not lost(exchange):
         walk.open.remove(exchange)
     # The window contains the states after this request, too. If no other request took effect, those before are known.
-    flight.window = walk.reach(now) if acts and not flight.beside else flight.window | walk.reach(now)
+    flight.window = walk.reach(now) if flight.acts and not flight.beside else flight.window | walk.reach(now)
+    return flight
+
+
+def _done(walk: Walk, flight: Flight, now: float) -> Iterator[Judgement]:
+    exchange = flight.exchange
     if exchange.operation == "getBuild":
         if exchange.status == 200 and walk.owns(exchange) and exchange.request.method == "GET":
             yield from judge_read(walk, flight)
     else:
         yield from _judged(walk, flight)
-        _mutated(walk, flight, now, acts=acts)
+        _mutated(walk, flight, now)
     walk.mark_free(now)
 
 
@@ -467,8 +493,8 @@ def _judged(walk: Walk, flight: Flight) -> Iterator[Judgement]:
         yield from judge_cancel(walk, exchange, flight.window)
 
 
-def _mutated(walk: Walk, flight: Flight, now: float, *, acts: bool) -> None:
-    exchange = flight.exchange
+def _mutated(walk: Walk, flight: Flight, now: float) -> None:
+    exchange, acts = flight.exchange, flight.acts
     not_found = exchange.operation == "cancelBuild" and exchange.status == 404 and walk.owns(exchange)
     if exchange.operation in EXCHANGING and acts:
         _exchanged(walk, flight, now)

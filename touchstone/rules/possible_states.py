@@ -42,6 +42,7 @@ class Flight:
     exchange: Exchange
     window: frozenset[State]  # states possible at some time since the request was sent
     beside: set[str]  # operations of overlapping requests that can have taken effect
+    acts: bool = False  # whether the request itself can have taken effect
 
 
 @dataclass

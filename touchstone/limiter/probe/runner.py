@@ -222,7 +222,7 @@ def _odd(story: ProbeStory | None) -> str:
 def _judge_exchanges(log: RunLog, settings: Settings, writer: RunLogWriter) -> None:
     """Judges all exchanges; of the probed operation, only those with a response that tells something of the limiter."""
     bounds = Bounds(settings.target.build_timeout_s, settings.target.cancel_timeout_s)
-    history = History(Contract.load(), bounds, given=given_contents(settings))
+    history = History(Contract.load(), bounds, given=given_contents(settings.target.templates))
     judge = Judge(history, ledger_of_claims.load(), INLINE_RULES, (), settings.target.key_sources)
     others = {answered.seq for answered in log.probe.answers if not answered.is_evidence} if log.probe else set()
     received = [each for each in log.exchanges if each.response and not (each.case == CASE and each.seq in others)]

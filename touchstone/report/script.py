@@ -1,0 +1,217 @@
+"""Shell script that repeats a finding: publishes versions, sends the requests again, and compares the last answer."""
+
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from urllib.parse import quote
+
+from touchstone.contract.lifecycle import AT_REST, STATUSES
+from touchstone.facts.curl import step
+from touchstone.facts.events import RunLog
+from touchstone.facts.exchange import Exchange, Request
+from touchstone.facts.finding import Finding
+from touchstone.facts.key_sources import KeySources, is_variable
+from touchstone.report.picture import VERBS
+
+_MUTATING = frozenset({"publishTemplate", "deleteTemplate", "startBuild", "cancelBuild"})
+_PAUSE_S = 0.05  # a shorter pause between two requests is not repeated
+_MOST_PAUSE_S = 3.0
+_REQUEST_S = 60.0
+_OF_TIME = frozenset({"cancel.settles", "status.build-ends"})
+_CHANGING = frozenset({"date", "content-length", "server"})
+_TOKEN = re.compile(r"[0-9a-f]+(?:\.[0-9]+)?")
+_TIME = re.compile(r"[0-9]{4}-[0-9][0-9]-[0-9][0-9]t[0-9:.]*z*")
+_UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_WORDS = {"url": "${URL}", "new": "${NEW}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What the script of a finding contains; assets/finding.sh.j2 is its template."""
+
+    url: str
+    variables: tuple[str, ...]  # environment variables with the keys
+    steps: tuple[str, ...]  # lines of shell
+    removals: tuple[str, ...]  # lines of shell that delete the versions
+    deciding: tuple[int, ...]  # numbers of the steps whose answer is compared with *answer*
+    earlier: tuple[int, ...]  # numbers of the other steps of the evidence
+    answer: str  # the answer in the run, see `fingerprint`
+
+
+def script(log: RunLog, finding: Finding, exchanges: Mapping[int, Exchange]) -> Script | None:
+    """Returns the script of *finding*; None for a recording, or if its exchanges are not in the run log."""
+    evidence = [exchanges[seq] for seq in finding.evidence if seq in exchanges]
+    if not evidence or evidence[-1].seq != finding.evidence[-1] or log.header.target.kind == "recording":
+        return None
+    sources = KeySources.of(log.header.settings)
+    steps = _Steps(log, finding, evidence, sources)
+    lines = tuple(steps.lines(_needed(evidence, exchanges.values())))
+    text = "\n".join((*lines, *steps.removals))
+    variables = (name for name in asdict(sources).values() if is_variable(name) and re.search(rf"\${{?{name}\b", text))
+    return Script(
+        url=shlex.quote(log.header.target.url),
+        variables=tuple(variables),
+        steps=lines,
+        removals=tuple(steps.removals),
+        deciding=tuple(steps.deciding),
+        earlier=tuple(steps.earlier),
+        answer=fingerprint(evidence, log.header.run_id),
+    )
+
+
+def fingerprint(evidence: list[Exchange], run_id: str) -> str:
+    """Returns the last answer without what differs each time; `plain` in the script computes the same."""
+    last, known = evidence[-1].response, set[str]()
+    if last is None or evidence[-1].error:
+        return "no complete answer"
+    head = sorted(f"{name}: {value}\n" for name, value in last.headers if name.lower() not in _CHANGING)
+    for earlier in evidence[:-1]:
+        known.update(_TOKEN.findall(_simple(earlier.response.body if earlier.response else b"", run_id)))
+    text = _simple("".join(head).encode() + last.body[:2000], run_id)
+
+    def marked(match: re.Match[str]) -> str:
+        token = match[0]
+        if token == "0" or not re.search("[0-9]", token):
+            return token
+        if len(token) > 1 and token in known:
+            return "="
+        if "." in token:
+            return "#.#"
+        return "~" if len(token) == 1 else "##" if re.fullmatch("[0-9]{10,}", token) else "#"
+
+    return f"{last.status}\n" + _TOKEN.sub(marked, text).replace("\n", "")
+
+
+def _simple(text: bytes, run_id: str) -> str:
+    lower = text.lower().decode("utf-8", "replace").replace(run_id.lower(), "run")
+    return _UUID.sub("uuid", _TIME.sub("time", lower))
+
+
+def _needed(evidence: list[Exchange], exchanges: Iterable[Exchange]) -> list[Exchange]:
+    """Returns the exchanges that led to the finding: all changes of its versions, their reads, and the evidence."""
+    last, refs = evidence[-1], {e.ref for e in evidence if e.ref}
+    before = [e for e in exchanges if e.ref in refs and e.sent_at < last.done_at and e.case != "clean-up"]
+    found = {e.seq: e for e in before if e.operation in _MUTATING or e.operation == "getBuild"}
+    # Overlapping requests took effect in any order, which the order of their responses shows best.
+    own = {e.seq: e for e in evidence}
+    return sorted((found | own).values(), key=lambda e: (e.sent_at if e.seq in own else e.done_at, e.seq))
+
+
+@dataclass
+class _Steps:
+    log: RunLog
+    finding: Finding
+    evidence: list[Exchange]
+    sources: KeySources
+    removals: list[str] = field(default_factory=list)
+    deciding: list[int] = field(default_factory=list)  # numbers of the steps whose answer is compared
+    earlier: list[int] = field(default_factory=list)  # numbers of the other steps of the evidence
+    _number: int = 0
+    _sleep_s: dict[str, float] = field(default_factory=dict)  # how long the build steps sleep, by ref
+    _changes: dict[str, str] = field(default_factory=dict)  # the operation that changed a version last, by ref
+    _running: list[Exchange] = field(default_factory=list)
+    _known: dict[str, str] = field(default_factory=dict)  # the status last reported, by ref
+    _awaited: dict[str, Exchange] = field(default_factory=dict)  # read to wait for before the next step, by ref
+
+    def lines(self, needed: list[Exchange]) -> Iterator[str]:
+        """Yields the steps of the script."""
+        last, before = self.evidence[-1], needed[0]
+        for position, e in enumerate(needed):
+            status = e.body.get("status")
+            if e.operation == "getBuild" and e is not last:
+                plain = e.status == 200 and isinstance(status, str) and e.credential in ("primary", "second")
+                if plain and status in AT_REST and self._known.get(e.ref or "") != status:
+                    self._awaited[e.ref or ""] = e
+                if plain:
+                    self._known[e.ref or ""] = str(status)
+                if e not in self.evidence:
+                    continue
+            if e.operation in _MUTATING:
+                self._known.pop(e.ref or "", None)
+            yield from self._wait(e)
+            yield from (self._await(read, 300) for read in self._awaited.values())
+            self._awaited.clear()
+            is_limited = before.status == 429 or e.note.get("limit")
+            most_s = _MOST_PAUSE_S if is_limited else self._sleeps_s(e) / 2  # the build must still run afterwards
+            pause_s = min(most_s, e.sent_at - before.done_at)
+            yield from [f"sleep {pause_s:.2f}"] if pause_s >= _PAUSE_S and e is not last else []
+            if e is last:
+                yield from self._before_last(e, before)
+            both = [other for other in needed[position + 1 :] if other in self.evidence and e in self.evidence]
+            beside = any(e.overlaps(other) for other in both)
+            yield self._send(e, beside=beside)
+            before = e
+        if self._running:
+            yield "wait"
+
+    def _before_last(self, last: Exchange, before: Exchange) -> Iterator[str]:
+        """Yields the wait before the last read: until it shows what it showed in the run, but not longer than there."""
+        status, gap_s = last.body.get("status"), last.sent_at - before.done_at
+        if last.operation != "getBuild" or status not in STATUSES:
+            return
+        if status == "building" and self.finding.claim in _OF_TIME:  # it has to have ended by then
+            ended = shlex.quote(r"ready\|failed\|not_built")
+            yield self._line(f"await {ended} {round(5 * gap_s)}", last.request)
+            return
+        # After some time, a running build shows these by itself; so the script does not wait that long.
+        may_follow = status in ("ready", "failed") and self._sleeps_s(last) > 0
+        limit_s = max(gap_s, 0.7 * self._sleeps_s(last)) if may_follow else min(_MOST_PAUSE_S, 2 * gap_s + 1)
+        yield self._await(last, max(1, round(5 * limit_s)))
+
+    def _sleeps_s(self, e: Exchange) -> float:
+        """Returns how long the steps of the running build of a version sleep; 0 if none runs or it was cancelled."""
+        if self._known.get(e.ref or "", "building") != "building" or self._changes.get(e.ref or "") == "cancelBuild":
+            return 0.0
+        return self._sleep_s.get(e.ref or "", 0.0)
+
+    def _wait(self, e: Exchange) -> Iterator[str]:
+        if self._running and any(one.done_at <= e.sent_at for one in self._running):
+            self._running.clear()
+            yield "wait"
+
+    def _send(self, e: Exchange, *, beside: bool) -> str:
+        self._number += 1
+        last = self.evidence[-1]
+        rivals = e.overlaps(last) and (e.operation, e.ref) == (last.operation, last.ref)
+        if e is not last and e in self.evidence:
+            self.earlier.append(self._number)
+        elif e is last or rivals:  # in a race, another request may get the answer this time
+            self.deciding.append(self._number)
+        if beside:
+            self._running.append(e)
+        if e.operation in _MUTATING and 200 <= e.status < 300 and e.ref:
+            self._changes[e.ref] = e.operation
+            if e.operation == "publishTemplate":
+                self._sleep_s[e.ref] = float(e.note.get("sleep_s", 0.0))
+                self._removal(e)
+        limit_s = _REQUEST_S if e.operation != "streamBuildEvents" else max(1.0, 1.5 * e.elapsed_s)
+        name = shlex.quote(
+            f"{VERBS.get(e.operation, e.request.method)} {(e.ref or '').rpartition('/')[2]}".strip().replace(
+                self.log.header.run_id, "…"
+            )
+        )
+        return self._line(f"send {self._number} {name} {limit_s:.0f}", e.request) + (" &" if beside else "")
+
+    def _await(self, read: Exchange, tries: int) -> str:
+        return self._line(f"await {read.body['status']} {tries}", read.request)
+
+    def _removal(self, publish: Exchange) -> None:
+        namespace, _, rest = (publish.ref or "").partition("/")
+        name, _, version = rest.rpartition("@")
+        path = "/".join(quote(part, safe="") for part in (namespace, name, version))
+        headers = tuple(pair for pair in publish.request.headers if pair[0].lower() == "authorization")
+        line = self._line("remove", Request("GET", f"{self.log.header.target.url}/templates/{path}", headers))
+        if line not in self.removals:
+            self.removals.append(line)
+
+    def _line(self, call: str, request: Request) -> str:
+        """Returns a line with the address and the run id replaced by variables."""
+
+        def renewed(text: str) -> str:
+            return text.replace(self.log.header.run_id, "<key:new>")
+
+        url = renewed(request.url.replace(self.log.header.target.url, "<key:url>", 1))
+        headers = tuple((name, renewed(value)) for name, value in request.headers)
+        body = request.body.replace(self.log.header.run_id.encode(), b"<key:new>")
+        return step(call, replace(request, url=url, headers=headers, body=body), self.sources, _WORDS)
