@@ -61,7 +61,8 @@ def test_menu_lists_each_command_and_help_keeps_examples_whole(tmp_path: Path, c
         out = call(Shell(tmp_path, columns=columns), "recordings", "lint", "--help").out
         lines = [line.strip() for line in out.partition("Examples:")[2].splitlines() if line.strip()]
         assert lines == [f"touchstone {line}" for line in examples(COMMANDS["touchstone recordings lint"])]
-    ended = call(Shell(tmp_path), "--version")
+    assert call(Shell(tmp_path), "-h").out == call(Shell(tmp_path), "--help").out
+    ended = call(Shell(tmp_path), "-V")
     assert (ended.code, ended.out) == (0, f"touchstone {__version__}\n")
 
 

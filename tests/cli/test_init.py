@@ -55,7 +55,7 @@ def test_every_setting_but_the_keys_is_offered(begun: Path) -> None:
 
 @pytest.mark.whole
 def test_written_budget_is_enough_for_a_whole_check(begun: Path, call: Command) -> None:
-    ended = call(Shell(begun), "check", "--target", "staging", "--plan")
+    ended = call(Shell(begun), "check", "--target", "staging", "--dry-run")
     assert (ended.code, ended.err) == (0, "")
     plan = re.search(r"at most (\d+) builds, within the budget of (\d+)", " ".join(ended.out.split()))
     assert plan

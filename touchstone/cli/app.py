@@ -55,13 +55,15 @@ class _Menu(TyperGroup):
             raise UsageError(f"{param.opts[0]}: found {quoted(problems[0]['input'])}; expected {expected}") from error
 
 
+_WIDTH = min(shutil.get_terminal_size().columns, 80) - 2
+
 app = typer.Typer(
     name="touchstone",
     cls=_Menu,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"terminal_width": min(shutil.get_terminal_size().columns, 80) - 2},
+    context_settings={"help_option_names": ["--help", "-h"], "terminal_width": _WIDTH},
     help="Test a template build API against its documented contract.",
     epilog="Exit codes: 0 no must-level claim is broken, 1 one is broken, 2 wrong usage or configuration, 3 the "
     "target could not be judged, 130 interrupted."
@@ -71,7 +73,7 @@ app = typer.Typer(
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def _root(version: Annotated[bool, typer.Option("--version", "-V", help="Print the version.")] = False) -> None:
     if version:
         Console().print(f"touchstone {__version__}", highlight=False)
         raise typer.Exit

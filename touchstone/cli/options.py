@@ -81,7 +81,7 @@ class Run(Place):
     """Options of commands that send requests."""
 
     strict: bool | None = option("A broken should-level claim fails the run, too.", "--strict")
-    plan: bool | None = option("Show what would run and what it costs; send nothing.", "--plan")
+    plan: bool | None = option("Show what would run and what it costs; send nothing.", "--plan", "--dry-run")
     max_builds: int | None = option(f"Maximum number of builds that the run starts.  {_BUDGET}")
     max_seconds: float | None = option("Maximum duration of the run in seconds.")
 
