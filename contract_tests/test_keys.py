@@ -62,7 +62,7 @@ def test_refused_keys_on_unknown_versions(exam: Examination) -> None:
 @claims("auth.unknown-key-is-401")
 def test_key_is_compared_letter_by_letter(exam: Examination) -> None:
     """A valid key becomes invalid if its upper-case and lower-case letters are exchanged."""
-    key = str(exam.target.api_key)
+    key = exam.target.credentials().primary
     if key == key.swapcase():
         raise Unsuited("not-applicable", "the key has no letters")
     ready = exam.ready()
@@ -75,7 +75,7 @@ def test_key_is_compared_letter_by_letter(exam: Examination) -> None:
 @claims("auth.near-key-is-401")
 def test_key_is_compared_from_its_first_letter_on(exam: Examination) -> None:
     """A key with an extra first character, or without its first character, is invalid."""
-    ready, key = exam.ready(), str(exam.target.api_key)
+    ready, key = exam.ready(), exam.target.credentials().primary
     near: tuple[tuple[Credential, str], ...] = (("longer", f"x{key}"), ("shorter", key[1:]))
     for operation in ("getBuild", "startBuild"):
         for credential, value in near:
@@ -87,7 +87,7 @@ def test_key_is_compared_from_its_first_letter_on(exam: Examination) -> None:
 @claims("auth.malformed-header-is-401")
 def test_key_needs_the_bearer_scheme(exam: Examination) -> None:
     """A key without the Bearer scheme, or the scheme without a key, is rejected."""
-    ready, key = exam.ready(), exam.target.api_key
+    ready, key = exam.ready(), exam.target.credentials().primary
     for value in (f"{key}", f"Token {key}", f"ApiKey {key}", f"Bearer{key}", "Bearer", f"Digest {key}"):
         for operation in OPERATIONS[:6]:
             exam.request(operation, ready, "malformed", value).expect(401)
@@ -102,5 +102,5 @@ def test_scheme_is_recognised_in_any_case(exam: Examination) -> None:
     ready = exam.ready()
     exam.request("getBuild", ready, "lowercase-scheme").expect(200, status="ready")
     for scheme in ("BEARER", "bEARER"):
-        value = f"{scheme} {exam.target.api_key}"
+        value = f"{scheme} {exam.target.credentials().primary}"
         exam.request("getBuild", ready, "lowercase-scheme", value).expect(200, status="ready")

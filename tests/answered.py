@@ -14,7 +14,8 @@ from touchstone.recordings.recording import BASE_URL, Recording
 from touchstone.recordings.replay import KEYS, given_of
 from touchstone.rules.history import Bounds, History
 from touchstone.target.answer import Answer, Head
-from touchstone.target.call import Call, Keys
+from touchstone.target.call import Call
+from touchstone.target.keys import Keys
 
 JSON = (("Content-Type", "application/json"),)
 

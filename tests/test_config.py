@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from touchstone.config import (
 from touchstone.contract.document import Contract
 from touchstone.errors import UsageError
 from touchstone.facts.key_sources import KeySources
+from touchstone.target import keys
 from touchstone.target.bounds import LONGEST_HEAD_BYTES, Bounds
 
 KEY, OTHER, LOW = "sk_live_0123456789abcdef", "sk_live_fedcba9876543210", "sk_live_00000000ffffffff"
@@ -165,6 +167,11 @@ def test_journals_follow_the_xdg_rule(loaded: Loader, environ: dict[str, str], f
         (STAGING + f"max_head_bytes = {LONGEST_HEAD_BYTES + 1}", ["max_head_bytes: found ", str(LONGEST_HEAD_BYTES)]),
         *((STAGING + f"max_body_bytes = {value}", ["max_body_bytes: found "]) for value in ("0", "1.5", '"many"')),
         (STAGING + "api_key = 'abcd1234'\napi_key_env = 'X'", ["[targets.staging]: ", "api_key_env"]),
+        (STAGING + "api_key_command = 'cat x'\napi_key_env = 'X'", ["[targets.staging]: ", "api_key_command"]),
+        (STAGING + "headers = 'X-Env'", ["[targets.staging] headers: found 'X-Env'", "a table"]),
+        (STAGING + "headers = {'X-Env' = 5}", ["[targets.staging.headers] X-Env: found 5", "a variable"]),
+        (STAGING + "headers = {host = 'A'}", ["[targets.staging.headers] host: found 'host'"]),
+        (STAGING + "headers = {'X Y' = 'A'}", ["[targets.staging.headers] X Y: found 'X Y'"]),
         ("seed = ", ["touchstone.toml: "]),
     ],
 )
@@ -233,7 +240,7 @@ def test_keys_come_from_their_sources_and_stay_secret(
     loaded: Loader, table: str, environ: dict[str, str], keys: tuple[str, ...], sources: KeySources
 ) -> None:
     settings = of_table(loaded, table, environ)
-    assert settings.target.keys() == dict(zip(("primary", "second", "restricted"), keys, strict=False))
+    assert settings.target.credentials().hidden() == dict(zip(("primary", "second", "restricted"), keys, strict=False))
     assert settings.target.key_sources == sources
     assert KeySources.of(json.loads(json.dumps(settings.public()))) == sources
     printed = repr(settings) + repr(settings.target) + json.dumps(settings.public())
@@ -243,7 +250,10 @@ def test_keys_come_from_their_sources_and_stay_secret(
 
 
 def test_url_takes_its_keys_from_the_default_variables(loaded: Loader, refused: Callable[..., str]) -> None:
-    assert loaded(url="http://h", environ=ENV | {ROLES[2]: LOW}).target.keys() == {"primary": KEY, "restricted": LOW}
+    assert loaded(url="http://h", environ=ENV | {ROLES[2]: LOW}).target.credentials().hidden() == {
+        "primary": KEY,
+        "restricted": LOW,
+    }
     assert loaded(url="https://[::1]:80/a/b//").target.url == "https://[::1]:80/a/b"
     message = refused(url="http://h/", environ={"ORGO_API_KEY": ""})
     assert [part for part in ("http://h", "ORGO_API_KEY") if part not in message] == []
@@ -354,5 +364,45 @@ def test_settings_reach_a_child_process_unchanged(loaded: Loader) -> None:
 
 def test_embedded_twin_gets_its_url_and_keys_when_it_listens(loaded: Loader) -> None:
     target = at_twin(loaded(), "http://127.0.0.1:5/api").target
-    assert (target.url, set(target.keys())) == ("http://127.0.0.1:5/api", {"primary", "second", "restricted"})
+    assert (target.url, set(target.credentials().hidden())) == (
+        "http://127.0.0.1:5/api",
+        {"primary", "second", "restricted"},
+    )
     assert target.embedded
+
+
+GATEWAY = "Bearer hush-12-34-56"
+SECRET = '[targets.a]\nurl = "http://h"\napi_key_command = "printenv VAULT"\nheaders = { X-Env = "GATEWAY" }\n'
+PRINTED = {"VAULT": f"{KEY}\nmore", "GATEWAY": GATEWAY, "PATH": os.environ["PATH"], "ODD": "\udcff"}
+
+
+def test_command_and_headers_are_secrets_that_reach_a_child_process(loaded: Loader) -> None:
+    settings = loaded(SECRET, PRINTED | {ROLES[0]: LOW, ROLES[1]: OTHER}, target="a")
+    assert settings.target.credentials().hidden() == {"primary": KEY, "second": OTHER, "env:GATEWAY": GATEWAY}
+    assert settings.target.key_sources == KeySources("api_key_command of [targets.a]")
+    assert settings.target.credentials().headers("none") == {"X-Env": GATEWAY}
+    assert CheckHandover.received(CheckHandover(settings, "").environment()).settings == settings
+    printed = repr(settings) + json.dumps(settings.public())
+    assert [secret for secret in (KEY, GATEWAY, "printenv", "udcff") if secret in printed] == []
+    assert loaded(SECRET, {}, target="a", plan=True).target.credentials().hidden() == {}  # a plan runs no command
+
+
+@pytest.mark.parametrize(
+    ("environ", "command", "found"),
+    [
+        ({"GATEWAY": ""}, "printenv VAULT", "GATEWAY is not set"),
+        ({"GATEWAY": "hush\r\nX: y-12"}, "printenv VAULT", "GATEWAY: found U+000D"),
+        ({"GATEWAY": "hush-1"}, "printenv VAULT", "GATEWAY: found one of 6 characters"),
+        ({}, "sh -c 'echo hush; exit 3'", "api_key_command: found a command that ends with exit code 3"),
+        ({}, "sleep 600", "api_key_command: found a command that ends with exit code -9 after 0.2 s"),
+        ({}, "sh -c 'sleep 2 & echo hush'", "api_key_command: found one of 4 characters"),
+        *(({}, bad, "api_key_command: found a command that cannot be run") for bad in ("no-such-command", "'")),
+    ],
+)
+def test_header_or_command_without_a_usable_value_is_rejected(
+    refused: Callable[..., str], environ: dict[str, str], command: str, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "LIMIT_S", 0.2 if command == "sleep 600" else keys.LIMIT_S)
+    message = refused(SECRET.replace("printenv VAULT", command), PRINTED | environ, target="a")
+    assert found in message
+    assert "hush" not in message

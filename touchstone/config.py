@@ -22,6 +22,7 @@ from touchstone.facts import redaction_guard
 from touchstone.facts.key_sources import USUAL, KeySources, read_key, read_variable
 from touchstone.target.bounds import BOUND_NAMES, LONGEST_HEAD_BYTES, Bounds
 from touchstone.target.bounds import DEFAULT_BOUNDS as BOUNDS
+from touchstone.target.keys import KeyCommand, Keys
 from touchstone.target.redact import Secrets
 
 Profile = Literal["quick", "standard", "thorough"]
@@ -96,6 +97,10 @@ def _url(value: object) -> str:
     return value.rstrip("/")
 
 
+# Matches the names of headers that Touchstone does not set itself.
+_OWN = "accept|accept-encoding|authorization|connection|content-(length|type)|host|transfer-encoding|user-agent"
+_HEADER = rf"\A(?i:(?!({_OWN})\Z)[!#$%&'*+.^_`|~0-9a-z-]+)\Z"
+
 Text = Annotated[str, Field(pattern=r"\S"), fits("a string")]
 TargetName = Annotated[str, Field(pattern=r"\S"), fits("the NAME of a table [targets.NAME]")]
 Folder = Annotated[str, Field(pattern=r"^[^\x00]*[^\s\x00][^\x00]*$"), fits("the path of a folder")]
@@ -108,6 +113,7 @@ Refs = Annotated[tuple[str, ...], BeforeValidator(_refs)]
 Variable = Annotated[str, BeforeValidator(read_variable)]
 Key = Annotated[str, BeforeValidator(read_key)]
 Url = Annotated[str, BeforeValidator(_url)]
+HeaderName = Annotated[str, Field(pattern=_HEADER), fits("the name of a header that Touchstone does not set itself")]
 
 
 def _is(default: object, meaning: str) -> Any:
@@ -136,16 +142,18 @@ class Templates:
                 raise Unfit("it in one list", found=f"{quoted(ref)}, which is both buildable and failing")
 
 
-class TargetTable(BaseModel, extra="forbid", frozen=True):
+class TargetTable(BaseModel, extra="forbid", frozen=True, regex_engine="python-re"):
     """The table ``[targets.NAME]`` of the settings file."""
 
     url: Url = Field(description="Base URL without a trailing slash.")
     api_key: Key | None = _is(None, "Key of an account on the Scale plan.")
     api_key_env: Variable = _from("ORGO_API_KEY", "an account on the Scale plan")
+    api_key_command: Text | None = _is(None, "Command that prints that key; a check runs it again after a 401.")
     second_api_key: Key | None = _is(None, "Key of another account on the Scale plan.")
     second_api_key_env: Variable = _from("ORGO_SECOND_API_KEY", "another account on the Scale plan")
     restricted_api_key: Key | None = _is(None, "Key of an account below the Scale plan.")
     restricted_api_key_env: Variable = _from("ORGO_RESTRICTED_API_KEY", "an account below the Scale plan")
+    headers: dict[HeaderName, Variable] = _is({}, "Headers of every request, each with the variable of its value.")
     build_timeout_s: Seconds = _is(600.0, "A build that takes longer counts as stuck.")
     cancel_timeout_s: Seconds = _is(60.0, "A cancelled build that takes longer to settle counts as stuck.")
     patience_s: Seconds = _is(120.0, "Longest total wait after a 429 response.")
@@ -168,8 +176,9 @@ class TargetTable(BaseModel, extra="forbid", frozen=True):
     @model_validator(mode="after")
     def _check_keys(self) -> Self:
         for name in KEY_NAMES:
-            if {name, f"{name}_env"} <= self.model_fields_set:
-                raise Unfit("one of the two", found=f"{name} beside {name}_env")
+            given = [each for each in (name, f"{name}_env", f"{name}_command") if each in self.model_fields_set]
+            if len(given) > 1:
+                raise Unfit("one of them", found=" beside ".join(given))
         return self
 
 
@@ -245,7 +254,7 @@ def _validated(raw: object, place_of: Callable[..., str]) -> RunTable:
         return RunTable.model_validate(raw)
     except ValidationError as error:
         problem = error.errors()[0]
-    *tables, key = problem["loc"] or ("",)
+    *tables, key = [part for part in problem["loc"] if part != "[key]"] or ("",)
     found, place = problem["input"], place_of(*tables, key=key)
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         raise UsageError(f"{place}: unknown key; {nearest(str(key), _KEYS_AT[len(problem['loc'])])}")
@@ -286,6 +295,8 @@ class TargetSettings:
     restricted_api_key: str | None = field(default=None, repr=False)
     key_sources: KeySources = USUAL
     unused_keys: tuple[str, ...] = field(default=(), repr=False)  # redacted like the other keys
+    api_key_command: KeyCommand | None = field(default=None, repr=False)  # has the current primary key
+    headers: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)  # see `Keys.always`
     build_timeout_s: float = 600.0
     cancel_timeout_s: float = 60.0
     patience_s: float = 120.0
@@ -297,19 +308,17 @@ class TargetSettings:
     bounds: Bounds = BOUNDS
 
     def __post_init__(self) -> None:
-        redaction_guard.register(
-            self.keys() | {f"unused-{n}": value for n, value in enumerate(self.unused_keys, start=1)}
-        )
+        redaction_guard.register(self.credentials().hidden())
 
     @property
     def embedded(self) -> bool:
         """Whether the run starts the target itself."""
         return self.name == EMBEDDED
 
-    def keys(self) -> dict[str, str]:
-        """Returns the API keys by role: ``primary``, ``second``, ``restricted``. Missing keys are left out."""
-        found = (("primary", self.api_key), ("second", self.second_api_key), ("restricted", self.restricted_api_key))
-        return {role: value for role, value in found if value}
+    def credentials(self) -> Keys:
+        """Returns the current keys, and the headers of every request."""
+        keys = Keys(self.api_key or "", self.second_api_key, self.restricted_api_key, self.unused_keys, self.headers)
+        return self.api_key_command.renewed(keys) if self.api_key_command else keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,11 +338,12 @@ class Settings:
     fail_fast: bool = False  # end the run at the first broken must claim
 
     def public(self) -> dict[str, Any]:
-        """Returns the settings as JSON values. Each API key is replaced by ``set``, or by null if it is missing."""
+        """Returns the settings as JSON values. Each secret is replaced by ``set``, or by null if it is missing."""
         values: dict[str, Any] = _SETTINGS.dump_python(self, mode="json")
-        for name in KEY_NAMES:
+        for name in (*KEY_NAMES, "api_key_command"):
             values["target"][name] = "set" if values["target"][name] else None
         values["target"]["unused_keys"] = len(self.target.unused_keys)
+        values["target"]["headers"] = {name: variable for name, (variable, _) in self.target.headers.items()}
         return values
 
 
@@ -409,7 +419,7 @@ def _target_of(
     table, where = file.table.targets[name], file.place("targets", name)
     keys = _keys(table.model_dump(exclude_unset=True), where, f"{where} url", environ, needs_key)
     shared = {each.name for each in dataclasses.fields(TargetSettings)} & TargetTable.model_fields.keys()
-    values = {each: getattr(table, each) for each in shared - {*KEY_NAMES}}
+    values = {each: getattr(table, each) for each in shared - keys.keys()}
     bounds = Bounds(**{each: getattr(table, each) for each in BOUND_NAMES})
     return TargetSettings(name=name, bounds=bounds, **values, **keys)
 
@@ -417,15 +427,20 @@ def _target_of(
 def _keys(
     values: Mapping[str, Any], place: str, url_place: str, environ: Mapping[str, str], needs_key: bool
 ) -> dict[str, Any]:
-    """Returns a target's keys and their sources, as arguments of TargetSettings; the URL must not contain a key."""
+    """Returns a target's keys, their sources and headers, as arguments of TargetSettings; its URL must have no key."""
     # A key in the settings file belongs to a throw-away server; then the usual variables belong to another target.
-    is_literal = any(name in values for name in KEY_NAMES)
-    found, sources = dict[str, str | None](), list[str]()
+    is_literal, text = any(name in values for name in KEY_NAMES), values.get("api_key_command")
+    found, sources, command = dict[str, str | None](), list[str](), None
     for name in KEY_NAMES:
-        variable = values.get(f"{name}_env", "" if is_literal else f"ORGO_{name.upper()}")
+        own = "api_key_command" if text and name == "api_key" else name
+        variable = values.get(f"{name}_env", "" if is_literal or own != name else f"ORGO_{name.upper()}")
         value = environ.get(variable, "") if variable else ""
         found[name] = values.get(name) or (checked(variable, value, read_key) if value else None)
-        sources.append(variable or f"{name} of {place.partition(': ')[2]}")
+        sources.append(variable or f"{own} of {place.partition(': ')[2]}")
+    if needs_key and text:
+        inherited = {name: value.encode("utf-8", "ignore").decode() for name, value in environ.items()}
+        command = KeyCommand(f"{place} api_key_command", text, inherited)
+        found["api_key"] = command.run()
     if needs_key and not found["api_key"]:
         variable = values.get("api_key_env", "ORGO_API_KEY")
         raise UsageError(f"{place}: has no key: the variable {variable} is not set; export {variable}=<your key>")
@@ -434,4 +449,10 @@ def _keys(
             raise UsageError(f"{place}: {name} is the same as api_key; expected the key of another account, or none")
         if Secrets({name: key}).text(values["url"]) != values["url"]:
             raise UsageError(f"{url_place}: found a URL that contains {name} (not shown); expected one without a key")
-    return {**found, "key_sources": KeySources(*sources)}
+    headers = dict[str, tuple[str, str]]()
+    for name, variable in values.get("headers", {}).items() if needs_key else ():
+        headers[name] = variable, environ.get(variable, "").strip(" ")
+        if not headers[name][1]:
+            raise UsageError(f"{place} headers: {variable} is not set; export {variable}=<the value of {name}>")
+        checked(variable, headers[name][1].replace(" ", ""), read_key)
+    return {**found, "key_sources": KeySources(*sources), "api_key_command": command, "headers": headers}

@@ -198,8 +198,9 @@ def _authorization(project: ProjectConfig) -> str:
 
 def _configure(project: ProjectConfig, settings: Settings) -> None:
     """Sets options that the user has left out, so that requests have a key and no correct server is accused."""
-    if not _authorization(project):
-        project.update(headers={"Authorization": f"Bearer {settings.target.api_key}"})
+    keys = settings.target.credentials()
+    project.update(headers=keys.headers("none" if _authorization(project) else "primary"))
+    project.output.sanitization.keys_to_sanitize += tuple(map(str.lower, keys.always))
     if project.rate_limit is None:
         project.update(rate_limit="auto")
     if project.max_redirects is None:

@@ -19,7 +19,7 @@ from touchstone.facts.exchange import Exchange
 from touchstone.recordings import reader
 from touchstone.recordings.recording import BASE_URL, Recording
 from touchstone.recordings.replay import KEYS, Playback, alone
-from touchstone.target.call import Keys
+from touchstone.target.keys import Keys
 from touchstone.target.transport import Transport
 
 EXCHANGES = 5000

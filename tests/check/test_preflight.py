@@ -21,7 +21,8 @@ from touchstone.config import TargetSettings, Templates
 from touchstone.contract.document import Contract
 from touchstone.errors import TargetError
 from touchstone.facts.exchange import Exchange
-from touchstone.target.call import Call, Keys
+from touchstone.target.call import Call
+from touchstone.target.keys import Keys
 from touchstone.target.transport import Transport
 from touchstone.twin import Account, Engine
 from touchstone.twin.answers import plan_too_small

@@ -33,7 +33,8 @@ def request(method: str = "GET", url: str = "/a", body: bytes = b"", **headers: 
     ],
 )
 def test_key_is_a_variable_or_its_place_in_the_settings(key: str, sources: KeySources, word: str) -> None:
-    line = command(request(Authorization=f"Bearer <key:{key}>"), sources)
+    line = command(request(Authorization=f"Bearer <key:{key}>", X_Env="<env:STAGING_TOKEN>"), sources)
+    assert '--header "X-Env: $STAGING_TOKEN"' in line
     assert f'--header "Authorization: Bearer {word}"' in line
 
 

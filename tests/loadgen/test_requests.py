@@ -17,7 +17,8 @@ from touchstone.facts.exchange import Credential, Exchange
 from touchstone.loadgen.client import LONG_BODY_BYTES, PreparedRequest, Requests
 from touchstone.target.answer import Answer
 from touchstone.target.bounds import KEPT_BYTES
-from touchstone.target.call import Call, Keys
+from touchstone.target.call import Call
+from touchstone.target.keys import Keys
 from touchstone.target.transport import Transport
 
 URL = "http://127.0.0.1:8123/base/api"

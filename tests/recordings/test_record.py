@@ -29,7 +29,8 @@ from touchstone.recordings import har, reader, recorder
 from touchstone.recordings.recorder import Written, ending, taken
 from touchstone.recordings.recording import Recording, Terms
 from touchstone.recordings.replay import alone
-from touchstone.target.call import Call, Keys
+from touchstone.target.call import Call
+from touchstone.target.keys import Keys
 from touchstone.target.transport import Transport
 
 NOWHERE = ("--url", "http://127.0.0.1:9")

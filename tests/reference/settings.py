@@ -71,11 +71,11 @@ def expected(form: Any, name: str) -> str:
         TypeAdapter(form).validate_python({name: object()})
     except ValidationError as error:
         (problem,) = (one for one in error.errors() if one["loc"] == (name,))
-        return str(problem["ctx"]["error"].expected)
+        return str(problem["ctx"]["error"].expected) if "ctx" in problem else "a table of variables by header"
     raise AssertionError(name)
 
 
 def _default(value: object) -> str:
-    if value in (None, (), PydanticUndefined):
+    if value in (None, (), {}, PydanticUndefined):
         return ""
     return code(str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else value)

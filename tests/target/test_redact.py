@@ -22,7 +22,8 @@ from touchstone.contract.quoting import MIN_SECRET_LENGTH
 from touchstone.facts.exchange import Response
 from touchstone.facts.key_sources import UNKNOWN_KEY
 from touchstone.target.bounds import KEPT_BYTES, Bounds
-from touchstone.target.call import Call, Keys
+from touchstone.target.call import Call
+from touchstone.target.keys import Keys
 from touchstone.target.redact import PART_CHARS, Secrets, marker
 from touchstone.target.transport import Transport
 

@@ -11,7 +11,8 @@ from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Exchange
 from touchstone.rules import protocol
 from touchstone.rules.history import History
-from touchstone.target.call import Call, Keys
+from touchstone.target.call import Call
+from touchstone.target.keys import Keys
 from touchstone.target.transport import Transport
 
 REF = "default/demo@1.0.0"

@@ -2,10 +2,14 @@
 
 import gzip
 import json
+import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -15,10 +19,11 @@ import respx
 
 from tests.raw_server import listening
 from touchstone.contract.document import Contract
-from touchstone.facts.exchange import Credential, Exchange
+from touchstone.facts.exchange import EXPIRED, Credential, Exchange
 from touchstone.target.bounds import Bounds
-from touchstone.target.call import Call, Keys, asks_auto_build, may_publish, may_start
+from touchstone.target.call import Call, asks_auto_build, may_publish, may_start
 from touchstone.target.clock import RecordedClock
+from touchstone.target.keys import KeyCommand, Keys
 from touchstone.target.transport import Transport
 from touchstone.twin import DEFAULT_ACCOUNTS, Twin, TwinSettings
 
@@ -88,13 +93,15 @@ def test_credential_is_sent_and_recorded_as_a_marker(send: Sender, credential: C
     body = f"key: {KEYS.primary}".encode()
     with respx.mock() as router:
         route = router.post(url__startswith=URL).respond(json={})
-        exchange = send(Call("publishTemplate", REF, credential, body=body))
+        always = {"X-Env": ("TOKEN", "Bearer hush-12")}
+        exchange = send(Call("publishTemplate", REF, credential, body=body), keys=replace(KEYS, always=always))
     request = route.calls.last.request
     target = request.extensions["target"].decode()
     assert (request.headers.get("Authorization"), request.content) == (header, body)
     assert target.startswith("/base/api/templates")
     assert (quote(KEYS.primary) in target) == (credential == "query")
     assert exchange.credential == credential
+    assert (request.headers["X-Env"], dict(exchange.request.headers)["X-Env"]) == ("Bearer hush-12", "<env:TOKEN>")
     assert exchange.request.body == b"key: <key:primary>"
     assert not [key for key in (KEYS.primary[:-1], quote(KEYS.primary[:-1], safe="")) if key in repr(exchange)]
 
@@ -326,3 +333,35 @@ def test_many_threads_share_one_transport(building: Transport) -> None:
         thread.join(20)
     assert {exchange.status for exchange in done} == {200}
     assert len({exchange.seq for exchange in done}) == 8
+
+
+OLD, NEW = KEYS.primary, "sk_live_renewed_qrstuvwx"
+
+
+def test_expired_key_is_renewed_and_the_request_repeated(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(NEW)
+    command, recorded = KeyCommand("place", "cat key", os.environ, str(tmp_path), [OLD]), list[Exchange]()
+    transport = Transport(URL, KEYS, Contract.load(), recorded.append, command=command)
+    own = {"Authorization": f"Bearer {OLD}"}  # of a case that sends a header of its own
+    sent = [(OLD, 401), (OLD, 200), (OLD, 401), (OLD, 401), (NEW, 200), (NEW, 401)]
+    with respx.mock() as router:
+        route = router.get(url__startswith=URL)
+        route.side_effect = [httpx.Response(status, json={"echo": OLD + NEW}) for _, status in sent]
+        answers = [transport.send(Call("getBuild", REF, headers=headers)) for headers in ({}, {}, own, {}, {})]
+    assert [call.request.headers["Authorization"] for call in route.calls] == [f"Bearer {key}" for key, _ in sent]
+    assert [exchange.status for exchange in recorded] == [status for _, status in sent]
+    assert [exchange.seq for exchange in recorded if EXPIRED in exchange.note] == [4]
+    assert answers == recorded[:3] + recorded[4:]
+    assert not [key for key in (OLD, NEW) if key in repr(recorded[4:])]
+    assert transport.remark.startswith("1 request ")
+
+
+def test_renewals_are_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    command, renewed = KeyCommand("place", "cat key", os.environ, str(tmp_path), [OLD]), list[int]()
+    for now in range(0, 600, 30):
+        monkeypatch.setattr(time, "monotonic", lambda now=now: float(now))
+        (tmp_path / "key").write_text({0: OLD, 60: ""}.get(now, f"{NEW}-{now}"))
+        command.renews(used := command.keys[-1], 200)
+        renewed += [now] if command.renews(used, 401) else []
+    assert renewed == [120, 180, 240]
+    assert command.problem.startswith("place: found ")

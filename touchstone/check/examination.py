@@ -21,7 +21,7 @@ from touchstone.facts.backoff import back_off_s, poll_s, retry_after_s
 from touchstone.facts.events import NoticeVerdict, TemplateAction, TemplateDeed
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.runlog import RunLogWriter
-from touchstone.target.call import Call, Keys, may_publish
+from touchstone.target.call import Call, may_publish
 from touchstone.target.connections import in_background
 from touchstone.target.transport import Transport
 
@@ -170,9 +170,8 @@ def transport_to(
     target: TargetSettings, contract: Contract, record: Callable[[Exchange], None] = lambda _exchange: None, **more: Any
 ) -> Transport:
     """Returns a transport with the keys and response limits of *target*; `Transport` describes *record* and *more*."""
-    keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key, target.unused_keys)
-    known = (target.url or "", keys, contract, record, target.request_timeout_s)
-    return Transport(*known, bounds=target.bounds, **more)
+    known = (target.url or "", target.credentials(), contract, record, target.request_timeout_s)
+    return Transport(*known, bounds=target.bounds, command=target.api_key_command, **more)
 
 
 def _received(call: Call, exchange: Exchange) -> Received:

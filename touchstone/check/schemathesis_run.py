@@ -23,7 +23,7 @@ from touchstone.facts.exchange import Chunk, Closed, Credential, Exchange, Respo
 from touchstone.facts.finding import Finding, Judgement
 from touchstone.rules.history import Bounds
 from touchstone.rules.judge import by_all_rules
-from touchstone.target.call import Call, Keys, MessageBuilder
+from touchstone.target.call import Call, MessageBuilder
 
 RUNNING = 3  # reads, logs and cancels of a running build
 LATER_EVERY = 25  # exchanges about a shared version until its whole story is judged again, which takes time
@@ -47,8 +47,7 @@ class SchemathesisRun:
         self._shared: set[str] = set()  # refs of the versions that many requests share
         self._lock = threading.Lock()
         self.judged = 0
-        keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key, target.unused_keys)
-        self._builder = MessageBuilder(target.url or "", keys, self._contract)
+        self._builder = MessageBuilder(target.url or "", target.credentials(), self._contract)
         self._transport = transport_to(target, self._contract, self._record)
         latency_s = smoke(self._transport, target.key_sources.primary)
         check_given(self._transport, target)
@@ -136,7 +135,7 @@ class SchemathesisRun:
         if scheme != "Bearer" or not key.strip():
             return "malformed"
         own: tuple[Credential, ...] = ("primary", "second", "restricted")
-        return next((role for role in own if self._exam.target.keys().get(role) == key), "unknown")
+        return next((role for role in own if self._exam.target.credentials().hidden().get(role) == key), "unknown")
 
     def _record(self, exchange: Exchange) -> None:
         with self._lock:

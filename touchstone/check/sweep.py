@@ -126,7 +126,7 @@ class _Sweeper:
         """Removes *ref* for one account; returns whether it existed. Raises _NoKey without a key, _Left on failure."""
         target = self.exam.target
         key, source = f"{role}_api_key".removeprefix("primary_"), getattr(target.key_sources, role)
-        if not target.keys().get(role):
+        if not target.credentials().hidden().get(role):
             raise _NoKey(f"{key}, which is not set; set {source}")
         self._send("cancelBuild", ref, role)
         deleted = self._send("deleteTemplate", ref, role)

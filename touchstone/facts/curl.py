@@ -15,7 +15,7 @@ _ALTERED = {
     "headless": ("${%s#?}", "<%s, without its first character>"),
     "recased": ("""$(printf %%s "$%s" | tr 'a-zA-Z' 'A-Za-z')""", "<%s, with upper and lower case exchanged>"),
 }
-_MARKER = re.compile(r"<key:([a-z0-9-]+)>")
+_MARKER = re.compile(r"<(?:key:([a-z0-9-]+)|env:(\w+))>")
 _MOST_BODY_BYTES = 4096
 
 
@@ -78,7 +78,10 @@ def _quoted(text: str, sources: KeySources, words: Mapping[str, str]) -> str:
     """Quotes *text* as one shell word. Variables replace the placeholders of keys."""
     if not _MARKER.search(text):
         return shlex.quote(text)
-    return '"' + _MARKER.sub(lambda match: words.get(match[1]) or _key(match[1], sources), _escaped(text)) + '"'
+    def filled(match: re.Match[str]) -> str:
+        return f"${match[2]}" if match[2] else words.get(match[1]) or _key(match[1], sources)
+
+    return '"' + _MARKER.sub(filled, _escaped(text)) + '"'
 
 
 def _escaped(text: str) -> str:

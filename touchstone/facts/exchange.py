@@ -28,6 +28,8 @@ REFUSED_CREDENTIALS: frozenset[Credential] = frozenset(
 
 Closed = Literal["server", "client", ""]
 
+EXPIRED = "expired_key"  # note of a 401 to a key that had expired; the next exchange repeats the request
+
 _SHORT_BYTES = 2048
 
 

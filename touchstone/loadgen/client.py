@@ -23,7 +23,8 @@ from touchstone.facts.exchange import Chunk, Exchange, Request, Response
 from touchstone.target.answer import Answer, Head
 from touchstone.target.body import BEYOND_BYTES, Intake, Refused
 from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, MAX_STATUS_LINE_BYTES, STATUS_LINE_TOO_LONG, Bounds
-from touchstone.target.call import Call, Keys, MessageBuilder, OutgoingRequest
+from touchstone.target.call import Call, MessageBuilder, OutgoingRequest
+from touchstone.target.keys import Keys
 from touchstone.target.tls import trusting
 
 # Idle connections are not reused after this time; touchstone/target/connections.py says why.

@@ -32,8 +32,7 @@ from touchstone.loadgen.workloads import INVARIANTS
 from touchstone.rules.history import History
 from touchstone.target.answer import Answer, Head, kept_bytes
 from touchstone.target.bounds import Room
-from touchstone.target.call import Call, Keys
-from touchstone.target.redact import Secrets
+from touchstone.target.call import Call
 
 # Maximum number of reads of shared ready versions in the run log, over all workers.
 MAX_KEPT_READS = 1_000
@@ -162,8 +161,7 @@ class LoadRun:
         """Creates the judge and fills the caches of its rules, since doing so later would delay requests."""
         target = self.target
         contract, ledger = Contract.load(), ledger_of_claims.load().raised(INVARIANTS)
-        keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
-        self.requests = Requests(target.url or "", keys, contract)
+        self.requests = Requests(target.url or "", target.credentials(), contract)
         history = History.knowing(contract, self.go.stage.contents.values())
         self.judge = AnswerJudge(history, ledger, self.requests, sources=target.key_sources)
         trial = AnswerJudge(history, ledger, self.requests)
@@ -457,7 +455,7 @@ class LoadWorker:
             self.finish()
             return
         reason = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
-        reason = Secrets(self._handover.settings.target.keys()).text(reason)
+        reason = self._handover.settings.target.credentials().secrets().text(reason)
         self._finished = True
         self._send({"state": "unfit", "reason": reason})
         gevent.spawn(self._leave, reason)

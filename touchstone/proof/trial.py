@@ -29,7 +29,6 @@ from touchstone.facts.runlog import read
 from touchstone.proof.catalogue import candidate
 from touchstone.proof.result import Subject, Trial, tried
 from touchstone.rules import verdict
-from touchstone.target.call import Keys
 from touchstone.target.transport import Transport
 from touchstone.twin import RateLimit
 from touchstone.twin.serve import Behaviour
@@ -93,8 +92,7 @@ def _settings(order: Order, behaviour: Behaviour, url: str) -> Settings:
 def _examined(order: Order, settings: Settings, url: str, run_log: Path) -> Footer:
     contract, target = Contract.load(), settings.target
     write_header(run_log, new_run_id(), settings, ["touchstone", "prove"], ledger_of_claims.load(), contract)
-    keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
-    transport = Transport(url, keys, contract, lambda _exchange: None, target.request_timeout_s)
+    transport = Transport(url, target.credentials(), contract, lambda _exchange: None, target.request_timeout_s)
     try:
         latency_s = smoke(transport)
     except TargetError as error:

@@ -20,6 +20,7 @@ from touchstone.config import Settings, TargetSettings
 from touchstone.contract.files import contract_tests_dir
 from touchstone.errors import OutputError, RunLogError, UsageError, nearest
 from touchstone.facts.events import Case, CaseOutcome, RunLog
+from touchstone.facts.exchange import EXPIRED
 from touchstone.facts.leaks import leaks
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
@@ -94,7 +95,7 @@ class Recorder:
         self._names, self._folder, self._progress = names, folder, progress
         self._latency_s, self._run_log = 0.0, Path()
         embedded = settings.target.embedded
-        self._keys = {a.name: a.key for a in DEFAULT_ACCOUNTS} if embedded else settings.target.keys()
+        self._keys = {a.name: a.key for a in DEFAULT_ACCOUNTS} if embedded else settings.target.credentials().hidden()
         self.written: dict[str, Written] = {}
 
     def __call__(self, event: dict[str, Any]) -> None:
@@ -139,8 +140,8 @@ def _taken(log: RunLog, name: str, case: Case | None, terms: Terms, good: Sequen
         return "it was not played"
     if case.outcome not in good:
         return case.message or case.outcome
-    own = [exchange for exchange in log.exchanges if exchange.case == case.id]
-    # A 429 that the scenario does not test is left out: the scenario repeats the request.
+    # A 429 that the scenario does not test is left out, as is a 401 to an expired key: the request is repeated.
+    own = [exchange for exchange in log.exchanges if exchange.case == case.id and EXPIRED not in exchange.note]
     exchanges = [e for e in own if e.status != 429 or e.note.keys() & {"limit", "expects"}]
     if any((exchange.seq, side) in log.cut_bytes for exchange in exchanges for side in ("request", "response")):
         return "a body exceeds the size that a run log stores"

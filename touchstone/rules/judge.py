@@ -8,7 +8,7 @@ from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.claims import Ledger
 from touchstone.contract.document import Contract
 from touchstone.facts.curl import curl
-from touchstone.facts.exchange import Exchange
+from touchstone.facts.exchange import EXPIRED, Exchange
 from touchstone.facts.finding import Finding, Judgement, finding_id
 from touchstone.facts.key_sources import USUAL, KeySources
 from touchstone.rules import catalogue
@@ -33,6 +33,8 @@ class Judge:
 
     def add(self, exchange: Exchange) -> list[Judgement]:
         """Adds *exchange* to the history and applies the exchange rules to it; returns new judgements only."""
+        if EXPIRED in exchange.note:
+            return []
         self.history.add(exchange)
         self._by_seq[exchange.seq] = exchange
         return self._new(

@@ -10,48 +10,7 @@ from urllib.parse import quote, unquote
 
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Chunk, Credential, Request, Response
-from touchstone.facts.key_sources import UNKNOWN_KEY
-from touchstone.target.redact import Secrets
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """Keys of the accounts that a run may use; None for a missing key. *unused*: other keys that must be redacted."""
-
-    primary: str = field(repr=False)
-    second: str | None = field(default=None, repr=False)
-    restricted: str | None = field(default=None, repr=False)
-    unused: tuple[str, ...] = field(default=(), repr=False)
-
-    def headers(self, credential: Credential) -> dict[str, str]:
-        """Returns the Authorization header for *credential*, if any; raises LookupError if the key is missing."""
-        if credential in ("none", "query"):
-            return {}
-        scheme = {"malformed": "Basic", "lowercase-scheme": "bearer"}.get(credential)
-        return {"Authorization": f"{scheme} {self.primary}" if scheme else f"Bearer {self.value(credential)}"}
-
-    def value(self, credential: Credential) -> str:
-        """Returns the key for *credential*; raises LookupError if it is missing."""
-        key = self._values().get(credential)
-        if not key:
-            raise LookupError(f"no key for {credential!r}")
-        return key
-
-    def secrets(self) -> Secrets:
-        """Returns all values that no exchange may contain."""
-        unused = {f"unused-{number}": value for number, value in enumerate(self.unused, start=1)}
-        return Secrets(self._values() | {"headless": self.primary[1:]} | unused)
-
-    def _values(self) -> dict[str, str | None]:
-        return {
-            "primary": self.primary,
-            "longer": self.primary + "x",
-            "shorter": self.primary[:-1],
-            "recased": self.primary.swapcase(),
-            "second": self.second,
-            "restricted": self.restricted,
-            "unknown": UNKNOWN_KEY,
-        }
+from touchstone.target.keys import Keys
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ _BLOCK_CHARS = 9
 _KEY_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "x-auth-token"})
 _COOKIE_HEADERS = frozenset({"cookie", "set-cookie"})
 _SCHEMES = frozenset({"", "bearer", "basic", "digest", "token", "apikey"})
-_MARKER = re.compile(r"<key:[^<>]*>")
+_MARKER = re.compile(r"<(?:key|env):[^<>]*>")
 
 # Maps upper case to lower case, and the URL-safe alphabet of base64 to the usual one.
 _FOLD = bytes.maketrans(string.ascii_uppercase.encode() + b"-_", string.ascii_lowercase.encode() + b"+/")
@@ -79,7 +79,7 @@ class Secrets:
             return self.data(data[: edge[0]]) + self._markers[edge[2]]
         if not (spans := self._spans(data)):
             return data
-        if b"<key:" in data:
+        if self._marks.search(data):
             return b"".join(
                 part if number % 2 else self._marked(part, self._spans(part))
                 for number, part in enumerate(self._marks.split(data))
@@ -92,7 +92,8 @@ class Secrets:
 
     def _header(self, name: str, value: str) -> str:
         marked = self._value(value)
-        is_foreign = marked if name in _COOKIE_HEADERS else name in _KEY_HEADERS and not _is_marked_only(marked)
+        is_cookie = name in _COOKIE_HEADERS and _MARKER.fullmatch(marked) is None
+        is_foreign = marked if is_cookie else name in _KEY_HEADERS and not _is_marked_only(marked)
         return REDACTED if is_foreign else marked
 
     def _prepare(self) -> None:
@@ -193,8 +194,8 @@ class Secrets:
 
 
 def marker(name: str) -> str:
-    """Placeholder that replaces the secret *name*."""
-    return f"<key:{name}>"
+    """Placeholder that replaces the secret *name*: a key, or the value of an environment variable (``env:NAME``)."""
+    return f"<{name}>" if name.startswith("env:") else f"<key:{name}>"
 
 
 def _forms(value: bytes) -> Iterator[tuple[bytes, int]]:

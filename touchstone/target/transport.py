@@ -1,6 +1,7 @@
 """Sends requests to a target and converts each to an exchange, which never contains a secret."""
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -10,13 +11,14 @@ from urllib.parse import urlsplit
 import httpx
 
 from touchstone.contract.document import Contract
-from touchstone.facts.exchange import Chunk, Closed, Exchange, Response
+from touchstone.facts.exchange import EXPIRED, Chunk, Closed, Exchange, Response
 from touchstone.facts.wording import was
 from touchstone.target.body import ACCEPTED, BEYOND_BYTES, Intake, Refused
 from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, Room, cut_head, head_bytes
-from touchstone.target.call import Call, Keys, MessageBuilder, OutgoingRequest
+from touchstone.target.call import Call, MessageBuilder, OutgoingRequest
 from touchstone.target.clock import RecordedClock, WallClock
 from touchstone.target.connections import SURPLUS_BYTES, BoundedBackend, Deadline, NoCookies, Wire
+from touchstone.target.keys import KeyCommand, Keys
 
 SERVED = "touchstone.served"  # request extension: a list to which a replay adds the recorded exchange that it served
 
@@ -36,6 +38,7 @@ class Transport:
         request_timeout_s: Time limit of connecting, of a wait for a byte, and of a whole response that is no stream.
         wire: Replaces the network in a replay; it may add the recorded exchange to the list `SERVED`.
         stopped: Tells whether the run was stopped, after which all waits soon end; None if a run cannot be stopped.
+        command: Prints a new primary key once the old one has expired.
     """
 
     def __init__(
@@ -49,10 +52,11 @@ class Transport:
         clock: WallClock | RecordedClock | None = None,
         stopped: Callable[[], bool] | None = None,
         bounds: Bounds = DEFAULT_BOUNDS,
+        command: KeyCommand | None = None,
     ) -> None:
         self.url = url
-        self.keys = keys
-        self._builder = MessageBuilder(url, keys, contract)
+        self._build = functools.partial(MessageBuilder, url, contract=contract)
+        self._builder, self._command = self._build(keys), command
         self.secrets = self._builder.secrets
         self.clock: WallClock | RecordedClock = clock or WallClock()
         self._record = record
@@ -69,7 +73,7 @@ class Transport:
         self._reuses, self._is_closed = True, False
         self._room = Room(bounds.max_total_bytes)
         # Number of requests that were sent again, and of bodies and heads that max_total_bytes truncated.
-        self.resent = self.cut = self.cut_heads = 0
+        self.resent = self.repeated = self.cut = self.cut_heads = 0
 
     def _client(self, kept: int) -> httpx.Client:
         client = httpx.Client(
@@ -88,11 +92,13 @@ class Transport:
         beyond = f"because all together exceed {self._bounds.describe('max_total_bytes')}"
         counts = (
             (self.resent, "read", "reads", "sent again, because the server had just closed the reused connection"),
+            (self.repeated, "request", "requests", "repeated with a new key, because the old one had expired"),
             (self.cut, "long body", "long bodies", f"truncated and not judged, {beyond}"),
             (self.cut_heads, "long head", "long heads", f"truncated in the run log, {beyond}"),
         )
         found = [(number, one if number == 1 else many, what) for number, one, many, what in counts if number]
-        return "; ".join(f"{number} {noun} {was(number)} {what}" for number, noun, what in found)
+        problem = [self._command.problem] if self._command and self._command.problem else []
+        return "; ".join([f"{number} {noun} {was(number)} {what}" for number, noun, what in found] + problem)
 
     def number_from(self, seq: int) -> None:
         """Gives the next exchange the number *seq*, and the following ones the numbers after it."""
@@ -113,7 +119,21 @@ class Transport:
         return self.clock.now()
 
     def send(self, call: Call, case: str = "") -> Exchange:
-        """Sends *call*; waits for the whole response or the end of a stream. Does not raise if none arrives."""
+        """Sends *call*; waits for the whole response or the end of a stream. Does not raise if none arrives.
+
+        If the primary key has expired, the request is repeated once with the new one.
+        """
+        keys, exchange = self._builder.keys, self._sent(call, case)
+        is_own = call.credential == "primary" and "Authorization" not in call.headers
+        if self._command and is_own and self._command.renews(keys.primary, exchange.status):
+            self._record(replace(exchange, note=exchange.note | {EXPIRED: True}))
+            self._builder = self._build(self._command.renewed(keys))
+            self.secrets, self.repeated = self._builder.secrets, self.repeated + 1
+            exchange = self._sent(call, case)
+        self._record(exchange)
+        return exchange
+
+    def _sent(self, call: Call, case: str) -> Exchange:
         outgoing = self._builder.prepare(call)
         seq, sent_at = next(self._seq), self.now()
         with self._client_for(outgoing) as client:
@@ -134,10 +154,7 @@ class Transport:
             closed=outcome.closed,
             note=dict(call.note) | outcome.note,
         )
-        if outcome.served:
-            exchange = _as_recorded(exchange, outcome.served[0])
-        self._record(exchange)
-        return exchange
+        return _as_recorded(exchange, outcome.served[0]) if outcome.served else exchange
 
     @contextlib.contextmanager
     def _client_for(self, outgoing: OutgoingRequest) -> Iterator[httpx.Client]:

@@ -17,7 +17,7 @@ from touchstone.facts.backoff import retry_after_s
 from touchstone.facts.exchange import Exchange, Request, Response
 from touchstone.target.body import Intake, Refused
 from touchstone.target.bounds import KEPT_BYTES
-from touchstone.target.call import Call, Keys, MessageBuilder, OutgoingRequest
+from touchstone.target.call import Call, MessageBuilder, OutgoingRequest
 from touchstone.target.connections import BoundedBackend, Deadline
 from touchstone.target.tls import trusting
 
@@ -76,8 +76,7 @@ class Link:
         self._tls = trusting() if base.scheme == "https" else None
         self._host, self._port = base.hostname or "", base.port or (443 if self._tls else 80)
         self._netloc, self._base_path = base.netloc.rpartition("@")[2], base.path
-        keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
-        self._builder = MessageBuilder(url, keys, contract)
+        self._builder = MessageBuilder(url, target.credentials(), contract)
         self.secrets = self._builder.secrets
         self.now, self.timeout_s, self.bounds = now, target.request_timeout_s, target.bounds
         self._closed = threading.Event()
