@@ -78,6 +78,7 @@ def _quoted(text: str, sources: KeySources, words: Mapping[str, str]) -> str:
     """Quotes *text* as one shell word. Variables replace the placeholders of keys."""
     if not _MARKER.search(text):
         return shlex.quote(text)
+
     def filled(match: re.Match[str]) -> str:
         return f"${match[2]}" if match[2] else words.get(match[1]) or _key(match[1], sources)
 

@@ -48,10 +48,11 @@ def script(log: RunLog, finding: Finding, exchanges: Mapping[int, Exchange]) -> 
     steps = _Steps(log, finding, evidence, sources)
     lines = tuple(steps.lines(_needed(evidence, exchanges.values())))
     text = "\n".join((*lines, *steps.removals))
-    variables = (name for name in asdict(sources).values() if is_variable(name) and re.search(rf"\${{?{name}\b", text))
+    headers = log.header.settings.get("target", {}).get("headers", {})
+    known = (name for name in (*asdict(sources).values(), *headers.values()) if is_variable(name))
     return Script(
         url=shlex.quote(log.header.target.url),
-        variables=tuple(variables),
+        variables=tuple(name for name in known if re.search(rf"\${{?{name}\b", text)),
         steps=lines,
         removals=tuple(steps.removals),
         deciding=tuple(steps.deciding),
@@ -90,8 +91,12 @@ def _simple(text: bytes, run_id: str) -> str:
 
 def _needed(evidence: list[Exchange], exchanges: Iterable[Exchange]) -> list[Exchange]:
     """Returns the exchanges that led to the finding: all changes of its versions, their reads, and the evidence."""
-    last, refs = evidence[-1], {e.ref for e in evidence if e.ref}
-    before = [e for e in exchanges if e.ref in refs and e.sent_at < last.done_at and e.case != "clean-up"]
+    last, names = evidence[-1], {e.ref.rpartition("@")[0] for e in evidence if e.ref}
+    before = [
+        e
+        for e in exchanges
+        if e.ref and e.ref.rpartition("@")[0] in names and e.sent_at < last.done_at and e.case != "clean-up"
+    ]
     found = {e.seq: e for e in before if e.operation in _MUTATING or e.operation == "getBuild"}
     # Overlapping requests took effect in any order, which the order of their responses shows best.
     own = {e.seq: e for e in evidence}
@@ -133,9 +138,11 @@ class _Steps:
             yield from (self._await(read, 300) for read in self._awaited.values())
             self._awaited.clear()
             is_limited = before.status == 429 or e.note.get("limit")
-            most_s = _MOST_PAUSE_S if is_limited else self._sleeps_s(e) / 2  # the build must still run afterwards
+            most_s = _MOST_PAUSE_S if is_limited else 0.7 * self._sleeps_s(e)  # the build must still run afterwards
             pause_s = min(most_s, e.sent_at - before.done_at)
-            yield from [f"sleep {pause_s:.2f}"] if pause_s >= _PAUSE_S and e is not last else []
+            yield from (
+                [f"sleep {pause_s:.2f}"] if pause_s >= _PAUSE_S and (e is not last or e.operation != "getBuild") else []
+            )
             if e is last:
                 yield from self._before_last(e, before)
             both = [other for other in needed[position + 1 :] if other in self.evidence and e in self.evidence]
