@@ -16,6 +16,7 @@ import pytest
 from typer.main import get_group
 
 from tests.command import PRIMARY, Command, Shell
+from tests.report.golden import FOLDER as GOLDEN
 from tests.report.golden import agrees
 from touchstone import __version__
 from touchstone.cli.app import MODULES, app
@@ -131,11 +132,11 @@ def reported(tmp_path: Path) -> Callable[..., Path]:
 
     def write(name: str, at: int, took_s: float = 1.0, **changes: Any) -> Path:
         started_at = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        report = {
-            "run": {"started_at": started_at, "duration_s": took_s},
-            "claims": [{"id": BROKEN, "verdict": "broken"}, {"id": "cancel.settles", "verdict": "upheld"}],
-            "findings": [{"claim": BROKEN, "expected": "202", "actual": "200\nand more", "curl": f"curl {name}"}],
-        } | changes
+        run = {"started_at": started_at, "duration_s": took_s}
+        report = json.loads((GOLDEN / "check-known.json").read_text("utf-8"))
+        finding = {"actual": "200\nand more", "curl": f"curl {name}"}
+        report["findings"] = [one | finding for one in report["findings"] if one["claim"] == BROKEN]
+        report |= {"run": report["run"] | run | changes.pop("run", {})} | changes
         path = tmp_path / "reports" / name / "report.json"
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(report), "utf-8")
@@ -150,11 +151,11 @@ def test_latest_report_is_that_of_the_run_that_ended_last(tmp_path: Path, report
     newer = reported("newer", 200)
     reported("old", 100)
     reported("damaged", 300, claims="no list")
-    reported("undated", 400, run={"started_at": "yesterday", "duration_s": 1.0})
+    reported("undated", 400, run={"started_at": "yesterday"})
     found, own = latest(folder), latest(folder / "old")
     assert found is not None
     assert own is not None
-    assert (found.path, found.verdict_of(BROKEN), found.verdict_of("x.y")) == (newer, "broken", "not judged")
+    assert (found.path, found.verdicts[BROKEN], "x.y" in found.verdicts) == (newer, "broken", False)
     assert own.path.parent.name == "old"
 
     long = reported("long", 100, took_s=3600.0)

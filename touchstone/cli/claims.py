@@ -1,11 +1,11 @@
 """The commands `claims` and `explain`, which need no target."""
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
-from pydantic import AliasPath, BaseModel, Field, ValidationError
 from rich.console import Console
 from rich.text import Text
 from typer import Argument, Option, Typer
@@ -16,15 +16,18 @@ from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.answers import Answer
 from touchstone.contract.claims import Claim, Ledger
 from touchstone.contract.document import Contract
-from touchstone.contract.files import RECORDED_BYTES, read_regular
+from touchstone.errors import UsageError
 from touchstone.facts.curl import command
 from touchstone.facts.exchange import Request
+from touchstone.facts.finding import Finding
 from touchstone.facts.wording import one_line
 from touchstone.loadgen import rules as load_rules
 from touchstone.loadgen.thresholds import CHECK, STATISTICS
 from touchstone.proof import catalogue
+from touchstone.report.json_report import read
 from touchstone.report.terminal import say, table
 from touchstone.rules import catalogue as rules
+from touchstone.rules.verdict import judge
 from touchstone.target.call import fill
 
 app = Typer()
@@ -67,42 +70,25 @@ def explain(
     explain_claim(ledger_of_claims.load().explain(claim), reports=Path("reports"), console=Console())
 
 
-class _Verdict(BaseModel):
-    id: str
-    verdict: str
-
-
-class _Finding(BaseModel):
-    claim: str
-    expected: str
-    actual: str
-    curl: str
-
-
-class Report(BaseModel):
+class Report(NamedTuple):
     """The parts of a report.json that `claims` and `explain` read."""
 
-    path: Path = Path()
-    started_at: datetime = Field(validation_alias=AliasPath("run", "started_at"))
-    duration_s: float = Field(validation_alias=AliasPath("run", "duration_s"))
-    claims: list[_Verdict]
-    findings: list[_Finding]
-
-    def verdict_of(self, claim_id: str) -> str:
-        """Returns the verdict on a claim, or ``not judged``."""
-        return next((one_line(row.verdict) for row in self.claims if row.id == claim_id), "not judged")
+    path: Path
+    verdicts: Mapping[str, str]
+    findings: tuple[Finding, ...]
 
 
 def latest(reports: Path) -> Report | None:
     """Returns the report of the latest run in *reports* or its subfolders; None without a valid report.json."""
     found: list[tuple[datetime, Report]] = []
     for path in [*reports.glob("report.json"), *reports.glob("*/report.json")]:
-        try:
-            report = Report.model_validate_json(read_regular(path, RECORDED_BYTES)).model_copy(update={"path": path})
+        with suppress(UsageError, ValueError, OverflowError):
+            log = read(path)
+            verdicts = {row.claim.id: row.verdict for row in judge(log).claims}
             # The time of the file may be later, because `touchstone report` can write the file again.
-            found.append((report.started_at.astimezone(UTC) + timedelta(seconds=report.duration_s), report))
-        except (OSError, ValidationError, OverflowError):
-            continue
+            began_at = datetime.fromisoformat(log.header.started_at).astimezone(UTC)
+            ended_at = began_at + timedelta(seconds=log.footer.duration_s if log.footer else 0)
+            found.append((ended_at, Report(path, verdicts, log.findings)))
     return max(found, key=lambda pair: pair[0], default=(None, None))[1]
 
 
@@ -110,7 +96,9 @@ def print_claims(ledger: Ledger, glob: str, *, reports: Path, console: Console) 
     """Prints the claims that match *glob*, with the verdicts of the latest run if there is one."""
     run = latest(reports)
     chosen = ledger.select(glob, by=None)
-    rows = ((claim.id, claim.level, run.verdict_of(claim.id) if run else claim.says) for claim in chosen)
+    rows = (
+        (claim.id, claim.level, run.verdicts.get(claim.id, "not judged") if run else claim.says) for claim in chosen
+    )
     table(console, ("claim", "level", "verdict" if run else "sentence"), rows)
     must = sum(claim.level == "must" for claim in chosen)
     of_load = sum(claim.by == "load" for claim in chosen)
@@ -159,7 +147,7 @@ def explain_claim(claim: Claim, *, reports: Path, console: Console) -> None:
     run = latest(reports)
     findings = [row for row in run.findings if row.claim == claim.id] if run else []
     if run:
-        say(console, f"verdict   {run.verdict_of(claim.id)} ({run.path})")
+        say(console, f"verdict   {run.verdicts.get(claim.id, 'not judged')} ({run.path})")
     for finding in findings:
         say(console, f"finding   expected {one_line(finding.expected)}; actual {one_line(finding.actual)}")
     if findings or claim.by == "check":

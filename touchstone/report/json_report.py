@@ -1,11 +1,18 @@
-"""report.json of a run, for programs, with all texts in full."""
+"""report.json of a run, for programs, with all texts in full: its writer and its reader."""
 
 import json
 from dataclasses import asdict
 from math import isfinite
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from touchstone.contract.files import RECORDED_BYTES, read_regular
+from touchstone.contract.quoting import quoted
+from touchstone.errors import UsageError
+from touchstone.facts.events import RunLog
 from touchstone.loadgen.capacity import Capacity
 from touchstone.loadgen.metrics import Operation, Times, Traffic
 from touchstone.report.html import sentence
@@ -165,3 +172,43 @@ def _knee(view: KneeView) -> dict[str, Any]:
     for trial in trials:
         del trial["blocks"]
     return {"told": view.knee.is_known, "sentence": view.sentence, **asdict(view.knee), "trials": trials}
+
+
+def read(path: Path) -> RunLog:
+    """Reads a report.json as the run log of a run with the same verdicts and findings, but without exchanges.
+
+    Raises:
+        UsageError: the file cannot be read, or is not a report.json of this schema version.
+    """
+    try:
+        document = json.loads(read_regular(path, RECORDED_BYTES))
+        if document["schema_version"] == SCHEMA_VERSION:
+            return TypeAdapter(RunLog).validate_python(_events(document))
+        problem = f"schema_version is {quoted(document['schema_version'])}"
+    except OSError as error:
+        raise UsageError(f"{path}: the report cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}, found {quoted(first['input'])}"
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        problem = f"{error} is missing" if isinstance(error, KeyError) else "not the report of a run"
+    raise UsageError(
+        f"{path}: {problem}; expected a report.json of schema version {SCHEMA_VERSION}; `touchstone report` writes one"
+    )
+
+
+def _events(document: dict[str, Any]) -> dict[str, Any]:
+    """Fields of the run log. Pydantic drops what they have besides."""
+    run, workload = document["run"], document["load"]["workload"] if "load" in document else None
+    rows = [row | {"claim": row["id"], "subject": row["id"].partition(".")[0]} for row in document["claims"]]
+    _, command, *_ = argv = run["command"].split()
+    header = {"run_id": run["id"], "command": command, "argv": argv, "claims": rows}
+    header["target"] = {"name": run["target"], "url": run["url"], "kind": run["kind"]}
+    return {
+        "header": run | header,
+        "tallies": [row | {"case": "", "check": "", "held": 1} for row in rows if row["verdict"] == "upheld"],
+        "notices": [row for row in rows if row["verdict"] not in ("upheld", "broken")],
+        "occurrences": [{"finding": finding} for finding in document["findings"]],
+        "workload": workload and workload | {"began_at": workload["began_at_s"]},
+        "footer": run | {"ended_at": ""},
+    }
