@@ -16,12 +16,12 @@ from touchstone.facts.runlog import RunLogWriter, read
 MUST, SHOULD = "cancel.in-flight-is-202", "status.golden-dir-is-text"
 
 
-def write(path: Path, broken: tuple[str, ...] = (), left_out: str = "", strict: bool = False) -> None:
+def write(path: Path, broken: tuple[str, ...] = (), left_out: str = "", **changes: Any) -> None:
     """Writes the run log of a check with these broken claims."""
     failing = read(write_failing(path.with_suffix(".failing")))
     claims = tuple(claim for claim in ledger() if claim.id != left_out)
     with RunLogWriter(path) as writer:
-        writer.write(replace(failing.header, claims=claims, strict=strict))
+        writer.write(replace(failing.header, claims=claims, **changes))
         writer.write(*(one for one in failing.occurrences if one.finding.claim in broken))
         writer.write(*(one for one in failing.tallies if one.claim not in (*broken, left_out)))
         assert failing.footer
@@ -49,6 +49,47 @@ def test_fail_on_new_fails_for_newly_broken_claims(
         ended = call(Shell(tmp_path), "compare", "a.jsonl", "b.jsonl", "--report-dir", "out", *flags)
         assert (ended.code, ended.last_line.startswith(f"exit {expected}: ")) == (expected, True)
         assert json.loads((tmp_path / "out" / "compare.json").read_text())["exit_code"] == expected
+
+
+@pytest.fixture
+def week(tmp_path: Path, call: Command) -> Shell:
+    """Folders of three runs, of which the second broke a claim; only their report.json."""
+    for name in ("mon", "tue", "wed"):
+        write(tmp_path / f"{name}.jsonl", (MUST,) if name == "tue" else (), run_id=f"run-{name}")
+        call(Shell(tmp_path), "report", f"{name}.jsonl", "--report-dir", name)
+    return Shell(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("runs", "code", "text"),
+    [("mon tue wed", 0, "broken from B"), ("wed mon tue", 1, "broken since C"), ("mon tue/report.json", 1, "since B")],
+)
+def test_reports_alone_show_when_a_claim_changed(week: Shell, call: Command, runs: str, code: int, text: str) -> None:
+    ended = call(week, "compare", *runs.split(), "--report-dir", "out", "--fail-on-new")
+    (line,) = [line for line in ended.out.splitlines() if line.startswith(MUST)]
+    assert (ended.code, text in line, ended.last_line.startswith(f"exit {code}: ")) == (code, True, True)
+    assert text in (week.folder / "out" / "compare.html").read_text("utf-8")
+    ended = call(week, "compare", *runs.split(), "--fail-on-new", "--only-new")
+    assert (ended.code, "A cancel of a running build gets 202" in ended.out) == (code, bool(code))
+    assert (ended.out == "exit 0: nothing new\n") is not bool(code)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        *(("x", "not the report"), ("{}", "'schema_version' is missing"), ('{"schema_version": 2}', "_version is 2")),
+        *(({"seed": "x"}, "header.seed"), ({"id": "run-mon"}, "the same run as mon")),
+        *(({"command": "touchstone probe"}, "of one kind"), ({"contract_sha256": "00"}, "different contracts")),
+    ],
+)
+def test_unfit_report_is_refused(week: Shell, call: Command, content: str | dict[str, str], text: str) -> None:
+    path = week.folder / "tue" / "report.json"
+    if isinstance(content, dict):
+        report = json.loads(path.read_text("utf-8"))
+        content = json.dumps(report | {"run": report["run"] | content})
+    path.write_text(content, "utf-8")
+    ended = call(week, "compare", "mon", "tue", "wed")
+    assert (ended.code, text in ended.err, "tue" in ended.err) == (2, True, True)
 
 
 def test_folder_of_a_comparison_has_both_run_ids(tmp_path: Path, call: Command) -> None:

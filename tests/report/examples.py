@@ -200,12 +200,11 @@ def storms() -> Comparison:
 
 
 def checks() -> Comparison:
-    """A check that passes, and a slower one that fails and judges a new claim."""
-    before = checklogs.log(checklogs.write_passing, builds=12)
-    after = checklogs.log(checklogs.write_passing, builds=12, extra=1)
-    slow = tuple(replace(one, done_at=one.sent_at + 2 * one.elapsed_s) for one in after.exchanges)
-    claims = (*failing().header.claims, after.header.claims[-1])
-    return compare(before, replace(failing(), header=replace(failing().header, claims=claims), exchanges=slow))
+    """Six checks; one selects few claims, another judges a new claim, and the last is strict."""
+    passing, few = checklogs.log(checklogs.write_passing), replace(failing().header, claims_glob="cancel.*")
+    newer = checklogs.log(checklogs.write_passing, extra=1)
+    others = (replace(failing(), header=few), passing, newer, knowing(failing(), strict=True))
+    return compare(passing, failing(), *others)
 
 
 EXAMPLES: dict[str, Callable[[], Report | RunLog]] = {

@@ -1,8 +1,8 @@
 """Comparison of two runs: honest intervals, verdicts, and runs that cannot be compared."""
 
-import json
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,16 +12,18 @@ from tests.loadlogs import BEGAN_AT, fold, log_of, long, steady, workload
 from tests.loadlogs import header as load_header
 from tests.report import checklogs
 from tests.report.checklogs import Story, header, ledger
-from tests.report.examples import document, storms
+from tests.report.examples import failing, knowing, limited, storms, terminal
 from touchstone.errors import UsageError
 from touchstone.facts.events import Footer, Notice, Occurrence, RunLog, Tally, Target
 from touchstone.facts.identity import Interval
 from touchstone.facts.sample import NO_ANSWER, Histogram, Sample
 from touchstone.loadgen.workloads import AT_ONCE
-from touchstone.report import comparison as lists
-from touchstone.report import resampling
-from touchstone.report.comparison import NOISE, TOO_FEW, UNCERTAIN, Change, Comparison, compare
+from touchstone.report import json_report, resampling
+from touchstone.report.comparison import NOISE, TOO_FEW, UNCERTAIN, Change, Comparison, LoadChanges, compare
+from touchstone.report.html import sentence
 from touchstone.report.resampling import Durations, ratios
+from touchstone.report.view import view
+from touchstone.rules.verdict import judge
 
 SHARES = (0.5, 0.9, 0.99)
 
@@ -77,8 +79,13 @@ def test_block_length_and_widening_for_few_blocks() -> None:
     assert resampling.count_filled(sparse) == 8
 
 
+def load(both: Comparison) -> LoadChanges:
+    assert both.load
+    return both.load
+
+
 def changes(both: Comparison, operation: str) -> dict[str, Change]:
-    (one,) = [one for one in both.operations if one.name == operation]
+    (one,) = [one for one in load(both).operations if one.name == operation]
     return {change.statistic: change for change in one.changes}
 
 
@@ -111,7 +118,7 @@ def test_slower_run_is_slower_and_nothing_else() -> None:
 
 def test_run_does_not_differ_from_itself() -> None:
     both = compare(steady(), steady())
-    found = [change for one in both.operations for change in one.changes]
+    found = [change for one in load(both).operations for change in one.changes]
     assert {change.verdict for change in found} <= {NOISE, UNCERTAIN, TOO_FEW}
     assert all(change.before == change.after for change in found)
     assert {change.apart.value for change in found if change.apart} == {0.0}
@@ -131,7 +138,7 @@ def test_rate_is_that_of_the_schedule() -> None:
     assert (rate.before, rate.after, rate.verdict) == (20.0, 20.0, NOISE)
     at_once = compare(with_tail(20, AT_ONCE), with_tail(60, AT_ONCE))
     assert changes(at_once, "getBuild")["throughput_per_s"].before == pytest.approx((400 + 5) / 25)
-    assert (compare(with_tail(20), with_tail(60)).rated_s, at_once.rated_s) == ((20, 60), (25, 65))
+    assert (load(compare(with_tail(20), with_tail(60))).rated_s, load(at_once).rated_s) == ((20, 60), (25, 65))
 
 
 def test_rate_from_nothing_is_more_and_to_nothing_is_less() -> None:
@@ -152,7 +159,7 @@ def test_too_little_data_has_no_conclusion() -> None:
     found = changes(short, "getBuild")
     assert {change.verdict for change in found.values()} == {TOO_FEW}
     assert (found["p99_s"].lack, found["throughput_per_s"].lack) == ("2 samples; 1,000 needed", "2 blocks; 5 needed")
-    assert (short.is_open, short.differs, short.differing) == (True, False, 0)
+    assert (load(short).is_open, short.differs, load(short).differing) == (True, False, 0)
 
     failed = fold([Sample("getBuild", NO_ANSWER, BEGAN_AT + n, BEGAN_AT + n, BEGAN_AT + n + 1.0) for n in range(3)])
     few = changes(compare(steady(), replace(steady(), windows=steady().windows + failed)), "getBuild")["error_share"]
@@ -174,7 +181,7 @@ def test_wide_interval_has_no_conclusion() -> None:
 
 def differences(first: dict[str, Any], second: dict[str, Any], scenario: str = "steady") -> list[tuple[str, str, str]]:
     logs = [log_of(workload(scenario, **changed), windows=with_tail(2).windows) for changed in (first, second)]
-    return [(one["what"], one["before"], one["after"]) for one in compare(*logs).unlike]
+    return [(what, before, after) for what, (before, after) in compare(*logs).unlike]
 
 
 @pytest.mark.parametrize(
@@ -208,15 +215,13 @@ def test_differences_between_workloads_and_targets_are_listed() -> None:
 
 def test_capacities_that_differ_are_a_difference() -> None:
     both = storms()
-    assert (both.capacity_turn, both.differs) == ((4, 6), True)
-    assert compare(both.before, both.before).capacity_turn is None
+    assert (load(both).capacity_turn, both.differs) == ((4, 6), True)
+    assert load(compare(both.trend.runs[0], both.trend.runs[0])).capacity_turn is None
 
 
 START, READY = "start.answers-202", "status.ready-stays-ready"
-BROKEN, MENDED, LOST, FOUND, SHOULD = (
-    *("cancel.in-flight-is-202", "cancel.settles", "events.frames-are-json", "access.other-account-is-404"),
-    "status.golden-dir-is-text",
-)
+BROKEN, MENDED = "cancel.in-flight-is-202", "cancel.settles"
+LOST, FOUND = "events.frames-are-json", "access.other-account-is-404"
 
 
 def check(
@@ -224,23 +229,15 @@ def check(
     idle: tuple[str, ...] = (),
     stuck: tuple[str, ...] = (),
     left_out: tuple[str, ...] = (),
-    seconds: int = 0,
-    slower: float = 1.0,
     **changes: object,
 ) -> RunLog:
-    """A check with 20 reads in each of *seconds*."""
+    """A check; a finding on a broken claim is the same in all of them."""
     claims = tuple(claim for claim in ledger() if claim.id not in left_out)
-    story, exchanges = Story(), []
-    for number in range(seconds * 20):
-        story.now_s = number / 20
-        took_s = slower * (0.004 + 0.0005 * (number * 7 % 11))
-        exchanges.append(story.send("getBuild", "default/x@1.0.0", 200, {}, took_s=took_s))
     wrong = Story().send("getBuild", "default/x@1.0.0", 500, {})
     notices = [Notice(name, "not-applicable", "set second_api_key_env") for name in idle]
     notices += [Notice(name, "could-not-run", "no response") for name in stuck]
     return RunLog(
         header=header(**{"claims": claims, **changes}),
-        exchanges=tuple(exchanges),
         tallies=tuple(Tally("c", "r", one.id, held=1) for one in claims if one.id not in (*broken, *idle, *stuck)),
         occurrences=tuple(Occurrence(checklogs.found(wrong, name, "200", "500")) for name in broken),
         notices=tuple(notices),
@@ -251,63 +248,43 @@ def check(
 def test_claims_are_grouped_by_their_change() -> None:
     before = check(broken=(MENDED, START), idle=(FOUND, READY))
     both = compare(before, check(broken=(BROKEN,), idle=(LOST, START), stuck=(READY,)))
-    groups = (lists.NEWLY_BROKEN, lists.FIXED, lists.NO_LONGER, lists.NOW, lists.OTHERWISE)
-    found = [[turn.after.claim.id for turn in both.claims.turned[group]] for group in groups]
-    assert found == [[BROKEN], [MENDED], [START, LOST], [FOUND], [READY]]
-
-    report = json.loads(document(both))
-    row = {"id": BROKEN, "level": "must", "verdict": "broken", "reason": "", "before": "upheld"}
-    assert report["claims"]["newly_broken"] == [row]
-    for key, rows in report["claims"].items():
-        assert report["counts"][key] == len(rows)
-    assert [one["claim"] for one in report["findings"]["new"]] == [BROKEN]
-    assert report["counts"]["gone_findings"] == len(report["findings"]["gone"]) == 2
-    assert [report["runs"][run]["exit_code"] for run in "ab"] == [1, 1]
+    found = {group: [one.latest.claim.id for one in claims] for group, claims in both.trend.turned.items() if claims}
+    assert list(found.values()) == [[BROKEN], [MENDED], [START, LOST], [FOUND], [READY]]
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "only_before", "only_after", "once"),
-    [
-        ({}, {}, 0, 0, 0),
-        ({"left_out": (BROKEN,)}, {}, 0, 1, 0),
-        ({}, {"left_out": (BROKEN,)}, 1, 0, 0),
-        ({"broken": (START,)}, {"left_out": (START, READY), "claims_glob": "cancel.*"}, 0, 0, 2),
-        ({"left_out": (START, READY), "claims_glob": "cancel.*"}, {"broken": (START,)}, 0, 0, 2),
-    ],
-)
-def test_unknown_claim_differs_from_one_not_selected(
-    first: dict[str, Any], second: dict[str, Any], only_before: int, only_after: int, once: int
-) -> None:
-    claims = compare(check(**first), check(**second)).claims
-    assert [len(claims.only_before), len(claims.only_after), claims.selected_once] == [only_before, only_after, once]
-    assert (claims.new, claims.gone) == ((), ())
-    assert claims.are_alike is not bool(only_before or only_after)
-
-
-def test_slower_responses_of_a_check_are_found() -> None:
-    before, after = check(seconds=30), check(seconds=30, slower=1.5)
-    both = compare(before, after)
-    (times,) = both.operations
-    assert (times.name, times.counts) == ("getBuild", (600, 600))
-    assert [change.verdict for change in times.changes] == ["slower"] * 2
-    assert all(change.apart and change.apart.value == pytest.approx(0.5, abs=0.02) for change in times.changes)
-    assert (len(both.slower_or_faster), compare(before, before).slower_or_faster) == (1, ())
-    few = compare(check(seconds=1), check(seconds=1, slower=3))
-    assert {change.verdict for change in few.operations[0].changes} == {TOO_FEW}
-
-    refusals = tuple(replace(e, response=replace(e.response, status=429)) for e in after.exchanges if e.response)
-    assert compare(replace(after, exchanges=refusals), before).operations == ()
+def test_trend_compares_each_run_with_the_last_one_that_selected_the_claim() -> None:
+    few = check(left_out=tuple(claim.id for claim in ledger() if claim.id != BROKEN), claims_glob=BROKEN)
+    bad = check(broken=(START, BROKEN))
+    both = compare(check(left_out=(READY,)), few, bad, few, bad, check(broken=(START,)), check())
+    trend, names = {one.latest.claim.id: one for one in both.trend.changed}, both.trend.names
+    assert (list(trend), both.trend.left_out) == ([START, READY, BROKEN], len(ledger()) - 1)
+    assert trend[START].verdicts == ("upheld", "", "broken", "", "broken", "broken", "upheld")
+    assert sentence("changes", trend[START], names) == "broken from C, upheld again since G"
+    assert sentence("changes", trend[READY], names) == "upheld since C"  # the first run did not know it
+    assert sentence("changes", trend[BROKEN], names).endswith("broken again from E, upheld again since F")
+    found = [[[one.claim for one in each] for each in pair] for pair in both.trend.findings]
+    assert found == [
+        *([[], []], [[], []], [[START, BROKEN], []], [[], [BROKEN]]),
+        *([[BROKEN], []], [[], [BROKEN]], [[], [START]]),
+    ]
+    (line,) = [line for line in terminal(both).splitlines() if line.startswith("claim ")]
+    assert line.split() == ["claim", *"CDEFG", "what", "changed", "when"]  # the newest runs
+    assert list(compare(*[check()] * 30).trend.names)[::29] == ["1", "30"]
 
 
 @pytest.mark.parametrize(
-    ("first", "second"),
-    [
-        *((check(), check(contract_sha256="6a" * 32)), (check(), check(command="replay"))),
-        *((with_tail(2), check()), (with_tail(2), log_of(workload()))),
-    ],
-    ids=["contracts", "kinds of check", "load and check", "load that sent nothing"],
+    "log", [knowing(failing(), BROKEN, START), limited(steady()), checklogs.log(checklogs.write_hostile)]
 )
-def test_runs_that_do_not_compare_are_refused(first: RunLog, second: RunLog) -> None:
-    with pytest.raises(UsageError) as error:
-        compare(first, second)
-    assert second.header.run_id in str(error.value)
+def test_report_json_has_the_verdicts_and_findings_of_its_run(tmp_path: Path, log: RunLog) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(json_report.render(view(log)), "utf-8")
+    found = json_report.read(path)
+    first, second = judge(log), judge(found)
+    assert second.exit_code == first.exit_code
+    assert [replace(row, checks=()) for row in second.claims] == [replace(row, checks=()) for row in first.claims]
+    assert {one.id: one for one in found.findings} == {one.id: one for one in log.findings}
+
+
+def test_load_run_that_sent_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"B \(.+\) is a load run without requests"):
+        compare(with_tail(2), log_of(workload()))

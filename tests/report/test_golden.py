@@ -14,7 +14,7 @@ FORMATS: dict[str, tuple[Render, str]] = {
     "txt": (terminal, " ".join(name for name in EXAMPLES if "hostile" not in name)),
     "narrow.txt": (
         lambda report: terminal(report, 40),
-        "check-failing load-storm probe-unsure proof-flawed compare-loads",
+        "check-failing load-storm probe-unsure proof-flawed compare-loads compare-checks",
     ),
     "page.txt": (
         lambda report: "\n".join(Markup(page(report)).outline) + "\n",

@@ -1,4 +1,4 @@
-"""The commands `report`, which writes the reports of a run log, and `compare`, which compares two run logs."""
+"""The commands `report`, which writes the reports of a run log, and `compare`, which compares runs."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ from touchstone.facts import redaction_guard
 from touchstone.facts.events import RunLog
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
-from touchstone.report import compare_report
+from touchstone.report import compare_report, json_report
 from touchstone.report.comparison import compare as compared
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
@@ -38,7 +38,7 @@ def report(
     write_baseline: WriteBaseline = None,
 ) -> None:
     """Write the reports of a run log again."""
-    path = _file(log)
+    path = _file(log, "runlog.jsonl")
     redaction_guard.register(keys_in(os.environ))
     run, out = view(read(path)), Console()
     write_view(run, report_dir or path.parent)
@@ -49,45 +49,65 @@ def report(
 
 
 @app.command(
-    epilog=examples("compare reports/monday reports/tuesday", "compare before.jsonl after.jsonl --fail-on-new")
+    epilog=examples(
+        "compare reports/monday reports/tuesday",
+        "compare before.jsonl after.jsonl --fail-on-new --only-new",
+        "compare reports/monday reports/tuesday reports/wednesday",
+    )
 )
 def compare(
-    a: Annotated[Path, Argument(metavar="A", help="Run log, or folder with a runlog.jsonl.")],
-    b: Annotated[Path, Argument(metavar="B", help="Run log of the same kind to compare with A.")],
+    a: Annotated[Path, Argument(metavar="A", help="Folder of a run, or its runlog.jsonl or report.json.")],
+    b: Annotated[Path, Argument(metavar="B", help="Another run of the same kind.")],
+    more: Annotated[list[Path] | None, Argument(metavar="C", help="Later runs, for a table of all runs.")] = None,
     report_dir: Annotated[
-        Path | None, Option(help="Folder for compare.html and compare.json.  [default: reports/compare-<A>-<B>]")
+        Path | None, Option(help="Folder for compare.html and compare.json.  [default: reports/compare-<first>-<last>]")
     ] = None,
     fail_on_new: Annotated[
-        bool, Option("--fail-on-new", help="Exit code 1 if B broke a must-level claim that A did not.")
+        bool, Option("--fail-on-new", help="Exit code 1 if the last run newly broke a must-level claim.")
+    ] = False,
+    only_new: Annotated[
+        bool, Option("--only-new", help="Print only what the last run newly broke, and its new findings.")
     ] = False,
 ) -> None:
-    """Show how two runs differ beyond noise.
+    """Show how runs differ, beyond noise.
 
-    Without --fail-on-new, differences do not change the exit code 0. Runs of different kinds or versions of the
-    contract cannot be compared: exit code 2.
+    Two load runs are compared by their run logs, with their statistics. More runs, or a report.json, give a table of
+    the claims that changed. Without --fail-on-new, differences do not change the exit code 0. Runs of different kinds
+    or versions of the contract cannot be compared: exit code 2.
     """
     redaction_guard.register(keys_in(os.environ))
-    before, after = _read(a), _read(b)
-    both = compared(before, after)
-    runs = ((a, before), (b, after)) if report_dir is None else ()
-    ids = [folder_name(log.header.run_id, f"{path}: run_id", "--report-dir") for path, log in runs]
+    names = ("report.json", "runlog.jsonl") if more else ("runlog.jsonl", "report.json")
+    files = [_file(path, *names) for path in (a, b, *(more or ()))]
+    runs = [json_report.read(file) if file.suffix == ".json" else _read(file) for file in files]
+    places: dict[str, Path] = {}
+    for file, log in zip(files, runs, strict=True):
+        if (other := places.setdefault(log.header.run_id, file)) is not file and (more or file.suffix == ".json"):
+            raise UsageError(f"{file}: the same run as {other} ({log.header.run_id}); give each run once")
+    both = compared(*runs)
+    ends = [(files[place], runs[place].header.run_id) for place in (0, -1) if report_dir is None]
+    ids = [folder_name(run_id, f"{file}: run_id", "--report-dir") for file, run_id in ends]
     folder = report_dir or Path("reports") / f"compare-{'-'.join(ids)}"
-    page, code = folder / "compare.html", int(fail_on_new and both.has_new_failure)
+    page, code = folder / "compare.html", int(fail_on_new and both.trend.has_new_failure)
     write_whole(page, compare_report.render(both))
     write_whole(folder / "compare.json", compare_report.render_json(both, code))
-    compare_report.write(both, Console(), page, code)
+    if only_new:
+        compare_report.write_new(both.trend, Console(), code)
+    else:
+        compare_report.write(both, Console(), page, code)
     raise Exit(code)
 
 
-def _file(path: Path) -> Path:
-    file = path / "runlog.jsonl" if path.is_dir() else path
-    if not file.exists():
-        raise UsageError(f"{file}: no such file; expected the runlog.jsonl of a run, in a folder of reports/")
-    return file
+def _file(path: Path, *names: str) -> Path:
+    """The file *path*; in a folder, the first of *names* that exists."""
+    files = [path / name for name in names] if path.is_dir() else [path]
+    for file in files:
+        if file.exists():
+            return file
+    raise UsageError(f"{files[0]}: no such file; expected the {' or '.join(names)} of a run, in a folder of reports/")
 
 
 def _read(path: Path) -> RunLog:
     try:
-        return read(_file(path))
+        return read(path)
     except RunLogError as error:
         raise UsageError(str(error)) from error

@@ -1,8 +1,9 @@
-"""Compares two runs: finds differences beyond noise. Noise is the variation within each run. No I/O."""
+"""Compares runs; two load runs also by their statistics. Noise is the variation within each run. No I/O."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import PurePath
 from typing import Literal
 from urllib.parse import urlsplit
@@ -11,9 +12,7 @@ import numpy as np
 
 from touchstone.errors import UsageError
 from touchstone.facts.events import RunLog
-from touchstone.facts.finding import Finding
 from touchstone.facts.identity import Interval
-from touchstone.facts.sample import Sample, Window
 from touchstone.facts.wording import percentage, plural
 from touchstone.loadgen.capacity import Capacity, capacity
 from touchstone.loadgen.metrics import ALL, FEW, LASTING, SHARES, Kind, Times, is_answer, kind_of, totals
@@ -21,9 +20,8 @@ from touchstone.loadgen.runner import is_loopback
 from touchstone.loadgen.workloads import AT_ONCE, SCENARIOS
 from touchstone.report import resampling
 from touchstone.report.resampling import FEWEST_BLOCKS, Durations, Floats
-from touchstone.rules.verdict import ClaimVerdict, RunVerdict, judge, selected
+from touchstone.report.trend import Trend, trend_of
 
-ANSWER_SHARES = (0.5, 0.9)
 SEED = 1
 
 Verdict = Literal[
@@ -40,9 +38,6 @@ UNCERTAIN: Verdict = "too uncertain to tell"
 TOO_FEW: Verdict = "too few to tell"
 MATTERS, MATTERS_POINTS = 0.5, 0.1  # smallest difference that matters: relative; for shares, absolute
 _COUNTED: dict[str, Kind] = {"throughput_per_s": "served", "error_share": "error", "refused_share": "refused"}
-
-GROUPS = ("newly broken", "fixed", "no longer judged", "now judged", "not judged for another reason")
-NEWLY_BROKEN, FIXED, NO_LONGER, NOW, OTHERWISE = GROUPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,86 +69,31 @@ class OperationChange:
     name: str
     counts: tuple[int | None, int | None]  # requests in each run; None if the run did not use the operation
     spans: tuple[Times | None, Times | None]  # latency in each run; None if unknown
-    changes: list[Change]  # percentiles of the latency; in load runs, also throughput and shares of errors and of 429
+    changes: list[Change]  # percentiles of the latency, throughput, shares of errors and of 429
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """One claim with its verdict in each run."""
+class LoadChanges:
+    """Differences between the statistics of two load runs."""
 
-    before: ClaimVerdict
-    after: ClaimVerdict
-
-    @property
-    def group(self) -> str:
-        """How the verdict changed, one of GROUPS; a broken claim that is no longer judged does not count as fixed."""
-        was, now = self.before.verdict, self.after.verdict
-        if now == "broken":
-            return NEWLY_BROKEN
-        if was == "broken" and now == "upheld":
-            return FIXED
-        if was in ("upheld", "broken"):
-            return NO_LONGER
-        return NOW if now == "upheld" else OTHERWISE
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimChanges:
-    """Differences between two runs in claims and findings."""
-
-    before: RunVerdict
-    after: RunVerdict
-    turned: dict[str, list[Turn]]  # claims whose verdict changed, by group, in the order of the second run's ledger
-    only_before: tuple[ClaimVerdict, ...]  # claims that the second run selects by --claims, but does not know
-    only_after: tuple[ClaimVerdict, ...]  # claims that the first run selects by --claims, but does not know
-    new: tuple[Finding, ...]  # findings of the second run only, on claims that both runs selected
-    gone: tuple[Finding, ...]  # findings of the first run only, on claims that both runs selected
-    selected_once: int  # number of claims that only one of the runs selected by ``--claims``
-
-    @property
-    def are_alike(self) -> bool:
-        """Whether both runs have the same claims, verdicts and findings."""
-        return not any((*self.turned.values(), self.only_before, self.only_after, self.new, self.gone))
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Two runs of one kind, and their differences."""
-
-    before: RunLog
-    after: RunLog
-    claims: ClaimChanges
-    unlike: list[dict[str, str]]  # differences between the workloads: what, before and after
-    is_load: bool  # whether both are load runs
     is_timed: bool  # whether times count from the due time of a request; otherwise from sending
-    operations: tuple[OperationChange, ...]  # load runs: ALL and operations of either run; else operations of both
+    operations: tuple[OperationChange, ...]  # ALL and the operations of either run
     capacities: tuple[Capacity | None, Capacity | None]
     block_s: tuple[int, int]  # length of a block in each run; see resampling.py
     rated_s: tuple[int, int]  # seconds over which the throughput of each run is measured
 
     @property
-    def has_new_failure(self) -> bool:
-        """Whether a claim that makes a run fail is newly broken: a ``must`` claim, or with --strict any claim.
-
-        This includes claims that the first run does not know.
-        """
-        strict, claims = self.after.header.strict, self.claims
-        found = (*(turn.after for turn in claims.turned[NEWLY_BROKEN]), *claims.only_after)
-        return any(item.verdict == "broken" and (strict or item.claim.level == "must") for item in found)
-
-    @property
     def _changes(self) -> list[Change]:
-        operations = self.operations if self.is_load else ()
-        return [change for one in operations for change in one.changes if change.has_value]
+        return [change for one in self.operations for change in one.changes if change.has_value]
 
     @property
     def differing(self) -> int:
-        """Number of statistics that differ beyond noise; 0 outside load runs."""
+        """Number of statistics that differ beyond noise."""
         return sum(change.differs for change in self._changes)
 
     @property
     def open(self) -> int:
-        """Number of statistics whose data are too few or too uncertain for a verdict; 0 outside load runs."""
+        """Number of statistics whose data are too few or too uncertain for a verdict."""
         return sum(change.verdict in (UNCERTAIN, TOO_FEW) for change in self._changes)
 
     @property
@@ -162,70 +102,56 @@ class Comparison:
         return 0 < self.open == len(self._changes)
 
     @property
-    def slower_or_faster(self) -> tuple[OperationChange, ...]:
-        """Operations of a check or probe whose latency differs beyond noise; empty for load runs."""
-        operations = () if self.is_load else self.operations
-        return tuple(one for one in operations if any(change.differs for change in one.changes))
-
-    @property
     def capacity_turn(self) -> tuple[int, int] | None:
         """Capacities of the two runs; None unless both are known and differ."""
         levels = tuple(found.at_least for found in self.capacities if found and found.is_known)
         return (levels[0], levels[1]) if len(set(levels)) == 2 else None
 
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two or more runs of one kind, and their differences."""
+
+    trend: Trend
+    unlike: list[tuple[str, list[str]]]  # settings that differ: name, and value in each run
+    load: LoadChanges | None  # only for the run logs of two load runs
+
     @property
     def differs(self) -> bool:
         """Whether the runs differ in a load statistic (beyond noise), the capacity, a claim or a finding."""
-        return bool(self.differing or self.capacity_turn) or not self.claims.are_alike
-
-    @property
-    def reason(self) -> str:
-        """Result in one sentence."""
-        claims, turn = self.claims, self.capacity_turn
-        parts = [f"{_count(self.differing, 'difference')} beyond noise"] if self.is_load else []
-        parts += [f"{plural(self.open, 'statistic')} undecided"] if self.open else []
-        parts += [f"capacity {turn[0]} before, {turn[1]} now"] if turn else []
-        groups = ", ".join(f"{len(turns)} {group}" for group, turns in claims.turned.items() if turns)
-        parts.append(
-            f"{_count(sum(map(len, claims.turned.values())), 'changed verdict')}{f' ({groups})' if groups else ''}"
-        )
-        new, gone = len(claims.new), len(claims.gone)
-        found = f"{_count(new, 'new finding')}, {_count(gone, 'resolved finding')}"
-        parts.append(found if new or gone else "no new or resolved findings")
-        apart = len(self.slower_or_faster)
-        parts += [f"{plural(apart, 'operation')} with different latency"] if apart else []
-        return ", ".join(parts)
+        return bool(self.load and (self.load.differing or self.load.capacity_turn)) or self.trend.differs
 
 
-def _count(number: int, noun: str) -> str:
-    return plural(number, noun) if number else f"no {noun}s"
-
-
-def compare(before: RunLog, after: RunLog) -> Comparison:
-    """Compares two runs.
+def compare(*runs: RunLog) -> Comparison:
+    """Compares two or more runs in this order.
 
     Raises:
-        UsageError: the runs are of different kinds or were judged by different contracts, or a load run sent nothing.
+        UsageError: the runs are of different kinds or were judged by different contracts, or only one of two load runs
+            has requests.
     """
-    _check_kinds(before, after)
+    trend, works = trend_of(runs), list(map(_work, runs))
+    names = [f"{name} ({log.header.run_id})" for name, log in zip(trend.names, runs, strict=True)]
+    for name, log in zip(names, runs, strict=True):
+        _check_kinds(names[0], runs[0], name, log)
+    rows = ((what, [work.get(what, "–") for work in works]) for what in dict.fromkeys(chain(*works)))
+    empty = [name for name, log in zip(names, runs, strict=True) if not log.windows]
+    if len(runs) == 2 and len(empty) == 1:
+        raise UsageError(f"compare: {empty[0]} is a load run without requests; expected two run logs with requests")
+    unlike = [(what, values) for what, values in rows if len(set(values)) > 1]
+    return Comparison(trend, unlike, None if len(runs) > 2 or empty else compare_loads(*runs))
+
+
+def compare_loads(before: RunLog, after: RunLog) -> LoadChanges:
+    """Compares the statistics of two load runs."""
     sides = _Side(before), _Side(after)
-    is_load, is_timed = before.workload is not None, all(side.is_timed for side in sides)
-    names = [{window.operation for window in side.windows} for side in sides]
-    compared = [ALL, *sorted(names[0] | names[1])] if is_load else sorted(names[0] & names[1])
-    works = _work(before), _work(after)
-    rows = ((what, works[0].get(what, "–"), works[1].get(what, "–")) for what in works[0] | works[1])
-    return Comparison(
-        before,
-        after,
-        compare_claims(before, after),
-        unlike=[dict(zip(("what", "before", "after"), row, strict=True)) for row in rows if row[1] != row[2]],
-        is_load=is_load,
-        is_timed=is_timed,
+    is_timed = all(side.is_timed for side in sides)
+    names = [ALL, *sorted({window.operation for side in sides for window in side.windows})]
+    return LoadChanges(
+        is_timed,
         operations=tuple(
-            _operation(name, sides, is_load=is_load, is_timed=is_timed, seed=SEED + 10 * place)
-            for place, name in enumerate(compared)
+            _operation(name, sides, is_timed=is_timed, seed=SEED + 10 * place) for place, name in enumerate(names)
         ),
-        capacities=(capacity(before), capacity(after)) if is_load else (None, None),
+        capacities=(capacity(before), capacity(after)),
         block_s=(sides[0].block_s, sides[1].block_s),
         rated_s=(sides[0].scheduled_s, sides[1].scheduled_s),
     )
@@ -236,51 +162,17 @@ def kind_of_run(log: RunLog) -> str:
     return f"load run ({log.workload.scenario})" if log.workload else f"{log.header.command} run"
 
 
-def _check_kinds(before: RunLog, after: RunLog) -> None:
-    first, second = before.header, after.header
-    kinds = [(log.workload is None, log.header.command if log.workload is None else "") for log in (before, after)]
-    if kinds[0] != kinds[1]:
+def _check_kinds(first_name: str, first: RunLog, name: str, log: RunLog) -> None:
+    kinds = [kind_of_run(one) for one in (first, log)]
+    if kinds[0].partition(" (")[0] != kinds[1].partition(" (")[0]:
+        raise UsageError(f"compare: {first_name} is a {kinds[0]}, {name} is a {kinds[1]}; expected runs of one kind")
+    contracts = [one.header.contract_sha256[:12] for one in (first, log)]
+    if log.workload is None and contracts[0] != contracts[1]:
         raise UsageError(
-            f"compare: A ({first.run_id}) is a {kind_of_run(before)}, B ({second.run_id}) is a "
-            f"{kind_of_run(after)}; expected two runs of one kind"
+            f"compare: {first_name} was judged by the contract {contracts[0]} of touchstone "
+            f"{first.header.tool_version}, {name} by {contracts[1]} of {log.header.tool_version}; "
+            "verdicts of different contracts cannot be compared: judge the targets with one version"
         )
-    for name, log in (("A", before), ("B", after)):
-        if log.workload is not None and not log.windows:
-            raise UsageError(f"compare: {name} ({log.header.run_id}) is a load run that sent no request")
-    if before.workload is None and first.contract_sha256 != second.contract_sha256:
-        raise UsageError(
-            f"compare: A ({first.run_id}) was judged by the contract {first.contract_sha256[:12]} of touchstone "
-            f"{first.tool_version}, B ({second.run_id}) by {second.contract_sha256[:12]} of {second.tool_version}; "
-            "verdicts of different contracts cannot be compared: judge both targets with one version"
-        )
-
-
-def compare_claims(before: RunLog, after: RunLog) -> ClaimChanges:
-    """Compares the verdicts and findings of two runs."""
-    first, second = judge(before), judge(after)
-    old = {item.claim.id: item for item in first.claims}
-    new = {item.claim.id: item for item in second.claims}
-    gone_claims = [item for name, item in old.items() if name not in new]
-    new_claims = [item for name, item in new.items() if name not in old]
-    # Claims that one run does not know, but would have judged: they match its --claims.
-    removed = tuple(item for item in gone_claims if selected(item.claim.id, after.header.claims_glob))
-    added = tuple(item for item in new_claims if selected(item.claim.id, before.header.claims_glob))
-    turns = [Turn(old[name], item) for name, item in new.items() if name in old and old[name].verdict != item.verdict]
-    return ClaimChanges(
-        before=first,
-        after=second,
-        turned={group: [turn for turn in turns if turn.group == group] for group in GROUPS},
-        only_before=removed,
-        only_after=added,
-        new=_findings(after, before),
-        gone=_findings(before, after),
-        selected_once=len(gone_claims) - len(removed) + len(new_claims) - len(added),
-    )
-
-
-def _findings(log: RunLog, other: RunLog) -> tuple[Finding, ...]:
-    known = {finding.id for finding in other.findings}
-    return tuple(one for one in log.findings if one.id not in known and selected(one.claim, other.header.claims_glob))
 
 
 _OPTIONS = {
@@ -325,20 +217,17 @@ def _work(log: RunLog) -> dict[str, str]:
 
 
 class _Side:
-    """One run, divided into blocks of equal length; the last block also has the remaining seconds.
-
-    If the run is not a load run, *windows* has its 2xx responses, without those that stream a log.
-    """
+    """One load run, divided into blocks of equal length; the last block also has the remaining seconds."""
 
     def __init__(self, log: RunLog) -> None:
-        workload = log.workload
-        self.windows = log.windows if workload else _answers(log)
-        at_s = [window.at_s for window in self.windows] or [0]
-        self.first_s = min(at_s) if workload else 0
+        assert log.workload
+        self.windows = log.windows
+        at_s = [window.at_s for window in self.windows]
+        self.first_s = min(at_s)
         self.seconds = self.scheduled_s = max(at_s) - self.first_s + 1
-        if workload and workload.arrivals != AT_ONCE:
-            self.scheduled_s = min(self.seconds, math.ceil(workload.duration_s))
-        self.is_timed = workload is not None and workload.model == "open"
+        if log.workload.arrivals != AT_ONCE:
+            self.scheduled_s = min(self.seconds, math.ceil(log.workload.duration_s))
+        self.is_timed = log.workload.model == "open"
         self.block_s = resampling.block_s(self.seconds)
         self.blocks = max(1, self.seconds // self.block_s)
 
@@ -371,36 +260,23 @@ class _Side:
         return np.column_stack((part, seconds if is_rate else sent))
 
 
-def _answers(log: RunLog) -> tuple[Window, ...]:
-    found: dict[tuple[str, int], Window] = {}
-    for e in log.exchanges:
-        if e.operation and e.operation not in LASTING and e.response and 200 <= e.status < 300:
-            at_s = int(e.sent_at)
-            window = found.setdefault((e.operation, at_s), Window(0, at_s, e.operation, "200"))
-            window.add(Sample(e.operation, "200", e.sent_at, e.sent_at, e.done_at))
-    return tuple(found.values())
-
-
-def _operation(name: str, sides: Sequence[_Side], *, is_load: bool, is_timed: bool, seed: int) -> OperationChange:
+def _operation(name: str, sides: Sequence[_Side], *, is_timed: bool, seed: int) -> OperationChange:
     owns = [totals(side.windows, name) for side in sides]
     first, second = (own.sent if own.kinds.total() else None for own in owns)
     spans = [Times.of(own.times if is_timed else own.service, own.unanswered) for own in owns]
     found = list[Change]()
     if first is not None and second is not None:
         runs = [side.durations(name, is_timed=is_timed) for side in sides]
-        shares = SHARES if is_load else ANSWER_SHARES
-        found += _time_changes(runs, (spans[0], spans[1]), shares, seed) if spans[0] and spans[1] else []
-        found += [_counted_change(one, name, sides, seed) for one in _COUNTED] if is_load else []
+        found += _time_changes(runs, (spans[0], spans[1]), seed) if spans[0] and spans[1] else []
+        found += [_counted_change(one, name, sides, seed) for one in _COUNTED]
     return OperationChange(name, (first, second), (spans[0], spans[1]), found)
 
 
-def _time_changes(
-    runs: Sequence[Durations], spans: tuple[Times, Times], shares: Sequence[float], seed: int
-) -> list[Change]:
+def _time_changes(runs: Sequence[Durations], spans: tuple[Times, Times], seed: int) -> list[Change]:
     blocks = _too_few_blocks([run.counts for run in runs])
     samples = min(span.count + span.never for span in spans)
     found = []
-    for share, apart in zip(shares, resampling.ratios(runs[0], runs[1], shares, seed), strict=True):
+    for share, apart in zip(SHARES, resampling.ratios(runs[0], runs[1], SHARES, seed), strict=True):
         before, after = (span.at(share).value_s for span in spans)
         need = math.ceil(round(FEW / (1 - share), 6))
         lack = _lack(samples, need, "sample") if samples < need else blocks

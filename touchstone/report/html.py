@@ -169,11 +169,11 @@ def _asset(name: str) -> str:
 def _sentences() -> Template:
     plain = environment().overlay(autoescape=False)
     plain.filters["was"] = was
-    return plain.get_template("load.sentences.j2")
+    return plain.get_template("sentences.j2")
 
 
 def sentence(name: str, *about: object) -> str:
-    """Sentence about a load from the macro *name* in assets/load.sentences.j2; empty if it does not apply."""
+    """Sentence about a load from the macro *name* in assets/sentences.j2; empty if it does not apply."""
     return " ".join(str(getattr(_sentences().module, name)(*about)).split())
 
 
