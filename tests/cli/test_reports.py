@@ -119,6 +119,6 @@ def test_report_can_be_written_to_another_folder(tmp_path: Path, call: Command) 
     write_failing(tmp_path / "runlog.jsonl")
     ended = call(Shell(tmp_path), "report", ".", "--report-dir", "out")
     assert (ended.code, ended.last_line.startswith("exit 1: ")) == (1, True)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["junit.xml", "report.html", "report.json"]
+    assert {"junit.xml", "report.html", "report.json"} <= {path.name for path in (tmp_path / "out").iterdir()}
     assert call(Shell(tmp_path), "report", "runlog.jsonl").code == 1
     assert (tmp_path / "report.json").read_bytes() == (tmp_path / "out" / "report.json").read_bytes()

@@ -1,4 +1,4 @@
-"""View of a run, and its timeline."""
+"""View of a run."""
 
 import json
 from dataclasses import replace
@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from tests.report.examples import BROKEN, EXAMPLES, MINOR, ODD, document, example, failing, knowing
-from touchstone.facts.events import RunLog, TemplateAction
+from touchstone.facts.events import TemplateAction
 from touchstone.facts.exchange import Chunk, Exchange, Request, Response
-from touchstone.report.timeline import MAX_MARKS, MAX_ROWS, Row, timeline
 from touchstone.report.view import MAX_BODY_CHARS, MAX_EVIDENCE_CHARS, MAX_HEADERS, View, readable, view
 
 REF = "default/demo@1.0.0"
@@ -135,50 +134,3 @@ def test_exchange_is_readable() -> None:
         assert figure in half.response.remark
     lost = readable(sent(7, "getBuild", 1.0, response=None, error="ReadTimeout: 30 s"), {})
     assert (lost.response, lost.error, "ReadTimeout" in lost.line) == (None, "ReadTimeout: 30 s", True)
-
-
-def rows(*exchanges: Exchange, **facts: Any) -> tuple[Row, ...]:
-    return timeline(RunLog(failing().header, exchanges, **facts), ()).rows
-
-
-def test_state_lasts_until_a_response_reports_another() -> None:
-    (row,) = rows(
-        sent(1, "startBuild", 0.0, 202, "building"),
-        sent(2, "cancelBuild", 0.1, 404, "idle"),
-        sent(3, "getBuild", 0.2, 500, "ready"),
-        sent(4, "getBuild", 0.99, 200, "ready"),
-    )
-    bands = [(band.kind, round(band.start_share, 2), round(band.width_share, 2)) for band in row.bands]
-    assert bands == [("building", 0.04, 0.96), ("ready", 1.0, 0.0)]
-    tones = [(mark.kind, mark.tone) for mark in row.marks]
-    assert tones == [("start", "ok"), ("cancel", "refused"), ("read", "wrong"), ("read", "ok")]
-
-
-def test_close_exchanges_share_a_mark() -> None:
-    (row,) = rows(
-        sent(1, "startBuild", 0.0, 202, "building"),
-        *(sent(n, "getBuild", 0.001 * n, 200, "building") for n in range(2, 7)),
-        sent(8, "startBuild", 0.5, 202, "building"),
-        sent(9, "getBuild", 0.9, 200, "ready"),
-        sent(10, "streamBuildEvents", 0.0, done_at=1.0),
-    )
-    marks = [(mark.kind, mark.number, round(mark.width_share)) for mark in row.marks]
-    assert marks == [("start", 1, 0), ("start", 1, 0), ("stream", 1, 1), ("read", 5, 0), ("read", 1, 0)]
-
-
-def test_rows_with_evidence_come_first_and_the_rest_is_counted() -> None:
-    other = "default/other@1.0.0"
-    log = RunLog(failing().header, (sent(1, "startBuild", 0.0, 202), sent(2, "startBuild", 1.0, 202, ref=other)))
-    assert [(row.ref, row.accused) for row in timeline(log, (2,)).rows] == [(other, True), (REF, False)]
-    refused = rows(sent(1, "startBuild", 0.0, 429), templates=(TemplateAction(REF, "builds", "ab", "published", 0.0),))
-    assert [(row.ref, row.purpose) for row in refused] == [(REF, "builds")]
-
-    many = [sent(n, "startBuild", n, 202, ref=f"default/v{n}@1.0.0") for n in range(MAX_ROWS + 5)]
-    lost = [sent(900, "getBuild", 0.0, 404, ref="default/none@1.0.0"), sent(901, "", 0.0, ref=None)]
-    drawn = timeline(RunLog(failing().header, (*many, *lost)), ())
-    assert len(drawn.rows) == MAX_ROWS
-    reads = [sent(n, "getBuild", n / 7, ref=one.ref) for one in many for n in range(1000, 1060)]
-    marks = [mark.number for row in timeline(RunLog(failing().header, (*many, *reads)), ()).rows for mark in row.marks]
-    assert len(marks) <= MAX_MARKS
-    assert sum(marks) == MAX_ROWS * 61
-    assert [int(part.split()[0]) for part in drawn.left_out.split("; ")] == [5, 1, 1]

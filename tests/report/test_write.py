@@ -12,7 +12,7 @@ from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
 from touchstone.report.write import conclude, write_reports
 
-NAMES = ("junit.xml", "report.html", "report.json")
+NAMES = ["junit.xml", "report.html", "report.json"]
 END = Footer("2026-01-02T03:05:00Z", 54.9, 0, "")
 
 
@@ -65,7 +65,8 @@ def test_conclude_ends_the_log_and_writes_the_reports(unfinished_log: Path, tmp_
     footer = read(unfinished_log).footer
     assert footer
     assert (footer.exit_code, footer.interrupted) == (1, False)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == list(NAMES)
+    scripts = [f"{finding.id}.sh" for finding in read(unfinished_log).findings]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted([*NAMES, *scripts])
 
 
 @pytest.mark.parametrize("fate", ["removed", "unwritable", "damaged"])

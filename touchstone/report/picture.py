@@ -21,7 +21,7 @@ from touchstone.rules.history import History
 from touchstone.rules.lifecycle import Moment, life_cycle, moments
 
 MAX_LANES = 12  # lanes of a picture; the evidence has priority
-MAX_BODY_CHARS = 400
+MAX_BODY_CHARS = 240
 _UNIT_S = 0.02  # a period of this length is drawn about twice as wide as an instant
 _LEAST_SHARE = 0.012  # width of the shortest bar
 Key = TypeVar("Key")

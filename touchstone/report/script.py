@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from urllib.parse import quote
 
@@ -13,6 +13,7 @@ from touchstone.facts.exchange import Exchange, Request
 from touchstone.facts.finding import Finding
 from touchstone.facts.key_sources import KeySources, is_variable
 from touchstone.report.picture import VERBS
+from touchstone.rules.lifecycle import life_cycle
 
 _MUTATING = frozenset({"publishTemplate", "deleteTemplate", "startBuild", "cancelBuild"})
 _PAUSE_S = 0.05  # a shorter pause between two requests is not repeated
@@ -46,7 +47,7 @@ def script(log: RunLog, finding: Finding, exchanges: Mapping[int, Exchange]) -> 
         return None
     sources = KeySources.of(log.header.settings)
     steps = _Steps(log, finding, evidence, sources)
-    lines = tuple(steps.lines(_needed(evidence, exchanges.values())))
+    lines = tuple(steps.lines(_needed(finding, evidence, exchanges.values())))
     text = "\n".join((*lines, *steps.removals))
     headers = log.header.settings.get("target", {}).get("headers", {})
     known = (name for name in (*asdict(sources).values(), *headers.values()) if is_variable(name))
@@ -89,7 +90,7 @@ def _simple(text: bytes, run_id: str) -> str:
     return _UUID.sub("uuid", _TIME.sub("time", lower))
 
 
-def _needed(evidence: list[Exchange], exchanges: Iterable[Exchange]) -> list[Exchange]:
+def _needed(finding: Finding, evidence: list[Exchange], exchanges: Collection[Exchange]) -> list[Exchange]:
     """Returns the exchanges that led to the finding: all changes of its versions, their reads, and the evidence."""
     last, names = evidence[-1], {e.ref.rpartition("@")[0] for e in evidence if e.ref}
     before = [
@@ -98,9 +99,25 @@ def _needed(evidence: list[Exchange], exchanges: Iterable[Exchange]) -> list[Exc
         if e.ref and e.ref.rpartition("@")[0] in names and e.sent_at < last.done_at and e.case != "clean-up"
     ]
     found = {e.seq: e for e in before if e.operation in _MUTATING or e.operation == "getBuild"}
+    if finding.check == life_cycle.id:
+        found |= {
+            e.seq: e for e in _neighbour(last, names, [e for e in exchanges if e.ref and e.sent_at < last.sent_at])
+        }
     # Overlapping requests took effect in any order, which the order of their responses shows best.
     own = {e.seq: e for e in evidence}
     return sorted((found | own).values(), key=lambda e: (e.sent_at if e.seq in own else e.done_at, e.seq))
+
+
+def _neighbour(last: Exchange, names: Collection[str], before: list[Exchange]) -> list[Exchange]:
+    """Returns how the newest other build that ran at the time of *last* began: a server may confuse the two."""
+    begun = [e for e in before if e.operation == "startBuild" and e.body.get("status") == "building"]
+    ended = {e.ref: e.done_at for e in before if e.operation == "getBuild" and e.body.get("status") in AT_REST}
+    others = [e for e in begun if (e.ref or "").rpartition("@")[0] not in names and e.credential == last.credential]
+    start = next((e for e in reversed(others) if ended.get(e.ref, 0.0) < e.sent_at), None)
+    if start is None:
+        return []
+    publishes = [e for e in before if e.operation == "publishTemplate" and e.ref == start.ref and e.status < 300]
+    return [*publishes[-1:], start] if publishes else []
 
 
 @dataclass
@@ -221,4 +238,6 @@ class _Steps:
         url = renewed(request.url.replace(self.log.header.target.url, "<key:url>", 1))
         headers = tuple((name, renewed(value)) for name, value in request.headers)
         body = request.body.replace(self.log.header.run_id.encode(), b"<key:new>")
+        if self.evidence[-1].body.get("status") == "building":  # the build must last until curl has read it
+            body = body.replace(b'"run": [', b'"run": ["sleep 2", ', 1)
         return step(call, replace(request, url=url, headers=headers, body=body), self.sources, _WORDS)

@@ -63,11 +63,13 @@ class Search:
         """Removes exchanges, first large groups and then single ones, as long as the others suffice."""
         size = max(1, len(rest) // 2)
         while rest:
-            before = len(rest)
-            for end in range(len(rest), 0, -size):
-                fewer = rest[: max(0, end - size)] + rest[end:]
+            before, start = len(rest), 0
+            while start < len(rest):
+                fewer = rest[:start] + rest[start + size :]
                 if self.suffices([*fewer, self._last]):
                     rest = fewer
+                else:
+                    start += size
             if size == 1 and len(rest) == before:
                 break
             size = max(1, size // 2)
