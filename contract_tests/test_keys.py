@@ -95,10 +95,11 @@ def test_key_needs_the_bearer_scheme(exam: Examination) -> None:
 
 
 @given
-@cost(builds=0, requests=3)
+@cost(builds=0, requests=4)
 @claims("auth.scheme-ignores-case")
 def test_scheme_is_recognised_in_any_case(exam: Examination) -> None:
-    """A valid key is accepted after ``bearer``, ``BEARER`` and ``bEARER``."""
+    """A valid key is accepted after ``bearer``, ``BEARER`` and ``bEARER``, and for a missing version, too."""
+    exam.request("getBuild", exam.unknown("name"), "lowercase-scheme").expect(404)
     ready = exam.ready()
     exam.request("getBuild", ready, "lowercase-scheme").expect(200, status="ready")
     for scheme in ("BEARER", "bEARER"):

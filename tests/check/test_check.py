@@ -185,6 +185,20 @@ def test_version_that_a_server_names_is_not_deleted(tmp_path: Path) -> None:
     assert ended.verdicts() == {"publish.ref-is-the-document": "broken"}
 
 
+class ReadsNotBuilt(SchemeIsCaseSensitive):
+    """Reads not_built whatever was started, as a mock without state does."""
+
+    def status_body(self, version: Version) -> Any:
+        return {**super().published_body(version), "status": "not_built"}
+
+
+def test_server_without_builds_is_judged_where_none_is_needed(tmp_path: Path) -> None:
+    with Watched(engine=ReadsNotBuilt) as watched:
+        ended = quick(tmp_path, watched, "auth.scheme-ignores-case,lookup.odd-*")
+    assert ended.verdicts()["auth.scheme-ignores-case"] == "broken"
+    assert any("-%zz/" in path for _, path in watched.received)
+
+
 @pytest.mark.parametrize(
     ("claims", "reasons"),
     [
