@@ -62,7 +62,6 @@ def render(console: Console, template: str, tables: Mapping[str, Callable[[], No
     from touchstone.report import html  # noqa: PLC0415 - most commands need no template
 
     jinja = html.environment().overlay(finalize=_finalize)
-    jinja.filters["whole"] = lambda text: Markup(escape(one_line(text)))
     jinja.filters["cell"] = lambda text: inert(text, 300)
     # Up to a number of lines beside a label, cut between words. A line may lose a word to the next one.
     room = max(console.width - 12, 20)
