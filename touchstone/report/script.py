@@ -21,10 +21,20 @@ _MOST_PAUSE_S = 3.0
 _REQUEST_S = 60.0
 _OF_TIME = frozenset({"cancel.settles", "status.build-ends"})
 _CHANGING = frozenset({"date", "content-length", "server"})
-_TOKEN = re.compile(r"[0-9a-f]+(?:\.[0-9]+)?")
-_TIME = re.compile(r"[0-9]{4}-[0-9][0-9]-[0-9][0-9]t[0-9:.]*z*")
+_TOKEN = re.compile(r"[0-9A-Fa-f]+(?:\.[0-9]+)?")
+_TIME = re.compile(r"[0-9]{4}-[0-9][0-9]-[0-9][0-9]T[0-9:.]*Z*")
 _UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _WORDS = {"url": "${URL}", "new": "${NEW}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to repeat a finding."""
+
+    steps: tuple[str, ...]  # lines of shell
+    removals: tuple[str, ...]  # lines of shell that delete the versions
+    deciding: tuple[int, ...]  # numbers of the steps whose answer is compared with that of the run
+    earlier: tuple[int, ...]  # numbers of the other steps of the evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +43,9 @@ class Script:
 
     url: str
     variables: tuple[str, ...]  # environment variables with the keys
-    steps: tuple[str, ...]  # lines of shell
-    removals: tuple[str, ...]  # lines of shell that delete the versions
-    deciding: tuple[int, ...]  # numbers of the steps whose answer is compared with *answer*
-    earlier: tuple[int, ...]  # numbers of the other steps of the evidence
-    answer: str  # the answer in the run, see `fingerprint`
+    ways: tuple[Way, ...]  # the evidence with what it needs; then all that happened to its versions
+    part: str  # the part of the last answer that shows the finding, see `fingerprint`
+    answer: str  # this part in the run
 
 
 def script(log: RunLog, finding: Finding, exchanges: Mapping[int, Exchange]) -> Script | None:
@@ -46,27 +54,37 @@ def script(log: RunLog, finding: Finding, exchanges: Mapping[int, Exchange]) -> 
     if not evidence or evidence[-1].seq != finding.evidence[-1] or log.header.target.kind == "recording":
         return None
     sources = KeySources.of(log.header.settings)
-    steps = _Steps(log, finding, evidence, sources)
-    lines = tuple(steps.lines(_needed(finding, evidence, exchanges.values())))
-    text = "\n".join((*lines, *steps.removals))
+    short, long = _short(evidence, exchanges.values()), _long(finding, evidence, exchanges.values())
+    ways = [
+        _Steps(log, finding, evidence, sources).way(needed) for needed in ([short, long] if short != long else [short])
+    ]
+    part, answer = fingerprint(finding, evidence, log.header.run_id)
+    text = "\n".join(line for way in ways for line in (*way.steps, *way.removals))
     headers = log.header.settings.get("target", {}).get("headers", {})
     known = (name for name in (*asdict(sources).values(), *headers.values()) if is_variable(name))
     return Script(
         url=shlex.quote(log.header.target.url),
         variables=tuple(name for name in known if re.search(rf"\${{?{name}\b", text)),
-        steps=lines,
-        removals=tuple(steps.removals),
-        deciding=tuple(steps.deciding),
-        earlier=tuple(steps.earlier),
-        answer=fingerprint(evidence, log.header.run_id),
+        ways=tuple(ways),
+        part=part,
+        answer=answer,
     )
 
 
-def fingerprint(evidence: list[Exchange], run_id: str) -> str:
-    """Returns the last answer without what differs each time; `plain` in the script computes the same."""
-    last, known = evidence[-1].response, set[str]()
+def fingerprint(finding: Finding, evidence: list[Exchange], run_id: str) -> tuple[str, str]:
+    """Returns which part of the last answer shows the finding, and this part without what differs each time.
+
+    The parts are ``code``, ``status`` (with the code) and ``whole``. `plain` in the script computes the same.
+    """
+    last, known, expected = evidence[-1].response, set[str](), finding.expected
     if last is None or evidence[-1].error:
-        return "no complete answer"
+        return "code", "no complete answer"
+    codes, status = re.findall(r"\b[1-5][0-9][0-9]\b", expected), evidence[-1].body.get("status")
+    if codes and re.match("(one of |any status except )?[1-5][0-9][0-9]", expected):
+        if (str(last.status) in codes) is expected.startswith("any status except"):
+            return "code", f"{last.status}"
+    if expected.startswith("status ") and isinstance(status, str):
+        return "status", f"{last.status}\n{status}"
     head = sorted(f"{name}: {value}\n" for name, value in last.headers if name.lower() not in _CHANGING)
     for earlier in evidence[:-1]:
         known.update(_TOKEN.findall(_simple(earlier.response.body if earlier.response else b"", run_id)))
@@ -78,34 +96,44 @@ def fingerprint(evidence: list[Exchange], run_id: str) -> str:
             return token
         if len(token) > 1 and token in known:
             return "="
-        if "." in token:
-            return "#.#"
+        if "." in token or re.search("[A-F]", token):
+            return "#.#" if "." in token else "^"
         return "~" if len(token) == 1 else "##" if re.fullmatch("[0-9]{10,}", token) else "#"
 
-    return f"{last.status}\n" + _TOKEN.sub(marked, text).replace("\n", "")
+    return "whole", f"{last.status}\n" + _TOKEN.sub(marked, text).replace("\n", "")
 
 
 def _simple(text: bytes, run_id: str) -> str:
-    lower = text.lower().decode("utf-8", "replace").replace(run_id.lower(), "run")
-    return _UUID.sub("uuid", _TIME.sub("time", lower))
+    return _UUID.sub("uuid", _TIME.sub("time", text.decode("utf-8", "replace").replace(run_id, "run")))
 
 
-def _needed(finding: Finding, evidence: list[Exchange], exchanges: Collection[Exchange]) -> list[Exchange]:
-    """Returns the exchanges that led to the finding: all changes of its versions, their reads, and the evidence."""
+def _short(evidence: list[Exchange], exchanges: Collection[Exchange]) -> list[Exchange]:
+    """Returns the evidence, and before it the publish and the start that it needs."""
+    found = {e.seq: e for e in evidence}
+    for ref in {e.ref for e in evidence if e.ref}:
+        first = next(e for e in evidence if e.ref == ref)
+        before = [e for e in exchanges if e.ref == ref and e.done_at <= first.sent_at and 200 <= e.status < 300]
+        if first.operation != "publishTemplate":
+            found |= {e.seq: e for e in [e for e in before if e.operation == "publishTemplate"][-1:]}
+        if first.operation not in ("publishTemplate", "startBuild"):
+            found |= {e.seq: e for e in [e for e in before if e.operation == "startBuild"][-1:]}
+    return _in_order(found, evidence)
+
+
+def _long(finding: Finding, evidence: list[Exchange], exchanges: Collection[Exchange]) -> list[Exchange]:
+    """Returns the evidence, all changes and reads of its versions, and how a build beside them began."""
     last, names = evidence[-1], {e.ref.rpartition("@")[0] for e in evidence if e.ref}
-    before = [
-        e
-        for e in exchanges
-        if e.ref and e.ref.rpartition("@")[0] in names and e.sent_at < last.done_at and e.case != "clean-up"
-    ]
-    found = {e.seq: e for e in before if e.operation in _MUTATING or e.operation == "getBuild"}
+    before = [e for e in exchanges if e.ref and e.sent_at < last.done_at and e.case != "clean-up"]
+    own = [e for e in before if (e.ref or "").rpartition("@")[0] in names]
+    found = {e.seq: e for e in own if e.operation in _MUTATING or e.operation == "getBuild"}
     if finding.check == life_cycle.id:
-        found |= {
-            e.seq: e for e in _neighbour(last, names, [e for e in exchanges if e.ref and e.sent_at < last.sent_at])
-        }
-    # Overlapping requests took effect in any order, which the order of their responses shows best.
-    own = {e.seq: e for e in evidence}
-    return sorted((found | own).values(), key=lambda e: (e.sent_at if e.seq in own else e.done_at, e.seq))
+        found |= {e.seq: e for e in _neighbour(last, names, before)}
+    return _in_order(found | {e.seq: e for e in evidence}, evidence)
+
+
+def _in_order(found: Mapping[int, Exchange], evidence: list[Exchange]) -> list[Exchange]:
+    """Sorts by the time of sending; others than the evidence by that of the response, which shows their effect best."""
+    return sorted(found.values(), key=lambda e: (e.sent_at if e in evidence else e.done_at, e.seq))
 
 
 def _neighbour(last: Exchange, names: Collection[str], before: list[Exchange]) -> list[Exchange]:
@@ -136,8 +164,12 @@ class _Steps:
     _known: dict[str, str] = field(default_factory=dict)  # the status last reported, by ref
     _awaited: dict[str, Exchange] = field(default_factory=dict)  # read to wait for before the next step, by ref
 
-    def lines(self, needed: list[Exchange]) -> Iterator[str]:
-        """Yields the steps of the script."""
+    def way(self, needed: list[Exchange]) -> Way:
+        """Returns the script's lines for the exchanges *needed*."""
+        lines = tuple(self._lines(needed))
+        return Way(lines, tuple(self.removals), tuple(self.deciding), tuple(self.earlier))
+
+    def _lines(self, needed: list[Exchange]) -> Iterator[str]:
         last, before = self.evidence[-1], needed[0]
         for position, e in enumerate(needed):
             status = e.body.get("status")
@@ -152,7 +184,8 @@ class _Steps:
             if e.operation in _MUTATING:
                 self._known.pop(e.ref or "", None)
             yield from self._wait(e)
-            yield from (self._await(read, 300) for read in self._awaited.values())
+            # Three times as long as in the run.
+            yield from (self._await(e, 10 + round(15 * (e.done_at - before.sent_at))) for e in self._awaited.values())
             self._awaited.clear()
             is_limited = before.status == 429 or e.note.get("limit")
             most_s = _MOST_PAUSE_S if is_limited else 0.7 * self._sleeps_s(e)  # the build must still run afterwards
