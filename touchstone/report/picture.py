@@ -121,7 +121,9 @@ def picture(log: RunLog, finding: Finding, exchanges: Mapping[int, Exchange]) ->
     steps = [(m.at, end, m.after) for m, end in zip(known, ends, strict=False) if m.after and m.at < end]
     periods = tuple((at, end, states) for states, at, end in _joined((after, at, end) for at, end, after in steps))
     decided = next((m for m in known if m.exchange is last and m.window), None)
-    judged = finding.check == life_cycle.id and decided is not None
+    rows = {state: answer(last.operation, state) for state in State if decided and state in decided.window}
+    if finding.check != life_cycle.id or any(row.fits(last.status, last.body.get("status")) for row in rows.values()):
+        rows = {}  # the finding is about something else than the state
     explained_at = max((e.done_at for e in drawn if e is not last and e.done_at <= last.done_at), default=last.sent_at)
     short = f"touchstone-{log.header.run_id}-" if len(refs) > 1 else ""
     after = {m.exchange.seq: m.after for m in known if m.window}
@@ -153,7 +155,7 @@ def picture(log: RunLog, finding: Finding, exchanges: Mapping[int, Exchange]) ->
         periods=periods,
         explained_at=explained_at,
         explained_share=scale.share(explained_at),
-        allowed={s.value: str(answer(last.operation, s)) for s in State if judged and decided and s in decided.window},
+        allowed={state.value: str(row) for state, row in rows.items()},
         left_out=len(others) + len(evidence) - len(drawn),
     )
 

@@ -81,7 +81,7 @@ class Search:
         for exchange in sorted(part, key=lambda e: (e.done_at, e.seq)):
             history.add(exchange)
             found += rule(exchange, history) if rule.about == "exchange" else ()  # type: ignore[arg-type]
-        if rule.about == "story" and self._last.ref:
-            for view in history.views(self._last.ref):
-                found += rule(self._last.ref, view)  # type: ignore[arg-type]
+        for ref in {e.ref for e in self._own if e.ref} if rule.about == "story" else ():
+            for view in history.views(ref):
+                found += rule(ref, view)  # type: ignore[arg-type]
         return (((j.claim, j.evidence[-1]), j) for j in found if j.outcome == "broken")
