@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterable
 
 _MOST_DECIMALS = 6
 
@@ -79,3 +80,9 @@ def one_line(text: str) -> str:
 def clipped(text: str, most: int) -> str:
     """Shortens a text to at most *most* characters. A shortened text ends with an ellipsis."""
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def some(texts: Iterable[str], most: int = 3) -> str:
+    """Lists the first *most* texts, and counts the others; equal texts count once."""
+    first = list(dict.fromkeys(texts))
+    return ", ".join(first[:most]) + (f" and {len(first) - most} more" if len(first) > most else "")

@@ -23,10 +23,10 @@ from touchstone.errors import UsageError
 from touchstone.facts.exchange import Exchange, Response
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
-from touchstone.facts.wording import plural
+from touchstone.facts.wording import plural, some
 from touchstone.recordings import reader
 from touchstone.recordings.recorder import scenario_of, shows_nothing, taken
-from touchstone.recordings.recording import Recording, Terms, some, step
+from touchstone.recordings.recording import Recording, Terms, step
 from touchstone.twin import TwinSettings
 from touchstone.types import Conclude, Progress
 

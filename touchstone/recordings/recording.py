@@ -7,7 +7,7 @@ removes irrelevant headers, and values whose names suggest a credential, such as
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, groupby
 from pathlib import PurePath
@@ -91,12 +91,6 @@ def moved(exchange: Exchange, seq: int, by_s: float) -> Exchange:
     """A copy of the exchange with the number *seq*, *by_s* seconds later."""
     sent_at, head_at, done_at = (round(at + by_s, 6) for at in (exchange.sent_at, exchange.head_at, exchange.done_at))
     return replace(exchange, seq=seq, sent_at=sent_at, head_at=head_at, done_at=done_at)
-
-
-def some(places: Iterable[str], most: int = 3) -> str:
-    """The first of the places, and the number of the others; equal places count once."""
-    first = list(dict.fromkeys(places))
-    return ", ".join(first[:most]) + (f" and {len(first) - most} more" if len(first) > most else "")
 
 
 def step(exchange: Exchange) -> str:

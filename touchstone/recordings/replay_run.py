@@ -20,7 +20,8 @@ from touchstone.check.run import Run
 from touchstone.config import UNBOUNDED_BUILDS, TargetSettings
 from touchstone.errors import HarnessError
 from touchstone.facts.exchange import Exchange
-from touchstone.recordings.recording import RUN_ID, Recording, cleaned, moved, some
+from touchstone.facts.wording import some
+from touchstone.recordings.recording import RUN_ID, Recording, cleaned, moved
 from touchstone.recordings.replay import Playback, conclusion_of, in_short, judge_of, plays, target_of
 from touchstone.target.clock import RecordedClock
 from touchstone.target.transport import Transport
