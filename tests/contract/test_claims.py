@@ -15,7 +15,7 @@ EXCLUDED_ROW = "{id: a.two, says: x, source: y, excluded: z}"
 
 def ledger(tmp_path: Path, *rows: str) -> Path:
     path = tmp_path / "claims.yaml"
-    path.write_text("claims:\n" + "".join(f"  - {row}\n" for row in rows), encoding="utf-8")
+    path.write_text("version: 2\nclaims:\n" + "".join(f"  - {row}\n" for row in rows), encoding="utf-8")
     return path
 
 
@@ -40,9 +40,11 @@ def test_each_command_selects_its_own_claims(tmp_path: Path) -> None:
 
 
 def test_row_keeps_its_fields_and_can_be_raised_to_must(tmp_path: Path) -> None:
-    rows = claims.load(ledger(tmp_path, ROW, "{id: b.one, level: should, says: x, source: y, needs: [publish]}"))
+    rows = claims.load(
+        ledger(tmp_path, ROW, "{id: b.one, level: should, says: x, source: y, needs: [publish], since: 2}")
+    )
     row = rows["b.one"]
-    assert (row.subject, row.level, row.needs) == ("b", "should", frozenset({"publish"}))
+    assert (row.subject, row.level, row.needs, row.since) == ("b", "should", frozenset({"publish"}), rows.version)
     raised = rows.raised(["b.one"])
     assert ([*raised], raised["b.one"].level, raised["a.one"]) == ([*rows], "must", rows["a.one"])
 
@@ -56,6 +58,7 @@ def test_row_keeps_its_fields_and_can_be_raised_to_must(tmp_path: Path) -> None:
         (["{id: a.one, says: x, source: y}"], "a.one: "),
         (["{id: a.one, level: must, says: x, source: y, excluded: z}"], "a.one: "),
         (["{id: a.one, levl: must, says: x, source: y}"], "(a.one): levl"),
+        (["{id: a.one, level: must, says: x, source: y, since: 3}"], "a.one: since 3"),
         (["{id: a.one, level: must, says: x, source: y, needs: publish}"], "(a.one): needs"),
         ([ROW, ROW], "a.one: "),
     ],
@@ -66,7 +69,7 @@ def test_malformed_row_is_rejected_with_its_place(tmp_path: Path, rows: list[str
     assert place in str(raised.value)
 
 
-@pytest.mark.parametrize("text", [None, "claims: [", "claims: 3", "- claims", "\xff"])
+@pytest.mark.parametrize("text", [None, "claims: [", "claims: 3", "version: x\nclaims: []", "- claims", "\xff"])
 def test_file_that_is_no_ledger_is_rejected_by_name(tmp_path: Path, text: str | None) -> None:
     path = tmp_path / "claims.yaml"
     if text is not None:

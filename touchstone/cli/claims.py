@@ -134,7 +134,7 @@ def explain_claim(claim: Claim, *, reports: Path, console: Console) -> None:
     """Prints one claim: sentence, source, rules, faults that break it, latest verdict, findings and a curl command."""
     say(console, f"{claim.id} ({'excluded' if claim.excluded else claim.level})")
     say(console, f"  {claim.says}")
-    say(console, f"source    {claim.source}")
+    say(console, f"source    {claim.source}{f', since contract version {claim.since}' if claim.since > 1 else ''}")
     if claim.excluded:
         say(console, f"excluded  {claim.excluded}")
         return

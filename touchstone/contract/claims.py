@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError, with_config
+from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, with_config
 
 from touchstone.contract import parsing
 from touchstone.contract.files import openapi_dir, read_regular
@@ -34,6 +34,7 @@ class Claim:
     needs: frozenset[Literal["publish", "second", "restricted"]] = frozenset()  # what the target must offer
     excluded: str = ""  # why the row is not judged; empty for a judged claim
     by: By = "check"  # ``load`` for a claim that only a load run can judge
+    since: Annotated[int, Field(strict=True, ge=1)] = 1  # first version of the contract with this claim
 
     @property
     def subject(self) -> str:
@@ -43,6 +44,8 @@ class Claim:
 
 class Ledger(dict[str, Claim]):
     """The ledger: all rows of claims.yaml by id, in the order of the file."""
+
+    version = 1  # version of the contract; no claim is newer
 
     def judged(self, by: By | None = "check") -> tuple[Claim, ...]:
         """Returns the claims that *by* judges, in the order of the file. *by*: a check or a load run; None for both."""
@@ -101,6 +104,9 @@ def load(path: Path | None = None) -> Ledger:
     if not isinstance(document, dict) or not isinstance(document.get("claims"), list):
         raise ContractError(f"{path}: expected a mapping with a list under 'claims'")
     rows = Ledger()
+    rows.version = document.get("version", 1)
+    if type(rows.version) is not int:
+        raise ContractError(f"{path}: version: found {quoted(rows.version)}; expected a whole number")
     for number, raw in enumerate(document["claims"]):
         name = raw.get("id", "no id") if isinstance(raw, dict) else "no mapping"
         try:
@@ -113,6 +119,8 @@ def load(path: Path | None = None) -> Ledger:
             raise ContractError(f"{path}: {row.id}: the id occurs twice; give each claim its own")
         if bool(row.excluded) == ("level" in raw):
             raise ContractError(f"{path}: {row.id}: expected either a level or the reason why it is excluded")
+        if row.since > rows.version:
+            raise ContractError(f"{path}: {row.id}: since {row.since}; expected at most the version, {rows.version}")
         rows[row.id] = row
     return rows
 
