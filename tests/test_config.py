@@ -173,6 +173,7 @@ def test_journals_follow_the_xdg_rule(loaded: Loader, environ: dict[str, str], f
         (STAGING + "headers = {host = 'A'}", ["[targets.staging.headers] host: found 'host'"]),
         (STAGING + "headers = {'X Y' = 'A'}", ["[targets.staging.headers] X Y: found 'X Y'"]),
         ("seed = ", ["touchstone.toml: "]),
+        *((f"contract_version = {value}", ["contract_version: found ", "1"]) for value in ("0", "2", "true")),
     ],
 )
 def test_invalid_value_in_the_file_is_rejected_with_its_place(
@@ -193,6 +194,7 @@ def test_invalid_value_in_the_file_is_rejected_with_its_place(
         ({"max_seconds": float("inf")}, ["--max-seconds: found inf"]),
         ({"profile": "thorugh"}, ["--profile: found 'thorugh'"]),
         ({"config": Path("missing.toml")}, ["missing.toml: "]),
+        ({"contract_version": 2}, ["--contract-version: found 2"]),
     ],
 )
 def test_invalid_flag_is_rejected(refused: Callable[..., str], flags: dict[str, Any], data: list[str]) -> None:

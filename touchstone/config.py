@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 from pydantic import WrapValidator as Wrap
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
+from touchstone.contract import claims
 from touchstone.contract.files import read_toml
 from touchstone.contract.quoting import Kind, checked, may_be_key, quoted
 from touchstone.errors import Unfit, UsageError, nearest, one_line
@@ -95,6 +96,13 @@ def _url(value: object) -> str:
         found = f"{quoted(re.split(r'[?#]', value)[0])} and a query or fragment (not shown)"
         raise Unfit("nothing after the path", found=found)
     return value.rstrip("/")
+
+
+def _version(value: object) -> int:
+    known = range(1, claims.load().version + 1)
+    if type(value) is not int or value not in known:
+        raise Unfit(f"a version of the contract: {', '.join(map(str, known))}")
+    return value
 
 
 # Matches the names of headers that Touchstone does not set itself.
@@ -193,6 +201,7 @@ class RunTable(BaseModel, extra="forbid", frozen=True):
     claims: Text = _is("*", "Claims to judge: globs, separated by commas.")
     max_seconds: Seconds | None = _is(None, "Longest duration of the run; unlimited by default.")
     baseline: Text | None = _is(None, "File of claims that are known to be broken.")
+    contract_version: Annotated[int, BeforeValidator(_version)] | None = _is(None, "Newer claims do not fail the run.")
     targets: dict[str, TargetTable] = {}
 
 
@@ -282,6 +291,7 @@ class Flags:
     profile: str | None = None
     claims: str | None = None
     baseline: Path | None = None
+    contract_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +346,7 @@ class Settings:
     max_seconds: float | None = None
     baseline: Path | None = None
     fail_fast: bool = False  # end the run at the first broken must claim
+    contract_version: int | None = None
 
     def public(self) -> dict[str, Any]:
         """Returns the settings as JSON values. Each secret is replaced by ``set``, or by null if it is missing."""
@@ -377,7 +388,7 @@ def load(flags: Flags, environ: Mapping[str, str], cwd: Path, builds: int | None
         fail_fast=bool(flags.fail_fast),
         claims_glob=run.claims,
         baseline=cwd / run.baseline if run.baseline else None,
-        **run.model_dump(include={"seed", "strict", "profile", "max_seconds"}),
+        **run.model_dump(include={"seed", "strict", "profile", "max_seconds", "contract_version"}),
     )
 
 

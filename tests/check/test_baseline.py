@@ -10,17 +10,15 @@ import pytest
 
 from tests.command import Command, Shell
 from tests.report.checklogs import BASE, header, ledger, log, write_failing, write_passing
-from tests.report.examples import BROKEN, MINOR, ODD, knowing
-from touchstone.check.baseline import MAX_BYTES, lines_to_keep, narrowed, read_baseline, write_baseline
+from tests.report.examples import BROKEN, ODD
+from touchstone.check.baseline import narrowed, read_baseline, write_baseline
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.errors import UsageError
-from touchstone.facts.events import Footer, LedgerClaim, Notice, Occurrence, RunLog, Tally, Target
+from touchstone.facts.events import Footer, Known, LedgerClaim, Notice, Occurrence, RunLog, Tally, Target
 from touchstone.facts.finding import Finding
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.proof.faults.keys import SchemeIsCaseSensitive
-from touchstone.report.view import View, view
-from touchstone.rules.verdict import judge
 from touchstone.twin import Twin, TwinSettings
 
 HELD, STUCK, IDLE = "start.answers-202", "cancel.settles", "access.below-scale-is-403"
@@ -36,40 +34,32 @@ def complete() -> RunLog:
     return replace(failing, header=replace(failing.header, claims=claims), cases=cases)
 
 
-def without(claim: str) -> RunLog:
-    """The same run without one claim."""
-    header = complete().header
-    return replace(complete(), header=replace(header, claims=tuple(c for c in header.claims if c.id != claim)))
-
-
-@pytest.mark.parametrize(
-    ("run", "known", "strict", "code", "reason"),
-    [
-        *((complete(), (), False, 1, ""), (complete(), (BROKEN, ODD), False, 0, "")),
-        *((complete(), (BROKEN,), False, 1, ""), (complete(), (BROKEN, ODD), True, 1, "")),
-        *((complete(), (BROKEN, ODD, MINOR), True, 0, ""), (complete(), (BROKEN, ODD, HELD), False, 1, HELD)),
-        *((complete(), (BROKEN, HELD), False, 1, HELD), (complete(), (BROKEN, ODD, IDLE), False, 0, "")),
-        (log(write_failing), (BROKEN, ODD, STUCK), False, 3, STUCK),
-        (without(HELD), (BROKEN, ODD, HELD), False, 0, ""),
-        (replace(complete(), torn_lines=1), (BROKEN, ODD, HELD), False, 3, ""),
-    ],
-    ids=[
-        *("unknown", "all known", "one unknown", "should, strict", "all known, strict", "holds again"),
-        *("holds again and unknown", "did not apply", "not judged", "not selected", "log lost lines"),
-    ],
-)
-def test_baseline_decides_how_a_run_ends(
-    run: RunLog, known: tuple[str, ...], strict: bool, code: int, reason: str
-) -> None:
-    verdict = judge(knowing(run, *known, strict=strict))
-    assert (verdict.exit_code, reason in verdict.reason) == (code, True)
-
-
 def test_file_is_read_without_comments_blanks_and_repeated_lines(tmp_path: Path) -> None:
     path = tmp_path / "known.txt"
     lines = b"\xef\xbb\xbf# ours\n\n  start.answers-202  # ticket 7\r\ncancel.in-flight-is-202\nstart.answers-202\n"
     path.write_bytes(lines)
-    assert read_baseline(path, LEDGER) == (HELD, BROKEN)
+    assert read_baseline(path, LEDGER) == (Known(HELD), Known(BROKEN))
+
+
+TABLES = """# ours
+[[known]]
+claim = "cancel.in-flight-is-202"  # of the spring
+reason = '''
+# two lines'''
+
+  # old
+  [[known]]
+  claim = "start.answers-202"
+  ref = "default/legacy-*"
+
+# soon
+[[known]]
+claim = "cancel.settles"
+operation = "getBuild"
+ticket = "API-9"
+expires = 2026-01-31
+# end
+"""
 
 
 @pytest.mark.parametrize(
@@ -79,15 +69,23 @@ def test_file_is_read_without_comments_blanks_and_repeated_lines(tmp_path: Path)
         (b"cancel.*\n", ("line 1", "'cancel.*'")),
         (b'{"schema_version": 1}\n', ("line 1",)),
         (b"\xff\xfe", ("byte 0",)),
-        (b"#" * (MAX_BYTES + 1), ("1,000,000",)),
         (LEDGER.excluded()[0].id.encode(), ("line 1", LEDGER.excluded()[0].id)),
         (LEDGER.judged("load")[0].id.encode(), ("line 1", "touchstone load")),
         (b"ORGO_API_KEY=sk_live_test_0123456789\n", ("line 1", "36")),
+        (b'[[known]]\nclaim = "cancel.*"', ("entry 1: claim", "glob")),
+        (TABLES.encode() + b"[[known]]\nclaim = 3", ("entry 4: claim", "3", "a string")),
+        (b'[[known]]\nticket = "API-9"', ("entry 1: claim",)),
+        (TABLES.replace("getBuild", "getBild").encode(), ("entry 3: operation", "getBuild")),
+        (TABLES.replace("expires", "expire").encode(), ("entry 3: expire", "expires")),
+        (TABLES.replace("2026-01-31", '"2026-01-31"').encode(), ("entry 3: expires", "a date")),
+        (TABLES.replace("2026-01-31", "2026-01-31T00:00:00Z").encode(), ("entry 3: expires", "a date")),
+        (TABLES.encode() + b"[[knwon]]", ("knwon", "[[known]]")),
+        (b'known = [{ claim = "cancel.settles" }]', ("known", "[[known]]")),
+        (b"[[known]]\nclaim", ("not TOML",)),
     ],
-    ids=["misspelt", "glob", "report", "not UTF-8", "long", "excluded", "of a load", "a key"],
 )
 def test_file_that_is_no_baseline_is_refused_by_its_place(tmp_path: Path, data: bytes, place: tuple[str, ...]) -> None:
-    path = tmp_path / "known.txt"
+    path = tmp_path / ("known.toml" if b"known" in data else "known.txt")
     path.write_bytes(data)
     with pytest.raises(UsageError) as error:
         read_baseline(path, LEDGER)
@@ -95,52 +93,66 @@ def test_file_that_is_no_baseline_is_refused_by_its_place(tmp_path: Path, data: 
     assert "sk_live" not in str(error.value)
 
 
-def written(path: Path, run: View) -> list[str]:
+def written(path: Path, run: RunLog) -> list[str]:
     """Lines of the baseline that a run writes."""
-    write_baseline(path, run.verdicts, run.remarks)
+    write_baseline(path, run)
     return path.read_text("utf-8").splitlines()
 
 
-def test_written_baseline_has_a_line_a_claim(tmp_path: Path) -> None:
-    path = tmp_path / "known.txt"
-    lines = written(path, view(log(write_failing)))
-    assert [line.partition("  # ")[0] for line in lines[2:]] == [BROKEN, ODD, MINOR]
-    assert ["200" in lines[2], "4.2" in lines[3], "[1, 2]" in lines[4]] == [True] * 3
-    written(tmp_path / "none.txt", view(log(write_passing)))
-    assert read_baseline(tmp_path / "none.txt", LEDGER) == ()
+@pytest.mark.parametrize("name", ["known.txt", "known.toml"])
+def test_written_baseline_lists_each_broken_claim_of_the_ledger(tmp_path: Path, name: str) -> None:
+    first, *others = complete().occurrences
+    evil = replace(first.finding, actual='"\\ \x00\x7f\u2028\ud800\n[[known]]')
+    text = "\n".join(written(tmp_path / name, replace(complete(), occurrences=(Occurrence(evil), *others))))
+    assert [entry.claim for entry in read_baseline(tmp_path / name, LEDGER)] == [BROKEN, ODD]
+    assert [part for part in ("202", "x00", "4.2") if part not in text] == []
+    written(tmp_path / f"none-{name}", log(write_passing))
+    assert read_baseline(tmp_path / f"none-{name}", LEDGER) == ()
 
 
 def test_baseline_is_written_again_in_place(tmp_path: Path) -> None:
     path = tmp_path / "known.txt"
     path.write_text(f"# ours\n{BROKEN}  # ticket 7\n{HELD}\n{STUCK}\n")
-    lines = written(path, view(log(write_failing)))
+    lines = written(path, log(write_failing))
     assert lines[:3] == ["# ours", f"{BROKEN}  # ticket 7", STUCK]
-    assert [line.partition(" ")[0] for line in lines[3:]] == [ODD, MINOR]
+    assert [line.partition(" ")[0] for line in lines[3:]] == [ODD]
 
 
-def test_other_file_is_not_written_over(tmp_path: Path) -> None:
-    path = tmp_path / "report.json"
-    path.write_text('{\n  "claims": []\n}\n')
-    with pytest.raises(UsageError, match="line 1"):
-        lines_to_keep(path)
+@pytest.mark.parametrize("source", ["run", "run/runlog.jsonl", "run/report.json"])
+def test_command_adds_and_prunes_and_keeps_all_other_lines(tmp_path: Path, call: Command, source: str) -> None:
+    path, entries = tmp_path / "known.toml", (Known(BROKEN, reason="# two lines"), Known(HELD, ref="default/legacy-*"))
+    (tmp_path / "run").mkdir()
+    write_failing(tmp_path / "run/runlog.jsonl")
+    call(Shell(tmp_path), "report", "run")
+    path.write_text(TABLES)
+    assert read_baseline(path, LEDGER) == (*entries, Known(STUCK, "getBuild", ticket="API-9", expires="2026-01-31"))
+    assert call(Shell(tmp_path), "baseline", source).code == 0
+    kept, more = path.read_text()[: len(TABLES)], path.read_text()[len(TABLES) :]
+    assert (kept, [entry.claim for entry in read_baseline(path, LEDGER)[3:]]) == (TABLES, [ODD])
+    assert call(Shell(tmp_path), "baseline", source, "--prune").code == 0
+    assert path.read_text() == TABLES.partition("  [[known]]")[0] + "# soon\n# end\n" + more
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [("--baseline", "nowhere.txt"), ("--baseline", "wrong.txt", "--plan"), ("--write-baseline", "text.txt")],
+    "line",
+    [
+        *("check --baseline nowhere.txt", "check --plan --baseline wrong.txt", "check --write-baseline text.txt"),
+        *("baseline nowhere.json", "baseline list.json", "baseline run.jsonl --prune --output none.toml"),
+    ],
 )
-def test_command_refuses_what_is_no_baseline_before_anything_runs(
-    tmp_path: Path, call: Command, arguments: tuple[str, ...]
-) -> None:
-    (tmp_path / "wrong.txt").write_text("start.answer-202\n")
-    (tmp_path / "text.txt").write_text("some text\n")
-    ended = call(Shell(tmp_path), "check", *arguments)
-    assert (ended.code, arguments[1] in ended.err, (tmp_path / "reports").exists()) == (2, True, False)
+def test_command_refuses_a_file_of_another_kind_before_anything_runs(tmp_path: Path, call: Command, line: str) -> None:
+    write_failing(tmp_path / "run.jsonl")
+    for name, text in (("wrong.txt", "start.answer-202\n"), ("text.txt", "some text\n"), ("list.json", "[1]\n")):
+        (tmp_path / name).write_text(text)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    ended = call(Shell(tmp_path), *line.split())
+    assert (ended.code, line.rsplit(maxsplit=1)[-1] in ended.err) == (2, True)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.whole
 def test_baseline_of_one_run_serves_the_next_and_its_report(tmp_path: Path, call: Command) -> None:
-    known = str(tmp_path / "known.txt")
+    known = str(tmp_path / "known.toml")
     flags = ("--profile", "quick", "--strict", "--claims", f"{SCHEME},{OTHER}")
     with Twin(TwinSettings(build_s=0.02), engine=SchemeIsCaseSensitive) as twin:
         first = call(
@@ -148,10 +160,10 @@ def test_baseline_of_one_run_serves_the_next_and_its_report(tmp_path: Path, call
         )
         second = call(Shell(tmp_path), "check", "--url", twin.url, *flags, "--baseline", known, "--report-dir", "b")
     assert (first.code, second.code) == (1, 0)
-    assert read_baseline(Path(known), LEDGER) == (SCHEME,)
+    assert read_baseline(Path(known), LEDGER)[0].claim == SCHEME
     Path(known).unlink()
     again = call(Shell(tmp_path, keys={}), "report", "b", "--write-baseline", known)
-    assert (again.code, read_baseline(Path(known), LEDGER)) == (0, (SCHEME,))
+    assert (again.code, read_baseline(Path(known), LEDGER)[0].claim) == (0, SCHEME)
 
 
 STAGING = Settings(TargetSettings("staging", BASE, "key"))

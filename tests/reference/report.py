@@ -32,6 +32,7 @@ FROM: Mapping[str, tuple[type, ...]] = {
     "run": (events.Header,),
     "claims[]": (events.LedgerClaim,),
     "findings[]": (Finding,),
+    "baseline[]": (events.Known,),
     "load.workload": (events.Workload,),
     "load.thresholds[]": (events.Limit, Reading, LimitLine),
     "load.capacity": (capacity.Capacity,),

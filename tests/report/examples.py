@@ -17,7 +17,7 @@ from tests.report.identities import around
 from tests.report.probelogs import run_of, story
 from tests.rules.exchanges import exchange
 from touchstone.contract import claims
-from touchstone.facts.events import LedgerClaim, Occurrence, RunLog
+from touchstone.facts.events import Known, LedgerClaim, Occurrence, RunLog
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.identity import Runner
 from touchstone.facts.probe import Answer, KneeTerms
@@ -40,6 +40,15 @@ def knowing(log: RunLog, *known: str, strict: bool = False) -> RunLog:
 
 def failing() -> RunLog:
     return checklogs.log(checklogs.write_failing)
+
+
+def frozen() -> RunLog:
+    """The run above with a newer claim, and with a baseline in which an entry has expired."""
+    log = knowing(failing(), BROKEN, MINOR, "start.answers-202", "events.frames-are-json")
+    known = Known(BROKEN, "cancelBuild", ticket="API-7", expires="2026-05-31"), Known(MINOR), Known("start.answers-202")
+    expired = Known("events.frames-are-json", ticket="API-9", expires="2025-12-31")
+    claims = tuple(replace(claim, since=1 + (claim.id == ODD)) for claim in log.header.claims)
+    return replace(log, header=replace(log.header, baseline=(*known, expired), contract_version=1, claims=claims))
 
 
 def limited(log: RunLog) -> RunLog:
@@ -211,7 +220,7 @@ EXAMPLES: dict[str, Callable[[], Report | RunLog]] = {
     "check-passing": lambda: checklogs.log(checklogs.write_passing),
     "check-failing": failing,
     "check-interrupted": lambda: checklogs.log(checklogs.write_interrupted),
-    "check-known": lambda: knowing(failing(), BROKEN, MINOR, "start.answers-202"),
+    "check-known": frozen,
     "check-hostile": lambda: checklogs.log(checklogs.write_hostile),
     "load-storm": storm,
     "load-failing-storm": failing_storm,

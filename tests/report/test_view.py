@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.report.examples import BROKEN, EXAMPLES, MINOR, ODD, document, example, failing, knowing
+from touchstone.facts.events import Known, TemplateAction
 from touchstone.facts.exchange import Chunk, Exchange, Request, Response
 from touchstone.report.view import MAX_BODY_CHARS, MAX_EVIDENCE_CHARS, MAX_HEADERS, View, readable, view
 
@@ -38,6 +39,16 @@ def test_findings_are_unique_musts_first_known_ones_last() -> None:
     rows = [(item.claim.id, item.occurrences, len(item.cases)) for item in view(failing()).findings]
     assert rows == [(BROKEN, 14, 14), (ODD, 1, 1), (MINOR, 1, 1)]
     assert [item.claim.id for item in view(knowing(failing(), BROKEN)).findings] == [ODD, MINOR, BROKEN]
+
+
+def test_finding_shows_an_occurrence_that_the_baseline_does_not_list() -> None:
+    log, first = failing(), failing().occurrences[0]
+    other = replace(log.exchanges[-1], seq=99, ref="default/other@1.0.0")
+    occurrences = (*log.occurrences, replace(first, finding=replace(first.finding, evidence=(99,))))
+    header = replace(log.header, baseline=(Known(BROKEN, ref="default/touchstone-*"),))
+    run = view(replace(log, header=header, exchanges=(*log.exchanges, other), occurrences=occurrences))
+    shown = next(item for item in run.findings if item.claim.id == BROKEN)
+    assert (shown.known, shown.finding.evidence, shown.occurrences) == (False, (99,), 15)
 
 
 def test_evidence_is_bounded_and_the_rest_is_listed() -> None:

@@ -3,9 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
+from tests.rules.exchanges import exchange
 from tests.rules.judging import cases
 from touchstone.contract.claims import Level
-from touchstone.facts.events import Case, Footer, Header, LedgerClaim, Notice, Occurrence, RunLog, Tally, Target
+from touchstone.facts.events import Case, Footer, Header, Known, LedgerClaim, Notice, Occurrence, RunLog, Tally, Target
 from touchstone.facts.finding import Finding
 from touchstone.rules.verdict import NOT_IN_LEDGER, VERDICTS, CheckCount, ClaimVerdict, judge, unexplained
 
@@ -14,8 +15,8 @@ END = Footer("2026-01-02T03:05:05Z", 60.0, 0, "")
 STOPPED = replace(END, interrupted=True)
 
 
-def claim(name: str, level: Level = "must") -> LedgerClaim:
-    return LedgerClaim(name, level, "It holds.", "build#intro", name.partition(".")[0])
+def claim(name: str, level: Level = "must", since: int = 1) -> LedgerClaim:
+    return LedgerClaim(name, level, "It holds.", "build#intro", name.partition(".")[0], since)
 
 
 def found(name: str = MUST, case: str = "c") -> tuple[Occurrence, ...]:
@@ -38,9 +39,9 @@ def case(outcome: Any, name: str = "case-7", *claims: str, message: str = "") ->
 
 def log(**facts: Any) -> RunLog:
     """The log of a complete run with one must and one should claim."""
-    about = {key: facts.pop(key) for key in ("known",) if key in facts}
+    about = {key: facts.pop(key) for key in ("known", "baseline", "contract_version") if key in facts}
     header = Header(
-        "r", "0.1.0", "check", (), "2026", Target("t", "u", "url"), "quick", 1, facts.pop("strict", False),
+        "r", "0.1.0", "check", (), END.ended_at, Target("t", "u", "url"), "quick", 1, facts.pop("strict", False),
         facts.pop("claims_glob", "*"), "ab", facts.pop("claims", (claim(MUST), claim(SHOULD, "should"))), **about,
     )  # fmt: skip
     return RunLog(header, **({"footer": END} | facts))
@@ -97,6 +98,16 @@ def test_finding_about_an_unknown_claim_is_a_broken_must() -> None:
 
 ALL = {"tallies": held(MUST, SHOULD)}
 KNOWN = {"known": (MUST,)}
+TWICE = {  # two findings with one id, about two versions
+    "occurrences": (*found(), replace(found()[0], finding=replace(found()[0].finding, evidence=(1, 2)))),
+    "tallies": held(SHOULD),
+    "exchanges": (exchange("startBuild", seq=1, ref="a/b@1.0.0"), exchange("startBuild", seq=2, ref="a/c@1.0.0")),
+}
+NEWER = {"claims": (claim(MUST, since=2), claim(SHOULD, "should"))}
+
+
+def entries(claim: str, **more: str) -> dict[str, Any]:
+    return {"baseline": (Known(claim, **more),)}
 
 
 @cases(
@@ -133,9 +144,23 @@ KNOWN = {"known": (MUST,)}
             "cases": (case("passed", "b"), case("skipped", "c"))}, 0, []),
         "known to be broken": ({"occurrences": found(), "tallies": held(SHOULD)} | KNOWN, 0, ["1"]),
         "known to be broken, and held": (ALL | KNOWN, 1, [MUST]),
+        "a broken should in the baseline, strict": ({"tallies": held(MUST), "occurrences": found(SHOULD),
+            "strict": True, "known": (SHOULD,)}, 0, ["1"]),
+        "known, and not judged": ({"tallies": held(SHOULD)} | KNOWN, 3, [MUST]),
+        "known, not applicable": ({"tallies": held(SHOULD), "notices": (NOTICES["not-applicable"],)} | KNOWN, 0, []),
+        "known, and not selected": (ALL | {"known": ("a.b",)}, 0, []),
         "held again, and a lost line": (ALL | KNOWN | {"torn_lines": 1}, 3, []),
         "held again, and another broken": ({"claims": (claim(MUST), claim("a.b")), "tallies": held(MUST),
             "occurrences": found("a.b")} | KNOWN, 1, ["1", MUST]),
+        "entries for the operation and the versions": (TWICE | entries(MUST, operation="startBuild", ref="a/*"), 0, []),
+        "an entry for another operation": (TWICE | entries(MUST, operation="getBuild"), 1, ["1"]),
+        "an entry for one of the versions": (TWICE | entries(MUST, ref="a/b@*"), 1, ["1"]),
+        "an entry on its last day": (TWICE | entries(MUST, expires="2026-01-02"), 0, []),
+        "an expired entry": (TWICE | entries(MUST, expires="2026-01-01", ticket="API-7"), 1, ["1", "API-7"]),
+        "an expired entry of a claim that holds": (ALL | entries(MUST, expires="2026-01-01"), 1, [MUST, "2026-01-01"]),
+        "a newer claim broken": (TWICE | NEWER, 1, ["1"]),
+        "a newer claim broken, frozen": (TWICE | NEWER | {"contract_version": 1, "strict": True}, 0, ["version 1"]),
+        "a newer claim not judged, frozen": ({"tallies": held(SHOULD)} | NEWER | {"contract_version": 1}, 0, []),
     },
 )  # fmt: skip
 def test_verdict_on_a_run_is_its_exit_code_with_a_reason(facts: dict[str, Any], code: int, data: list[str]) -> None:

@@ -1,43 +1,78 @@
-"""Claims that failed before: those in a baseline file (one claim id per line), and those in the newest run log."""
+"""Claims that failed before: those in a baseline file, and those in the newest run log."""
 
 import dataclasses
 import json
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import date
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
-from touchstone.check.job import EARLIER
-from touchstone.config import Profile, Settings
+from touchstone.check.job import EARLIER, utc
+from touchstone.config import Profile, Settings, Text, fits, kind
+from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.claims import Ledger
-from touchstone.contract.files import WRITTEN_BYTES, UnfitFileError, open_regular, read_regular
-from touchstone.contract.quoting import quoted
+from touchstone.contract.document import Contract
+from touchstone.contract.files import WRITTEN_BYTES, open_regular, read_regular, read_toml
+from touchstone.contract.quoting import checked, quoted
 from touchstone.errors import UsageError, nearest
-from touchstone.facts.events import Header, RunLog
+from touchstone.facts.events import Header, Known, RunLog
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
-from touchstone.facts.wording import clipped, one_line, plural
+from touchstone.facts.wording import clipped, one_line, plural, some
 from touchstone.rules.verdict import judge
 
-# Maximum size of a baseline in bytes. A larger file, such as a recording given by mistake, is rejected.
-MAX_BYTES = 1_000_000
 _MAX_REMARK_CHARS = 90
-_ID = re.compile(r"([a-z0-9-]+(\.[a-z0-9-]+)+)?")
-_ABOUT = (
-    "# Claims that are known to be broken, one a line, for `touchstone check --baseline`.",
-    "# A run may find them broken. A claim that holds again fails the run: remove its line.",
-)
+_ABOUT = """\
+# Claims that are known to be broken, for `touchstone check --baseline`. A run may find them broken.
+# A claim that holds again fails the run: remove it here.
+"""
+_TABLE = re.compile(r"^(?=[ \t]*\[\[[ \t]*known)", re.MULTILINE)
+_COMMENTS = re.compile(r"^(?:[ \t]*(?:#.*)?\n)*\Z", re.MULTILINE)
+_DATE = Annotated[date, Field(strict=True), fits("a date such as 2027-01-31, without quotes")]
+_KEYS = dict.fromkeys(("claim", "operation", "ref", "reason", "ticket"), kind(Text)) | {"expires": kind(_DATE)}
 
 
-def read_baseline(path: Path, ledger: Ledger) -> tuple[str, ...]:
-    """Returns the claim ids of a baseline in file order; raises UsageError if the file is unreadable or invalid."""
-    known = {name: number for number, line in enumerate(_lines(path), start=1) if (name := _claim_in(line))}
-    for name, number in known.items():
-        if why := _objection(name, ledger):
-            raise UsageError(f"--baseline {path}: line {number}: {quoted(name)}: {why}")
-    return tuple(known)
+def read_baseline(path: Path, ledger: Ledger) -> tuple[Known, ...]:
+    """Returns the entries of a baseline in file order; raises UsageError if the file is unreadable or invalid.
+
+    A file whose name ends in .toml has tables ``[[known]]``. Any other file has one claim id on each line.
+    """
+    return tuple(dict.fromkeys(entry for entry, _ in _parts(path, ledger) if entry))
+
+
+def _parts(path: Path, ledger: Ledger) -> Iterator[tuple[Known | None, str]]:
+    """Yields each entry of the file with its lines, and None with lines that belong to no entry."""
+    text = _text(path)
+    if path.suffix != ".toml":
+        for number, line in enumerate(text.splitlines(keepends=True), start=1):
+            name = line.partition("#")[0].strip()
+            yield _entry(f"{path}: line {number}", {"claim": name}, ledger) if name else None, line
+        return
+    document, (above, *tables) = read_toml(path, str(path)), _TABLE.split(text)
+    rows = document.pop("known", [])
+    if document or not isinstance(rows, list) or [type(row) for row in rows] != [dict] * len(tables):
+        raise UsageError(f"{path}: {one_line(next(iter(document), 'known'))}: expected entries below lines [[known]]")
+    yield None, above
+    for number, (row, table) in enumerate(zip(rows, tables, strict=True), start=1):
+        yield _entry(f"{path}: entry {number}", row, ledger), table
+
+
+def _entry(place: str, row: Mapping[str, object], ledger: Ledger) -> Known:
+    if unknown := next((key for key in row if key not in _KEYS), ""):
+        raise UsageError(f"{place}: {one_line(unknown)}: unknown key; {nearest(unknown, _KEYS)}")
+    if "claim" not in row:
+        raise UsageError(f'{place}: claim is missing; add claim = "…" with the id of a claim')
+    entry = Known(**{key: str(checked(f"{place}: {key}", value, _KEYS[key])) for key, value in row.items()})
+    if why := _objection(entry.claim, ledger):
+        raise UsageError(f"{place}: claim: {quoted(entry.claim)}: {why}")
+    operations, name = Contract.load().operations, entry.operation
+    if name and name not in operations:
+        raise UsageError(f"{place}: operation: {quoted(name)}: no such operation; {nearest(name, operations)}")
+    return entry
 
 
 def _objection(name: str, ledger: Ledger) -> str:
@@ -49,61 +84,49 @@ def _objection(name: str, ledger: Ledger) -> str:
         near = nearest(name, (claim.id for claim in ledger.judged()))
         return f"no such claim; {near if near.startswith('did') else '`touchstone claims` lists them'}"
     if row.excluded:
-        return "a claim that no command judges; remove the line"
-    return f"only `touchstone {row.by}` judges this claim; remove the line" if row.by != "check" else ""
+        return "a claim that no command judges; remove it"
+    return f"only `touchstone {row.by}` judges this claim; remove it" if row.by != "check" else ""
 
 
-def write_baseline(path: Path, verdicts: Mapping[str, str], remarks: Mapping[str, str]) -> str:
-    """Writes the broken claims of a run into the baseline at *path*; returns a summary of the changes.
+def write_baseline(path: Path, log: RunLog, only: str = "") -> str:
+    """Updates the baseline at *path* after a run; returns a summary of the changes.
 
-    In an existing file, it removes the lines of upheld claims, adds missing broken claims, and keeps all other lines.
+    It removes entries of upheld claims, adds broken claims that no entry names, and keeps all other lines.
 
     Args:
-        verdicts: The verdict on each claim, by claim id.
-        remarks: The text of the first finding of each broken claim, by claim id.
+        only: ``broken`` only adds; ``upheld`` only removes, also entries that have expired today.
 
     Raises:
         UsageError: the file is unreadable, not writable, or not a baseline.
     """
-    before = lines_to_keep(path)
-    kept = [line for line in before if verdicts.get(_claim_in(line)) != "upheld"]
-    listed = {_claim_in(line) for line in kept}
-    new = sorted(name for name, verdict in verdicts.items() if verdict == "broken" and name not in listed)
-    added = [f"{name}  # {clipped(one_line(remarks[name]), _MAX_REMARK_CHARS)}" for name in new]
-    write_whole(path, "\n".join([*kept, *added]) + "\n")
-    total = sum(bool(_claim_in(line)) for line in kept) + len(new)
-    return f"baseline: {path}: {plural(total, 'claim')}, {len(new)} new, {len(before) - len(kept)} removed"
+    ledger, day = ledger_of_claims.load(), utc()[:10] if only == "upheld" else ""
+    verdicts = {item.claim.id: item.verdict for item in judge(log).claims if only in ("", item.verdict)}
+    remarks = {f.claim: f"expected {f.expected}; actual {f.actual}" for f in reversed(log.findings)}
+    parts = list(_parts(path, ledger)) if path.exists() or day else [(None, _ABOUT)]
+    entries = [entry for entry, _ in parts if entry]
+    gone = [entry for entry in entries if verdicts.get(entry.claim) == "upheld" or entry.expires < day]
+    texts = [text if entry not in gone else _COMMENTS.findall(text)[0].lstrip("\n") for entry, text in parts]
+    broken = {name for name, verdict in verdicts.items() if verdict == "broken" and not _objection(name, ledger)}
+    new = sorted(broken - {entry.claim for entry in entries})
+    for name in new:
+        remark = clipped(one_line(remarks[name]), _MAX_REMARK_CHARS)
+        table = f'\n[[known]]\nclaim = "{name}"\nreason = {json.dumps(remark, ensure_ascii=False)}\n'
+        texts.append(table if path.suffix == ".toml" else f"{name}  # {remark}\n")
+    write_whole(path, "".join(texts))
+    total = len(entries) - len(gone) + len(new)
+    return f"baseline: {path}: {plural(total, 'claim')}, {len(new)} new, {len(gone)} removed"
 
 
-def lines_to_keep(path: Path) -> list[str]:
-    """Returns the lines of the baseline file. A new file gets a comment. Raises UsageError for any other file."""
-    if not path.exists():
-        return list(_ABOUT)
-    lines = _lines(path)
-    for number, line in enumerate(lines, start=1):
-        if not _ID.fullmatch(_claim_in(line)):
-            why = "expected the id of a claim; the file is not a baseline and is left unchanged: choose another path"
-            raise UsageError(f"--write-baseline {path}: line {number}: {quoted(line)}: {why}")
-    return lines
-
-
-def _claim_in(line: str) -> str:
-    return line.partition("#")[0].strip()
-
-
-def _lines(path: Path) -> list[str]:
+def _text(path: Path) -> str:
     try:
-        return read_regular(path, MAX_BYTES).decode("utf-8-sig").splitlines()
-    except UnfitFileError as error:
-        why = f"{error.strerror}; expected one id of a claim a line"
+        return read_regular(path).decode("utf-8-sig").rstrip("\n") + "\n"
     except OSError as error:
-        why = f"cannot be read: {error.strerror}; `touchstone check --write-baseline {path}` writes one"
+        why = f"cannot be read: {error.strerror}; `touchstone baseline REPORT --output {path}` writes one"
     except UnicodeDecodeError as error:
-        why = f"byte {error.start}: not UTF-8; expected one id of a claim a line"
+        why = f"byte {error.start}: not UTF-8; expected a baseline"
     raise UsageError(f"--baseline {path}: {why}")
 
 
-_MAX_LISTED = 5
 _HEADER: TypeAdapter[Header] = TypeAdapter(Header)
 
 
@@ -134,10 +157,8 @@ def narrowed(
     if not failed:
         return settings, (), f"{flag}: none of the selected claims failed in {run}: everything is judged"
     only = _cases_of(failed, finding_id, log)
-    first = ", ".join(failed[:_MAX_LISTED])
-    rest = f" and {len(failed) - _MAX_LISTED} more" if len(failed) > _MAX_LISTED else ""
     glob = settings.claims_glob if len(failed) == len(chosen) else ",".join(failed)
-    sentence = f"{flag}: {plural(len(failed), 'claim')} of {run}, {plural(len(only), 'case')}: {first}{rest}"
+    sentence = f"{flag}: {plural(len(failed), 'claim')} of {run}, {plural(len(only), 'case')}: {some(failed, 5)}"
     profile: Profile = TypeAdapter(Profile).validate_python(log.header.profile)
     return dataclasses.replace(settings, claims_glob=glob, profile=profile, seed=log.header.seed), only, sentence
 
@@ -147,7 +168,7 @@ def _failed(log: RunLog, chosen: Collection[str]) -> list[str]:
         item.claim.id
         for item in judge(log).claims
         if item.claim.id in chosen
-        and ((item.verdict == "broken" and not item.known) or item.verdict == "could-not-run" or item.holds_again)
+        and ((item.verdict == "broken" and not item.excuse) or item.verdict == "could-not-run" or item.holds_again)
     ]
 
 
@@ -155,7 +176,7 @@ def _findings_with(finding_id: str, log: RunLog, place: str) -> list[str]:
     """Returns the claim of the finding; raises UsageError if the run has none with this id."""
     failed = list(dict.fromkeys(finding.claim for finding in log.findings if finding.id.startswith(finding_id)))
     if not failed:
-        known = ", ".join(finding.id for finding in log.findings[:_MAX_LISTED]) or "none"
+        known = some((finding.id for finding in log.findings), 5) or "none"
         raise UsageError(f"{place}: has no such finding; its findings: {known}")
     return failed
 

@@ -26,7 +26,7 @@ from touchstone.contract.document import Contract
 from touchstone.contract.files import open_regular
 from touchstone.contract.quoting import quoted
 from touchstone.errors import OutputError, RunLogError, TargetError, UsageError, unwritten
-from touchstone.facts.events import Footer, Header, LedgerClaim, Target, TargetKind
+from touchstone.facts.events import Footer, Header, Known, LedgerClaim, Target, TargetKind
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.rules import verdict
 from touchstone.twin import DEFAULT_ACCOUNTS, RateLimit, Twin, TwinSettings
@@ -145,9 +145,9 @@ def write_header(
     contract: Contract,
     errand: Errand = CHECK,
     also: Iterable[str] = (),
-    known: tuple[str, ...] = (),
+    known: tuple[Known, ...] = (),
 ) -> None:
-    """Writes the header of a run log. *also*: claims besides the selected ones; *known*: claims known to be broken."""
+    """Writes the header of a run log. *also*: claims besides the selected ones; *known*: entries of the baseline."""
     target = settings.target
     kind: TargetKind = "embedded" if target.embedded else "recording" if errand.mode == "replay" else "url"
     header = Header(
@@ -163,11 +163,13 @@ def write_header(
         claims_glob=settings.claims_glob,
         contract_sha256=contract.sha256,
         claims=tuple(
-            LedgerClaim(c.id, c.level, c.says, c.source, c.subject)
+            LedgerClaim(c.id, c.level, c.says, c.source, c.subject, c.since)
             for c in (*ledger.select(settings.claims_glob), *(ledger[claim] for claim in also))
         ),
         settings=settings.public(),
-        known=known,
+        known=tuple(dict.fromkeys(entry.claim for entry in known)),
+        baseline=known,
+        contract_version=settings.contract_version,
     )
     with RunLogWriter(run_log) as log:
         log.write(header)
@@ -215,9 +217,9 @@ class Job(ABC):
     # Name of the child process, and the file for its output.
     child: ClassVar[tuple[str, str]] = ("the contract tests", "pytest.log")
 
-    # Claims to judge besides the selected ones, and claims that are known to be broken.
+    # Claims to judge besides the selected ones, and entries of the baseline.
     also: Sequence[str] = ()
-    known: tuple[str, ...] = ()
+    known: tuple[Known, ...] = ()
 
     def __init__(self, settings: Settings, progress: Progress) -> None:
         self.settings = settings

@@ -26,6 +26,7 @@ from touchstone.facts.finding import Finding, Judgement
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.rules.history import Bounds, Content, Outcome
 from touchstone.rules.judge import by_all_rules
+from touchstone.rules.verdict import is_listed
 from touchstone.target.transport import Transport
 
 UNSHOWN = "not tested by the recorded scenarios; record others, or run `touchstone check`"
@@ -87,6 +88,7 @@ class Run:
 
     def _take_over(self, log: RunLog) -> tuple[str, ...]:
         """Continues the numbers, times and verdicts of an earlier run in *log*; returns the cases that are done."""
+        self._header = log.header
         self._broken = {finding.claim for finding in log.findings}
         self._clear = self._broken | {tally.claim for tally in log.tallies if tally.held}
         self.transport.number_from(max((exchange.seq for exchange in log.exchanges), default=0) + 1)
@@ -160,12 +162,17 @@ class Run:
             self.suspects |= self.judge.accused(judgements)
             findings = [self.judge.finding(j) for j in judgements if j.outcome == "broken"]
             self.log.write(*(Occurrence(finding, case_id) for finding in findings))
-            if self.settings.fail_fast and (first := next((f for f in findings if f.level == "must"), None)):
+            if self.settings.fail_fast and (first := next(filter(self._fails, findings), None)):
                 self.exam.stop(f"the run ended at the first broken must-level claim: {first.claim}")
             known = case.findings + findings
             if not final:
                 self._cases[case_id].findings = known
             return known
+
+    def _fails(self, finding: Finding) -> bool:
+        ref = self.judge.by_seq[finding.evidence[-1]].ref or ""
+        is_new = self.ledger[finding.claim].since > (self.settings.contract_version or self.ledger.version)
+        return finding.level == "must" and not is_new and not is_listed(self._header, finding.claim, finding, ref)
 
     def has_trouble(self, case_id: str) -> bool:
         """Whether a case has findings so far; later findings may be consequences of these."""

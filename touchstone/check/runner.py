@@ -23,7 +23,7 @@ from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.claims import Ledger
 from touchstone.contract.files import contract_tests_dir
 from touchstone.errors import HarnessError, RunLogError, UsageError
-from touchstone.facts.events import Footer, Remark, RunLog
+from touchstone.facts.events import Footer, Known, Remark, RunLog
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.twin import TwinSettings
 from touchstone.types import Conclude, Progress
@@ -119,8 +119,8 @@ def last_pace(settings: Settings, reports: Path) -> Pace | None:
     return seen_in(found[0]) if found else None
 
 
-def _known(settings: Settings, errand: Errand, ledger: Ledger) -> tuple[str, ...]:
-    """Returns the claim ids in the baseline; empty without a baseline, and if the run is no check."""
+def _known(settings: Settings, errand: Errand, ledger: Ledger) -> tuple[Known, ...]:
+    """Returns the entries of the baseline; empty without a baseline, and if the run is no check."""
     return read_baseline(settings.baseline, ledger) if settings.baseline and errand.mode == "run" else ()
 
 

@@ -21,7 +21,8 @@ from touchstone.cli.options import Place, Reports, SeededRun, WriteBaseline, cla
 from touchstone.config import Profile, Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.errors import UsageError
-from touchstone.facts.wording import was
+from touchstone.facts.runlog import read
+from touchstone.facts.wording import some, was
 from touchstone.report.terminal import say as say_fitted
 from touchstone.report.write import conclude
 
@@ -36,7 +37,7 @@ app = Typer()
     "check --target staging --claims 'cancel.*,events.*'",
     "check --target staging --last-failed",
     "check --target staging --resume reports/261201-101500-1a2b3c",
-    "check --target staging --baseline known-broken.txt",
+    "check --target staging --baseline known.toml",
 )
 @dataclass(frozen=True, kw_only=True)
 class Check(SeededRun):
@@ -61,6 +62,7 @@ class Check(SeededRun):
     fail_fast: bool | None = option("End the run at the first broken must-level claim.", "--fail-fast")
     resume: Path | None = option("Continue the check in this report folder, which was cut short.", metavar="REPORT_DIR")
     baseline: Path | None = option("File of claims that may be broken. One that holds again fails the run.")
+    contract_version: int | None = option("Version of the contract whose claims count; newer ones do not fail the run.")
     write_baseline: WriteBaseline = None
     build_s: float | None = option(
         "Seconds of a build, for the estimate of --plan.  [default: as in the latest check]", min=0
@@ -95,13 +97,13 @@ class Check(SeededRun):
                 pace = self._pace(settings)
                 print_plan(runner.plan(settings, Path(folder), errand), settings, out, pace, listed=self.verbose)
             return 0
-        if self.write_baseline:
-            baselines.lines_to_keep(self.write_baseline)  # reports an invalid file before anything runs
+        if self.write_baseline and self.write_baseline.exists():
+            baselines.read_baseline(self.write_baseline, ledger_of_claims.load())  # an invalid file ends the command
         with progress_on(Console(stderr=True)) as progress:
             argv = ["touchstone", *sys.argv[1:]]
             outcome = runner.check(settings, argv, progress, conclude, errand=errand, earlier=earlier)
         file = self.write_baseline
-        line = (lambda run: baselines.write_baseline(file, run.verdicts, run.remarks)) if file else None
+        line = (lambda _: baselines.write_baseline(file, read(outcome.run_log))) if file else None
         print_report(outcome.run_log, outcome.folder, out, line)
         return outcome.exit_code
 
@@ -127,8 +129,7 @@ class Sweep(Place):
             for ref, why in one.left.items():
                 reasons[why].append(ref)
         for why, refs in reasons.items():
-            more = f" and {len(refs) - 3} more" if len(refs) > 3 else ""  # the journal lists all leftovers
-            say_fitted(out, f"could not be removed: {', '.join(refs[:3])}{more}: {why}")
+            say_fitted(out, f"could not be removed: {some(refs)}: {why}")  # the journal lists all leftovers
         removed, gone, left = (sum(len(getattr(one, part)) for one in swept) for part in ("removed", "gone", "left"))
         ending = f"{removed} templates removed, {left} left"
         ending += f"; {gone} {was(gone)} already gone" if gone else ""

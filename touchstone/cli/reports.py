@@ -1,4 +1,4 @@
-"""The commands `report`, which writes the reports of a run log, and `compare`, which compares runs."""
+"""The commands `report`, `baseline` and `compare`, which read what earlier runs have written."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated
 from rich.console import Console
 from typer import Argument, Exit, Option, Typer
 
-from touchstone.check import baseline
+from touchstone.check.baseline import write_baseline as write_known
 from touchstone.check.job import folder_name
 from touchstone.cli.options import WriteBaseline, examples, say
 from touchstone.config import keys_in
@@ -29,7 +29,7 @@ app = Typer()
     epilog=examples(
         "report reports/261128-162233-f28f15",
         "report runlog.jsonl --report-dir again",
-        "report runlog.jsonl --write-baseline known-broken.txt",
+        "report runlog.jsonl --write-baseline known.toml",
     )
 )
 def report(
@@ -40,12 +40,26 @@ def report(
     """Write the reports of a run log again."""
     path = _file(log, "runlog.jsonl")
     redaction_guard.register(keys_in(os.environ))
-    run, out = view(read(path)), Console()
+    facts, out = read(path), Console()
+    run = view(facts)
     write_view(run, report_dir or path.parent)
     if write_baseline:
-        say(out, baseline.write_baseline(write_baseline, run.verdicts, run.remarks))
+        say(out, write_known(write_baseline, facts))
     write_text(run, out)
     raise Exit(run.exit_code)
+
+
+@app.command(epilog=examples("baseline reports/261128-162233-f28f15", "baseline reports/nightly/report.json --prune"))
+def baseline(
+    source: Annotated[Path, Argument(metavar="REPORT", help="Report folder, report.json or run log of a check.")],
+    output: Annotated[Path, Option(help="Baseline to make or update.")] = Path("known.toml"),
+    prune: Annotated[bool, Option("--prune", help="Only remove expired entries and claims that hold.")] = False,
+) -> None:
+    """Add the broken claims of a report to a baseline."""
+    redaction_guard.register(keys_in(os.environ))
+    file = _file(source, "runlog.jsonl", "report.json")
+    log = json_report.read(file) if file.suffix == ".json" else _read(file)
+    say(Console(), write_known(output, log, "upheld" if prune else "broken"))
 
 
 @app.command(

@@ -41,6 +41,19 @@ class LedgerClaim:
     sentence: str
     source: str
     subject: str
+    since: int = 1  # First version of the contract with this claim.
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One entry of a baseline: findings on one claim that do not fail the run."""
+
+    claim: str  # Claim that may be broken.
+    operation: str = ""  # operationId of the findings; empty for any.
+    ref: str = "*"  # Glob of the version that the deciding request is about.
+    reason: str = ""  # Text for readers.
+    ticket: str = ""  # Id of the ticket about it.
+    expires: str = "never"  # Last day on which the entry counts, in UTC, such as ``2027-01-31``, or ``never``.
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +83,13 @@ class Header:
     claims: tuple[LedgerClaim, ...]  # Claims that the run judges, in the order of the ledger.
     settings: dict[str, Any] = field(default_factory=dict)  # Merged settings without secrets.
     known: tuple[str, ...] = ()  # Claims that the baseline lists as broken.
+    baseline: tuple[Known, ...] = ()  # Entries of the baseline; older run logs have only *known*.
+    contract_version: int | None = None  # Newer claims do not fail the run; without a version, all count.
+
+    @property
+    def expired(self) -> tuple[Known, ...]:
+        """Entries of the baseline that had expired when the run began."""
+        return tuple(entry for entry in self.baseline if entry.expires < self.started_at[:10])
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ def _of_run(view: View) -> Iterator[Remark]:
     if view.exit_code not in (0, 1):
         yield "error", f"touchstone {view.header.command}: {html.headline_of(view)[1]}", view.reason
     for item in view.findings:
-        if not item.known:
+        if not item.known and not item.new:
             finding = item.finding
             kind: Kind = "error" if item.claim.level == "must" else "warning"
             texts = (one_line(clipped(text, 600)) for text in (finding.expected, finding.actual, finding.where))
@@ -139,6 +139,8 @@ def _of_run(view: View) -> Iterator[Remark]:
             yield kind, f"{item.claim.id} is broken", message
     for claim in view.healed:
         yield "error", f"{claim.claim.id} holds again", "Remove its line from the baseline."
+    for entry in view.header.expired:
+        yield "error", f"{entry.claim}: expired in the baseline", f"Renew or remove: {entry.expires} {entry.ticket}"
 
 
 def _of_proof(view: ProofView) -> Iterator[Remark]:

@@ -38,7 +38,7 @@ def render(view: View) -> str:
     numbers: dict[str, int] = {}  # by claim id: number of the first finding that is shown in full
     for number, item in enumerate(view.findings[:MAX_FINDINGS], start=1):
         numbers.setdefault(item.claim.id, number)
-    unknown = {item.claim.id: item.claim for item in view.verdict.claims if item.verdict == "broken" and not item.known}
+    unknown = {one.claim.id: one.claim for one in view.verdict.claims if one.verdict == "broken" and not one.excuse}
     styles = ["report.css", *(["load.css"] if view.load or view.probe else []), *(["probe.css"] if view.probe else [])]
     return page(
         "report.html.j2",
@@ -65,10 +65,10 @@ def render(view: View) -> str:
 def headline_of(view: View) -> tuple[str, str]:
     """Tone and headline of a run; the tone is a verdict, whose colour and symbol the page uses."""
     is_broken = any(
-        item.verdict == "broken" and not item.known and (view.header.strict or item.claim.level == "must")
+        item.verdict == "broken" and not item.excuse and (view.header.strict or item.claim.level == "must")
         for item in view.verdict.claims
     )
-    if view.exit_code == 1 and view.healed and not is_broken:
+    if view.exit_code == 1 and (view.healed or view.header.expired) and not is_broken:
         return "broken", "Baseline out of date"
     found = _probe_headline(view.probe, view.exit_code) if view.probe else None
     return found or _HEADLINES.get(view.exit_code, ("could-not-run", "Could not be judged"))

@@ -25,12 +25,16 @@ _RUN = """
     id=header.run_id target=header.target.name started_at=header.started_at duration_s exit_code reason interrupted
     url=header.target.url kind=header.target.kind command profile=header.profile seed=header.seed strict=header.strict
     claims_glob=header.claims_glob known=header.known contract_sha256=header.contract_sha256
-    tool_version=header.tool_version
+    contract_version=header.contract_version tool_version=header.tool_version
 """
-_CLAIM = "id=claim.id level=claim.level verdict findings reason known sentence=claim.sentence source=claim.source"
+_CLAIM = """
+    id=claim.id level=claim.level since=claim.since verdict findings reason known new
+    sentence=claim.sentence source=claim.source
+"""
 _FINDING = """
     claim=finding.claim level=claim.level operation=finding.operation expected=finding.expected actual=finding.actual
     curl=finding.curl id=finding.id check=finding.check where=finding.where occurrences cases evidence=finding.evidence
+    known
 """
 _THRESHOLD = """
     operation=reading.limit.operation statistic=reading.limit.statistic limit=reading.limit.value bound
@@ -81,6 +85,7 @@ def render(view: View) -> str:
             fields(item, _FINDING) | {"history": item.picture.values() if item.picture else None}
             for item in view.findings
         ],
+        "baseline": [asdict(entry) for entry in view.header.baseline],
         **fields(view, "counts cases warnings left_behind may_be_left"),
     }
     if view.load:

@@ -18,6 +18,8 @@ def render(view: View) -> str:
         findings[finding.claim.id].append(finding)
     outcomes = {item.claim.id: _outcome(item, findings[item.claim.id]) for item in view.verdict.claims}
     of_run = _PASSED if view.exit_code in (0, 1) else ("error", f"exit-{view.exit_code}", view.reason, "")
+    if view.exit_code == 1 and view.header.expired:
+        of_run = ("failure", "expired", view.reason, "")
     jinja = html.environment().overlay()
     jinja.filters |= {"message": lambda text: clipped(one_line(text), 500), "text": _text}
     about_run = [f"exit {view.exit_code}: {view.reason}", view.command, *view.warnings]
@@ -38,11 +40,11 @@ def _outcome(item: ClaimVerdict, findings: list[FindingView]) -> Outcome:
     if item.verdict == "broken":
         first = findings[0].finding
         message = f"expected {first.expected}; actual {first.actual}"
-        if item.known:
-            return "skipped", "", f"known to be broken: {message}", ""
+        if item.excuse:
+            return "skipped", "", f"{'known to be' if item.known else 'newer, and'} broken: {message}", ""
         # Viewers show only the first element of a test case, so one element has all findings of the claim.
         return "failure", f"broken-{item.claim.level}", message, "\n\n".join(map(_finding, findings))
-    if item.verdict == "could-not-run" and item.claim.level == "must":
+    if item.verdict == "could-not-run" and item.claim.level == "must" and not item.new:
         return "error", "could-not-run", item.reason, ""
     return _PASSED if item.verdict == "upheld" else ("skipped", "", f"{item.verdict}: {item.reason}", "")
 

@@ -84,7 +84,8 @@ class Trend:
     def has_new_failure(self) -> bool:
         """Whether a claim that makes a run fail is newly broken: a ``must`` claim, or with --strict any claim."""
         strict = self.runs[-1].header.strict
-        return any(strict or one.latest.claim.level == "must" for one in self.newly_broken)
+        counted = (one.latest for one in self.newly_broken if not one.latest.new)
+        return any(strict or claim.claim.level == "must" for claim in counted)
 
     @property
     def differs(self) -> bool:

@@ -68,7 +68,8 @@ class FindingView:
     cases: tuple[str, ...]  # ids of the cases with the finding, each once
     exchanges: tuple[Readable, ...]  # evidence that fits on the page, the deciding exchange first
     left_out: tuple[int, ...]  # ``seq`` of the evidence that does not fit
-    known: bool = False  # whether the baseline lists the claim as broken
+    known: bool = False  # whether the baseline lists the finding
+    new: bool = False  # whether the claim is newer than the contract version of the run
     picture: Picture | None = None  # None if the evidence is a single exchange
     script: Script | None = None  # None if the finding cannot be repeated, as in a recording
 
@@ -124,7 +125,7 @@ class View:
     duration_s: float
     interrupted: bool
     counts: dict[str, int]
-    findings: tuple[FindingView, ...]  # findings on ``must`` claims first, on claims in the baseline last, else by time
+    findings: tuple[FindingView, ...]  # those that do not count last, those on ``must`` claims first, else by time
     subjects: dict[str, list[ClaimVerdict]]  # claims by the first part of their id, in ledger order
     stuck: tuple[Reason, ...]  # why ``must`` claims could not run
     idle: tuple[Reason, ...]  # why claims were not applicable
@@ -160,17 +161,6 @@ class View:
         return self.verdict.reason
 
     @property
-    def verdicts(self) -> dict[str, str]:
-        """Verdict on each claim by id."""
-        return {item.claim.id: item.verdict for item in self.verdict.claims}
-
-    @property
-    def remarks(self) -> dict[str, str]:
-        """Expected and actual result of the first finding on each broken claim, by claim id."""
-        found = reversed(self.findings)
-        return {f.claim.id: f"expected {f.finding.expected}; actual {f.finding.actual}" for f in found}
-
-    @property
     def target(self) -> str:
         """Name of the target, or its URL if the command line gave one."""
         target = self.header.target
@@ -191,6 +181,8 @@ def view(log: RunLog) -> View:
     subjects: dict[str, list[ClaimVerdict]] = defaultdict(list)
     for item in claims:
         subjects[item.claim.subject].append(item)
+    newer = ", ".join(item.claim.id for item in claims if item.new)
+    news = f"new since contract version {log.header.contract_version}, so they do not fail the run: {newer}"
     last_actions = {action.ref: action.action for action in log.templates}
     return View(
         header=log.header,
@@ -209,7 +201,7 @@ def view(log: RunLog) -> View:
         unclear=_reasons(claims, "indeterminate"),
         cases=dict(Counter(case.outcome for case in log.cases)),
         trouble=unexplained(log),
-        warnings=tuple(dict.fromkeys(log.warnings)),
+        warnings=tuple(dict.fromkeys([*log.warnings, *([news] if newer else [])])),
         left_behind=tuple(ref for ref, action in last_actions.items() if action == "left"),
         may_be_left=tuple(ref for ref, action in last_actions.items() if action == "may-be-left"),
         command=shlex.join(command),
@@ -221,7 +213,10 @@ def view(log: RunLog) -> View:
 
 def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
     claims = {item.claim.id: item for item in verdict.claims}
-    findings = sorted(log.findings, key=lambda f: (claims[f.claim].known, claims[f.claim].claim.level != "must"))
+    unknown = {finding.id: finding for item in verdict.claims for finding in item.unknown}
+    excused = {f.id for f in log.findings if f.id not in unknown or claims[f.claim].new}
+    shown = (unknown.get(finding.id, finding) for finding in log.findings)
+    findings = sorted(shown, key=lambda f: (f.id in excused, claims[f.claim].claim.level != "must"))
     occurrences: dict[str, list[Occurrence]] = defaultdict(list)
     for one in log.occurrences:
         occurrences[one.finding.id].append(one)
@@ -234,7 +229,8 @@ def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
             cases=tuple(dict.fromkeys(one.case for one in occurrences[finding.id] if one.case)),
             exchanges=tuple(evidence[finding.id]),
             left_out=tuple(sorted(set(finding.evidence) - {item.exchange.seq for item in evidence[finding.id]})),
-            known=claims[finding.claim].known,
+            known=finding.id not in unknown,
+            new=claims[finding.claim].new,
             picture=picture(log, finding, exchanges),
             script=script(log, finding, exchanges),
         )

@@ -28,7 +28,7 @@ class Judge:
     sources: KeySources = USUAL
     failed: dict[str, str] = field(default_factory=dict)  # first error of each rule that raised one, by rule id
     _judged: set[tuple[str, str, str, tuple[int, ...]]] = field(default_factory=set)
-    _by_seq: dict[int, Exchange] = field(default_factory=dict)
+    by_seq: dict[int, Exchange] = field(default_factory=dict)
     _explained: set[str] = field(default_factory=set)  # ids of the findings returned so far
 
     def add(self, exchange: Exchange) -> list[Judgement]:
@@ -36,7 +36,7 @@ class Judge:
         if EXPIRED in exchange.note:
             return []
         self.history.add(exchange)
-        self._by_seq[exchange.seq] = exchange
+        self.by_seq[exchange.seq] = exchange
         return self._new(
             j for rule in self.exchange_rules for j in judgements_of(rule, exchange, self.history, self.failed)
         )
@@ -49,7 +49,7 @@ class Judge:
 
     def finding(self, judgement: Judgement) -> Finding:
         """Returns the finding for a broken judgement; with its smallest sufficient evidence when it is new."""
-        finding = finding_of(judgement, self._by_seq[judgement.evidence[-1]], self.ledger, self.sources)
+        finding = finding_of(judgement, self.by_seq[judgement.evidence[-1]], self.ledger, self.sources)
         rules: list[Rule[Exchange] | Rule[str]] = [*self.exchange_rules, *self.story_rules]
         rule = next((each for each in rules if each.id == judgement.check), None)
         if rule is None or finding.id in self._explained:
@@ -59,7 +59,7 @@ class Judge:
 
     def accused(self, judgements: Iterable[Judgement]) -> set[str]:
         """Returns the versions that appear in the evidence of broken judgements."""
-        return {self._by_seq[seq].ref or "" for j in judgements if j.outcome == "broken" for seq in j.evidence}
+        return {self.by_seq[seq].ref or "" for j in judgements if j.outcome == "broken" for seq in j.evidence}
 
     def _new(self, judgements: Iterable[Judgement]) -> list[Judgement]:
         fresh: dict[tuple[str, str, str, tuple[int, ...]], Judgement] = {}

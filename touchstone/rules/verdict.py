@@ -1,8 +1,9 @@
 """Computes the verdict on each claim and on the run from the run log, without I/O.
 
-A claim with a finding is broken. Without a finding, one held judgement upholds it. The baseline lists claims that are
-known to be broken. The exit code is 1 if another ``must`` claim is broken, or if a claim in the baseline holds again.
-Exit code 0 needs a complete run that upheld or broke at least one claim.
+A claim with a finding is broken. Without a finding, one held judgement upholds it. The baseline lists known findings.
+The exit code is 1 if a ``must`` claim has another finding, if a claim in the baseline holds again, or if an entry of
+the baseline has expired. Claims that are newer than the contract version of the run do not count. Exit code 0 needs a
+complete run that upheld or broke at least one claim.
 """
 
 from collections import Counter, defaultdict
@@ -11,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from touchstone.facts.events import Case, Footer, LedgerClaim, RunLog
-from touchstone.facts.wording import plural
+from touchstone.facts.events import Case, Footer, Header, Known, LedgerClaim, RunLog
+from touchstone.facts.finding import Finding
+from touchstone.facts.wording import plural, some
 
 Verdict = Literal["broken", "upheld", "indeterminate", "could-not-run", "not-applicable"]
 VERDICTS: tuple[Verdict, ...] = ("broken", "could-not-run", "indeterminate", "not-applicable", "upheld")
@@ -42,7 +44,14 @@ class ClaimVerdict:
     reason: str  # why there is no clear verdict; empty for broken and upheld
     checks: tuple[CheckCount, ...]  # checks that judged the claim, by name
     findings: tuple[str, ...]  # ids of the findings of the claim, in order
-    known: bool = False  # whether the baseline lists the claim
+    known: bool = False  # whether the baseline lists the claim, with all its findings
+    new: bool = False  # whether the claim is newer than the contract version of the run
+    unknown: tuple[Finding, ...] = ()  # findings that the baseline does not list, each once
+
+    @property
+    def excuse(self) -> str:
+        """Why the claim may be broken without failing the run: ``known``, ``new``, or empty if it may not."""
+        return "known" if self.known else "new" if self.new else ""
 
     @property
     def holds_again(self) -> bool:
@@ -67,6 +76,7 @@ class RunVerdict:
 class _Evidence:
     counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     findings: dict[str, None] = field(default_factory=dict)
+    unknown: dict[str, Finding] = field(default_factory=dict)
     reasons: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
 
@@ -79,14 +89,25 @@ def judge(log: RunLog, footer: Footer | None = None) -> RunVerdict:
         about.counts[tally.check].update(held=tally.held, indeterminate=tally.indeterminate)
         if tally.indeterminate:
             about.reasons["indeterminate"].append(tally.reason)
+    refs = {exchange.seq: exchange.ref or "" for exchange in log.exchanges}
     for occurrence in log.occurrences:
-        about = evidence[occurrence.finding.claim]
-        about.counts[occurrence.finding.check]["broken"] += occurrence.times
-        about.findings[occurrence.finding.id] = None
+        finding = occurrence.finding
+        about = evidence[finding.claim]
+        about.counts[finding.check]["broken"] += occurrence.times
+        about.findings[finding.id] = None
+        if not is_listed(log.header, finding.claim, finding, refs.get((0, *finding.evidence)[-1], "")):
+            about.unknown.setdefault(finding.id, finding)
     for notice in log.notices:
         evidence[notice.claim].reasons[notice.verdict].append(notice.reason)
     claims = tuple(_judge_claim(claim, evidence[claim.id], log) for claim in _claims(log))
     return RunVerdict(*_judge_run(log, claims), claims)
+
+
+def is_listed(header: Header, claim: str, finding: Finding | None = None, ref: str = "") -> bool:
+    """Whether the baseline lists *claim*, and this *finding* whose deciding request is about the version *ref*."""
+    entries = header.baseline or map(Known, header.known)
+    valid = [entry for entry in entries if entry.claim == claim and entry not in header.expired]
+    return any(not finding or (e.operation in ("", finding.operation) and fnmatchcase(ref, e.ref)) for e in valid)
 
 
 def _claims(log: RunLog) -> tuple[LedgerClaim, ...]:
@@ -109,8 +130,9 @@ def _judge_claim(claim: LedgerClaim, evidence: _Evidence, log: RunLog) -> ClaimV
     else:
         verdict, reason = "could-not-run", _why_unjudged(claim, log)
     checks = tuple(CheckCount(name, **count) for name, count in sorted(evidence.counts.items()))
-    known = claim.id in log.header.known
-    return ClaimVerdict(claim, verdict, reason, checks, tuple(evidence.findings), known)
+    known = not evidence.unknown and is_listed(log.header, claim.id)
+    new, unknown = claim.since > (log.header.contract_version or claim.since), tuple(evidence.unknown.values())
+    return ClaimVerdict(claim, verdict, reason, checks, tuple(evidence.findings), known, new, unknown)
 
 
 def _why_unjudged(claim: LedgerClaim, log: RunLog) -> str:
@@ -137,14 +159,13 @@ def _judge_run(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[int, str]
         return 3, "the run was cut short: the run log has no footer"
     if footer.interrupted:
         return 130, footer.reason or "interrupted"
-    broken = _with_verdict([claim for claim in claims if not claim.known], "broken", strict=log.header.strict)
-    again = _again(log, claims)
+    broken = _with_verdict([claim for claim in claims if not claim.excuse], "broken", strict=log.header.strict)
+    stale = _stale(log, claims)
     if broken:
-        reason = f"{plural(len(broken), _level(log, claims))} broken{_known(claims, 'other ')}"
-        return 1, f"{reason}; {again}" if again else reason
+        return 1, "; ".join(filter(None, (_summary(log, claims, len(broken)), stale)))
     if footer.exit_code > 1:
         return footer.exit_code, footer.reason or "the run did not finish"
-    return (1, again) if again else _judge_completeness(log, claims)
+    return (1, stale) if stale else _judge_completeness(log, claims)
 
 
 def _judge_completeness(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[int, str]:
@@ -152,38 +173,41 @@ def _judge_completeness(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[
     ended = {case.id for case in log.cases}
     missing = [case for case in log.selected if case not in ended]
     if missing:
-        return 3, f"{plural(len(missing), 'case')} did not run: {_first(missing)}"
-    stuck = _with_verdict(claims, "could-not-run", strict=False)
+        return 3, f"{plural(len(missing), 'case')} did not run: {some(missing)}"
+    stuck = _with_verdict([claim for claim in claims if not claim.new], "could-not-run", strict=False)
     if stuck:
-        return 3, f"{plural(len(stuck), 'must-level claim')} could not be judged: {_first(stuck)}"
+        return 3, f"{plural(len(stuck), 'must-level claim')} could not be judged: {some(stuck)}"
     odd = unexplained(log)
     if odd:
-        return 3, f"{plural(len(odd), 'case')} failed without a finding: {_first([case.id for case in odd])}"
+        return 3, f"{plural(len(odd), 'case')} failed without a finding: {some([case.id for case in odd])}"
     if log.torn_lines:
         return 3, f"the run log lost {plural(log.torn_lines, 'line')}: a process was killed while writing"
     if not any(claim.verdict in ("upheld", "broken") for claim in claims):
         return 3, f"no claim was upheld ({_tail(claims)})"
-    return 0, f"no {_level(log, claims)} broken{_known(claims)} ({_tail(claims)})"
+    return 0, f"{_summary(log, claims)} ({_tail(claims)})"
 
 
-def _again(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> str:
-    """Names the claims of the baseline that hold again, and says what to do; empty if none does for certain."""
-    names = [claim.claim.id for claim in claims if claim.holds_again]
+def _stale(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> str:
+    """Names the entries of the baseline that hold again for certain or have expired, and says what to do."""
     # A lost line may have been a finding.
-    if not names or log.torn_lines or unexplained(log):
-        return ""
-    verb, lines = ("holds", "its line") if len(names) == 1 else ("hold", "their lines")
-    return f"{_first(names, 10)} {verb} again: remove {lines} from the baseline"
+    again = [] if log.torn_lines or unexplained(log) else [claim.claim.id for claim in claims if claim.holds_again]
+    old = [f"{one.claim} ({', '.join(filter(None, (one.ticket, one.expires)))})" for one in log.header.expired]
+    verb, lines = ("holds", "its line") if len(again) == 1 else ("hold", "their lines")
+    texts = [f"{some(again, 10)} {verb} again: remove {lines} from the baseline"] if again else []
+    texts += [f"expired in the baseline: {some(old, 10)}: renew or remove"] if old else []
+    return "; ".join(texts)
 
 
-def _level(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> str:
-    """Returns a noun for the claims that count for the exit code, such as ``new must-level claim``."""
-    return f"{'new ' if _known(claims) else ''}{'' if log.header.strict else 'must-level '}claim"
-
-
-def _known(claims: tuple[ClaimVerdict, ...], more: str = "") -> str:
-    known = sum(claim.known and claim.verdict == "broken" for claim in claims)
-    return f"; {known} {more}broken {'claim is' if known == 1 else 'claims are'} in the baseline" if known else ""
+def _summary(log: RunLog, claims: tuple[ClaimVerdict, ...], number: int = 0) -> str:
+    """Counts the broken claims: the *number* of those that fail the run, and the others."""
+    counts = Counter(claim.excuse for claim in claims if claim.verdict == "broken")
+    kind = "new " if counts["known"] else "older " if counts["new"] else ""
+    noun = f"{kind}{'' if log.header.strict else 'must-level '}claim"
+    text = f"{plural(number, noun) if number else f'no {noun}'} broken"
+    places = {"known": "in the baseline", "new": f"newer than contract version {log.header.contract_version}"}
+    for n, place in ((counts[excuse], place) for excuse, place in places.items() if counts[excuse]):
+        text += f"; {n} {'other ' if number else ''}broken {'claim is' if n == 1 else 'claims are'} {place}"
+    return text
 
 
 def unexplained(log: RunLog) -> tuple[Case, ...]:
@@ -200,11 +224,6 @@ def unexplained(log: RunLog) -> tuple[Case, ...]:
 
 def _with_verdict(claims: Iterable[ClaimVerdict], verdict: Verdict, *, strict: bool) -> list[str]:
     return [c.claim.id for c in claims if c.verdict == verdict and (strict or c.claim.level == "must")]
-
-
-def _first(names: list[str], most: int = 3) -> str:
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _tail(claims: tuple[ClaimVerdict, ...]) -> str:
