@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.report.examples import BROKEN, EXAMPLES, MINOR, ODD, document, example, failing, knowing
-from touchstone.facts.events import Known, TemplateAction
+from touchstone.facts.events import Known
 from touchstone.facts.exchange import Chunk, Exchange, Request, Response
 from touchstone.report.view import MAX_BODY_CHARS, MAX_EVIDENCE_CHARS, MAX_HEADERS, View, readable, view
 

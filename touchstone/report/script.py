@@ -42,10 +42,11 @@ class Script:
     """What the script of a finding contains; assets/finding.sh.j2 is its template."""
 
     url: str
-    variables: tuple[str, ...]  # environment variables with the keys
+    variables: Mapping[str, str]  # environment variables with the keys, by their placeholders in the run log
     ways: tuple[Way, ...]  # the evidence with what it needs; then all that happened to its versions
     part: str  # the part of the last answer that shows the finding, see `fingerprint`
     answer: str  # this part in the run
+    before: tuple[str, ...]  # code and status of the other answers of the evidence, without which it shows nothing
 
 
 def script(log: RunLog, finding: Finding, exchanges: Mapping[int, Exchange]) -> Script | None:
@@ -61,13 +62,16 @@ def script(log: RunLog, finding: Finding, exchanges: Mapping[int, Exchange]) -> 
     part, answer = fingerprint(finding, evidence, log.header.run_id)
     text = "\n".join(line for way in ways for line in (*way.steps, *way.removals))
     headers = log.header.settings.get("target", {}).get("headers", {})
-    known = (name for name in (*asdict(sources).values(), *headers.values()) if is_variable(name))
+    known = {f"key:{role}": name for role, name in asdict(sources).items()} | {
+        f"env:{name}": name for name in headers.values()
+    }
     return Script(
         url=shlex.quote(log.header.target.url),
-        variables=tuple(name for name in known if re.search(rf"\${{?{name}\b", text)),
+        variables={k: v for k, v in known.items() if is_variable(v) and re.search(rf"\${{?{v}\b", text)},
         ways=tuple(ways),
         part=part,
         answer=answer,
+        before=tuple(map(_premise, evidence[:-1])),
     )
 
 
@@ -80,9 +84,9 @@ def fingerprint(finding: Finding, evidence: list[Exchange], run_id: str) -> tupl
     if last is None or evidence[-1].error:
         return "code", "no complete answer"
     codes, status = re.findall(r"\b[1-5][0-9][0-9]\b", expected), evidence[-1].body.get("status")
-    if codes and re.match("(one of |any status except )?[1-5][0-9][0-9]", expected):
-        if (str(last.status) in codes) is expected.startswith("any status except"):
-            return "code", f"{last.status}"
+    is_of_code = codes and re.match("(one of |any status except )?[1-5][0-9][0-9]", expected)
+    if is_of_code and (str(last.status) in codes) is expected.startswith("any status except"):
+        return "code", f"{last.status}"
     if expected.startswith("status ") and isinstance(status, str):
         return "status", f"{last.status}\n{status}"
     head = sorted(f"{name}: {value}\n" for name, value in last.headers if name.lower() not in _CHANGING)
@@ -101,6 +105,14 @@ def fingerprint(finding: Finding, evidence: list[Exchange], run_id: str) -> tupl
         return "~" if len(token) == 1 else "##" if re.fullmatch("[0-9]{10,}", token) else "#"
 
     return "whole", f"{last.status}\n" + _TOKEN.sub(marked, text).replace("\n", "")
+
+
+def _premise(exchange: Exchange) -> str:
+    if exchange.response is None or exchange.error:
+        return "no complete answer "
+    lines = exchange.response.body.decode("utf-8", "replace").splitlines()
+    found = (re.match('.*"status": *"([^"]*)"', line) for line in lines)
+    return f"{exchange.status} {next((match[1] for match in found if match), '')}"
 
 
 def _simple(text: bytes, run_id: str) -> str:
@@ -271,6 +283,8 @@ class _Steps:
         url = renewed(request.url.replace(self.log.header.target.url, "<key:url>", 1))
         headers = tuple((name, renewed(value)) for name, value in request.headers)
         body = request.body.replace(self.log.header.run_id.encode(), b"<key:new>")
-        if self.evidence[-1].body.get("status") == "building":  # the build must last until curl has read it
+        last = self.evidence[-1]
+        if last.operation == "getBuild" and last.body.get("status") not in AT_REST:
+            # The build must last until curl has read it.
             body = body.replace(b'"run": [', b'"run": ["sleep 2", ', 1)
         return step(call, replace(request, url=url, headers=headers, body=body), self.sources, _WORDS)
