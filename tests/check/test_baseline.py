@@ -15,7 +15,7 @@ from touchstone.check.baseline import narrowed, read_baseline, write_baseline
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.errors import UsageError
-from touchstone.facts.events import Footer, Known, LedgerClaim, Notice, Occurrence, RunLog, Tally, Target
+from touchstone.facts.events import Case, Footer, Known, LedgerClaim, Notice, Occurrence, RunLog, Tally, Target
 from touchstone.facts.finding import Finding
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.proof.faults.keys import SchemeIsCaseSensitive
@@ -186,7 +186,11 @@ def run(tmp_path: Path) -> Run:
             writer.write(header(**{"run_id": f"run-{day}", "started_at": at, "claims": claims, **changes}))
             writer.write(Tally("c", "r", OTHER, held=1), Tally("c", "r", FAILED, held=1))
             for name in broken:
-                writer.write(Occurrence(Finding(name, name, "must", "getBuild", "r", "404", "200", "GET", "curl", ())))
+                writer.write(
+                    Occurrence(Finding(name, name, "must", "getBuild", "r", "404", "200", "GET", "curl", ()), "a.b")
+                )
+            for case, claim in (("a.b", FAILED), ("a.c", FAILED), ("d.e", UNJUDGED)):
+                writer.write(Case(case, "", "passed", 1.0, (claim,), ""))
             if stuck:
                 writer.write(Notice(UNJUDGED, "could-not-run", "nothing answered"))
             writer.write(Footer(at, 1.0, 0, ""))
@@ -197,8 +201,9 @@ def run(tmp_path: Path) -> Run:
 
 def narrowed_in(folder: Path, settings: Settings = STAGING) -> tuple[str, str]:
     """The selected claims, and the note about them."""
-    after, note = narrowed(settings, LEDGER, folder / "reports")
-    assert dataclasses.replace(after, claims_glob=settings.claims_glob) == settings
+    after, _, note = narrowed(settings, LEDGER, folder / "reports")
+    kept = {"claims_glob": settings.claims_glob, "profile": settings.profile, "seed": settings.seed}
+    assert dataclasses.replace(after, **kept) == settings
     return after.claims_glob, note
 
 
@@ -236,6 +241,17 @@ def test_only_failures_of_the_same_target_count(
     # An embedded twin is the same at every address.
     embedded = isinstance(target := changes.get("target"), Target) and target.kind == "embedded"
     assert narrowed_in(tmp_path, Settings())[0] == (FAILED if embedded else "*")
+
+
+def test_cases_that_show_it_run_again_with_profile_and_seed(tmp_path: Path, run: Run) -> None:
+    run("reports/a", 1, profile="thorough", seed=7)
+    after, cases, _ = narrowed(STAGING, LEDGER, tmp_path / "reports")
+    assert (after.profile, after.seed, cases) == ("thorough", 7, ("a.b", "d.e"))
+    after, cases, _ = narrowed(STAGING, LEDGER, tmp_path / "reports", FAILED)  # which is the finding's id here
+    assert (after.claims_glob, cases) == (FAILED, ("a.b",))
+    for folder, text in (("reports", FAILED), ("none", "no earlier check")):
+        with pytest.raises(UsageError, match=text):
+            narrowed(STAGING, LEDGER, tmp_path / folder, "0000")
 
 
 def test_long_line_is_not_read_whole(tmp_path: Path, run: Run) -> None:

@@ -101,7 +101,7 @@ def test_every_flag_of_the_settings_is_an_option_of_check() -> None:
     check = typer.main.get_command(app.app).commands["check"]  # type: ignore[attr-defined]
     offered = {option.name for option in check.params} - {"help"}
 
-    assert offered - {"write_baseline", "last_failed", "resume", "build_s", "verbose"} == {
+    assert offered - {"write_baseline", "last_failed", "only", "keep", "resume", "build_s", "verbose"} == {
         field.name for field in dataclasses.fields(Flags)
     }
 
