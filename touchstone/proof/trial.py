@@ -19,6 +19,7 @@ from touchstone.check.child import passed_on
 from touchstone.check.handover import CheckHandover
 from touchstone.check.job import EMBEDDED_TWIN, at_twin, finish, new_log, new_run_id, utc, write_header
 from touchstone.check.preflight import smoke
+from touchstone.check.run import given_contents
 from touchstone.check.runner import pytest_arguments
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract import claims as ledger_of_claims
@@ -29,6 +30,8 @@ from touchstone.facts.runlog import read
 from touchstone.proof.catalogue import candidate
 from touchstone.proof.result import Subject, Trial, tried
 from touchstone.rules import verdict
+from touchstone.rules.history import Bounds
+from touchstone.rules.judge import suffices
 from touchstone.target.transport import Transport
 from touchstone.twin import RateLimit
 from touchstone.twin.serve import Behaviour
@@ -44,20 +47,14 @@ _TWIN = dataclasses.replace(EMBEDDED_TWIN, rate=RateLimit.parse("60/2"))
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Parameters of one trial.
-
-    Attributes:
-        folder: Folder of the run log.
-        whole: Whether the check continues after the proof is complete.
-        only_own: Whether to run only the cases about claims that the fault breaks. They miss wrongly blamed claims.
-    """
+    """Parameters of one trial."""
 
     subject: Subject
-    folder: Path
+    folder: Path  # of the run log
     profile: str
     seed: int
-    whole: bool = False
-    only_own: bool = False
+    whole: bool = False  # whether the check continues after the proof is complete
+    only_own: bool = False  # whether only cases about the claims of the fault run; they miss wrongly blamed claims
 
 
 def run(order: Order, behaviour: Behaviour) -> Trial:
@@ -70,7 +67,13 @@ def run(order: Order, behaviour: Behaviour) -> Trial:
     elapsed_s = round(time.monotonic() - began, 3)
     finish(run_log, dataclasses.replace(footer, ended_at=utc(), duration_s=elapsed_s))
     log = read(run_log)
-    return tried(order.subject, log, verdict.judge(log), elapsed_s)
+    trial, exchanges = tried(order.subject, log, verdict.judge(log), elapsed_s), {e.seq: e for e in log.exchanges}
+    bounds = Bounds(settings.target.build_timeout_s, settings.target.cancel_timeout_s)
+    for finding in (finding for finding in log.findings if not finding.check.startswith("schemathesis.")):
+        evidence = [exchanges[seq] for seq in finding.evidence]
+        if not suffices(finding, evidence, bounds, given_contents(settings.target.templates)):
+            return dataclasses.replace(trial, trouble=f"{finding.id}, {finding.claim}: its evidence does not suffice")
+    return trial
 
 
 def _settings(order: Order, behaviour: Behaviour, url: str) -> Settings:

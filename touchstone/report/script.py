@@ -92,7 +92,7 @@ def fingerprint(finding: Finding, evidence: list[Exchange], run_id: str) -> tupl
     head = sorted(f"{name}: {value}\n" for name, value in last.headers if name.lower() not in _CHANGING)
     for earlier in evidence[:-1]:
         known.update(_TOKEN.findall(_simple(earlier.response.body if earlier.response else b"", run_id)))
-    text = _simple("".join(head).encode() + last.body[:2000], run_id)
+    text = _simple("".join(head).encode() + last.body, run_id)[:2000]
 
     def marked(match: re.Match[str]) -> str:
         token = match[0]
@@ -185,7 +185,7 @@ class _Steps:
         last, before = self.evidence[-1], needed[0]
         for position, e in enumerate(needed):
             status = e.body.get("status")
-            if e.operation == "getBuild" and e is not last:
+            if e.operation == "getBuild" and e.request.method == "GET" and e is not last:
                 plain = e.status == 200 and isinstance(status, str) and e.credential in ("primary", "second")
                 if plain and status in AT_REST and self._known.get(e.ref or "") != status:
                     self._awaited[e.ref or ""] = e

@@ -29,7 +29,8 @@ class Judge:
     failed: dict[str, str] = field(default_factory=dict)  # first error of each rule that raised one, by rule id
     _judged: set[tuple[str, str, str, tuple[int, ...]]] = field(default_factory=set)
     by_seq: dict[int, Exchange] = field(default_factory=dict)
-    _explained: set[str] = field(default_factory=set)  # ids of the findings returned so far
+    # own and smallest evidence of the first judgement that led to each finding, by the id of the finding
+    _evidence: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
 
     def add(self, exchange: Exchange) -> list[Judgement]:
         """Adds *exchange* to the history and applies the exchange rules to it; returns new judgements only."""
@@ -48,14 +49,10 @@ class Judge:
         return self._new(chain.from_iterable(judgements))
 
     def finding(self, judgement: Judgement) -> Finding:
-        """Returns the finding for a broken judgement; with its smallest sufficient evidence when it is new."""
+        """Returns the finding for a broken judgement. The first one with its id has the smallest evidence."""
         finding = finding_of(judgement, self.by_seq[judgement.evidence[-1]], self.ledger, self.sources)
-        rules: list[Rule[Exchange] | Rule[str]] = [*self.exchange_rules, *self.story_rules]
-        rule = next((each for each in rules if each.id == judgement.check), None)
-        if rule is None or finding.id in self._explained:
-            return finding
-        self._explained.add(finding.id)
-        return replace(finding, evidence=Search(judgement, rule, self.history).smallest())
+        own, smallest = self._evidence.get(finding.id, ((), ()))
+        return replace(finding, evidence=smallest) if own == judgement.evidence else finding
 
     def accused(self, judgements: Iterable[Judgement]) -> set[str]:
         """Returns the versions that appear in the evidence of broken judgements."""
@@ -68,6 +65,12 @@ class Judge:
             if key not in self._judged:
                 fresh.setdefault(key, j)
         self._judged.update(fresh)
+        for j in fresh.values():
+            identity = finding_id(j.claim, j.operation, j.check, j.expected)
+            if j.outcome == "broken" and identity not in self._evidence:
+                rules: list[Rule[Exchange] | Rule[str]] = [*self.exchange_rules, *self.story_rules]
+                rule = next(rule for rule in rules if rule.id == j.check)
+                self._evidence[identity] = j.evidence, Search(j, rule, self.history).smallest()
         return list(fresh.values())
 
 
@@ -97,3 +100,12 @@ def by_all_rules(bounds: Bounds, given: Mapping[str, Content], sources: KeySourc
     """Creates a judge with the bundled contract, all rules and an empty history."""
     history = History(Contract.load(), bounds, given=given)
     return Judge(history, ledger_of_claims.load(), catalogue.EXCHANGE_RULES, catalogue.STORY_RULES, sources)
+
+
+def suffices(finding: Finding, exchanges: Iterable[Exchange], bounds: Bounds, given: Mapping[str, Content]) -> bool:
+    """Whether the rules report the same finding if they know nothing but *exchanges*."""
+    judge, in_time = by_all_rules(bounds, given), sorted(exchanges, key=lambda e: (e.done_at, e.seq))
+    judgements = [j for e in in_time for j in judge.add(e)]
+    judgements += judge.conclude(dict.fromkeys(e.ref for e in in_time if e.ref))
+    broken = (j for j in judgements if j.outcome == "broken")
+    return finding.id in {finding_id(j.claim, j.operation, j.check, j.expected) for j in broken}
