@@ -8,8 +8,9 @@ from collections.abc import Iterable
 
 from touchstone.facts.backoff import back_off_s
 from touchstone.loadgen.arrival_user import Flow
-from touchstone.loadgen.load_run import LoadRun, Reply
+from touchstone.loadgen.load_run import LoadRun
 from touchstone.loadgen.plan import AFTERMATH_BURST
+from touchstone.target.answer import Answer
 
 READS_PER_START = 3
 
@@ -58,7 +59,7 @@ class Round:
         self._beside = aftermath.beside
         self._number = number
         self.served = 0
-        self.refused: Reply | None = None
+        self.refused: Answer | None = None
         self.waited_s = 0.0
         self.began_at = 0.0
         self.lasted_s = 0.0
@@ -66,9 +67,9 @@ class Round:
     @property
     def refused_at(self) -> float:
         """Time when the last refusal arrived; 0 if no start was refused."""
-        return self.refused.answer.done_at if self.refused else 0.0
+        return self.refused.done_at if self.refused else 0.0
 
-    def send(self, operation: str, phase: str, ref: str = "", *, gave_up: bool = False) -> Reply:
+    def send(self, operation: str, phase: str, ref: str = "", *, gave_up: bool = False) -> Answer:
         """Sends one request of the round."""
         note = {"limit": {"round": self._number, "phase": phase} | ({"gave_up": True} if gave_up else {})}
         return self._flow.send(operation, ref or self._ref, note=note)
@@ -106,7 +107,7 @@ class Round:
             if advised_s is not None and advised_s > self._run.target.patience_s:
                 return False
             pause_s = (wait_s if advised_s is None else advised_s) + MARGIN_S
-            gone_s = self._run.now() - answer.answer.done_at if answer else 0.0
+            gone_s = self._run.now() - answer.done_at if answer else 0.0
             if not self._run.rest(pause_s - gone_s):
                 return False
             self.waited_s += pause_s

@@ -38,7 +38,7 @@ from touchstone.facts.wording import plural
 from touchstone.loadgen.arrival_user import Arrival
 from touchstone.loadgen.client import PreparedRequest
 from touchstone.loadgen.handover import Go, Part
-from touchstone.loadgen.load_run import AFTERMATH, Collector, LoadRun, Reply, Stopped
+from touchstone.loadgen.load_run import AFTERMATH, Collector, LoadRun, Stopped
 from touchstone.loadgen.locust_listener import row_name
 from touchstone.loadgen.metrics import kind_of
 from touchstone.loadgen.plan import Need, Plan, plan
@@ -100,7 +100,7 @@ class PlainRun(LoadRun):
         self.unbuilt = iter(range(len(self.go.stage.refs("own"))))
         self.arrived, self.refused = itertools.count(), itertools.count()
 
-    def send(self, *arguments: Any, **more: Any) -> Reply:
+    def send(self, *arguments: Any, **more: Any) -> Answer:
         """Sends a request as a worker does, but stops the user if nothing more may be sent."""
         try:
             return super().send(*arguments, **more)
@@ -111,13 +111,13 @@ class PlainRun(LoadRun):
         with suppress(StopUser):
             act(*arguments)
 
-    def _judge(self, request: PreparedRequest, answer: Answer, seq: int, *, keep: bool) -> None:  # noqa: ARG002
-        outcome = str(Reply(answer, seq).status or NO_ANSWER)
-        phase = AFTERMATH if request.call.note else ""
+    def _judge(self, request: PreparedRequest, answer: Answer, *, keep: bool) -> None:  # noqa: ARG002
+        outcome = str(answer.status or NO_ANSWER)
+        phase = AFTERMATH if request.outgoing.call.note else ""
         text = self.requests.secrets.text(answer.error) or outcome
         self._environment.events.request.fire(  # type: ignore[no-untyped-call]  # Locust's events are not typed
-            request_type=request.request.method,
-            name=row_name(request.operation, phase, outcome),
+            request_type=request.outgoing.method,
+            name=row_name(request.outgoing.operation, phase, outcome),
             response_time=(answer.done_at - answer.sent_at) * 1e3,
             response_length=len(answer.body),
             exception=ConnectionError(text) if kind_of(outcome) == "error" else None,

@@ -9,8 +9,9 @@ choice. Before every second cancel, it waits longer than a start had to wait aft
 
 from aftermath import MARGIN_S
 from touchstone.loadgen.arrival_user import Flow
-from touchstone.loadgen.load_run import LoadRun, Reply
+from touchstone.loadgen.load_run import LoadRun
 from touchstone.loadgen.plan import ROOM_TURNS
+from touchstone.target.answer import Answer
 
 # The wait before every second cancel: its minimum, and its length relative to the time that the last cancel took.
 _LEAST_HELD_S = 0.5
@@ -62,7 +63,7 @@ class Room:
             self._inside.append(ref)
         return None
 
-    def _waits(self, refused: Reply) -> bool:
+    def _waits(self, refused: Answer) -> bool:
         """Waits as long as a refusal requires, so that a rate limit recovers; returns False if that is too long."""
         advised_s = 1.0 if refused.retry_after_s is None else refused.retry_after_s
         return advised_s <= self._run.target.patience_s and self._run.rest(advised_s + MARGIN_S)
@@ -100,11 +101,11 @@ class Room:
         pause_s = _POLL_S
         while True:
             reply = self._send("getBuild", ref, step, turn)
-            if reply.status != 200 or reply.body.get("status") != "building":
+            if reply.status != 200 or reply.content.get("status") != "building":
                 return reply.status == 200
             if self._run.now() >= until_at or not self._run.rest(pause_s):
                 return False
             pause_s = min(1.5 * pause_s, _LONGEST_POLL_S)
 
-    def _send(self, operation: str, ref: str, step: str, turn: int = 0) -> Reply:
+    def _send(self, operation: str, ref: str, step: str, turn: int = 0) -> Answer:
         return self._flow.send(operation, ref, note={"room": {"step": step, "turn": turn}})

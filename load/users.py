@@ -16,8 +16,9 @@ from locust.runners import MasterRunner
 from plain import IS_CHILD, arrive, state
 from touchstone.facts.exchange import Credential
 from touchstone.loadgen.arrival_user import Arrival, Flow
-from touchstone.loadgen.load_run import LoadRun, Reply
+from touchstone.loadgen.load_run import LoadRun
 from touchstone.loadgen.workloads import SCENARIOS
+from touchstone.target.answer import Answer
 
 # A master learns from its workers every 3 seconds how many users they have.
 REPORTS_S = 4.0
@@ -58,7 +59,7 @@ class BuildUser(User):
         """The requests of a client; *keep*: whether the run log of `touchstone load` keeps its exchanges."""
         return Flow(self.run_, arrival.number, arrival.due_at, keep, credential, phase)
 
-    def build(self) -> tuple[str, Flow, Reply]:
+    def build(self) -> tuple[str, Flow, Answer]:
         """Starts a build of a version that nobody has built; returns the version, the flow, and its last response."""
         arrival, refs = self.arrive(builds=True), self.refs("own")
         ref = refs[arrival.nth_build % len(refs)]

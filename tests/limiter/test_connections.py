@@ -13,7 +13,8 @@ from tests.command import PRIMARY
 from tests.raw_server import listening
 from touchstone.config import TargetSettings
 from touchstone.contract.document import Contract
-from touchstone.limiter.probe.connections import Link, Reply
+from touchstone.limiter.probe.connections import Link
+from touchstone.target.answer import Answer
 from touchstone.target.bounds import Bounds
 
 REF = "default/some@1.0.0"
@@ -68,7 +69,7 @@ def linked(
             link.close()
 
 
-def once(link: Link, operation: str = "getBuild") -> Reply:
+def once(link: Link, operation: str = "getBuild") -> Answer:
     return link.send(link.prepared(operation, REF))
 
 
@@ -92,8 +93,9 @@ def once(link: Link, operation: str = "getBuild") -> Reply:
 def test_answer_is_read_within_its_bounds(answer: bytes, status: int, error: str) -> None:
     with linked([answer], timeout_s=0.3) as (link, _):
         reply = once(link, "startBuild")
-    assert (reply.status, error in reply.error, bool(reply.error)) == (status, True, bool(error))
-    assert reply.whole_status == (0 if error else 200)
+    received = reply.head.status if reply.head else 0
+    assert (received, error in reply.error, bool(reply.error)) == (status, True, bool(error))
+    assert reply.status == (0 if error else 200)
     assert reply.done_at >= reply.sent_at
 
 
@@ -108,7 +110,7 @@ def test_packed_answer_is_unpacked_no_further_than_its_bound() -> None:
 def test_dripping_server_does_not_put_the_end_off() -> None:
     with linked([OK], timeout_s=0.3, drip_s=0.05) as (link, _):
         reply = once(link)
-    assert (reply.error.partition(":")[0], reply.whole_status) == ("ReadTimeout", 0)
+    assert (reply.error.partition(":")[0], reply.status) == ("ReadTimeout", 0)
 
 
 @pytest.mark.parametrize(("operation", "times", "status"), [("getBuild", 3, 200), ("startBuild", 2, 0)])
@@ -139,7 +141,7 @@ def test_exchange_holds_no_key() -> None:
     body = f'{{"error": "no such key {PRIMARY}"}}'.encode()
     with linked([b"HTTP/1.1 403 No\r\nContent-Length: %d\r\n\r\n" % len(body) + body]) as (link, requests):
         reply, prepared = once(link), link.prepared("getBuild", REF)
-        exchange = link.exchange(prepared, reply, 7, "probe")
+        exchange = link.exchange(prepared.outgoing, reply, 7, "probe")
     assert PRIMARY.encode() in requests[0]
     assert PRIMARY not in repr(exchange) + repr(prepared)
     assert (exchange.status, exchange.seq, exchange.ref, exchange.operation) == (403, 7, REF, "getBuild")

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from touchstone.facts.probe import Answer, Answered, Outcome, Segment, Stimulus, Terms, Trial, drain, stream
-from touchstone.limiter.probe.connections import Reply
 from touchstone.limiter.probe.sender import Bounds, OpenLoop, Pool, Sender
+from touchstone.target.answer import Answer as Reply
+from touchstone.target.answer import Head
 
 TERMS = Terms(20, starts=True, most_requests=9, most_builds=5, most_s=9.0)
 
@@ -52,7 +53,8 @@ class HandLink:
         if sent:
             sent.set()
         status = left.pop(0) if len(left) > 1 else left[0]
-        return Reply(self.at, self.at, self.at + self.took_s, status=status, body=self.body)
+        times = self.at, self.at, self.at + self.took_s
+        return Reply(Head(status, ()) if status else None, self.body, [], *times)
 
     def spawn(self, work: Any, *arguments: Any) -> "Future[Any]":
         future: Future[Any] = Future()

@@ -126,7 +126,7 @@ def connected(script: Script, timeout_s: float = LIMIT_S) -> Iterator[tuple[Conn
 def outcome(answer: Answer) -> tuple[int, bytes, str]:
     """Status, body and kind of the error; the times of the answer have to be in order."""
     assert answer.sent_at <= answer.head_at <= answer.done_at
-    return answer.status, answer.body, answer.error.partition(":")[0]
+    return answer.head.status if answer.head else 0, answer.body, answer.error.partition(":")[0]
 
 
 @pytest.mark.parametrize(

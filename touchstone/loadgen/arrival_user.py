@@ -17,10 +17,10 @@ from touchstone.facts.backoff import back_off_s
 from touchstone.facts.events import Attempt, Build, BuildEnd, Remark
 from touchstone.facts.exchange import Credential
 from touchstone.loadgen.handover import share_of
-from touchstone.loadgen.load_run import LoadRun, LoadWorker, Reply, Stopped
+from touchstone.loadgen.load_run import LoadRun, LoadWorker, Stopped
 from touchstone.loadgen.plan import POLL_S
 from touchstone.loadgen.workloads import ACTIONS
-from touchstone.target.answer import NOT_REACHED
+from touchstone.target.answer import NOT_REACHED, Answer
 from touchstone.target.call import Call
 
 # After this many consecutive reads with the status not_built, a build counts as vanished.
@@ -42,7 +42,7 @@ class Flow:
     phase: str = ""
     paced: bool = True
 
-    def send(self, operation: str, ref: str, **more: Any) -> Reply:
+    def send(self, operation: str, ref: str, **more: Any) -> Answer:
         """Sends a request. Its response time counts from the due time if it is the first request, else from now."""
         intended_at, paced, self.paced = self._intended_at(), self.paced, False
         return self.run.send(Call(operation, ref, self.credential, **more), intended_at, paced=paced, keep=self.keep)
@@ -50,7 +50,7 @@ class Flow:
     def _intended_at(self) -> float:
         return self.due_at if self.paced else self.run.now()
 
-    def start(self, ref: str, *, fresh: bool | None, patient: bool = True) -> Reply:
+    def start(self, ref: str, *, fresh: bool | None, patient: bool = True) -> Answer:
         """Starts a build and returns the last response. After a 429, waits and retries, for patience_s at most.
 
         Each wait lasts for Retry-After or, without that header, for the documented back-off. If *fresh*, a
@@ -64,7 +64,7 @@ class Flow:
         for number, wait_s in enumerate(back_off_s(), start=1):
             intended_at = self._intended_at()
             reply = self.send("startBuild", ref)
-            done_at = reply.answer.done_at
+            done_at = reply.done_at
             pause_s = wait_s if reply.retry_after_s is None else reply.retry_after_s
             self.run.was_refused |= reply.status == 429
             refused = reply.status == 429 and patient
@@ -79,14 +79,14 @@ class Flow:
                     phase=self.phase,
                     fresh=fresh,
                     intended_at=round(intended_at, 6),
-                    sent_at=round(reply.answer.sent_at, 6),
+                    sent_at=round(reply.sent_at, 6),
                     done_at=round(done_at, 6),
                     status=reply.status,
                     retry_after_s=reply.retry_after_s,
                     gave_up=gave_up,
                     seq=reply.seq,
                     cut_off=reply.cut_off,
-                    unsent=reply.answer.head is None and reply.answer.error.startswith(NOT_REACHED),
+                    unsent=reply.head is None and reply.error.startswith(NOT_REACHED),
                 )
             )
             if not refused or gave_up:
@@ -100,9 +100,9 @@ class Flow:
                 self.send("getBuild", ref)
         return reply
 
-    def await_end(self, ref: str, started: Reply, *, cancelled: bool = False) -> None:
+    def await_end(self, ref: str, started: Answer, *, cancelled: bool = False) -> None:
         """Polls a build until it ends or times out, and logs its end. *cancelled*: whether a client may cancel it."""
-        accepted_at = started.answer.done_at
+        accepted_at = started.done_at
         limit_at = accepted_at + self.run.target.build_timeout_s
         seq, building_at, idle = started.seq, None, 0
         end: BuildEnd = "unfinished"
@@ -114,15 +114,15 @@ class Flow:
             if reply.cut_off:
                 break
             # A version that no longer exists counts as not built.
-            status = reply.body.get("status") if reply.status == 200 else {404: "not_built"}.get(reply.status)
+            status = reply.content.get("status") if reply.status == 200 else {404: "not_built"}.get(reply.status)
             idle = idle + 1 if status == "not_built" else 0
             if status == "building":
-                building_at = reply.answer.done_at
+                building_at = reply.done_at
             if status in ("ready", "failed"):
                 end = "ready" if status == "ready" else "failed"
             elif status == "not_built" and (cancelled or idle >= _VANISHED_READS):
                 end = "cancelled" if cancelled else "vanished"
-            elif reply.answer.sent_at > limit_at:
+            elif reply.sent_at > limit_at:
                 end = "stuck" if building_at is not None else "unread"
             elif self.run.silence.lasts(self.run.now()):
                 end = "silent"
@@ -135,7 +135,7 @@ class Flow:
         """Polls until a read reports ``building``; returns False if the build ends first or the wait times out."""
         limit_at = self.run.now() + self.run.target.build_timeout_s
         while self.run.now() < limit_at:
-            status = self.send("getBuild", ref).body.get("status")
+            status = self.send("getBuild", ref).content.get("status")
             if status == "building":
                 return True
             is_over = status in ("ready", "failed") or self.run.silence.lasts(self.run.now())
@@ -143,7 +143,7 @@ class Flow:
                 return False
         return False
 
-    def follow(self, ref: str) -> Reply:
+    def follow(self, ref: str) -> Answer:
         """Streams the log of a build to its end, at most for the time limits of a build and a cancel together."""
         target = self.run.target
         return self.send("streamBuildEvents", ref, stream_s=target.build_timeout_s + target.cancel_timeout_s)

@@ -19,10 +19,9 @@ from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 
 from touchstone.contract.document import Contract
 from touchstone.errors import UsageError
-from touchstone.facts.exchange import Chunk, Exchange, Request, Response
 from touchstone.target.answer import Answer, Head
-from touchstone.target.body import BEYOND_BYTES, Intake, Refused
-from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, MAX_STATUS_LINE_BYTES, STATUS_LINE_TOO_LONG, Bounds
+from touchstone.target.body import Intake, Refused
+from touchstone.target.bounds import DEFAULT_BOUNDS, MAX_STATUS_LINE_BYTES, STATUS_LINE_TOO_LONG, Bounds
 from touchstone.target.call import Call, MessageBuilder, OutgoingRequest
 from touchstone.target.keys import Keys
 from touchstone.target.tls import trusting
@@ -38,19 +37,14 @@ _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errn
 
 # The cache of prepared requests is cleared when it has this many entries, of about a kilobyte each.
 MAX_PREPARED = 50_000
-# Of a longer body, only the beginning is kept: removing keys from the whole would take longer than the request.
-LONG_BODY_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedRequest:
     """Request that can be sent any number of times; *wire* has its HTTP/1.1 bytes, which may contain a key."""
 
-    call: Call = field(repr=False)
-    operation: str
-    ref: str | None
+    outgoing: OutgoingRequest
     wire: bytes = field(repr=False)
-    request: Request
 
 
 class Requests:
@@ -59,7 +53,7 @@ class Requests:
     def __init__(self, url: str, keys: Keys, contract: Contract) -> None:
         base = urlsplit(url)
         self._builder = MessageBuilder(url, keys, contract)
-        self.secrets = self._builder.secrets
+        self.secrets, self.exchange = self._builder.secrets, self._builder.exchange
         self._base_path = base.path
         host = base.netloc.rpartition("@")[2].removesuffix(":443" if base.scheme == "https" else ":80")
         self._host = host if host.isascii() else host.encode("idna").decode("ascii")
@@ -75,8 +69,7 @@ class Requests:
             if len(self._prepared) >= MAX_PREPARED:
                 self._prepared.clear()
             outgoing = self._builder.prepare(call)
-            request = self._builder.request(outgoing)
-            self._prepared[key] = PreparedRequest(call, outgoing.operation, outgoing.ref, self._wire(outgoing), request)
+            self._prepared[key] = PreparedRequest(outgoing, self._wire(outgoing))
         return self._prepared[key]
 
     def _wire(self, outgoing: OutgoingRequest) -> bytes:
@@ -87,37 +80,6 @@ class Requests:
         lines = [f"{outgoing.method} {self._base_path}{outgoing.target} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in (headers | dict(outgoing.headers)).items()]
         return "".join(f"{line}\r\n" for line in (*lines, "")).encode("utf-8") + outgoing.body
-
-    def exchange(self, request: PreparedRequest, answer: Answer, seq: int, case: str) -> Exchange:
-        """Builds the exchange from a request and its response, without keys."""
-        return Exchange(
-            seq=seq,
-            operation=request.operation,
-            ref=request.ref,
-            credential=request.call.credential,
-            case=case,
-            sent_at=answer.sent_at,
-            head_at=answer.head_at if answer.head else answer.done_at,
-            done_at=answer.done_at,
-            request=request.request,
-            response=self._response(answer),
-            error=self.secrets.text(answer.error),
-            closed=answer.closed,
-            note=dict(request.call.note),
-        )
-
-    def _response(self, answer: Answer) -> Response | None:
-        if answer.head is None:
-            return None
-        is_long = len(answer.body) > LONG_BODY_BYTES and not answer.chunks
-        return self._builder.response(
-            answer.head.status,
-            answer.head.headers,
-            answer.body[: KEPT_BYTES + BEYOND_BYTES] if is_long else answer.body,
-            (Chunk(at_s, data) for at_s, data in answer.chunks),
-            is_cut=bool(answer.error) or is_long or answer.closed == "client",
-            most_bytes=KEPT_BYTES if answer.error or is_long else None,
-        )
 
 
 class Broken(Exception):

@@ -23,7 +23,7 @@ from touchstone.facts.key_sources import USUAL, KeySources
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.sample import UNSENT
 from touchstone.facts.wording import plural, was
-from touchstone.loadgen.client import LONG_BODY_BYTES, PreparedRequest, Requests
+from touchstone.loadgen.client import PreparedRequest, Requests
 from touchstone.loadgen.metrics import ALL, last_reports
 from touchstone.loadgen.not_judged import CLOSING_CLAIM, STORM, unprobed, unwatched
 from touchstone.loadgen.rules import judge_load
@@ -37,6 +37,7 @@ from touchstone.rules.judge import Judge, finding_of, judgements_of
 from touchstone.rules.rule import Rule
 from touchstone.rules.verdict import judge as judge_claims
 from touchstone.target.answer import NOT_REACHED, Answer
+from touchstone.target.call import LONG_BODY_BYTES
 
 # Inline rules, by subject: they judge each response during the run. Of the response, they read only its status, body,
 # error, `closed`, and the headers in READ_HEADERS. Besides, they read only request, contract and given templates.
@@ -113,7 +114,7 @@ class AnswerJudge:
             verdict.count += 1
             return (), None
         is_partial = len(answer.body) > LONG_BODY_BYTES
-        exchange = self._requests.exchange(request, answer, seq, case)
+        exchange = self._requests.exchange(request.outgoing, answer, seq, case)
         rules = self._outer_rules if is_partial else self._rules
         judgements = [j for rule in rules for j in judgements_of(rule, exchange, self._history, self.failed)]
         new = tuple(self._new(judgements, exchange))
@@ -136,7 +137,7 @@ class AnswerJudge:
         head, body, error = answer.head, answer.body, answer.error
         if head is None:
             if error.startswith(NOT_REACHED):
-                return request.operation, len(request.request.body) > LARGE_BODY_BYTES
+                return request.outgoing.operation, len(request.outgoing.body) > LARGE_BODY_BYTES
             return request, error.split(" ", 1)[0]
         if len(body) > LONG_BODY_BYTES or any(map(self._hides_key, head.headers)):
             return None

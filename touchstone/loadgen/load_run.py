@@ -5,8 +5,7 @@ import itertools
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, Literal
 
 import gevent
@@ -19,9 +18,8 @@ from touchstone.config import TargetSettings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
 from touchstone.errors import HarnessError
-from touchstone.facts import backoff, runlog
+from touchstone.facts import runlog
 from touchstone.facts.events import Case, Occurrence, Remark, Worker
-from touchstone.facts.exchange import Response
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Histogram, Sample, Window
 from touchstone.facts.wording import plural
 from touchstone.loadgen.client import MAX_CONNECTIONS, Connections, PreparedRequest, Requests
@@ -48,31 +46,6 @@ AFTERMATH = "aftermath"  # in the names of Locust's rows
 
 class Stopped(Exception):
     """The client sends nothing more: the run was stopped, or its budget of requests or builds is used up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """One response to a client of the load; *cut_off*: whether the run stopped before the response was complete."""
-
-    answer: Answer
-    seq: int
-    cut_off: bool = False
-
-    @property
-    def status(self) -> int:
-        """Status code; 0 if no complete response came."""
-        return 0 if self.answer.error and not self.answer.closed else self.answer.status
-
-    @property
-    def body(self) -> Mapping[str, Any]:
-        """Response body as a JSON object; empty if it is anything else."""
-        return Response(self.status, (), self.answer.body).json_object() or {}
-
-    @property
-    def retry_after_s(self) -> float | None:
-        """Delay in seconds from Retry-After; None without a valid header."""
-        head = self.answer.head
-        return backoff.retry_after_s(Response(head.status, head.headers)) if head else None
 
 
 class Collector:
@@ -241,7 +214,7 @@ class LoadRun:
             self.collector.write(Remark(f"--max-requests {self.go.options.max_requests}: {share} {at_s}"))
         return False
 
-    def send(self, call: Call, intended_at: float, *, paced: bool, keep: bool) -> Reply:
+    def send(self, call: Call, intended_at: float, *, paced: bool, keep: bool) -> Answer:
         """Sends a request, measures it and judges the response; raises `Stopped` if nothing more may be sent.
 
         *paced*: whether this is the first request of an admitted arrival; *keep*: whether to log the exchange.
@@ -261,47 +234,44 @@ class LoadRun:
         seq = next(self._numbers)
         self._in_flight += 1
         try:
-            answer = self.connections.send(request.request.method, request.wire, call.stream_s)
+            answer = self.connections.send(request.outgoing.method, request.wire, call.stream_s)
         finally:
             self._in_flight -= 1
-        cut_off = self._is_cut and bool(answer.error)
-        self._time(request, answer, intended_at, paced=paced, cut_off=cut_off)
-        if not cut_off:
-            self._judge(request, answer, seq, keep=keep)
-        reply = Reply(answer, seq, cut_off)
+        answer.seq, answer.cut_off = seq, self._is_cut and bool(answer.error)
+        self._time(request, answer, intended_at, paced=paced)
+        if not answer.cut_off:
+            self._judge(request, answer, keep=keep)
         if is_start or call.operation in ENDS or (call.ref or "") in self.builds.doubts:
-            self._settle(call, reply, reserved=is_start)
-        return reply
+            self._settle(call, answer, reserved=is_start)
+        return answer
 
     def _read(self, ref: str) -> None:
         content = self.go.stage.contents.get(ref)
         call = Call("getBuild", ref, content.owner if content else "primary")
         self.send(call, self.now(), paced=False, keep=True)
 
-    def _settle(self, call: Call, reply: Reply, *, reserved: bool) -> None:
+    def _settle(self, call: Call, answer: Answer, *, reserved: bool) -> None:
         ref = call.ref or ""
         content = self.go.stage.contents.get(ref)
-        times = reply.answer.sent_at, reply.answer.done_at
-        received = Received(call, call.operation, ref, reply.status, reply.body, *times)
+        result = answer.status, answer.content, answer.sent_at, answer.done_at
+        received = Received(call, call.operation, ref, *result)
         self.builds.receive(received, reserved=reserved, lasts_s=content.sleep_s if content else 0.0)
 
-    def _time(
-        self, request: PreparedRequest, answer: Answer, intended_at: float, *, paced: bool, cut_off: bool
-    ) -> None:
+    def _time(self, request: PreparedRequest, answer: Answer, intended_at: float, *, paced: bool) -> None:
         outcome = NO_ANSWER if answer.head is None or answer.error else str(answer.head.status)
-        outcome = CUT_OFF if cut_off else outcome
+        outcome = CUT_OFF if answer.cut_off else outcome
         self.silence.record(answer.sent_at, answered=outcome not in (NO_ANSWER, CUT_OFF))
         closed = self.go.options.model == "closed" and paced
         intended_at = answer.sent_at if closed else intended_at
-        sample = Sample(request.operation, outcome, intended_at, answer.sent_at, answer.done_at, len(answer.body))
-        self.collector.sample(sample, paced=paced)
+        times = intended_at, answer.sent_at, answer.done_at
+        self.collector.sample(Sample(request.outgoing.operation, outcome, *times, len(answer.body)), paced=paced)
 
-    def _judge(self, request: PreparedRequest, answer: Answer, seq: int, *, keep: bool) -> None:
-        findings, exchange = self.judge.judge(request, answer, seq, self.case)
+    def _judge(self, request: PreparedRequest, answer: Answer, *, keep: bool) -> None:
+        findings, exchange = self.judge.judge(request, answer, answer.seq, self.case)
         has_room = keep and self._kept < MAX_KEPT // self.go.workers and self._room.take(kept_bytes(answer))
-        if findings or request.call.note or has_room:
+        if findings or request.outgoing.call.note or has_room:
             self._kept += 1
-            self.collector.write(exchange or self.requests.exchange(request, answer, seq, self.case))
+            self.collector.write(exchange or self.requests.exchange(request.outgoing, answer, answer.seq, self.case))
         for finding in findings:
             self.collector.write(Occurrence(finding, self.case))
 

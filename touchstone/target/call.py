@@ -9,8 +9,14 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from touchstone.contract.document import Contract
-from touchstone.facts.exchange import Chunk, Credential, Request, Response
+from touchstone.facts.exchange import Chunk, Credential, Exchange, Request, Response
+from touchstone.target.answer import Answer
+from touchstone.target.body import BEYOND_BYTES
+from touchstone.target.bounds import KEPT_BYTES
 from touchstone.target.keys import Keys
+
+# Of a longer body, only the beginning is kept: removing keys from the whole would take longer than the request.
+LONG_BODY_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,7 @@ class Call:
 class OutgoingRequest:
     """A request before redaction. *target* is path and query below the base URL; keys may be in any part."""
 
+    call: Call = field(repr=False)
     operation: str
     ref: str | None
     method: str
@@ -70,7 +77,7 @@ class MessageBuilder:
         values = (found or self._contract.match("GET", path) or (None, {}))[1]
         has_ref = {"namespace", "name", "version"} <= values.keys()
         ref = f"{values['namespace']}/{values['name']}@{values['version']}" if has_ref else None
-        return OutgoingRequest(operation, call.ref or ref, method, target, headers, call.body)
+        return OutgoingRequest(call, operation, call.ref or ref, method, target, headers, call.body)
 
     def request(self, outgoing: OutgoingRequest) -> Request:
         """Returns a redacted copy of a request."""
@@ -98,6 +105,32 @@ class MessageBuilder:
             # A secret was split between chunks. Its parts must not be kept, so one chunk replaces them all.
             kept = (Chunk(kept[-1].at_s, body),)
         return Response(status, self.secrets.headers(headers), body, kept)
+
+    def exchange(self, outgoing: OutgoingRequest, answer: Answer, seq: int, case: str) -> Exchange:
+        """Returns the redacted exchange of a request and its response; of a long body, only the beginning is kept."""
+        response, head = None, answer.head
+        if head:
+            is_long = len(answer.body) > LONG_BODY_BYTES and not answer.chunks
+            body = answer.body[: KEPT_BYTES + BEYOND_BYTES] if is_long else answer.body
+            chunks = (Chunk(at_s, data) for at_s, data in answer.chunks)
+            is_cut = bool(answer.error) or is_long or answer.closed == "client"
+            most_bytes = KEPT_BYTES if answer.error or is_long else None
+            response = self.response(head.status, head.headers, body, chunks, is_cut=is_cut, most_bytes=most_bytes)
+        return Exchange(
+            seq=seq,
+            operation=outgoing.operation,
+            ref=outgoing.ref,
+            credential=outgoing.call.credential,
+            case=case,
+            sent_at=answer.sent_at,
+            head_at=answer.head_at if head else answer.done_at,
+            done_at=answer.done_at,
+            request=self.request(outgoing),
+            response=response,
+            error=self.secrets.text(answer.error),
+            closed=answer.closed,
+            note=dict(outgoing.call.note),
+        )
 
 
 def may_publish(call: Call) -> bool:

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -13,10 +12,9 @@ import httpcore
 
 from touchstone.config import TargetSettings
 from touchstone.contract.document import Contract
-from touchstone.facts.backoff import retry_after_s
-from touchstone.facts.exchange import Exchange, Request, Response
+from touchstone.target.answer import Answer as Reply
+from touchstone.target.answer import Head
 from touchstone.target.body import Intake, Refused
-from touchstone.target.bounds import KEPT_BYTES
 from touchstone.target.call import Call, MessageBuilder, OutgoingRequest
 from touchstone.target.connections import BoundedBackend, Deadline
 from touchstone.target.tls import trusting
@@ -30,42 +28,11 @@ _FAILED = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolEr
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Request that is ready to be sent: *headers* contains the key, *request* contains no secret."""
+    """Request that is ready to be sent; *headers* contains the key."""
 
     outgoing: OutgoingRequest
     url: httpcore.URL = field(repr=False)
     headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)
-    request: Request
-
-
-@dataclass(slots=True)
-class Reply:
-    """One response, or the error that cut it off. Times are run seconds; *status* is 0 if no head arrived."""
-
-    sent_at: float = 0.0
-    head_at: float = 0.0
-    done_at: float = 0.0
-    status: int = 0
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
-    error: str = ""
-
-    @property
-    def whole_status(self) -> int:
-        """Status code; 0 if the response is not complete."""
-        return 0 if self.error else self.status
-
-    @property
-    def build_status(self) -> object:
-        """Status of the build in the body; None if the body has none."""
-        with contextlib.suppress(ValueError, RecursionError, AttributeError):
-            return json.loads(self.body).get("status")
-        return None
-
-    @property
-    def retry_after_s(self) -> float | None:
-        """Seconds in Retry-After; None without this header."""
-        return retry_after_s(Response(self.status, self.headers))
 
 
 class Link:
@@ -77,7 +44,7 @@ class Link:
         self._host, self._port = base.hostname or "", base.port or (443 if self._tls else 80)
         self._netloc, self._base_path = base.netloc.rpartition("@")[2], base.path
         self._builder = MessageBuilder(url, target.credentials(), contract)
-        self.secrets = self._builder.secrets
+        self.secrets, self.exchange = self._builder.secrets, self._builder.exchange
         self.now, self.timeout_s, self.bounds = now, target.request_timeout_s, target.bounds
         self._closed = threading.Event()
         self._deadline = Deadline(self._closed.is_set)
@@ -131,7 +98,7 @@ class Link:
         connection, timeout_s = self._taken(), timeout_s or self.timeout_s
         was_used = connection is not None and connection.is_idle()
         reply = self._exchange(request, timeout_s, connection)
-        is_empty = not (reply.status or self._deadline.received_bytes)
+        is_empty = not (reply.head or self._deadline.received_bytes)
         if reply.error and was_used and is_empty and outgoing.method in _SAFE:
             reply = self._exchange(request, timeout_s, None)
         sent.set()
@@ -146,7 +113,7 @@ class Link:
             connection = connection or self._connected()
             self._read(reply, connection.handle_request(request))
         except httpcore.ReadTimeout:
-            what = f"body not complete after {len(reply.body)} bytes and" if reply.status else "no response within"
+            what = f"body not complete after {len(reply.body)} bytes and" if reply.head else "no response within"
             reply.error = f"ReadTimeout: {what} {timeout_s:g} s"
         except _FAILED as error:
             reply.error = f"{type(error).__name__}: {error}"
@@ -161,11 +128,11 @@ class Link:
     def _read(self, reply: Reply, response: httpcore.Response) -> None:
         """Reads a response into *reply*, up to the size limits of the target."""
         self._deadline.end_head()
-        reply.status, reply.head_at = response.status, self.now()
-        reply.headers = tuple((k.decode("latin-1").lower(), v.decode("latin-1")) for k, v in response.headers)
-        if (count := len(reply.headers)) > self.bounds.max_headers:
+        headers = tuple((k.decode("latin-1").lower(), v.decode("latin-1")) for k, v in response.headers)
+        reply.head, reply.head_at = Head(response.status, headers), self.now()
+        if (count := len(headers)) > self.bounds.max_headers:
             raise httpcore.RemoteProtocolError(f"the head has {count} lines, and {self.bounds.describe('max_headers')}")
-        intake, pieces = Intake(reply.headers, self.bounds), list[bytes]()
+        intake, pieces = Intake(headers, self.bounds), list[bytes]()
         try:
             for piece in response.iter_stream():
                 pieces.append(intake.take(piece))
@@ -177,26 +144,6 @@ class Link:
             reply.error = intake.problem
             response.close()
 
-    def exchange(self, prepared: Prepared, reply: Reply, seq: int, case: str) -> Exchange:
-        """The exchange of a request and its response, without secrets."""
-        is_cut = bool(reply.error)
-        response = self._builder.response(
-            reply.status, reply.headers, reply.body, is_cut=is_cut, most_bytes=KEPT_BYTES if is_cut else None
-        )
-        return Exchange(
-            seq=seq,
-            operation=prepared.outgoing.operation,
-            ref=prepared.outgoing.ref,
-            credential="primary",
-            case=case,
-            sent_at=reply.sent_at,
-            head_at=reply.head_at or reply.done_at,
-            done_at=reply.done_at,
-            request=prepared.request,
-            response=response if reply.status else None,
-            error=self.secrets.text(reply.error),
-        )
-
     def _prepared(self, operation: str, ref: str) -> Prepared:
         outgoing = self._builder.prepare(Call(operation, ref))
         headers = {"Host": self._netloc, "User-Agent": "touchstone", "Accept-Encoding": "identity"}
@@ -204,7 +151,7 @@ class Link:
         raw = tuple((name.encode(), value.encode()) for name, value in (headers | dict(outgoing.headers)).items())
         target, scheme = (self._base_path + outgoing.target).encode(), b"https" if self._tls else b"http"
         url = httpcore.URL(scheme=scheme, host=self._host.encode(), port=self._port, target=target)
-        return Prepared(outgoing, url, raw, self._builder.request(outgoing))
+        return Prepared(outgoing, url, raw)
 
     def close(self) -> None:
         """Closes all connections; pending requests fail soon after."""

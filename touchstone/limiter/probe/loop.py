@@ -23,9 +23,11 @@ from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.limiter.identify import Probe
 from touchstone.limiter.knee import Search
 from touchstone.limiter.pace import ceiling
-from touchstone.limiter.probe.connections import Link, Prepared, Reply
+from touchstone.limiter.probe.connections import Link, Prepared
 from touchstone.limiter.probe.sender import STARTS, Bounds, OpenLoop, Pool, Sender
-from touchstone.target.bounds import Room, head_bytes
+from touchstone.target.answer import Answer as Reply
+from touchstone.target.answer import kept_bytes
+from touchstone.target.bounds import Room
 
 CASE = "probe"
 
@@ -192,9 +194,9 @@ class ProbeRun:
         self._pending.append((prepared, reply, answered.seq))
 
     def _keep(self, prepared: Prepared, reply: Reply, seq: int) -> None:
-        if self._left and self._room.take(len(reply.body) + head_bytes(reply.headers)):
+        if self._left and self._room.take(kept_bytes(reply)):
             self._left -= 1
-            self._log.write(self._link.exchange(prepared, reply, seq, CASE))
+            self._log.write(self._link.exchange(prepared.outgoing, reply, seq, CASE))
 
 
 def _story(handover: ProbeHandover) -> ProbeStory:

@@ -13,8 +13,9 @@ from touchstone.facts.backoff import FIRST_WAIT_S, back_off_s, poll_s
 from touchstone.facts.identity import Why
 from touchstone.facts.probe import Answer, Answered, Outcome, Segment, Stimulus, Terms, Trial, in_order
 from touchstone.limiter.knee import LATE_SHARE, due_times
-from touchstone.limiter.probe.connections import Link, Prepared, Reply
+from touchstone.limiter.probe.connections import Link, Prepared
 from touchstone.limiter.probe.quota_fields import quota
+from touchstone.target.answer import Answer as Reply
 from touchstone.target.bounds import Room
 
 STARTS = "startBuild"
@@ -147,7 +148,7 @@ class Pool:
     def _leave(self, ref: str, cancelled: threading.Event | None) -> None:
         for wait_s, _ in zip(back_off_s(), range(5), strict=False):
             reply = self._link.send(self._link.prepared("cancelBuild", ref), sent=cancelled)
-            if 200 <= reply.whole_status < 300 or reply.whole_status in (404, 409):
+            if 200 <= reply.status < 300 or reply.status in (404, 409):
                 if self._ended(ref):
                     self._free.append(ref)
                 return
@@ -159,10 +160,10 @@ class Pool:
         began_at = self._link.now()
         while (waited_s := self._link.now() - began_at) <= self._settle_s and not self._closed.is_set():
             reply = self._link.send(self._link.prepared("getBuild", ref))
-            status = reply.whole_status
-            if status == 404 or (status == 200 and reply.build_status != "building"):
+            status = reply.status
+            if status == 404 or (status == 200 and reply.content.get("status") != "building"):
                 # A version with a finished build is not used again, because a start would begin no build.
-                return status == 404 or reply.build_status != "ready"
+                return status == 404 or reply.content.get("status") != "ready"
             self._closed.wait(poll_s(waited_s) if status == 200 else reply.retry_after_s or FIRST_WAIT_S)
         return False
 
@@ -246,7 +247,7 @@ class Sender:
     def _answered(self, ref: str, seq: int, segment: Segment, stream: int) -> Answered:
         prepared = self._link.prepared(self._operation, ref)
         reply = self._link.send(prepared)
-        status = reply.whole_status
+        status = reply.status
         # The limiter has let a read pass, too, if the response is a 3xx or 4xx except 401, 403 and 429.
         is_odd_read = self._operation != STARTS and 300 <= status < 500 and status not in {401, 403, 429}
         answer = Answer(
@@ -254,7 +255,7 @@ class Sender:
             done_at=round(reply.done_at, 6),
             accepted=200 <= status < 300 or is_odd_read,
             retry_after_s=reply.retry_after_s,
-            quota=quota(reply.headers),
+            quota=quota(reply.head.headers if reply.head else ()),
             stream=stream,
         )
         answered = Answered(self._number, answer, status, seq, ref)
@@ -306,10 +307,11 @@ class OpenLoop:
         reply = self._link.send(self._prepared, self._wait_s)
         with self._lock:
             self._reads.append((due_at, reply))
-            self._refused += reply.whole_status == 429
-            self._barred = reply.whole_status if reply.whole_status in (401, 403) else self._barred
+            self._refused += reply.status == 429
+            self._barred = reply.status if reply.status in (401, 403) else self._barred
             self._missed += _is_failed(reply) or reply.done_at - due_at > self._slo_s
-            key = str((reply.status, reply.body, reply.error, [each for each in reply.headers if each[0] != "date"]))
+            headers = [each for each in reply.head.headers if each[0] != "date"] if reply.head else []
+            key = str((reply.status, reply.body, reply.error, headers))
             if len(self.distinct) < 50 and key not in self.distinct and self._room.take(len(reply.body)):
                 self.distinct[key] = reply
 
@@ -319,7 +321,7 @@ class OpenLoop:
         due, sent, done = times.T - began_at
         late = sent - due
         failed = np.array([_is_failed(reply) for _, reply in reads], bool)
-        refused = np.array([reply.whole_status == 429 for _, reply in reads], bool)
+        refused = np.array([reply.status == 429 for _, reply in reads], bool)
         slow = (done - due > self._slo_s) & ~failed & ~refused
         took = (done - due)[~refused]
         steady_s = (1 - _STEADY_FROM) * ends_s
@@ -356,5 +358,5 @@ class OpenLoop:
 
 def _is_failed(reply: Reply) -> bool:
     """Whether a read failed: no complete response, or none of 2xx, 404, 409 and 429."""
-    status = reply.whole_status
+    status = reply.status
     return not (200 <= status < 300 or status in (404, 409, 429))
