@@ -5,9 +5,10 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from tests.limiting import Limited, decide
 from touchstone.errors import UsageError
 from touchstone.facts.identity import Cost, Identity, Interval, Tier
-from touchstone.twin import RateLimit, decide, limiter_for
+from touchstone.twin import RateLimit
 from touchstone.twin.limits import FAMILIES
 
 # From this probability of a family on, or where it says that it is sure, a probe counts as confident.
@@ -227,7 +228,7 @@ def alike(one: RateLimit, other: RateLimit) -> bool:
 
 
 def _answers(rate: RateLimit, gaps_s: Sequence[float]) -> list[tuple[bool, float]]:
-    limiter, answers = limiter_for(rate), []
+    limiter, answers = Limited(rate), []
     for at in itertools.accumulate(gaps_s, initial=1000.0):
         accepted, delay_s = decide(limiter, at)
         answers.append((accepted, round(delay_s, 6)))

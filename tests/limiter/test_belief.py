@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from tests.limiter.answers import KINDS, bursts, number, window
+from tests.limiting import decide, limiter_for
 from touchstone.facts.identity import Interval
 from touchstone.facts.probe import Moment
 from touchstone.limiter.belief import Belief, against, best_limit, disagreements, hints, plain, taken, tier, uncertain
 from touchstone.limiter.cells import Cells, grid
 from touchstone.limiter.kinds import Kind
-from touchstone.twin import RateLimit, decide, limiter_for
 
 TIMES = (10.0, 10.2, 10.201, 10.202, 10.203, 11.5, 12.05, 12.06, 12.3, 14.4, 14.41, 14.42, 14.43)
 TRUE_S = {"window_s": 2.0, "gap_s": 2.0, "token_s": 0.4, "block_s": 3.0}
@@ -36,7 +36,7 @@ LOG, GAP = KNOWN["sliding-log:3/2"], KNOWN["minimum-gap:2"]
 
 def decided(text: str, times: Sequence[float] = TIMES, *, hint_s: float | None = None) -> list[Moment]:
     """What the twin's limiter decides; each refusal hints truly when it ends, or says *hint_s*."""
-    limiter, found = limiter_for(RateLimit.parse(text)), []
+    limiter, found = limiter_for(text), []
     for at in times:
         wait_s = limiter.wait_s(at)
         accepted, _ = decide(limiter, at)
@@ -131,7 +131,7 @@ def test_text_of_a_kind_makes_a_limiter_that_decides_alike(name: str) -> None:
     kind = KINDS[name]
     limit = 1 if kind.family == "minimum-gap" else 5
     found = tier(narrow(kind, limit))
-    limiter = limiter_for(RateLimit.parse(found.text))
+    limiter = limiter_for(found.text)
     assert (found.family, kind.options.keys()) == (kind.family, found.options.keys())
     assert all(f",{option}={value}" in found.text for option, value in found.options.items())
     params = {"limit": np.array([float(limit)]), "phase": np.zeros(1)}

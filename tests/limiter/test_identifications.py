@@ -11,10 +11,11 @@ from tests.limiter.forms import drawn
 from tests.limiter.judged import judge
 from tests.limiter.played import NO_CAPS, PLENTY, READS, Played, played, through
 from tests.limiter.virtual import Net
+from tests.limiting import decide
 from touchstone.facts.identity import Identity
 from touchstone.facts.probe import Answer, Segment, Stimulus, Terms
 from touchstone.limiter.identify import Probe
-from touchstone.twin import RateLimit, decide
+from touchstone.twin import RateLimit
 
 SHORT = Terms(1, True, most_requests=400, most_builds=400, most_s=300.0, caps=False)
 
@@ -142,7 +143,7 @@ class Lingers(Net):
     def _ended(self, by: float) -> None:
         for end_at in [end_at for end_at in self.ending if end_at <= by]:
             self.ending.remove(end_at)
-            self._limiter.ended(self.began_at + end_at)
+            self._limiter.ended()
 
     def _settle(self) -> None:
         self.now_at = max([self.now_at, *self.ending])

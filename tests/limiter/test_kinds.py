@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from tests.limiter.answers import KINDS, row
+from tests.limiting import decide, limiter_for
 from touchstone.limiter.kinds import Kind, Tiered
 from touchstone.limiter.story import Story
-from touchstone.twin import RateLimit, decide, limiter_for
 from touchstone.twin.limits import Limiter
 
 WINDOW_S = 1.7
@@ -41,7 +41,7 @@ def begun(text: str, at: float) -> tuple[Kind, dict[str, np.ndarray], Limiter]:
     kind, given = SIMULATED[text]
     period_s = 1.0 if "tick" in text else WINDOW_S
     values = {"window_s": WINDOW_S, "phase": (at % period_s) / period_s, **given}
-    return kind, {name: np.array([value]) for name, value in values.items()}, limiter_for(RateLimit.parse(text))
+    return kind, {name: np.array([value]) for name, value in values.items()}, limiter_for(text)
 
 
 def tick_params(**more: float) -> dict[str, np.ndarray]:

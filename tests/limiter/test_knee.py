@@ -9,11 +9,11 @@ import pytest
 
 from tests.limiter.answers import bucket, given, number, window
 from tests.limiter.queueing import Late, Queue, Times, exponential, mixed, searched
+from tests.limiting import decide, limiter_for
 from touchstone.facts.identity import Cost, Identity, Interval, Tier
 from touchstone.facts.probe import KneeTerms, KneeWhy, Mark, Outcome, Stage, Trial
 from touchstone.limiter.knee import MOST_LATE, Search, due_times, marked, miss_share, most_missed
 from touchstone.limiter.pace import ceiling
-from touchstone.twin import RateLimit, decide, limiter_for
 
 QUEUES = {
     "M/D/4": Queue(),
@@ -301,7 +301,7 @@ TIERS = [
 def test_ceiling_uses_much_of_the_limit_and_no_read_is_refused(tier: Tier) -> None:
     per_s, _ = ceiling(identity(tier))
     for seed in range(3):
-        limiter = limiter_for(RateLimit.parse(tier.text))
+        limiter = limiter_for(tier.text)
         due = due_times(Trial(1, "confirm", per_s, 2_500, 1_000 + seed)) + 100.37 * (1 + seed)
         assert all(decide(limiter, float(at))[0] for at in due)
     numbers = tier.numbers

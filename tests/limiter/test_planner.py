@@ -7,10 +7,10 @@ from functools import cache
 import numpy as np
 import pytest
 
+from tests.limiting import decide, limiter_for
 from touchstone.facts.probe import Answer, moments
 from touchstone.limiter.belief import Belief
 from touchstone.limiter.planner import choose
-from touchstone.twin import RateLimit, decide, limiter_for
 
 WAY_S, SPREAD_S = 0.0004, 0.0003
 # One, and the rest at once after 0.2 s; then about where a window of 2.37 s ends, where its slots come back one by one.
@@ -21,7 +21,7 @@ LOG, WINDOW, BUCKET = "sliding-log:4/2.37", "fixed-window:4/2.37", "token-bucket
 
 def answers_of(text: str, times: Sequence[float]) -> list[Answer]:
     """What a limiter answers to requests at *times*, over a network that takes a little longer now and then."""
-    limiter, chance, answers = limiter_for(RateLimit.parse(text)), random.Random(1), []
+    limiter, chance, answers = limiter_for(text), random.Random(1), []
     for at in times:
         decided_at = at + WAY_S + SPREAD_S * chance.random()
         accepted, _ = decide(limiter, decided_at)

@@ -11,6 +11,7 @@ import pytest
 from tests.limiter.answers import KINDS, bursts, given, number, row, window
 from tests.limiter.judged import judge
 from tests.limiter.played import NO_CAPS, played, rates_of
+from tests.limiting import decide, limiter_for
 from touchstone.facts.identity import Interval, Tier
 from touchstone.facts.probe import Moment
 from touchstone.limiter.belief import Belief, tier
@@ -18,7 +19,6 @@ from touchstone.limiter.cells import Cells, grid
 from touchstone.limiter.identify import findings, runners
 from touchstone.limiter.rate_inference import EarlierResult, Rates
 from touchstone.limiter.story import Story
-from touchstone.twin import RateLimit, decide, limiter_for
 
 WINDOW, GAP = "fixed-window:3/1", "minimum-gap:0.7"
 LIMITS = {WINDOW: 3, "sliding-log:3/1": 3, "token-bucket:4/2,burst=3": 3, GAP: 1}
@@ -78,7 +78,7 @@ def test_room_is_what_the_limiter_lets_through(text: str) -> None:
         assert full_at < at + 10
         assert rates.room(full_at)[0] == LIMITS[text]
         for when in (at, full_at):
-            limiter = limiter_for(RateLimit.parse(text))
+            limiter = limiter_for(text)
             for moment in moments:
                 decide(limiter, 1000.0 + moment.at)
             assert all(decide(limiter, 1000.0 + when + 1e-5 * count)[0] for count in range(rates.room(when)[0]))

@@ -6,8 +6,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from tests.limiting import decide, limiter_for
 from touchstone.facts.probe import Answer, Segment, Stimulus
-from touchstone.twin import RateLimit, decide, limiter_for
 from touchstone.twin.limits import Limiter
 
 LEG_S, SPREAD_S, GAP_S = 0.0004, 0.0003, 0.0002
@@ -47,7 +47,7 @@ class Net:
     def __post_init__(self) -> None:
         """Puts the limiter in its place."""
         self._chance = random.Random(self.seed)
-        self._limiter = limiter_for(RateLimit.parse(self.text))
+        self._limiter = limiter_for(self.text)
         self._others = self._foreign()
         self._next_at = next(self._others)
 
@@ -64,9 +64,10 @@ class Net:
 
     def _decide(self, arrived_at: float) -> tuple[bool, float, float | None]:
         while self.held and self.held[0] + self.lasts_s <= arrived_at:
-            self._limiter.ended(self.began_at + self.held.pop(0) + self.lasts_s)
+            self.held.pop(0)
+            self._limiter.ended()
         while self.changes and arrived_at >= self.changes[0][0]:
-            self._limiter, self.changes = limiter_for(RateLimit.parse(self.changes[0][1])), self.changes[1:]
+            self._limiter, self.changes = limiter_for(self.changes[0][1]), self.changes[1:]
         while self._next_at <= arrived_at:
             decide(self._limiter, self.began_at + self._next_at)
             self._next_at = next(self._others)
@@ -79,7 +80,7 @@ class Net:
         """Sends a stimulus to its end."""
         for _ in range(min(stimulus.frees, len(self.held))):
             self.held.pop(0)
-            self._limiter.ended(self.began_at + self.now_at)
+            self._limiter.ended()
         answers: list[Answer] = []
         for segment in stimulus.segments:
             answers += self._volley(segment) if segment.together else self._serial(segment)
@@ -115,5 +116,5 @@ class Net:
         if accepted and segment.holds:
             self.held.append(arrived_at)
         elif accepted:
-            self._limiter.ended(self.began_at + arrived_at)
+            self._limiter.ended()
         return Answer(sent_at, arrived_at + delay_s + self._leg_s(), accepted, hint_s, stream=stream)

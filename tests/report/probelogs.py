@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
+from tests.limiting import decide, limiter_for
 from tests.loadlogs import header, log_of, workload
 from tests.report.identities import identity
 from touchstone.facts.events import Footer
@@ -13,7 +14,7 @@ from touchstone.facts.identity import Cost, Identity, Runner, Step
 from touchstone.facts.probe import Answer
 from touchstone.report.probe_view import probe_of
 from touchstone.report.view import View, view
-from touchstone.twin import RateLimit, decide, limiter_for
+from touchstone.twin import RateLimit
 from touchstone.twin.limits import Limiter
 
 STIMULI = ("one request", "burst", "rest, drain", "3 spread, drain", "poll", "poll, one more", "6 spread")
@@ -57,13 +58,13 @@ class Client:
 
     def cancel(self) -> None:
         for _ in range(self.held):
-            self.limiter.ended(self.now_at)
+            self.limiter.ended()
         self.held = 0
 
 
 def bursts(text: str, count: int, pause_s: float) -> tuple[list[Answer], list[float]]:
     """Responses to *count* requests in bursts, and the end of each stimulus."""
-    client = Client(limiter_for(RateLimit.parse(text)), random.Random(7), [])
+    client = Client(limiter_for(text), random.Random(7), [])
     ends: list[float] = []
     while len(client.answers) < count:
         number = len(ends)

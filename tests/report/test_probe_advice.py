@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from tests.limiting import decide, limiter_for
 from tests.report.identities import identity
 from touchstone.limiter.pace import Pace
 from touchstone.report.probe_view import advice
-from touchstone.twin import RateLimit, decide, limiter_for
 from touchstone.twin.limits import Limiter
 
 REQUESTS = 200
@@ -76,13 +76,14 @@ class Client:
 
     def _end(self) -> None:
         while self._ends_at and self._ends_at[0] <= self.now_at:
-            self.limiter.ended(self._ends_at.popleft())
+            self._ends_at.popleft()
+            self.limiter.ended()
 
 
 def client(text: str, begins_at: float = BEGINS_AT) -> Client:
     pace = advice(identity(text), "startBuild").pace
     assert pace is not None
-    limiter = limiter_for(RateLimit.parse(text))
+    limiter = limiter_for(text)
     one = Client(limiter, pace, begins_at)
     if "starts=empty" in text:
         decide(limiter, begins_at)
@@ -134,12 +135,12 @@ def test_one_more_at_once_than_advised_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", RATED)
 def test_advised_wait_after_a_refusal_is_enough(text: str, polls: bool) -> None:
     """Polls during the wait are refused, and extend it only if the advice warns of them."""
-    pace, limiter, now_at = client(text).pace, limiter_for(RateLimit.parse(text)), BEGINS_AT
+    pace, limiter, now_at = client(text).pace, limiter_for(text), BEGINS_AT
     assert pace.free_s is not None
     while decide(limiter, now_at)[0]:
         now_at += 1e-6
     for _ in range(4):
-        limiter.ended(now_at)
+        limiter.ended()
     steps = range(1, 51) if polls else (50,)
     accepted = [decide(limiter, now_at + pace.free_s * step / 50)[0] for step in steps]
     assert any(accepted) is not (polls and pace.harmful) or text == "sliding-log:5/1+fixed-window:20/10"

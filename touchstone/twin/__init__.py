@@ -2,19 +2,8 @@
 
 from touchstone.twin.app import App
 from touchstone.twin.engine import Engine
-from touchstone.twin.limits import RateLimit, decide, limiter_for
+from touchstone.twin.limits import RateLimit
 from touchstone.twin.serve import Twin, serve_forever
 from touchstone.twin.settings import DEFAULT_ACCOUNTS, Account, TwinSettings
 
-__all__ = [
-    "DEFAULT_ACCOUNTS",
-    "Account",
-    "App",
-    "Engine",
-    "RateLimit",
-    "Twin",
-    "TwinSettings",
-    "decide",
-    "limiter_for",
-    "serve_forever",
-]
+__all__ = ["DEFAULT_ACCOUNTS", "Account", "App", "Engine", "RateLimit", "Twin", "TwinSettings", "serve_forever"]

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -339,8 +339,7 @@ def read_document(body: bytes, content_type: str = "") -> Document:
 
 def invalid(found: list[Problem]) -> Refusal:
     """Returns the 422 for an invalid document or query; *found* lists the problems."""
-    errors = [{"field": each.field, "code": each.code, "message": each.message} for each in found]
-    return Refusal(422, "The template is not valid.", errors=errors)
+    return Refusal(422, "The template is not valid.", errors=list(map(asdict, found)))
 
 
 def digest(content: dict[str, Any], scope: Literal["document", "content"] = "document") -> str:

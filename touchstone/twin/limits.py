@@ -1,7 +1,6 @@
 """Rate limiters for build starts, and their text form, such as ``token-bucket:8/4,burst=16``."""
 
 import contextlib
-import difflib
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from inspect import signature
 from typing import Any
 
-from touchstone.errors import UsageError
+from touchstone.errors import UsageError, nearest
 
 # The shortest wait that a limiter reports while it rejects starts; floats cannot express epoch seconds more finely.
 GRAIN_S = 1e-6
@@ -19,7 +18,7 @@ class Limiter:
     """Base class of rate limiters for one account: it accepts all starts. Callers pass times that never decrease."""
 
     def wait_s(self, now_at: float) -> float:
-        """Returns the seconds until a start would be accepted, infinity if a build must end first; changes no state."""
+        """Returns the seconds until a start would be accepted; changes no state."""
         return 0.0
 
     def delay_s(self, now_at: float) -> float:
@@ -31,17 +30,6 @@ class Limiter:
 
     def refuse(self, now_at: float) -> None:
         """Handles a start that this limiter, or one combined with it, rejected. Most limiters ignore such starts."""
-
-    def ended(self, now_at: float) -> None:
-        """Handles the end of a build. Most limiters ignore it."""
-
-
-def decide(limiter: Limiter, now_at: float) -> tuple[bool, float]:
-    """Accepts or rejects one start; returns whether it was accepted, and the delay of its response in seconds."""
-    if limiter.wait_s(now_at) > 0:
-        limiter.refuse(now_at)
-        return False, 0.0
-    return True, accept(limiter, now_at)
 
 
 def accept(limiter: Limiter, now_at: float) -> float:
@@ -270,24 +258,6 @@ class Concurrency(Limiter):
 
 
 @dataclass(eq=False)
-class BuildCap(Limiter):
-    """At most *limit* running builds; each accepted start begins a build."""
-
-    limit: int
-    window_s: float
-    _running: int = field(default=0, init=False)
-
-    def wait_s(self, now_at: float) -> float:
-        return 0.0 if self._running < self.limit else math.inf
-
-    def take(self, now_at: float, delay_s: float = 0.0) -> None:
-        self._running += 1
-
-    def ended(self, now_at: float) -> None:
-        self._running = max(0, self._running - 1)
-
-
-@dataclass(eq=False)
 class Tiers(Limiter):
     """Combined limiters (tiers). A start counts only if all accept it; each limiter handles every rejected start."""
 
@@ -306,10 +276,6 @@ class Tiers(Limiter):
     def refuse(self, now_at: float) -> None:
         for tier in self.tiers:
             tier.refuse(now_at)
-
-    def ended(self, now_at: float) -> None:
-        for tier in self.tiers:
-            tier.ended(now_at)
 
 
 FORM = (
@@ -362,7 +328,7 @@ FAMILIES: Mapping[str, Family] = {
         form="concurrency:N[,takes=SECONDS] with N at least 1, e.g. concurrency:4,takes=0.5",
         numbers="LIMIT",
     ),
-    "builds": Family(BuildCap, form="builds:N with N at least 1, e.g. builds:4", numbers="LIMIT"),
+    "builds": Family(lambda *_: Limiter(), form="builds:N with N at least 1, e.g. builds:4", numbers="LIMIT"),
 }
 
 
@@ -397,13 +363,8 @@ class RateLimit:
         return replace(tiers[0], also=tiers[1]) if len(tiers) > 1 else tiers[0]
 
 
-def limiter_for(rate: RateLimit | None) -> Limiter:
-    """Returns a new limiter for one account; if *rate* is None, it accepts all starts."""
-    return limiter_of(rate.tiers if rate is not None else ())
-
-
 def limiter_of(tiers: Sequence[RateLimit]) -> Limiter:
-    """Returns a new limiter for one account; without *tiers*, it accepts all starts."""
+    """Returns a new limiter for one account; without *tiers*, it accepts all starts. It ignores caps on builds."""
     limiters = [FAMILIES[tier.family].limiter(tier.limit, tier.window_s, **tier.options) for tier in tiers]
     return Tiers(limiters) if len(limiters) > 1 else limiters[0] if limiters else Limiter()
 
@@ -422,8 +383,7 @@ def _tier(text: str, where: str) -> RateLimit:
         name, numbers = "fixed-window", head
     name = name.strip()
     if name not in FAMILIES:
-        near, known = difflib.get_close_matches(name, FAMILIES, n=1, cutoff=0)[0], ", ".join(FAMILIES)
-        raise UsageError(f"{where}: unknown family {name!r}; expected one of {known}; did you mean {near}?")
+        raise UsageError(f"{where}: unknown family {name!r}; {nearest(name, FAMILIES)}")
     family = FAMILIES[name]
     try:
         limit, window_s = _numbers(family, numbers if colon or name == "fixed-window" else "")
@@ -460,27 +420,20 @@ def _numbers(family: Family, text: str) -> tuple[int, float]:
 def _option(family: str, part: str, text: str, where: str) -> tuple[str, object]:
     name, _, value = (piece.strip() for piece in part.partition("="))
     found, known = f"{where}: found {part!r} in {text!r}", FAMILIES[family].options
-    if name in known:
-        values = known[name]
-        choices = [] if values in _NUMBERS else values.split("|")
-        if value in choices:
-            return name, value
-        if values in _NUMBERS:
-            kind, fits, _ = _NUMBERS[values]
-            with contextlib.suppress(ValueError):
-                if fits(number := kind(value)):
-                    return name, number
-        near = difflib.get_close_matches(value, choices, n=1, cutoff=0)
-        meant = "".join(f"; did you mean {word}?" for word in near)
-        raise UsageError(f"{found}; expected {_expected(name, values)}{meant}")
-    having = [other for other, each in FAMILIES.items() if name in each.options]
-    if having:
-        raise UsageError(f"{found}; only {' and '.join(having)} may have {name!r}; leave it out")
-    if not known:
-        raise UsageError(f"{found}; expected no option, as {family} has none")
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
-    expected = "; ".join(_expected(*each) for each in known.items())
-    raise UsageError(f"{found}; expected {expected}; did you mean {nearest}?")
+    if name not in known:
+        having = [other for other, each in FAMILIES.items() if name in each.options]
+        if having:
+            raise UsageError(f"{found}; only {' and '.join(having)} may have {name!r}; leave it out")
+        raise UsageError(f"{found}; {family} has no such option; {nearest(name, known)}")
+    values = known[name]
+    if values in _NUMBERS:
+        kind, fits, _ = _NUMBERS[values]
+        with contextlib.suppress(ValueError):
+            if fits(number := kind(value)):
+                return name, number
+    elif value in values.split("|"):
+        return name, value
+    raise UsageError(f"{found}; expected {_expected(name, values)}")
 
 
 def _expected(name: str, values: str) -> str:
