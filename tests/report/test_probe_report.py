@@ -14,8 +14,9 @@ from touchstone.facts.identity import Cost, Interval, Runner
 from touchstone.facts.probe import Knee
 from touchstone.facts.wording import describe_chance
 from touchstone.limiter.pace import Pace
+from touchstone.report.html import sentence
 from touchstone.report.probe_charts import knee_chart, pictures
-from touchstone.report.probe_sentences import describe_limiter, describe_rate, give_or_take, lasting, sentence
+from touchstone.report.probe_sentences import describe_free, describe_limiter, describe_rate, give_or_take, lasting
 from touchstone.report.probe_view import KneeView, advice
 
 LIMITERS = (
@@ -40,7 +41,8 @@ def test_sentences_of_limiters_equal_their_golden_file() -> None:
         identity("none", sure=False, unlimited_to=0, cost=Cost(0, 0, 0, 0.0), why="interrupted"),
         identity("none", sure=False, unlimited_to=0, cost=Cost(9, 0, 0, 2.0), why="interrupted"),
     ):
-        lines.append(sentence(found, "getBuild"))
+        limiter = describe_limiter(found.tiers, "read")
+        lines.append(sentence("found", found, limiter, list(describe_free(found)), of="probe"))
     agrees("limiters.txt", "\n".join(lines) + "\n")
 
 

@@ -21,7 +21,7 @@ from touchstone.facts.sample import CUT_OFF
 from touchstone.facts.wording import brief, clipped, describe_chance, figure, one_line, percentage, plural, visible, was
 from touchstone.loadgen.metrics import kind_of
 from touchstone.report import load_charts, probe_charts
-from touchstone.report.probe_sentences import describe_end, describe_stage, describe_stimulus
+from touchstone.report.probe_sentences import describe_end, describe_family, describe_stage, describe_stimulus
 from touchstone.report.probe_view import ProbeView
 from touchstone.report.view import FindingView, LoadView, View, describe_check
 
@@ -118,6 +118,7 @@ def environment() -> Environment:
         stimulus=describe_stimulus,
         stage=describe_stage,
         ended=describe_end,
+        family=describe_family,
         plural=plural,
         spaced=lambda verdict: verdict.replace("-", " ").replace("_", " "),
         percent=lambda share: f"{figure(100 * share)}%",  # for CSS and SVG
@@ -166,15 +167,15 @@ def _asset(name: str) -> str:
 
 
 @cache
-def _sentences() -> Template:
+def _sentences(of: str) -> Template:
     plain = environment().overlay(autoescape=False)
     plain.filters["was"] = was
-    return plain.get_template("sentences.j2")
+    return plain.get_template(f"{of}.sentences.j2".removeprefix("."))
 
 
-def sentence(name: str, *about: object) -> str:
-    """Sentence about a load from the macro *name* in assets/sentences.j2; empty if it does not apply."""
-    return " ".join(str(getattr(_sentences().module, name)(*about)).split())
+def sentence(name: str, *about: object, of: str = "") -> str:
+    """Sentence from a macro in assets/sentences.j2, or of a probe (*of*); empty if it does not apply."""
+    return " ".join(str(getattr(_sentences(of).module, name)(*about)).split())
 
 
 def describe_load(load: LoadView) -> dict[str, str]:

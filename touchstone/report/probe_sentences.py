@@ -4,8 +4,8 @@ import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from touchstone.facts.identity import Identity, Interval, Runner, Tier
-from touchstone.facts.wording import brief, describe_chance, figure, percentage, plural
+from touchstone.facts.identity import Identity, Interval, Tier
+from touchstone.facts.wording import brief, figure, percentage, plural
 
 _UNITS = {1.0: "per second", 60.0: "per minute", 3600.0: "per hour", 86400.0: "per day"}
 
@@ -87,24 +87,6 @@ def give_or_take(name: str, number: Interval) -> str:
     return f" (±{percentage(share, 2)})" if share >= 0.0005 else ""
 
 
-def sentence(identity: Identity, operation: str) -> str:
-    """Result of a probe in one sentence."""
-    what, cost = noun(operation), f"{plural(identity.cost.requests, 'request')} in {brief(identity.cost.seconds, 2)}"
-    if not identity.tiers and (identity.sure or not identity.families):
-        if identity.unlimited_to:
-            first = f"no limit up to {plural(identity.unlimited_to, 'request')} in {brief(identity.cost.seconds, 2)}"
-            more = "" if identity.cost.requests == identity.unlimited_to else f"; {cost}"
-            return ", ".join([first, *describe_free(identity)]) + more
-        why = "the probe ended too early" if identity.cost.requests else "no request was answered"
-        return f"nothing is known: {why}; {cost}"
-    if not identity.sure:
-        likely = describe_likely(identity.families) or describe_limiter(identity.tiers, what)
-        return f"not certain: {likely}; {cost}; {describe_end(identity)}"
-    found = describe_limiter(identity.tiers, what)
-    alike = f"; requests cannot distinguish it from {' or '.join(identity.alike)}" if identity.alike else ""
-    return f"{found}{alike} (found with {cost})"
-
-
 def describe_end(identity: Identity) -> str:
     """Why the probe ended."""
     return _TEXTS["endings"][identity.why]
@@ -134,19 +116,3 @@ def describe_free(identity: Identity) -> Iterable[str]:
         yield f"no cap on open requests up to {identity.uncapped_to}"
     if identity.holds_to and "builds" not in capped:
         yield f"no cap on builds in flight up to {identity.holds_to}"
-
-
-def describe_others(share: Interval) -> str:
-    """Describes the share of the limit that other clients use; empty if they use none."""
-    if share.high <= 0:
-        return ""
-    ends = f"{percentage(share.low, 2)} to {percentage(share.high, 2)}"
-    return f"other clients use about {percentage(share.value, 2)} of the limit ({ends})"
-
-
-def describe_likely(families: Sequence[Runner]) -> str:
-    """Probability of each family: ``token bucket 81 %, sliding log 17 %, others 2 %``."""
-    likely = [one for one in families if one.probability >= 0.01] or list(families[:1])
-    texts = [f"{describe_family(one.family)} {describe_chance(one.probability)}" for one in likely]
-    rest = sum(one.probability for one in families if one not in likely)
-    return ", ".join([*texts, f"others {describe_chance(rest)}"] if rest >= 0.001 else texts)

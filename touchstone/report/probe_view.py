@@ -1,12 +1,13 @@
 """View of a probe: limiter, advice for clients, and knee (the highest rate that meets a latency limit); no I/O."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from touchstone.facts.identity import Cost, Identity, Interval, Step, Tier
+from touchstone.facts.identity import Identity, Interval, Step, Tier
 from touchstone.facts.probe import Answer, Identified, Knee, ProbeStory, Tried
-from touchstone.facts.wording import brief, figure, plural
+from touchstone.facts.wording import brief, figure
+from touchstone.limiter.identify import cost
 from touchstone.limiter.knee import describe_reason
 from touchstone.limiter.pace import Pace, pace
 from touchstone.report import probe_sentences as sentences
@@ -18,6 +19,12 @@ _NUMBER_NAMES = {
     "block_s": "blocked for",
     "delay": "answered immediately",
 }
+
+
+def _sentence(name: str, *about: object) -> str:
+    from touchstone.report import html  # noqa: PLC0415 - that module imports this one
+
+    return html.sentence(name, *about, of="probe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +93,7 @@ class KneeView:
     @property
     def sentence(self) -> str:
         """Result in one sentence."""
-        knee = self.knee
-        cost, rate = f"{plural(knee.requests, 'request')}, {brief(knee.seconds, 2)}", knee.rate_per_s
-        if knee.is_known and rate:
-            found = f"{figure(rate.value)} ({figure(rate.low)}–{figure(rate.high)}) reads per second with {self.limit}"
-            reads = plural(knee.confirmed_by, "read")
-            return f"knee of {self.operation}: {found}, confirmed by {reads}; the search took {cost}"
-        kept = ""
-        if knee.kept_per_s and knee.why not in ("rate-limited", "never"):
-            kept = f"; highest passed rate {figure(knee.kept_per_s)} reads per second (p99 {brief(knee.kept_p99_s)})"
-        return f"knee of {self.operation}: not known: {describe_reason(knee)}{kept}; {cost}"
+        return _sentence("knee", self, describe_reason(self.knee))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,20 +138,23 @@ def probe_of(story: ProbeStory | None) -> ProbeView | None:
     """View of the probe in a run log; None if the run was not a probe."""
     if story is None:
         return None
-    evidence = [one.answer for one in story.answers if one.is_evidence]
-    operation = story.probing.operation
-    found = story.identified or Identified(Identity((), (), _spent(evidence), why="interrupted"))
+    every = (one.answer for one in story.answers if one.is_evidence)
+    answers, operation = sorted(every, key=lambda answer: (answer.sent_at, answer.stream)), story.probing.operation
+    spent = cost(answers, starts=operation == "startBuild")
+    found = story.identified or Identified(Identity((), (), spent, why="interrupted"))
     identity = found.identity
+    limiter = sentences.describe_limiter(identity.tiers, sentences.noun(operation))
+    free = list(sentences.describe_free(identity))
     return ProbeView(
         operation=operation,
-        answers=tuple(sorted(evidence, key=lambda answer: (answer.sent_at, answer.stream))),
+        answers=tuple(answers),
         failed=tuple(one.answer for one in story.answers if not one.is_evidence),
         identity=identity,
         steps=tuple(found.steps),
-        sentence=sentences.sentence(identity, operation),
-        limiter=sentences.describe_limiter(identity.tiers, sentences.noun(operation)),
-        tried=list(sentences.describe_free(identity)) if identity.tiers else [],
-        others=sentences.describe_others(identity.others_share),
+        sentence=_sentence("found", identity, limiter, free),
+        limiter=limiter,
+        tried=free if identity.tiers else [],
+        others=_sentence("others", identity.others_share),
         advice=advice(identity, operation),
         knee=_knee_of(story),
     )
@@ -167,10 +168,3 @@ def _knee_of(story: ProbeStory) -> KneeView | None:
     seconds = sum(each.outcome.lasted_s for each in story.tried)
     knee = story.knee or Knee(story.probing.knee.slo_s, "interrupted", requests=requests, seconds=seconds)
     return KneeView(story.probing.operation, knee, tuple(story.tried))
-
-
-def _spent(evidence: Sequence[Answer]) -> Cost:
-    """Cost of a probe that was killed before it wrote a result, computed from its responses."""
-    refused = sum(not answer.accepted for answer in evidence)
-    took_s = max((a.done_at for a in evidence), default=0.0) - min((a.sent_at for a in evidence), default=0.0)
-    return Cost(len(evidence), refused, len(evidence) - refused, took_s)
