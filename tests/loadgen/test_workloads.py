@@ -3,7 +3,7 @@
 import pytest
 
 from touchstone.errors import UsageError
-from touchstone.loadgen.thresholds import STATISTICS, bundled_thresholds, read_thresholds
+from touchstone.loadgen.thresholds import STATISTICS, read_thresholds
 from touchstone.loadgen.workloads import SCENARIOS, Scenario, mix_of
 
 MIX = {"read": 88, "start": 4, "cancel": 4, "stream": 4}
@@ -11,7 +11,7 @@ MIX = {"read": 88, "start": 4, "cancel": 4, "stream": 4}
 
 @pytest.mark.parametrize("each", SCENARIOS.values(), ids=lambda each: each.name)
 def test_bundled_thresholds_fit_a_scenario(each: Scenario) -> None:
-    limits = read_thresholds(bundled_thresholds())[each.name]
+    limits = read_thresholds()[each.name]
     assert ("*", "error_share") in {(limit.operation, limit.statistic) for limit in limits}
     assert "time" in {STATISTICS[limit.statistic].sort for limit in limits}
     assert each.drift == ("drift" in {STATISTICS[limit.statistic].sort for limit in limits})

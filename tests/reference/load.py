@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from tests.reference.marks import code, codes, plain, table
 from touchstone.facts.events import Limit
 from touchstone.loadgen.arrivals import HELP
-from touchstone.loadgen.thresholds import STATISTICS, Statistic, bundled_thresholds, limit_text, read_thresholds
+from touchstone.loadgen.thresholds import STATISTICS, Statistic, limit_text, read_thresholds
 from touchstone.loadgen.workloads import ACTIONS, AT_ONCE, INVARIANTS, SCENARIOS, Scenario
 
 BEGINNING = """
@@ -31,7 +31,7 @@ FLAGS = ("rate", "arrivals", "mix", "builds", "watchers", "build-s", "lines", "u
 
 def page() -> str:
     """The page."""
-    limits = read_thresholds(bundled_thresholds())
+    limits = read_thresholds()
     parts = [BEGINNING.strip()]
     parts += [_section(scenario, limits[name]) for name, scenario in SCENARIOS.items()]
     parts += [

@@ -8,7 +8,7 @@ import numpy as np
 
 from touchstone.facts.identity import Interval, Tier
 from touchstone.facts.probe import Moment
-from touchstone.limiter.cells import Cells, grid
+from touchstone.limiter.cells import Cells, grid, joined, picked
 from touchstone.limiter.interference import SHARED, UNSHARED, Known
 from touchstone.limiter.kinds import KINDS, Array, State, Tiered
 
@@ -80,7 +80,8 @@ class Belief:
         theirs = {cells.kind.text: cells for cells in other.cells}
         for number, cells in enumerate(self.cells):
             if cells.kind.text in theirs:
-                self.cells[number] = cells.taking(theirs.pop(cells.kind.text))
+                new = theirs.pop(cells.kind.text)
+                self.cells[number] = joined(picked(cells, ~np.isin(cells.limits, new.limits)), new)
         self.cells += theirs.values()
 
     def evidence(self) -> float:

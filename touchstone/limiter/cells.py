@@ -28,7 +28,8 @@ def picked(value: _Value, mask: Mask | NDArray[np.int64]) -> _Value:
     return found
 
 
-def _joined(one: _Value, other: _Value) -> _Value:
+def joined(one: _Value, other: _Value) -> _Value:
+    """Returns the cells of *one*, then those of *other*."""
     found: _Value = _with_arrays(lambda arrays: np.concatenate(arrays, axis=-1), one, other)
     return found
 
@@ -220,12 +221,8 @@ class Cells:
             if cut.sum() > most:
                 order = np.argsort(-np.where(cut, shares, -1.0), kind="stable")
                 cut = np.isin(np.arange(len(cells)), order[:most])
-            cells = _joined(picked(cells, ~cut), _cut(picked(cells, cut), story))
+            cells = joined(picked(cells, ~cut), _cut(picked(cells, cut), story))
         return cells
-
-    def taking(self, other: "Cells") -> "Cells":
-        """Returns the cells of *other*, and those own cells whose limits *other* lacks, after the same decisions."""
-        return _joined(picked(self, ~np.isin(self.limits, np.unique(other.limits))), other)
 
 
 def _axes(kind: Kind) -> tuple[int, int]:

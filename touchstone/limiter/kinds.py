@@ -5,7 +5,7 @@ the share of a window or tick that had passed at the first request. Every kind i
 a request now would also accept it later, unless other requests come first.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,11 +28,6 @@ _SOON_FIRST_S = 2 * LEAST_BLUR_S  # the first of two limiters may still refuse t
 def is_shared(name: str, value: Any) -> bool:
     """Whether all limiters share the part *name* of a state."""
     return name.endswith("log") or np.ndim(value) == 0
-
-
-def mapped(state: State, change: Callable[[Any], Any]) -> State:
-    """Returns a copy of *state*, with *change* applied to each part that limiters do not share."""
-    return {name: value if is_shared(name, value) else change(value) for name, value in state.items()}
 
 
 def chosen(mask: Array | Mask, later: State, before: State) -> State:

@@ -11,7 +11,7 @@ from touchstone.facts.probe import Segment, Stimulus, drain
 from touchstone.limiter.belief import Belief, quantiles
 from touchstone.limiter.cells import picked
 from touchstone.limiter.interference import UNSHARED
-from touchstone.limiter.kinds import LONG_AGO, NEVER, Array, Kind, State, Tiered, chosen, mapped
+from touchstone.limiter.kinds import LONG_AGO, NEVER, Array, Kind, State, Tiered, chosen, is_shared
 
 ALONE = 0.1  # other clients with a lower probability are ignored
 _SAMPLE = 140  # limiters drawn from the posterior, whose responses to each stimulus are predicted
@@ -87,7 +87,9 @@ def predict(draws: Draws, stimuli: Sequence[Stimulus], pace_s: float, blur_s: fl
     """Simulates how each drawn limiter responds to each stimulus."""
     shape, rng = (len(stimuli), len(draws)), np.random.default_rng(1)
     params = {name: np.broadcast_to(value, shape) for name, value in draws.params.items()}
-    state = mapped(draws.state, lambda value: np.broadcast_to(np.asarray(value), shape))
+    state = {
+        name: value if is_shared(name, value) else np.broadcast_to(value, shape) for name, value in draws.state.items()
+    }
     mark = np.zeros(shape, dtype=np.int64)
     noise_bits, sent, refused, closed, now = (np.full(shape, value) for value in (0.0, 0.0, 0.0, 0.0, LONG_AGO))
     for due_at, segment, until in _steps(stimuli).transpose(0, 2, 1)[..., None]:

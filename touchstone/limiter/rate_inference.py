@@ -80,11 +80,7 @@ class EarlierResult:
         )
 
     def explains(self, moments: Sequence[Moment], evidence: float) -> bool:
-        """Whether this limiter, with other clients, explains *moments* about as well as all current hypotheses do.
-
-        Args:
-            evidence: Log evidence of these decisions under the current hypotheses.
-        """
+        """Whether this limiter, with other clients, fits *moments* about as well as hypotheses with log *evidence*."""
         if self.cell is None:
             return False
         cell = replace(self.cell)

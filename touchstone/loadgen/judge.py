@@ -201,11 +201,7 @@ def _id(judgement: Judgement) -> str:
 
 
 def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_limits: bool = False) -> Footer:
-    """Judges a finished run, and writes the results into the run log.
-
-    Returns:
-        *footer*; with exit code 3 if something that the scenario tests was not judged.
-    """
+    """Judges a finished run into its log; returns *footer*, with exit code 3 if something tested was not judged."""
     log = dataclasses.replace(read(run_log), footer=footer)  # reasons may mention how the run ended
     if log.workload is None:
         return footer

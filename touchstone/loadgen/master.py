@@ -260,10 +260,7 @@ class Master:
 
 
 class Watchdog:
-    """Detects broken thresholds during a load, so that the run can be stopped; leaves out throughput and growth.
-
-    A share breaks its limit only if chance does not explain the difference.
-    """
+    """Detects thresholds that are broken beyond chance during a load; leaves out throughput and growth."""
 
     def __init__(self, limits: Iterable[Limit]) -> None:
         self._limits = [limit for limit in limits if STATISTICS[limit.statistic].sort in ("time", "share")]

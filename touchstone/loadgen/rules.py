@@ -221,10 +221,7 @@ def _unclear(operation: str, *evidence: int, why: str) -> Judgement:
 
 
 def build_ends(record: Record) -> Iterator[Judgement]:
-    """Judges that each accepted build ends in time, as the client that polled it observed.
-
-    If the end of a build is unknown, the judgement is indeterminate. Cancelled and vanished builds are not judged.
-    """
+    """Judges that each accepted build ends in time, as its client observed; not of cancelled and vanished builds."""
     yield from _known_ends(record)
     for build in record.log.builds:
         if build.end == "stuck":

@@ -32,7 +32,7 @@ from touchstone.loadgen.judge import judge_load_run
 from touchstone.loadgen.metrics import TARGET
 from touchstone.loadgen.plan import Plan, plan
 from touchstone.loadgen.setup import SettingUp
-from touchstone.loadgen.thresholds import STATISTICS, bundled_thresholds, read_thresholds, thresholds_of
+from touchstone.loadgen.thresholds import STATISTICS, read_thresholds, thresholds_of
 from touchstone.loadgen.workloads import AT_ONCE, INVARIANTS, Options, Scenario
 from touchstone.types import Conclude, Progress
 
@@ -72,7 +72,7 @@ def load(
     """Runs a load against the target and judges the responses; raises the errors of `check_terms`."""
     with unsent():
         name, file = options.scenario.name, launch.thresholds
-        limits = thresholds_of(file, name) if file else read_thresholds(bundled_thresholds())[name]
+        limits = thresholds_of(file, name) if file else read_thresholds()[name]
         load_plan = plan(options)
         check_terms(settings, load_plan, launch)
         try:

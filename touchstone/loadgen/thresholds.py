@@ -321,20 +321,13 @@ def value_text(reading: Reading) -> str:
     return f"{figure(reading.value, digits)} per second" if sort == "rate" else percentage(reading.value, digits)
 
 
-def bundled_thresholds() -> Path:
-    """Path of the bundled thresholds; raises `ContractError` if they are missing."""
-    return load_dir() / "thresholds.toml"
-
-
-def read_thresholds(path: Path) -> Thresholds:
-    """Reads limits by scenario from a file like load/thresholds.toml; a scenario without limits gets an empty tuple.
+def read_thresholds(path: Path | None = None) -> Thresholds:
+    """Limits by scenario from a file, by default the bundled one; a scenario without limits gets an empty tuple.
 
     A table for each scenario and operation has a limit for each statistic, such as ``[steady.getBuild] p99_s = 0.5``.
-
-    Raises:
-        UsageError: the file cannot be read or is not TOML; a scenario, operation or statistic is unknown; or a limit is
-            invalid. The message names the place and the nearest known name.
+    Raises `UsageError` if the file cannot be read, or contains an unknown name or an invalid limit.
     """
+    path = path or load_dir() / "thresholds.toml"
     try:
         document = read_toml(path, str(path))
     except OSError as error:
@@ -351,11 +344,7 @@ def read_thresholds(path: Path) -> Thresholds:
 
 
 def thresholds_of(path: Path, scenario: str) -> tuple[Limit, ...]:
-    """Limits of *scenario* from a file, which must contain at least one.
-
-    Raises:
-        UsageError: as for `read_thresholds`, or if the file has no limit for the scenario.
-    """
+    """Limits of *scenario* from a file; raises `UsageError` as `read_thresholds` does, or if the file has none."""
     found = read_thresholds(path)
     if not found[scenario]:
         others = ", ".join(name for name, limits in found.items() if limits)

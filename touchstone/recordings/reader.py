@@ -53,8 +53,7 @@ def accounts_of(options: Sequence[str], environ: Mapping[str, str]) -> Accounts:
 def read(path: Path, accounts: Accounts | None = None) -> Recording:
     """Reads a recording. *accounts*: the account of each key in a foreign file; None: all keys are primary.
 
-    Raises:
-        RecordingError: the file is no HAR, or the account of a key is unknown. The message names the place.
+    Raises a RecordingError if the file is no HAR, or the account of a key is unknown; the message names the place.
     """
     document = document_of(path, text_of(path))
     if problems := har.problems(document):

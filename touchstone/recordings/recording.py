@@ -5,13 +5,14 @@ stay the same when a recording is made again. redact.py has already replaced kno
 removes irrelevant headers, and values whose names suggest a credential, such as ``password``.
 """
 
+import json
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, groupby
 from pathlib import PurePath
-from typing import Any, Literal
+from typing import Literal
 
 from touchstone.contract.event_stream import parse
 from touchstone.contract.parsing import read_json
@@ -175,7 +176,7 @@ def cleaned(exchange: Exchange, change: Clean, change_body: Clean | None = None)
         request=Request(request.method, clean(request.url), kept(request.headers, REQUEST_HEADERS), data(request.body)),
         response=response,
         error=clean(exchange.error),
-        note=_note(exchange.note, clean),
+        note=json.loads(clean(json.dumps(exchange.note, ensure_ascii=False))),
     )
 
 
@@ -197,11 +198,3 @@ def _cut(body: bytes, response: Response) -> tuple[Chunk, ...]:
     if len(times) != len(frames):
         return (Chunk(response.chunks[-1].at_s, body),)
     return tuple(Chunk(at_s, data) for at_s, data in zip(times, frames, strict=True))
-
-
-def _note(value: Any, clean: Clean) -> Any:
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, dict):
-        return {key: _note(item, clean) for key, item in value.items()}
-    return [_note(item, clean) for item in value] if isinstance(value, list | tuple) else value

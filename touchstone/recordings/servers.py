@@ -100,10 +100,8 @@ class ServedTwin(Twin):
         plan: Plan of the account with *key*: ``scale``, or ``hacker``, which may neither publish nor build.
         fault: Name of a fault; `touchstone prove --list` prints them.
         variant: Name of another correct reading of the documentation.
-        options: Fields of TwinSettings; *rate* as text such as ``2/1``. None means the default.
-
-    Raises:
-        UsageError: an option or a value is unknown or invalid; the message has the nearest valid one.
+        options: Fields of TwinSettings; *rate* as text such as ``2/1``. None means the default. A UsageError for an
+            unknown or invalid option has the nearest valid one.
     """
 
     def __init__(
@@ -123,12 +121,8 @@ class ServedTwin(Twin):
     def publish(self, *steps: str, name: str = "", version: str = "1.0.0") -> str:
         """Publishes a version for the account ``primary`` and returns its ref, ``namespace/name@version``.
 
-        Args:
-            steps: Build steps: ``echo TEXT``, ``sleep N``, or ``exit 1`` to fail.
-            name: Name of the template; by default, a new name.
-
-        Raises:
-            UsageError: the twin rejects the version.
+        *steps*: build steps, ``echo TEXT``, ``sleep N``, or ``exit 1`` to fail; *name*: by default, a new name. Raises
+        a UsageError if the twin rejects the version.
         """
         __tracebackhide__ = True
         name = name or f"published-{next(self._numbers)}"

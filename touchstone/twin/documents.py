@@ -43,8 +43,7 @@ def _unreadable(why: str) -> Refusal:
 def read_body(body: bytes, content_type: str = "") -> Any:
     """Parses a body as JSON. If that fails, parses it as YAML, unless the content type is JSON.
 
-    Raises:
-        Refusal: 400 if the body is empty, cannot be parsed, is deeper than MAX_DEPTH or has over MAX_NODES values.
+    Raises a 400 if the body is empty, cannot be parsed, is deeper than MAX_DEPTH or has over MAX_NODES values.
     """
     media = content_type.partition(";")[0].strip().lower()
     try:
@@ -312,8 +311,7 @@ class Document:
 def read_document(body: bytes, content_type: str = "") -> Document:
     """Parses the body of a publish: a document, or an envelope with namespace, name, version and a document.
 
-    Raises:
-        Refusal: 400 if the body is empty or cannot be parsed, 422 with all problems if the document is invalid.
+    Raises a 400 if the body is empty or cannot be parsed, and a 422 with all problems if the document is invalid.
     """
     data = read_body(body, content_type)
     if not isinstance(data, dict):

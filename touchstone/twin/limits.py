@@ -350,11 +350,7 @@ class RateLimit:
 
     @classmethod
     def parse(cls, text: str, where: str = "rate") -> "RateLimit":
-        """Parses the text form of a limit: one of the forms of FAMILIES, or two joined with ``+``.
-
-        Raises:
-            UsageError: the text has another form, an unknown family or option, or a value out of range.
-        """
+        """Parses one of the forms of FAMILIES, or two joined with ``+``; raises a UsageError for any other text."""
         tiers = [_tier(part.strip(), where) for part in text.strip().split("+")]
         if len(tiers) > 1 and any(tier.family == "none" for tier in tiers):
             raise UsageError(f"{where}: found 'none' in {text!r}; expected two limits; leave 'none' out")

@@ -44,11 +44,7 @@ class ProbeHandover(Handover):
 
 
 def terms_of(values: Mapping[str, Any]) -> Terms:
-    """Terms of a probe from its run log.
-
-    Raises:
-        UsageError: Another version of touchstone wrote the run log.
-    """
+    """Terms of a probe from its run log; raises `UsageError` if another version of touchstone wrote the log."""
     try:
         return Terms(**values)
     except TypeError as error:
