@@ -51,12 +51,8 @@ class Requests:
     """Prepares requests and caches them, so that equal calls share one request; *url* has no trailing slash."""
 
     def __init__(self, url: str, keys: Keys, contract: Contract) -> None:
-        base = urlsplit(url)
         self._builder = MessageBuilder(url, keys, contract)
         self.secrets, self.exchange = self._builder.secrets, self._builder.exchange
-        self._base_path = base.path
-        host = base.netloc.rpartition("@")[2].removesuffix(":443" if base.scheme == "https" else ":80")
-        self._host = host if host.isascii() else host.encode("idna").decode("ascii")
         self._prepared: dict[object, PreparedRequest] = {}
 
     def prepared(self, call: Call) -> PreparedRequest:
@@ -73,12 +69,8 @@ class Requests:
         return self._prepared[key]
 
     def _wire(self, outgoing: OutgoingRequest) -> bytes:
-        # RFC 9110 12.5.3: without Accept-Encoding, the server may compress; 8.6: an empty POST has Content-Length: 0.
-        headers = {"Host": self._host, "User-Agent": "touchstone", "Accept-Encoding": "identity"}
-        if outgoing.body or outgoing.method in ("POST", "PUT", "PATCH"):
-            headers["Content-Length"] = str(len(outgoing.body))
-        lines = [f"{outgoing.method} {self._base_path}{outgoing.target} HTTP/1.1"]
-        lines += [f"{name}: {value}" for name, value in (headers | dict(outgoing.headers)).items()]
+        target, headers = self._builder.head(outgoing)
+        lines = [f"{outgoing.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
         return "".join(f"{line}\r\n" for line in (*lines, "")).encode("utf-8") + outgoing.body
 
 

@@ -25,7 +25,7 @@ from touchstone.facts.sample import UNSENT
 from touchstone.facts.wording import plural, was
 from touchstone.loadgen.client import PreparedRequest, Requests
 from touchstone.loadgen.metrics import ALL, last_reports
-from touchstone.loadgen.not_judged import CLOSING_CLAIM, STORM, unprobed, unwatched
+from touchstone.loadgen.not_judged import CLOSING_CLAIM, STORM, judged_claims, unprobed, unwatched
 from touchstone.loadgen.rules import judge_load
 from touchstone.loadgen.setup import CLEAN_UP, SET_UP
 from touchstone.loadgen.thresholds import STATISTICS, Reading, judge_thresholds, limit_text, measured, scope_text
@@ -55,6 +55,7 @@ INLINE_RULES: tuple[Rule[Exchange], ...] = tuple(rule for rule in EXCHANGE_RULES
 STORY_TIME_RULES: tuple[Rule[Exchange], ...] = tuple(rule for rule in EXCHANGE_RULES if rule.id not in _INLINE_IDS)
 # Inline rules that also judge long bodies, because they need only the head, the length, or a search for keys.
 _OUTER = frozenset({"refusals.key", *(f"protocol.{name}" for name in _INLINE["protocol"][:4])})
+OUTER_RULES: tuple[Rule[Exchange], ...] = tuple(rule for rule in INLINE_RULES if rule.id in _OUTER)
 _NEED_EVERY_START = frozenset({"room.free"})  # needs all starts; if the log lacks some, only load rules judge
 
 READ_HEADERS = frozenset({"content-type", "retry-after"})  # read by inline rules; others matter only if they hold a key
@@ -83,21 +84,12 @@ class _Verdict:
 class AnswerJudge:
     """Judges the responses that one process receives. It never waits, so concurrent clients can share it."""
 
-    def __init__(
-        self,
-        history: History,
-        ledger: Ledger,
-        requests: Requests,
-        rules: Sequence[Rule[Exchange]] = INLINE_RULES,
-        sources: KeySources = USUAL,
-    ) -> None:
+    def __init__(self, history: History, ledger: Ledger, requests: Requests, sources: KeySources = USUAL) -> None:
         self.findings: dict[str, Finding] = {}  # first occurrence of each finding, by id
         self.failed: dict[str, str] = {}  # first error of each rule, by its id
         self._history = history
         self._ledger = ledger
         self._sources = sources
-        self._rules = tuple(rules)
-        self._outer_rules = tuple(rule for rule in rules if rule.id in _OUTER)
         self._requests = requests
         self._secrets = requests.secrets
         self._known: dict[object, _Verdict] = {}
@@ -115,7 +107,7 @@ class AnswerJudge:
             return (), None
         is_partial = len(answer.body) > LONG_BODY_BYTES
         exchange = self._requests.exchange(request.outgoing, answer, seq, case)
-        rules = self._outer_rules if is_partial else self._rules
+        rules = OUTER_RULES if is_partial else INLINE_RULES
         judgements = [j for rule in rules for j in judgements_of(rule, exchange, self._history, self.failed)]
         new = tuple(self._new(judgements, exchange))
         reasons = [j.actual if j.outcome == "indeterminate" else "" for j in judgements]
@@ -243,10 +235,7 @@ def _judge_stories(log: RunLog, settings: Settings, ledger: Ledger, writer: RunL
         if exchange.case in (SET_UP, CLEAN_UP):
             judgements += [j for rule in INLINE_RULES for j in judgements_of(rule, exchange, history, judge.failed)]
     judgements += judge.conclude(dict.fromkeys(e.ref for e in log.exchanges if e.ref and e.ref not in partial))
-    writer.write(*tallies(case, judgements))
-    writer.write(*(Occurrence(judge.finding(j), case) for j in judgements if j.outcome == "broken"))
-    for rule_id, error in judge.failed.items():
-        _write_failed(writer, rule_id, f"the rule {rule_id} failed: {error}")
+    write_judgements(writer, judge, judgements, case)
     if partial or _is_cut(log):
         number = len({attempt.ref for attempt in log.attempts} | {build.ref for build in log.builds})
         is_stopped = any(attempt.cut_off for attempt in log.attempts)
@@ -272,6 +261,14 @@ def _is_cut(log: RunLog) -> bool:
     return log.workload.began_at > 0 and done < log.workload.workers
 
 
+def write_judgements(writer: RunLogWriter, judge: Judge, judgements: Sequence[Judgement], case: str) -> None:
+    """Writes judgements of exchanges into a run log, and the errors of rules."""
+    writer.write(*tallies(case, judgements))
+    writer.write(*(Occurrence(judge.finding(j), case) for j in judgements if j.outcome == "broken"))
+    for rule_id, error in judge.failed.items():
+        _write_failed(writer, rule_id, f"the rule {rule_id} failed: {error}")
+
+
 def _write_failed(writer: RunLogWriter, rule_id: str, text: str) -> None:
     writer.write(Case(f"rule.{rule_id}", "", "error", 0.0, (), text))
 
@@ -279,8 +276,7 @@ def _write_failed(writer: RunLogWriter, rule_id: str, text: str) -> None:
 def _write_untested(log: RunLog, writer: RunLogWriter, case: str) -> None:
     assert log.workload is not None
     chosen = scenario(log.workload.scenario)
-    judged = {tally.claim for tally in log.tallies} | {finding.claim for finding in log.findings}
-    judged |= {notice.claim for notice in log.notices}
+    judged = judged_claims(log) | {notice.claim for notice in log.notices}
     for claim in log.header.claims:
         if claim.id not in judged and claim.id not in chosen.claims:
             reason = TESTED_BY_STORM if claim.id == CLOSING_CLAIM else UNTESTED

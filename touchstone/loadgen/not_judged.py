@@ -142,7 +142,7 @@ def limit_starts(log: RunLog) -> list[Exchange]:
 def unprobed(log: RunLog) -> list[Notice]:
     """Notice with the reason why the run does not show whether reads count against the limit; empty if it does."""
     assert log.workload is not None
-    if log.workload.scenario != STORM or CLOSING_CLAIM in _judged(log):
+    if log.workload.scenario != STORM or CLOSING_CLAIM in judged_claims(log):
         return []
     starts, ended = limit_starts(log), ending(log)
     failed = next((e for e in starts if e.status != 429 and not 200 <= e.status < 300), None)
@@ -174,12 +174,13 @@ def unwatched(log: RunLog) -> tuple[str, list[Notice]]:
     whole = log.workload.scheduled.get("streamBuildEvents", 0)
     lack = f"{number:,} of {whole:,} watchers had no log to follow, because the start of their build was not accepted"
     reason = f"{lack}; lower --builds, or raise patience_s of the target"
-    judged = _judged(log)
+    judged = judged_claims(log)
     of_logs = [claim for claim in scenario(log.workload.scenario).claims if claim.startswith("events.")]
     return reason, [Notice(claim, "indeterminate", reason) for claim in of_logs if claim not in judged]
 
 
-def _judged(log: RunLog) -> set[str]:
+def judged_claims(log: RunLog) -> set[str]:
+    """Claims with a judgement in a run log."""
     return {tally.claim for tally in log.tallies} | {finding.claim for finding in log.findings}
 
 

@@ -24,7 +24,7 @@ from touchstone.check.job import BUILD_TIMEOUT_S, LOAD_TWIN, REACHED_ITS_END, Jo
 from touchstone.config import Settings
 from touchstone.contract.files import load_dir
 from touchstone.errors import RunLogError, TargetError, UsageError, unsent
-from touchstone.facts.events import Footer, Limit, RunLog, Worker
+from touchstone.facts.events import Footer, Limit, Worker
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.loadgen.handover import GO, JOINED, REFUSAL, Go, LoadHandover, rss_bytes
@@ -179,16 +179,11 @@ class StagedJob(Job):
             log = read(self.run_log)
         except RunLogError:
             log = None
-        if log:
-            self.before_clearing(self.stage, log)
         try:
             return self.stage.clear(log, insisted)
         finally:
             self.stage.close()
             self.is_unwritten |= self.stage.is_lost
-
-    def before_clearing(self, stage: SettingUp, log: RunLog) -> None:
-        """Called after the end of the child and before the clean-up; does nothing by default."""
 
 
 class _Load(StagedJob):

@@ -215,6 +215,7 @@ class SettingUp:
             stopped: Once this returns True, the rest is left to `touchstone sweep`.
         """
         numbers = [*(e.seq for e in log.exchanges), *(a.seq for a in log.attempts)] if log else []
+        numbers += [answered.seq for answered in log.probe.answers] if log and log.probe else []
         self.transport.number_from(max([*numbers, self.last_seq]) + 1)
         self._exam.case = CLEAN_UP
         self._journal.settled(*(_idle(log, self._journal.builds) if log else ()))

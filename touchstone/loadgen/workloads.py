@@ -1,7 +1,9 @@
 """The six load scenarios as data for plans and reports. `load/` contains their code, one file per scenario."""
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from touchstone.errors import UsageError, nearest
@@ -91,64 +93,8 @@ AT_ONCE = "at once"
 USERS = 8
 
 SCENARIOS: Mapping[str, Scenario] = {
-    scenario.name: scenario
-    for scenario in (
-        Scenario(
-            "storm",
-            "Many clients start builds at the same moment and retry refused starts.",
-            AT_ONCE,
-            1.0,
-            {"start": 1},
-            builds=24,
-            claims=(*_CLAIMS, "start.answers-202", "status.build-ends"),
-        ),
-        Scenario(
-            "steady",
-            "A mix of reads, starts, cancels and streamed logs at a given rate.",
-            "constant:20",
-            20.0,
-            {"read": 88, "start": 4, "cancel": 4, "stream": 4},
-            ready=4,
-        ),
-        Scenario(
-            "churn",
-            "Many clients start and cancel the same few versions at the same time.",
-            "constant:6",
-            15.0,
-            {"race": 1},
-            builds=4,
-        ),
-        Scenario(
-            "watchers",
-            "Many clients stream the logs of a few builds, from before the first output to the end.",
-            AT_ONCE,
-            1.0,
-            {"host": 1, "watch": 1},
-            builds=2,
-            watchers=12,
-            build_s=4.0,
-            lines=40,
-            claims=(*_CLAIMS, "events.answers-200", "events.watchers-agree", "events.carry-the-output"),
-        ),
-        Scenario(
-            "soak",
-            "The mix of steady at a low rate for a long time, to find growth of latency, response size or errors.",
-            "poisson:5",
-            3600.0,
-            {"read": 94, "start": 2, "cancel": 2, "stream": 2},
-            ready=4,
-            drift=True,
-        ),
-        Scenario(
-            "fairness",
-            "One key starts builds at a modest rate, first alone, then beside a greedy key.",
-            "constant:1",
-            24.0,
-            {"modest": 1, "greedy": 20},
-            needs_second=True,
-            claims=(*_CLAIMS, "limit.is-per-key"),
-        ),
-    )
+    name: Scenario(name, **values | {"claims": (*_CLAIMS, *values.get("claims", ()))})
+    for name, values in tomllib.loads(Path(__file__).with_name("scenarios.toml").read_text("utf-8")).items()
 }
 
 

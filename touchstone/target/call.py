@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Chunk, Credential, Exchange, Request, Response
@@ -55,10 +55,12 @@ class MessageBuilder:
     """Builds requests to one target, and redacted copies of requests and responses; *url* has no trailing slash."""
 
     def __init__(self, url: str, keys: Keys, contract: Contract) -> None:
-        self.url = url
+        self.url, self._base = url, urlsplit(url)
         self.keys = keys
         self.secrets = keys.secrets()
         self._contract = contract
+        host = self._base.netloc.rpartition("@")[2].removesuffix(":443" if self._base.scheme == "https" else ":80")
+        self._host = host if host.isascii() else host.encode("idna").decode("ascii")
 
     def prepare(self, call: Call) -> OutgoingRequest:
         """Returns the request for *call*, with its key; raises LookupError if the key is missing."""
@@ -78,6 +80,14 @@ class MessageBuilder:
         has_ref = {"namespace", "name", "version"} <= values.keys()
         ref = f"{values['namespace']}/{values['name']}@{values['version']}" if has_ref else None
         return OutgoingRequest(call, operation, call.ref or ref, method, target, headers, call.body)
+
+    def head(self, outgoing: OutgoingRequest) -> tuple[str, dict[str, str]]:
+        """Returns the target of the request line, and all header fields, for a client that writes them itself."""
+        # RFC 9110 12.5.3: without Accept-Encoding, the server may compress; 8.6: an empty POST has Content-Length: 0.
+        headers = {"Host": self._host, "User-Agent": "touchstone", "Accept-Encoding": "identity"}
+        if outgoing.body or outgoing.method in ("POST", "PUT", "PATCH"):
+            headers["Content-Length"] = str(len(outgoing.body))
+        return self._base.path + outgoing.target, headers | dict(outgoing.headers)
 
     def request(self, outgoing: OutgoingRequest) -> Request:
         """Returns a redacted copy of a request."""

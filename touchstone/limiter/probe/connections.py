@@ -42,7 +42,6 @@ class Link:
         base = urlsplit(url)
         self._tls = trusting() if base.scheme == "https" else None
         self._host, self._port = base.hostname or "", base.port or (443 if self._tls else 80)
-        self._netloc, self._base_path = base.netloc.rpartition("@")[2], base.path
         self._builder = MessageBuilder(url, target.credentials(), contract)
         self.secrets, self.exchange = self._builder.secrets, self._builder.exchange
         self.now, self.timeout_s, self.bounds = now, target.request_timeout_s, target.bounds
@@ -146,12 +145,10 @@ class Link:
 
     def _prepared(self, operation: str, ref: str) -> Prepared:
         outgoing = self._builder.prepare(Call(operation, ref))
-        headers = {"Host": self._netloc, "User-Agent": "touchstone", "Accept-Encoding": "identity"}
-        headers |= {"Content-Length": str(len(outgoing.body))} if outgoing.method not in _SAFE else {}
-        raw = tuple((name.encode(), value.encode()) for name, value in (headers | dict(outgoing.headers)).items())
-        target, scheme = (self._base_path + outgoing.target).encode(), b"https" if self._tls else b"http"
-        url = httpcore.URL(scheme=scheme, host=self._host.encode(), port=self._port, target=target)
-        return Prepared(outgoing, url, raw)
+        target, headers = self._builder.head(outgoing)
+        raw, scheme = ((n.encode(), value.encode()) for n, value in headers.items()), b"https" if self._tls else b"http"
+        url = httpcore.URL(scheme=scheme, host=self._host.encode(), port=self._port, target=target.encode())
+        return Prepared(outgoing, url, tuple(raw))
 
     def close(self) -> None:
         """Closes all connections; pending requests fail soon after."""

@@ -16,14 +16,15 @@ from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
 from touchstone.errors import UsageError, unsent
-from touchstone.facts.events import Case, CaseOutcome, Footer, Notice, Occurrence, Remark, RunLog, tallies
+from touchstone.facts.events import Case, CaseOutcome, Footer, Notice, Remark, RunLog
 from touchstone.facts.identity import Identity
 from touchstone.facts.probe import KneeTerms, ProbeStory, Probing, Terms
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.wording import describe_chance, plural
 from touchstone.limiter.knee import describe_reason
 from touchstone.limiter.probe.loop import CASE, ProbeHandover
-from touchstone.loadgen.judge import INLINE_RULES
+from touchstone.loadgen.judge import INLINE_RULES, write_judgements
+from touchstone.loadgen.not_judged import judged_claims
 from touchstone.loadgen.plan import Need
 from touchstone.loadgen.runner import SLACK_S, StagedJob, check_allowed
 from touchstone.loadgen.setup import SettingUp
@@ -126,10 +127,6 @@ class _Probe(StagedJob):
         )
         return self.child_ended(self.run_child(probe_command(), handover, until_at - stage.clock.now() + SLACK_S))
 
-    def before_clearing(self, stage: SettingUp, log: RunLog) -> None:
-        answers = log.probe.answers if log.probe else ()
-        stage.last_seq = max([stage.last_seq, *(a.seq for a in answers), *(e.seq for e in log.exchanges)])
-
     def judge(self, footer: Footer) -> Footer:
         log = read(self.run_log)
         with RunLogWriter(self.run_log) as writer:
@@ -227,16 +224,12 @@ def _judge_exchanges(log: RunLog, settings: Settings, writer: RunLogWriter) -> N
     others = {answered.seq for answered in log.probe.answers if not answered.is_evidence} if log.probe else set()
     received = [each for each in log.exchanges if each.response and not (each.case == CASE and each.seq in others)]
     judgements = [j for each in sorted(received, key=lambda each: each.done_at) for j in judge.add(each)]
-    writer.write(*tallies(CASE, judgements))
-    writer.write(*(Occurrence(judge.finding(j), CASE) for j in judgements if j.outcome == "broken"))
-    for rule_id, error in judge.failed.items():
-        writer.write(Case(f"rule.{rule_id}", "", "error", 0.0, (), f"the rule {rule_id} failed: {error}"))
+    write_judgements(writer, judge, judgements, CASE)
 
 
 def _note_unjudged(log: RunLog, writer: RunLogWriter) -> None:
     """Records the claims that no exchange judged, and the outcome of the probe itself."""
-    judged = {tally.claim for tally in log.tallies} | {finding.claim for finding in log.findings}
-    judged |= {notice.claim for notice in log.notices}
+    judged = judged_claims(log) | {notice.claim for notice in log.notices}
     reason = "a probe does not test it; `touchstone check` does"
     writer.write(*(Notice(c.id, "not-applicable", reason) for c in log.header.claims if c.id not in judged))
     outcome: CaseOutcome = "failed" if any(occurrence.case == CASE for occurrence in log.occurrences) else "passed"
