@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.limiter.answers import KINDS, bursts, number, window
+from tests.limiter.answers import KINDS, number
 from tests.limiting import decide, limiter_for
 from touchstone.facts.identity import Interval
 from touchstone.facts.probe import Moment
-from touchstone.limiter.belief import Belief, against, best_limit, disagreements, hints, plain, taken, tier, uncertain
+from touchstone.limiter.belief import against, disagreements, hints, plain, taken, tier
 from touchstone.limiter.cells import Cells, grid
 from touchstone.limiter.kinds import Kind
 
@@ -66,21 +66,6 @@ def test_clearest_contradiction_of_another_limiter_has_its_second(text: str, oth
     assert min(abs(second - (at - TIMES[0])) for at in TIMES) < 0.001
 
 
-@pytest.mark.parametrize(
-    ("at", "blur_s", "accepted", "contradicts"),
-    [
-        (11.0, 0.001, True, True),
-        (12.5, 0.001, False, True),
-        (11.99, 0.01, True, False),
-        (11.97, 0.01, True, True),
-        (12.5, 0.001, True, False),
-    ],
-)
-def test_contradiction_lies_beyond_the_blur(at: float, blur_s: float, accepted: bool, contradicts: bool) -> None:
-    found = disagreements(GAP, [Moment(10.0, 0.001, True), Moment(at, blur_s, accepted)])
-    assert [moment.at for moment, _ in found] == [at] * contradicts
-
-
 @pytest.mark.parametrize("text", KNOWN)
 @pytest.mark.parametrize("hint_s", [0.0, 9.0])
 def test_hints_that_are_off_are_one_finding(text: str, hint_s: float) -> None:
@@ -106,16 +91,6 @@ def test_room_that_a_limiter_had_when_it_refused_was_taken() -> None:
     )
     assert share.value == pytest.approx(2 / 5)
     assert 0.0 < share.low < 2 / 5 < share.high < 1.0
-
-
-def test_what_others_still_have_counts_once() -> None:
-    once = [Moment(10.0, 0.0, True), *(Moment(10.0 + 0.01 * number, 0.0, False) for number in range(1, 11))]
-    share = taken(LOG, once)
-    assert share.value == pytest.approx(2 / 3, abs=0.02)
-    assert share.low < 2 / 3 < share.high
-    again = [*once, Moment(20.0, 0.0, True), Moment(20.01, 0.0, False)]
-    assert taken(LOG, again).value == pytest.approx(4 / 6, abs=0.02)
-    assert taken(LOG, once[:1]).value == 0.0
 
 
 def narrow(kind: Kind, limit: int) -> Cells:
@@ -177,15 +152,6 @@ def test_text_of_a_bucket_has_the_shortest_whole_numbers(token_s: float, burst: 
     assert tier(cells).text == text
 
 
-def test_interval_of_the_limit_holds_all_that_are_left() -> None:
-    cells = grid(KINDS["sliding-log"], [4, 5, 6], [(1.9, 2.1)], 5, 0.1)
-    cells.update([Moment(BEGAN_AT, 0.001, True)])
-    value, share = best_limit(cells)
-    assert value == 4
-    assert share == pytest.approx((1 / 4) / (1 / 4 + 1 / 5 + 1 / 6), rel=1e-3)
-    assert tier(cells).numbers["limit"] == Interval(4, 4, 6)
-
-
 @pytest.mark.parametrize(
     ("interval", "text"),
     [
@@ -200,17 +166,3 @@ def test_interval_of_the_limit_holds_all_that_are_left() -> None:
 )
 def test_shortest_decimal_within_the_interval_is_written(interval: Interval, text: str) -> None:
     assert plain(interval) == text
-
-
-def test_uncertain_numbers_are_wider_and_a_limit_is_no_less() -> None:
-    wide = uncertain(window(3.0, number(1.0, 0.98, 1.02)), 0.01, 0.1).numbers
-    assert (wide["limit"].low, wide["limit"].high) == (3.0, 4.0)
-    assert (wide["window_s"].low, wide["window_s"].high) == pytest.approx((0.97 / 1.1, 1.03 * 1.1))
-
-
-def test_families_stay_likely_without_others_and_add_up() -> None:
-    belief = Belief(4)
-    belief.update(bursts("++++-", "++++-", "++++-"))
-    shares = {family: belief.alone(family) for family in belief.families()}
-    assert sum(shares.values()) == pytest.approx(1.0)
-    assert max(shares.values()) >= next(iter(belief.families().values())) - 0.01

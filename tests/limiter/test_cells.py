@@ -3,12 +3,9 @@
 import numpy as np
 import pytest
 
-from tests.limiter.answers import KINDS, bursts, row
+from tests.limiter.answers import KINDS, row
 from touchstone.facts.probe import Moment, moments
 from touchstone.limiter.cells import Cells, grid
-from touchstone.limiter.story import Story
-
-CLOCK = KINDS["fixed-window,opens=clock"]
 
 
 def likely_after_refusals(count: int, wide: float, wide_phase: float, at: float) -> float:
@@ -46,42 +43,6 @@ def test_answers_weigh_the_same_at_once_and_one_by_one(name: str) -> None:
     assert np.allclose(whole.likely + whole.run, parts.likely + parts.run)
     assert np.allclose(whole.run, parts.run)
     assert np.array_equal(whole.vague, parts.vague)
-
-
-def test_cell_too_wide_for_its_clock_is_not_ruled_out_by_its_middle() -> None:
-    params = {"limit": 5.0, "window_s": 10.0, "phase": 0.1}
-    narrow, wide = (Cells.point(CLOCK, params, share) for share in (1e-4, 0.5))
-    wide.wide_phase = np.array([0.6])
-    for cells in (narrow, wide):
-        cells.update(moments(row("++++++", step_s=0.5), 0.001))
-    assert (narrow.likely + narrow.run)[0, 0] < -9.0
-    assert (wide.likely + wide.run)[0, 0] > -2.0
-    # More than two windows hold are too many at any place.
-    wide.update(moments(row("+" * 12, step_s=0.5), 0.001))
-    assert (wide.likely + wide.run)[0, 0] < -9.0
-
-
-def test_window_with_an_unknown_place_on_its_clock_refuses_no_idle_key() -> None:
-    idle, busy = (grid(CLOCK, [4], [(0.05, 0.2)], 4, 0.1) for _ in range(2))
-    story = bursts("++++", "", "", "", "", "", "", "-")
-    idle.update(story[:-1])
-    before = (idle.likely + idle.run)[0]
-    idle.update(story)
-    assert ((idle.likely + idle.run)[0] < before - 5).all()
-    busy.update(bursts("+", "", "", "", "", "", "", "++++-"))
-    assert (busy.likely + busy.run)[0].max() > -5
-
-
-@pytest.mark.parametrize(
-    ("limit", "hint_s", "misled"), [(4, 9.0, False), (4, 3.0, True), (5, 9.0, False), (5, 3.0, False), (5, 60.0, True)]
-)
-def test_hint_contradicts_others_only_where_it_is_longer_than_all_lasts(
-    limit: int, hint_s: float, misled: bool
-) -> None:
-    cells = Cells.point(KINDS["sliding-log"], {"limit": float(limit), "window_s": 9.0}, 1e-4)
-    (refused,) = Story(row("-", 0.5)).moments()
-    cells.update([*Story(row("++++")).moments(), Moment(refused.at, refused.blur_s, False, hint_s)])
-    assert cells.misled[0] > 0.5 if misled else cells.misled[0] < 0.01
 
 
 def test_cells_begin_with_the_first_accepted_request() -> None:

@@ -262,14 +262,6 @@ def test_trial_is_marked_by_what_it_shows(stage: Stage, outcome: Outcome, mark: 
     assert marked(trial, outcome, 0.1) == mark
 
 
-def test_share_of_misses_has_the_interval_of_wilson() -> None:
-    found = miss_share(of(2_500, slow=10, blocks=((500, 2),) * 5))  # type: ignore[arg-type]  # blocks are no number
-    assert (found.value, found.low, found.high) == pytest.approx((0.004, 0.00217, 0.00735), abs=1e-5)
-    nothing = miss_share(of(800))
-    assert (nothing.value, nothing.low) == (0.0, 0.0)
-    assert nothing.high == pytest.approx(0.00478, abs=1e-5)
-
-
 def test_misses_in_bunches_widen_the_interval() -> None:
     even, bunched = (
         miss_share(Outcome(due=1_000, sent=1_000, slow=10, blocks=blocks))

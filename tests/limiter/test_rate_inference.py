@@ -3,19 +3,17 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 
-import numpy as np
 import pytest
 
-from tests.limiter.answers import KINDS, bursts, given, number, row, window
+from tests.limiter.answers import KINDS, given, number, row, window
 from tests.limiter.judged import judge
 from tests.limiter.played import NO_CAPS, played, rates_of
 from tests.limiting import decide, limiter_for
-from touchstone.facts.identity import Interval, Tier
-from touchstone.facts.probe import Moment
-from touchstone.limiter.belief import Belief, tier
-from touchstone.limiter.cells import Cells, grid
+from touchstone.facts.identity import Tier
+from touchstone.limiter.belief import tier
+from touchstone.limiter.cells import Cells
 from touchstone.limiter.identify import findings, runners
 from touchstone.limiter.rate_inference import EarlierResult, Rates
 from touchstone.limiter.story import Story
@@ -24,7 +22,6 @@ WINDOW, GAP = "fixed-window:3/1", "minimum-gap:0.7"
 LIMITS = {WINDOW: 3, "sliding-log:3/1": 3, "token-bucket:4/2,burst=3": 3, GAP: 1}
 # Whole probes of these take seconds.
 RATES = [pytest.param(text, marks=() if text in (WINDOW, GAP) else pytest.mark.alone) for text in LIMITS]
-MODULE = "touchstone.limiter.rate_inference"
 
 
 @cache
@@ -34,12 +31,6 @@ def _opened() -> Rates:
 
 def opened() -> Rates:
     return deepcopy(_opened())
-
-
-def fixed(monkeypatch: pytest.MonkeyPatch, **properties: object) -> None:
-    """Has properties of all rates be what is given; call it after the rates were computed."""
-    for name, value in properties.items():
-        monkeypatch.setattr(Rates, name, property(partial(lambda given, _: given, value)))
 
 
 def answered(rates: Rates, outcomes: str, at: float) -> None:
@@ -96,59 +87,6 @@ def test_opening_alone_settles_nothing() -> None:
     assert len(found) > 3
     quoted = Story([replace(answer, quota={"limit": 99.0}) for answer in rates._story.answers])
     assert findings(rates, [tier(rates.belief.likeliest())], quoted) == findings(None, [], quoted) == ()
-
-
-def test_limit_is_not_sure_where_others_may_have_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    rates = rates_of(WINDOW)
-    for others, settled in ((0.095, False), (0.085, True)):
-        monkeypatch.setattr(Belief, "others", lambda _, others=others: others)
-        assert rates.settled is settled
-
-
-@pytest.mark.parametrize(("outcomes", "filled"), [("+++-+++-", True), ("+++----+-++-", False), ("+++-++-++-", False)])
-def test_limit_that_was_filled_once_is_not_settled(
-    monkeypatch: pytest.MonkeyPatch, outcomes: str, filled: bool
-) -> None:
-    rates = rates_of(WINDOW)
-    moments = [Moment(float(count), 0.0, outcome == "+") for count, outcome in enumerate(outcomes)]
-    monkeypatch.setattr(rates._story, "moments", lambda: moments)
-    assert rates._filled_once is not filled
-
-
-def test_numbers_are_as_uncertain_as_answers_and_others_make_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    rates = rates_of(WINDOW)
-    (before,), inner, blur_s = rates.tiers(), tier(rates.belief.likeliest()).numbers, rates._story.blur_s(0.9)
-    known = before.numbers["window_s"]
-    assert (known.low, known.high) == pytest.approx((inner["window_s"].low - blur_s, inner["window_s"].high + blur_s))
-    fixed(monkeypatch, doubtful=True)
-    for taken, share in ((number(0.1, 0.05, 0.25), 0.25), (number(0.0), 0.05)):
-        monkeypatch.setattr(f"{MODULE}.taken", lambda *_, taken=taken: taken)
-        (found,) = rates.tiers()
-        assert (found.text, found.numbers["limit"]) == (before.text, Interval(3.0, 3.0, 4.0))
-        found_window = found.numbers["window_s"]
-        assert (found_window.low, found_window.high) == pytest.approx(
-            (known.low / (1 + share), known.high * (1 + share))
-        )
-
-
-def only(cells: Sequence[Cells]) -> Rates:
-    """Rates for which only these cells are left, after a first accepted request."""
-    rates = opened()
-    rates.belief.cells = list(cells)
-    for one in cells:
-        one.update(bursts("+"))
-    return rates
-
-
-@pytest.mark.parametrize(("by_others", "known"), [(0.0, True), (1.5, False)])
-def test_family_is_known_where_others_who_could_explain_it_are_unlikely(by_others: float, known: bool) -> None:
-    log, bucket = (grid(KINDS[name], [5], [(1.99, 2.01)], 2, 0.5) for name in ("sliding-log", "token-bucket"))
-    rates = only([log, bucket])
-    for cells, alone, helped in ((log, 0.0, -50.0), (bucket, -50.0, by_others)):
-        cells.likely = np.array([[alone], *[[helped]] * 3]) + np.zeros((4, len(cells)))
-        cells.run, cells._weight = np.zeros_like(cells.likely), None
-    assert rates.belief.families()["sliding-log"] < 0.95
-    assert rates._family_known() == known
 
 
 @pytest.mark.parametrize("outcomes", ["++-", "+++++"])

@@ -4,53 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from tests.limiter.answers import at_once, most_accepted, row
+from tests.limiter.answers import most_accepted, row
 from touchstone.facts.probe import Answer, Segment, Stimulus, drain, stream, volley, waits
 from touchstone.limiter.story import Story
 
 POLL = Segment((1.0, 2.0, 3.0, 4.0), "accepted")
-
-
-def test_moments_are_of_what_is_not_left_out() -> None:
-    assert [moment.accepted for moment in Story(row("+--+"), {1}).moments()] == [True, False, True]
-    assert Story(row("+-"), {0, 1}).moments() == Story().moments() == []
-
-
-def test_moment_lies_between_request_and_answer() -> None:
-    answers = [*row("+-"), *row("+", 1.0, took_s=0.009)]
-    for answer, moment in zip(answers, Story(answers).moments(), strict=True):
-        assert answer.sent_at < moment.at < answer.done_at
-        assert moment.at - moment.blur_s < answer.sent_at + (answer.done_at - answer.sent_at) / 2 + 1e-9
-
-
-@pytest.mark.parametrize("took_s", [0.02, 0.2, 3.0])
-def test_late_answer_may_have_been_decided_at_any_time(took_s: float) -> None:
-    *_, late = Story([*row("++"), *row("+", 1.0, took_s=took_s)]).moments()
-    assert late.at - late.blur_s <= 1.0 + 0.003
-    assert late.at + late.blur_s >= 1.0 + took_s - 0.003
-
-
-def test_seconds_end_with_the_answer_that_comes_last() -> None:
-    assert Story().seconds == 0.0
-    assert Story(at_once("++", 2.0, [0.5, 0.1])).seconds == 0.5
-
-
-def test_pace_is_that_of_requests_that_wait_for_each_other() -> None:
-    serial = row("+++", step_s=0.005)
-    assert Story(serial).pace_s() == pytest.approx(0.005)
-    assert Story([*serial, *at_once("++++", 1.0)]).pace_s() == pytest.approx(0.005)
-    assert Story(row("+", took_s=0.02)).pace_s() == pytest.approx(0.02)
-    assert Story([*serial, *row("++", 1.0, step_s=0.05)], alone_from=3).pace_s() == pytest.approx(0.05)
-
-
-def test_blur_grows_with_what_answers_take_beyond_the_quickest() -> None:
-    steady = Story(row("+++"))
-    assert 0 < steady.blur_s() < 0.002
-    assert Story([*row("+"), *row("++", 1.0, took_s=0.011)]).blur_s() - steady.blur_s() == pytest.approx(0.005)
-    few = Story([*row("+" * 8), *row("++", 1.0, took_s=0.011)])
-    one = Story([*row("+" * 40), *row("+", 1.0, took_s=0.011)])
-    assert few.blur_s(0.9) > 2 * few.blur_s()
-    assert one.blur_s(0.9) == pytest.approx(one.blur_s())
 
 
 @pytest.mark.parametrize(("limits", "expected"), [((3.0, 3.0), 3.0), ((3.0, 4.0), None), ((), None)])
