@@ -31,7 +31,6 @@ KNOWN = {
     "token-bucket:3/2": candidate("token-bucket", 3, token_s=2 / 3),
     "minimum-gap:2": candidate("minimum-gap", 1, gap_s=2.0),
 }
-LOG, GAP = KNOWN["sliding-log:3/2"], KNOWN["minimum-gap:2"]
 
 
 def decided(text: str, times: Sequence[float] = TIMES, *, hint_s: float | None = None) -> list[Moment]:

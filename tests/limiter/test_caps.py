@@ -140,19 +140,6 @@ def test_rate_hides_no_cap_where_something_else_held_builds_back(part: Held) -> 
     assert part.hidden(spent=False) == part.hidden(spent=True) == ""
 
 
-@pytest.mark.parametrize("outcomes", [("+++",), ("+++-",), ("+++-", "-"), ("+++-", "-", "+")])
-def test_part_that_begins_anew_counts_from_nothing(outcomes: tuple[str, ...]) -> None:
-    part = held_after(*outcomes)
-    part.begin_anew()
-    stimulus = given(part.propose(1.0, 100))
-    assert (stimulus.most, stimulus.frees) == (16, 0)
-    for one in ("+++++-", "-", "+", "-", "+", "-"):
-        part.observe(row(one))
-    assert (part.cap, part.edges, part.over) == (5, [True, True], True)
-    part.begin_anew()
-    assert (part.cap, part.sure, part.propose(1.0, 100)) == (5, True, None)
-
-
 def test_target_that_answers_nothing_is_not_tried_for_ever() -> None:
     part = Held(Rate().room, 16)
     for _ in range(3):

@@ -76,13 +76,6 @@ def test_refusals_are_of_a_rate_or_of_a_cap(
     assert (opening.over, opening.limited, opening.capped, opening.queued) == (over, limited, capped, False)
 
 
-def test_refusals_of_a_cap_are_left_out_of_the_rates_story() -> None:
-    opening = begun("+", "++-", "+", "++++-", starts=True)
-    refused = [number for number, each in enumerate(opening.story.answers) if not each.accepted]
-    assert opening.story.left_out == set(refused[:-1])
-    assert opening.story.alone_from == len(opening.story.answers)
-
-
 @pytest.mark.parametrize(("took_s", "least", "most"), [(TOOK_S, MOST_UNREFUSED, 250), (0.6, 60, MOST_UNREFUSED - 1)])
 def test_burst_ends_after_enough_unrefused(took_s: float, least: int, most: int) -> None:
     opening = begun()
@@ -105,15 +98,6 @@ def test_waits_grow_until_one_is_accepted() -> None:
     assert opening.propose(opening.story.seconds).segments[0].until == "refused"
 
 
-@pytest.mark.parametrize("outcomes", [(), ("+", "++++-", "+")])
-@pytest.mark.parametrize("cut", ["", "++"])
-def test_stimulus_that_was_cut_short_decides_nothing(outcomes: tuple[str, ...], cut: str) -> None:
-    opening = begun(*outcomes, starts=True)
-    name = "burst" if not outcomes and cut else opening.propose(1.0).name
-    pass_on(opening.observe, opening.story, row(cut, 1.0))
-    assert (opening.over, opening.capped, opening.propose(2.0).name) == (False, False, name)
-
-
 @pytest.mark.parametrize(
     ("took_s", "is_queue"),
     [([TOOK_S, *[0.1] * 6], True), ([0.2, 0.2, *[TOOK_S] * 10], False)],
@@ -126,24 +110,6 @@ def test_many_slow_answers_are_a_queue(took_s: list[float], is_queue: bool) -> N
         at += each_s
     pass_on(opening.observe, opening.story, answers)
     assert (opening.over, opening.queued) == (is_queue, is_queue)
-
-
-def test_opening_goes_on_where_there_is_no_queue() -> None:
-    opening = queued()
-    filling = row("+" * 10, 2.0)
-    pass_on(lambda _: opening.resume(filling), opening.story, filling)
-    assert (opening.over, opening.queued, opening.propose(3.0).segments[0].quick_s) == (False, False, 0.0)
-    pass_on(opening.observe, opening.story, row("+" * 24, 3.0, step_s=0.1, took_s=0.1))
-    slow = [each for n in range(4) for each in row("++", 6.0 + n, step_s=0.4, took_s=0.1 + 0.02 * n)]
-    pass_on(opening.observe, opening.story, slow)
-    assert (opening.over, opening.queued) == (False, False)
-
-
-def test_refusal_where_there_is_no_queue_is_of_a_rate() -> None:
-    opening = queued()
-    filling = row("++++-", 2.0)
-    pass_on(lambda _: opening.resume(filling), opening.story, filling)
-    assert (opening.over, opening.queued, opening.limited) == (True, False, True)
 
 
 @pytest.mark.parametrize(

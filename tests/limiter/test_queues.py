@@ -1,7 +1,7 @@
 """A queue, from answers made by hand: how its pace and places are fitted, and how a probe fills it."""
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 
@@ -84,28 +84,6 @@ def test_interval_of_the_pace_holds_it_in_about_95_of_100() -> None:
         widths.append(pace.high - pace.low)
     assert 108 <= inside <= 119
     assert sum(widths[1::2]) > 2 * sum(widths[::2])
-
-
-def test_answers_off_the_line_do_not_bend_it() -> None:
-    answers = served([0.0, *stream(5.0, 24)], 0.1, 20, 4)
-    for place, late_s in ((3, 0.06), (12, 0.5)):
-        answers[place] = replace(answers[place], done_at=answers[place].done_at + late_s)
-    assert abs(fit(answers, 0.1, {1}).pace.value / 0.1 - 1) < 0.01
-
-
-def test_queue_that_was_left_alone_is_empty() -> None:
-    answers = served([0.0, *stream(5.0, 8), *stream(5.799, 8)], 0.1, 9)
-    left_alone, not_known = (fit(answers, 0.1, afresh) for afresh in ({1, 9}, {1}))
-    assert (left_alone.paces[9], left_alone.place[9]) == (0.0, 0)
-    assert (not_known.paces[9] > 0, not_known.place[9]) == (True, 8)
-
-
-@pytest.mark.parametrize(("late_s", "off"), [(0.0, False), (0.1, False), (0.2, False), (-1.0, True)])
-def test_answers_that_wait_for_nobody_are_off(late_s: float, off: bool) -> None:
-    answers = served([0.0, *stream(5.0, 12)], 0.1, 10)
-    moved = [Answer(a.sent_at, max(a.sent_at + TOOK_S, a.done_at + late_s), a.accepted) for a in answers[1:]]
-    opening = served([0.0, 1.0, 1.001, 1.102, 1.203, 1.304], 0.1, 10)
-    assert (fit([*opening, *moved], 0.1, {len(opening)}).off(len(opening)) > 0.5) == off
 
 
 @pytest.mark.parametrize(

@@ -126,23 +126,3 @@ def test_what_was_known_before_may_explain_a_later_story(window_s: float, explai
     cell = Cells.point(KINDS["fixed-window"], {"limit": 3.0, "window_s": window_s}, 0.01)
     assert replace(BEFORE, cell=cell).explains(moments, evidence) is explains
     assert not BEFORE.explains(moments, evidence)
-
-
-@pytest.mark.parametrize(
-    ("text", "quota", "count"),
-    [
-        (WINDOW, {}, 0),
-        (WINDOW, {"limit": 3.0, "window_s": 1.0, "remaining": 2.0}, 0),
-        (WINDOW, {"limit": 5.0}, 1),
-        (WINDOW, {"limit": 3.0, "window_s": 60.0}, 1),
-        (WINDOW, {"limit": 180.0, "window_s": 60.0}, 2),
-        (GAP, {"limit": 1.0, "window_s": 1.0}, 0),
-        (GAP, {"window_s": 10.0}, 1),
-    ],
-)
-def test_fields_that_disagree_with_the_limiter_are_findings(text: str, quota: dict[str, float], count: int) -> None:
-    rates = rates_of(text)
-    answers = [replace(a, quota=quota, retry_after_s=None) for a in played(text, NO_CAPS).answers]
-    found = findings(rates, [tier(rates.belief.likeliest())], Story(answers))
-    assert len(found) == count
-    assert all(any(f" {value:g}" in finding for value in quota.values()) for finding in found)

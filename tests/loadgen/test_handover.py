@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import msgpack  # type: ignore[import-untyped]
 import pytest
@@ -13,9 +12,8 @@ from tests.rules.exchanges import OTHER_REF, REF
 from touchstone.check.child import child_environment
 from touchstone.check.handover import HANDOVER
 from touchstone.config import Settings, TargetSettings
-from touchstone.errors import UsageError
 from touchstone.facts.events import Limit
-from touchstone.loadgen.handover import GO, MAX_KEPT, PART, Go, LoadHandover, deal
+from touchstone.loadgen.handover import GO, PART, Go, LoadHandover, deal
 from touchstone.loadgen.plan import Stage, plan
 from touchstone.loadgen.runner import Launch, locust_command
 from touchstone.loadgen.workloads import SCENARIOS, Options
@@ -48,25 +46,10 @@ def test_key_is_on_no_command_line() -> None:
     commands = [locust_command("storm", launch) for launch in wishes]
     assert (environment.keys() & {"LOCUST_USERS", "GEVENT_LOOP"}, environment["PATH"]) == (set(), "/b")
     assert KEY not in str(commands)
-    assert [{*command} & {"--processes", "--master", "--headless", "--web-port"} for command in commands] == [
-        {"--headless"},
-        {"--headless", "--processes"},
-        {"--headless", "--master"},
-        {"--web-port"},
-    ]
     pairs = [set(pairwise(command)) for command in commands]
     assert pairs[1] >= {("--processes", "3"), ("--users", "3"), ("--spawn-rate", "3")}
     assert pairs[2] >= {("--expect-workers", "2"), ("--users", "2"), ("--master-bind-port", "5557")}
     assert ("--web-host", "127.0.0.1") in pairs[3]
-
-
-@pytest.mark.parametrize(
-    "text", [None, "", "{", "[]", '"x"', "{}", '{"settings": "", "url": "", "unknown": 1}', "1e999"]
-)
-def test_locustfile_without_a_handover_is_a_usage_error(text: str | None) -> None:
-    with pytest.raises(UsageError) as raised:
-        LoadHandover.received({} if text is None else {HANDOVER: text})
-    assert text in (None, "", "{}") or str(text) not in str(raised.value)
 
 
 @pytest.mark.parametrize("builds", [40, 7, 2])
@@ -80,12 +63,3 @@ def test_parts_of_all_workers_are_the_run(builds: int) -> None:
         assert max(part.builds for part in parts) - min(part.builds for part in parts) <= 1
     for part in parts:
         assert PART.validate_python(msgpack.loads(msgpack.dumps(PART.dump_python(part)))) == part
-
-
-def test_stories_of_a_large_run_are_kept_in_part() -> None:
-    def kept_every(**changes: Any) -> int:
-        options = replace(STEADY, mix={"start": 1.0}, **changes)
-        return deal(replace(GOING, options=options, workers=1), plan(options), 0).keep_every
-
-    assert kept_every() == 1
-    assert kept_every(arrivals="constant:4000") >= 9 * 4000 // MAX_KEPT + 1

@@ -1,6 +1,5 @@
 """What Locust itself shows of a load: its statistics, and what is used of it without a promise in its documentation."""
 
-import inspect
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -49,16 +48,6 @@ def test_refusals_are_no_failures_and_errors_are(listener: ModuleType) -> None:
         listener.fold(stats, window(outcome), "")
     found = {name.split()[1]: (one.num_requests, one.num_failures) for (name, _), one in stats.entries.items()}
     assert found == {"202": (1, 0), "404": (1, 0), "429": (1, 0), "503": (1, 1), NO_ANSWER: (1, 1), UNSENT: (0, 1)}
-
-
-def test_installed_locust_has_what_is_used_without_a_promise(listener: ModuleType) -> None:
-    from locust import log, runners
-    from locust.env import Environment
-
-    assert (runners.STATE_INIT, runners.STATE_MISSING) == ("ready", "missing")
-    assert (Environment().process_exit_code, log.unhandled_greenlet_exception) == (None, False)
-    parameters = [*inspect.signature(runners.MasterRunner.send_message).parameters]
-    assert parameters == ["self", "msg_type", "data", "client_id"]
 
 
 @pytest.mark.parametrize(

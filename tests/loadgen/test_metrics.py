@@ -72,17 +72,6 @@ def test_closed_model_has_service_times_only() -> None:
     assert whole.times is whole.service is not None
 
 
-def test_only_paced_requests_are_late() -> None:
-    paced = fold([sample("202", 0.01, late_s=0.002)])
-    polled = fold([sample("200", 0.01, late_s=0.9)], paced=False)
-    log = log_of(workload(), windows=(*paced, *polled))
-    late, of_reads = punctuality(log).late, only(log).whole.late
-    assert late
-    assert of_reads
-    assert (late.count, of_reads.count, punctuality(log).sent) == (1, 1, 1)
-    assert late.max_s == pytest.approx(0.002)
-
-
 @pytest.mark.parametrize(
     ("last_s", "duration_s", "scheduled", "measured_s"),
     [

@@ -2,9 +2,7 @@
 
 import csv
 import json
-import re
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -190,24 +188,3 @@ def test_csv_of_a_storm_has_rows_for_its_aftermath(tmp_path: Path) -> None:
     assert rows["startBuild aftermath 202"] > 0
     for operation in ("startBuild", "getBuild", "cancelBuild"):
         assert by_operation[operation] == load["operations"][operation]["count"]
-
-
-def test_documented_command_makes_metrics_of_the_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOCUST_SKIP_MONKEY_PATCH", "1")
-    from locust.env import Environment
-    from locust.stats import PERCENTILES_TO_REPORT, StatsCSV
-
-    environment = Environment()
-    for outcome in ("202", "429"):
-        environment.stats.log_request("POST", f"startBuild {outcome}", 4.5, 10)
-    with (tmp_path / "steady_stats.csv").open("w", newline="") as file:
-        StatsCSV(environment, PERCENTILES_TO_REPORT).requests_csv(csv.writer(file))
-    page = (Path(__file__).parents[2] / "docs" / "load.md").read_text(encoding="utf-8")
-    (command,) = re.findall(r"^```sh\n(awk .*?)^```", page, flags=re.MULTILINE | re.DOTALL)
-    subprocess.run(["sh", "-c", command.replace("out/", "")], cwd=tmp_path, check=True)
-    metrics = (tmp_path / "steady.prom").read_text()
-    assert metrics.splitlines() == [
-        f'load_{kind}{{name="startBuild {outcome}"}} {value}'
-        for kind, value in (("requests", 1), ("failures", 0), ("p95_ms", 4))
-        for outcome in ("202", "429")
-    ]

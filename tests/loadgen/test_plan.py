@@ -1,6 +1,5 @@
 """A load before anything is sent: who arrives when, which version each uses, who sends it, and what it costs."""
 
-import math
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -145,17 +144,6 @@ def test_fairness_is_modest_alone_and_then_beside_a_greedy_key() -> None:
 def test_plan_that_makes_no_sense_is_refused(name: str, changes: dict[str, Any], quoted: str) -> None:
     with pytest.raises(UsageError, match=f"^{quoted}"):
         planned(name, **changes)
-
-
-def test_worst_case_grows_with_what_a_target_allows() -> None:
-    storm, watchers, churn = planned("storm", builds=10), planned("watchers"), planned("churn")
-    quick_s = storm.most_s(10.0, 5.0, 0.0)
-    assert storm.most_s(20.0, 5.0, 0.0) - quick_s == 10.0
-    assert storm.most_s(10.0, 6.0, 0.0) - quick_s == 1 + 1 + 5  # each client of the storm, and those that come after it
-    # A cancel in each turn and at the end, and in two turns two and a half times as long.
-    assert storm.most_s(10.0, 5.0, 4.0) - quick_s == (ROOM_TURNS + 1 + 2 * 2.5) * 4
-    assert watchers.most_s(10.0, 5.0, 3.0) - watchers.most_s(10.0, 5.0, 0.0) == 3
-    assert churn.most_s(10.0, 5.0, 3.0) == churn.most_s(20.0, 5.0, 0.0) == math.ceil(15 + 2 + 5 + 2 + 0.5)
 
 
 @pytest.mark.parametrize(

@@ -265,14 +265,6 @@ def test_load_that_cannot_be_set_up_is_no_pass_and_leaves_nothing(
     assert [item for item in given.split() if item not in loaded.out] == []
 
 
-def test_target_that_is_not_there_ends_with_3(tmp_path: Path, call: Command) -> None:
-    shell = Shell(tmp_path)
-    with Watched() as watched:
-        url = watched.url
-    loaded = call(shell, "load", "storm", "--url", url)
-    assert (loaded.code, url in loaded.last_line, shell.journals()) == (3, True, [])
-
-
 GIVEN = ("default/given-a@1.0.0", "default/given-b@1.0.0")
 
 

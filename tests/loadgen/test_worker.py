@@ -179,11 +179,6 @@ def test_budget_of_requests_is_kept_and_its_end_reported_once(load: Load) -> Non
     assert "--max-requests 3" in remark.text
 
 
-def test_stopped_worker_sends_no_more_arrivals(load: Load) -> None:
-    facts = load(reading(), stop_after_s=0.1, options={"duration_s": 5.0})
-    assert 1 <= counts(facts)["getBuild", "200", True] <= 20
-
-
 def test_closed_model_sends_in_turn_and_starts_once_each(load: Load) -> None:
     target = Target({"GET build": [status(READY, "ready")], "POST build": [ACCEPTED]}, takes_s=0.005)
     options = {"model": "closed", "users": 2, "mix": {"read": 3, "start": 1}, "duration_s": 0.4}

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from tests import recorded
 from tests.foreign_files import (
     BUILD,
     EVENTS,
@@ -40,7 +39,7 @@ from touchstone.facts.finding import Judgement, Outcome
 from touchstone.recordings import foreign, har
 from touchstone.recordings.foreign import CUT_TEXT, GIVEN_UP, KEY_UNKNOWN, NO_TEXT, given, noted
 from touchstone.recordings.recording import BASE_URL, Recording, Terms
-from touchstone.recordings.replay import alone, doubted
+from touchstone.recordings.replay import doubted
 
 CACHE, UNSENT = "from the cache", "that did not reach the server"
 STREAM = "text/event-stream"
@@ -198,13 +197,6 @@ def test_times_follow_from_the_phases() -> None:
     assert recording.recorded_at == "2026-03-14T09:00:00.400000Z"
 
 
-def test_stream_is_cut_into_frames_at_its_end() -> None:
-    (exchange,) = read_har(log(0.0, "boot", "install", "ready", receive_s=2.0)).exchanges
-    assert exchange.response is not None
-    assert [chunk.at_s for chunk in exchange.response.chunks] == [2.01] * 3
-    assert b"".join(chunk.data for chunk in exchange.response.chunks) == exchange.response.body
-
-
 @pytest.mark.parametrize(
     ("writer", "text", "problem", "closed"),
     [
@@ -300,7 +292,6 @@ def test_har_of_schemathesis_with_masked_keys_leaves_refusals_out() -> None:
 # --- a part of all requests ------------------------------------------------------------------------------------------
 
 MISSING: dict[str, Any] = {"status": 404, "answer": {"error": "No such template version."}}
-OURS: dict[str, Any] = {"path": "/templates/default/touchstone-t1-x/1.0.0/build"}
 
 
 @pytest.mark.parametrize(
@@ -325,39 +316,6 @@ OURS: dict[str, Any] = {"path": "/templates/default/touchstone-t1-x/1.0.0/build"
 def test_first_conclusive_response_decides_whether_a_version_is_given(first: HarEntry, is_given: bool) -> None:
     terms = read_har(first, status_read("not_built", 1.0)).terms
     assert [(one.ref, one.owner, one.outcome) for one in terms.given] == [(REF, "primary", "unknown")] * is_given
-
-
-CONTRADICTIONS = {
-    "published elsewhere": [HarEntry(**MISSING), status_read("ready", 1)],
-    "deleted elsewhere": [status_read("ready", 0), HarEntry(at=1, **MISSING)],
-    "built the day before": [publish(0), status_read("ready", 1)],
-    "started elsewhere": [status_read("not_built", 0), status_read("building", 1)],
-    "cancelled elsewhere": [start(0), status_read("building", 1), status_read("not_built", 2)],
-    "cancelled and idle": [start(0), status_read("building", 1), cancel(2, 404)],
-    "replaced elsewhere": [status_read("ready", 0), status_read("ready", 1, fields={"digest": "cd" * 32})],
-    "built again elsewhere": [status_read("ready", 0), status_read("ready", 1, fields={"build_time_ms": 77})],
-    "cancelled and built again": [start(0), log(0.1, "boot", "cancel", receive_s=1), status_read("ready", 2)],
-    "start of a deleted one": [publish(0), start(1, **MISSING)],
-    "of a run of ours": [
-        HarEntry(**OURS, **MISSING),
-        status_read("ready", 1, **OURS, fields={"ref": "default/touchstone-t1-x@1.0.0"}),
-    ],
-}
-
-
-@pytest.mark.parametrize("name", CONTRADICTIONS)
-def test_contradiction_that_another_client_may_explain_is_no_finding(name: str) -> None:
-    assert found(read_har(*CONTRADICTIONS[name])) == set()
-
-
-def test_recording_without_our_fields_is_a_part_of_all_requests() -> None:
-    file = recorded.document("fresh-build")
-    del file["log"]["_touchstone"]
-    content = {"size": 0, "mimeType": "application/json", "text": '{"error": "Version not found."}'}
-    file["log"]["entries"][-1]["response"].update(status=404, content=content)
-    result = alone(foreign.recording(file, "others", "", contract()))
-    assert result.findings() == ()
-    assert any(one.outcome == "indeterminate" for one in result.judgements)
 
 
 @pytest.mark.parametrize(

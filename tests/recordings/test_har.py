@@ -156,13 +156,6 @@ def test_documents_of_known_writers_pass(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "pointer", ["/log", "/log/creator/name", f"{REQUEST}/url", f"{RESPONSE}/content/mimeType", f"{TIMINGS}/wait"]
-)
-def test_missing_required_field_is_one_problem(pointer: str) -> None:
-    assert problems(changed(sample("full"), pointer)) == [(pointer, "required")]
-
-
-@pytest.mark.parametrize(
     ("pointer", "value", "keyword"),
     [
         ("/log/version", "2.0", "pattern"),
