@@ -481,7 +481,10 @@ _FIRST = "first."
 
 
 class Tiered(Kind):
-    """First limiter with *known* parameters, and an unknown second one. *loose*: relative error of times in *known*."""
+    """First limiter with *known* parameters, and an unknown second one. *loose*: relative error of times in *known*.
+
+    A refusal counts for the second limiter only if the first cannot explain it.
+    """
 
     def __init__(self, first: Kind, known: Mapping[str, float], second: Kind, loose: float) -> None:
         super().__init__(second.text, phase=second.phase)
@@ -501,17 +504,14 @@ class Tiered(Kind):
         return self.first.slack_s(known, first, at, loose, loose)
 
     def start(self, params: Params, at: float) -> State:
-        """States of both limiters before the first request."""
         first = self.first.start(self._split(params, {})[0], at)
         return {_FIRST + name: value for name, value in first.items()} | self.second.start(params, at)
 
     def free_at(self, params: Params, state: State) -> Array:
-        """Time from which on both limiters accept a request."""
         known, first, second = self._split(params, state)
         return np.maximum(self.first.free_at(known, first), self.second.free_at(params, second))
 
     def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
-        """States after a request; a refusal counts for the second limiter only if the first cannot explain it."""
         known, first, second = self._split(params, state)
         until = self.first.free_at(known, first) + self._first_slack_s(known, first, at) + _SOON_FIRST_S
         by_first = np.logical_not(accepted) & (at < until)
@@ -521,16 +521,13 @@ class Tiered(Kind):
         return {_FIRST + name: value for name, value in first.items()} | second
 
     def turn_at(self, params: Params, state: State) -> Array:
-        """Time at which the second limiter stops counting its current requests."""
         return self.second.turn_at(params, self._split(params, state)[2])
 
     def room(self, params: Params, state: State, at: Array | float) -> Array:
-        """Number of requests that both limiters accept at *at*, one right after the other."""
         known, first, second = self._split(params, state)
         return np.minimum(self.first.room(known, first, at), self.second.room(params, second, at))
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
-        """Error of `free_at` in seconds: that of the limiter that accepts a request later."""
         known, first, second = self._split(params, state)
         decides = self.first.free_at(known, first) >= self.second.free_at(params, second)
         behind_s = self.second.slack_s(params, second, at, share, phase)

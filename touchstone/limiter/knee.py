@@ -5,7 +5,9 @@ RFC 2544 and MLPerf's LoadGen bisect as well; LoadGen also counts latency from t
 """
 
 import math
+import tomllib
 from collections.abc import Generator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +34,8 @@ LATE_SHARE = 0.1
 _DRAGS = 5
 # Standard deviations that chance explains; misses (late responses) come in bunches of 4, which doubles a deviation.
 _SIGMAS, _BUNCH = 3.0, 4
+
+_WHYS: dict[str, str] = tomllib.loads(Path(__file__).with_name("knee.toml").read_text("utf-8"))
 
 _Steps = Generator[tuple[Stage, float], Outcome, KneeWhy]
 
@@ -273,7 +277,7 @@ def describe_reason(knee: Knee) -> str:
     if knee.why == "never" and not knee.requests:
         return f"p99 ≤ {brief(knee.slo_s)} does not hold without load: half of the reads take longer; raise --slo-ms"
     if knee.why != "rate-limited":
-        return _WHYS[knee.why].format(rate=figure(knee.last_per_s), limit=f"p99 ≤ {brief(knee.slo_s)}")
+        return _WHYS[knee.why].format(rate=figure(knee.last_per_s), limit=f"p99 ≤ {brief(knee.slo_s)}", late=MOST_LATE)
     if knee.ceiling_per_s is not None and knee.ceiling_per_s <= 0:
         return "the rate limit hides it: it refuses some reads at random times, at any rate"
     at = f"p99 is {brief(knee.kept_p99_s)} at {figure(knee.kept_per_s)} per second"
@@ -281,21 +285,3 @@ def describe_reason(knee: Knee) -> str:
         return f"the rate limit hides it: {at}, and at a higher rate some reads would be refused"
     kept = f", and {at}" if knee.kept_per_s else ""
     return f"a rate limit hides it: reads were refused at {figure(knee.last_per_s)} per second{kept}"
-
-
-_WHYS = {
-    "": "the search ended without a result",
-    "confirmed": "",
-    "generator-limited": (
-        f"generator-limited: {MOST_LATE} trials in a row failed while reads were sent late; use a machine with less "
-        "to do, or raise --slo-ms"
-    ),
-    "out of reach": "the target can do more than the budget of requests can show; raise --max-requests",
-    "requests": "the budget of requests is spent; raise --max-requests",
-    "seconds": "the time is up; raise --max-seconds",
-    "never": "{limit} does not hold even at {rate} per second; raise --slo-ms",
-    "unsteady": "the latency limit held only in short trials, and in no long trial down to {rate} per second",
-    "unsettled": "the rate limiter is not certain, so no load was sent",
-    "failing": "reads fail at {rate} per second",
-    "interrupted": "the search was interrupted",
-}

@@ -35,12 +35,10 @@ class BuildRecordings:
         try:
             recording = servers.ServedRecording(servers.read(scenario, folder), speed)
         except HarnessError as error:
-            problem = str(error)
-        else:
-            self._serving.enter_context(recording.router)
-            self._recordings.append(recording)
-            return recording
-        pytest.fail(f"build_recordings: {problem}")
+            pytest.fail(f"build_recordings: {error}", pytrace=False)
+        self._serving.enter_context(recording.router)
+        self._recordings.append(recording)
+        return recording
 
     def stop(self) -> None:
         """Stops serving, so that clients reach the network again."""

@@ -15,7 +15,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, get_args
-from urllib.parse import parse_qs, parse_qsl, urlencode
+from urllib.parse import parse_qs, parse_qsl
 
 import yaml
 
@@ -297,12 +297,7 @@ def _response(answer: Json, taken_s: float) -> Response:
 
 
 def _posted(request: Json) -> bytes:
-    """The body of a request; for a form, browsers store only its fields."""
-    posted = request.get("postData") or {}
-    if not posted.get("text"):
-        form = [(each["name"], each.get("value") or "") for each in posted.get("params") or ()]
-        return urlencode(form, errors="surrogatepass").encode()
-    body = har.body_of(posted)
+    body = har.body_of(request.get("postData"))
     # schemathesis does not mark base64; bodySize, the length of the sent body, shows it.
     if len(body) != request["bodySize"] and re.fullmatch(rb"[A-Za-z0-9+/]+=*", body) and len(body) % 4 == 0:
         plain = base64.b64decode(body)

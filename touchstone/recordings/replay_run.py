@@ -55,11 +55,8 @@ class ReplayRun(Run):
         super().__init__(handover)
 
     def _transport(self) -> Transport:
-        def serve(request: httpx.Request) -> httpx.Response:
-            return self._playback.serve(request)
-
-        common = (self.settings.target, self.contract, self._record)
-        return transport_to(*common, wire=httpx.MockTransport(serve), clock=self._clock)
+        wire = httpx.MockTransport(lambda request: self._playback.serve(request))  # noqa: PLW0108 - it is replaced
+        return transport_to(self.settings.target, self.contract, self._record, wire=wire, clock=self._clock)
 
     def _open_journal(self) -> Journal | None:
         return None

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -134,18 +134,9 @@ class BoundedBackend(httpcore.NetworkBackend):
         self._plain = httpcore.SyncBackend()
         self._deadline = deadline
 
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
-        """Opens a connection to *host*."""
-        stream = self._deadline.connected(
-            lambda: self._plain.connect_tcp(host, port, timeout, local_address, socket_options)
-        )
+    def connect_tcp(self, *where: Any, **more: Any) -> httpcore.NetworkStream:
+        """Opens a connection."""
+        stream = self._deadline.connected(lambda: self._plain.connect_tcp(*where, **more))
         return _BoundedStream(stream, self._deadline)
 
 
@@ -163,10 +154,8 @@ class _BoundedStream(httpcore.NetworkStream):
     def close(self) -> None:
         self._plain.close()
 
-    def start_tls(
-        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        return _BoundedStream(self._plain.start_tls(ssl_context, server_hostname, timeout), self._deadline)
+    def start_tls(self, *terms: Any, **more: Any) -> httpcore.NetworkStream:
+        return _BoundedStream(self._plain.start_tls(*terms, **more), self._deadline)
 
     def get_extra_info(self, info: str) -> Any:
         return self._plain.get_extra_info(info)

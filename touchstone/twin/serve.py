@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
 import signal
 import socket
 import sys
@@ -164,14 +163,9 @@ def _listener(settings: TwinSettings) -> socket.socket:
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=1024)
     except OSError as error:
-        problem = (
-            f"port: found {settings.port}, which is in use on {settings.host}; "
-            "expected a free port; choose another, or 0 for any free one"
-            if error.errno == errno.EADDRINUSE
-            else f"cannot listen on {settings.host!r} port {settings.port}: {error.strerror or error}; "
-            "expected an address of this machine and a free port, e.g. 127.0.0.1 and 0"
-        )
-        raise UsageError(f"twin: {problem}") from None
+        problem = f"cannot listen on {settings.host!r} port {settings.port}: {error.strerror or error}"
+        expected = "expected an address of this machine and a free port, such as 127.0.0.1 and 0 for any free one"
+        raise UsageError(f"twin: {problem}; {expected}") from None
 
 
 def serve_forever(twin: Twin, announce: Callable[[str], None]) -> None:
