@@ -149,9 +149,9 @@ def page() -> list[HarEntry]:
 
 def judged(recording: Recording) -> tuple[Judgement, ...]:
     """The judgements of a recording, taken as complete."""
-    result = replay.alone(replace(recording, origin="touchstone"))
-    assert result.judge.failed == {}
-    return result.judgements
+    judgements, _, failed = replay.alone(replace(recording, origin="touchstone"))
+    assert failed == {}
+    return judgements
 
 
 def broken(judgements: Iterable[Judgement]) -> set[str]:
@@ -160,7 +160,7 @@ def broken(judgements: Iterable[Judgement]) -> set[str]:
 
 def found(recording: Recording) -> set[str]:
     """The broken claims of a recording, taken as a part of all requests."""
-    return broken(replay.alone(recording).judgements)
+    return broken(replay.alone(recording)[0])
 
 
 def credentials(recording: Recording) -> Sequence[str]:

@@ -24,7 +24,7 @@ from touchstone.limiter.probe.quota_fields import quota
                 "RateLimit": '"permin";r=50;t=30,"jobs";r=2',
                 "RateLimit-Policy": '"permin";q=60;w=60,"jobs";q=4;qu="concurrent-requests"',
             },
-            {"limit": 60, "remaining": 50, "window_s": 60, "cap": 4, "cap_remaining": 2},
+            {"limit": 60, "remaining": 50, "window_s": 60},
         ),
         ({"RateLimit": '"a, b; c";r=5;pk=:dXNlcg==:'}, {"remaining": 5}),
         (

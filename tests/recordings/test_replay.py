@@ -36,9 +36,9 @@ def test_published_recordings_uphold_every_claim(run: Run) -> None:
 @pytest.mark.parametrize("name", every())
 def test_recording_upholds_the_claims_of_its_scenario_by_itself(name: str) -> None:
     result = alone(recorded(name))
-    held = {judgement.claim for judgement in result.judgements if judgement.outcome == "held"}
+    held = {judgement.claim for judgement in result[0] if judgement.outcome == "held"}
     assert set(recorded(name).claims) - held == set()
-    assert result.findings() == ()
+    assert result[1] == ()
 
 
 def status(code: int) -> Callable[[Entry], None]:
@@ -81,7 +81,7 @@ def spoilt(change: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_changed_byte_breaks_the_claim_about_it(change: str) -> None:
-    assert CHANGES[change][-1] in {finding.claim for finding in alone(decode(spoilt(change))).findings()}
+    assert CHANGES[change][-1] in {finding.claim for finding in alone(decode(spoilt(change)))[1]}
 
 
 def test_changed_recording_fails_the_run_and_is_a_warning(tmp_path: Path, run: Run) -> None:
@@ -104,7 +104,7 @@ def test_other_digit_of_a_status_breaks_a_must_claim(name: str, every_nth: int) 
         codes = [code for code in range(200, 600) if sum(a != b for a, b in zip(str(code), digits, strict=True)) == 1]
         for code in codes[number % every_nth :: every_nth]:
             other = replace(exchange, response=replace(exchange.response, status=code))
-            findings = alone(changed(recorded(name), number, lambda _, other=other: other)).findings()  # type: ignore[misc]  # a default
+            findings = alone(changed(recorded(name), number, lambda _, other=other: other))[1]  # type: ignore[misc]  # a default
             if not any(finding.level == "must" for finding in findings):
                 missed.add((exchange.operation, exchange.status, code))
     assert missed <= ALLOWED

@@ -24,11 +24,9 @@ _LEAST_OFF, _OFF_SHARE = 2, 0.2  # wrong Retry-After values are reported from th
 
 
 def behind(first: Cells, loose: float, log_prior: float, accepted: int, longest_s: float) -> list[Cells]:
-    """Candidates, as cells, for a second limiter that gets only the requests which *first* accepts.
+    """Candidates, as cells, for a second limiter that gets only the requests which *first*, a single cell, accepts.
 
-    Args:
-        loose: Relative error of the times of *first*, which is a single cell.
-        log_prior: Logarithm of the prior of *first*.
+    *loose*: relative error of the times of *first*; *log_prior*: logarithm of its prior.
     """
     params = first.params()
     known, window_s = {name: float(value[0]) for name, value in params.items()}, float(first.kind.refill_s(params)[0])

@@ -48,9 +48,8 @@ def due_times(trial: Trial) -> NDArray[np.float64]:
 class Search:
     """Search for the knee: the same terms and outcomes always lead to the same trials and the same knee.
 
-    Args:
-        rest_s: Median response time without load.
-        ceiling_per_s: Highest rate at which the rate limit refuses no read; infinite without a rate limit.
+    *rest_s*: median response time without load; *ceiling_per_s*: highest rate at which the rate limit refuses no read,
+    infinite without a rate limit.
     """
 
     def __init__(self, terms: KneeTerms, rest_s: float, ceiling_per_s: float, seed: int) -> None:

@@ -154,11 +154,9 @@ def choose(
 ) -> Stimulus | None:
     """The stimulus with the most expected information for its cost; None if there is nothing left to learn.
 
-    Args:
-        now: Earliest time of a request, in run seconds.
-        first: Whether nothing was sent since the first refusal.
-        narrow: Whether the times are exact enough, so that kind and limit matter most.
-        aside: Whether to ignore other clients if these are unlikely.
+    *now*: earliest time of a request, in run seconds; *first*: whether nothing was sent since the first refusal;
+    *narrow*: whether the times are exact enough, so that kind and limit matter most; *aside*: whether to ignore other
+    clients if these are unlikely.
     """
     found = sample_posterior(belief, _SAMPLE, rng, aside=aside)
     limit = int(_moments(found, [draws.params["limit"] for draws in found]).by(0.5))
@@ -260,7 +258,6 @@ def candidates(found: Sequence[Draws], now: float, pace_s: float, blur_s: float,
 def _prefixes(
     found: Sequence[Draws], now: float, changes: tuple[Moments, Moments], limit: int, most: int
 ) -> Iterator[Stimulus]:
-    """Yields stimuli that may precede another stimulus."""
     free, turn = changes
     starts = sorted({at for at in (free.by(0.5), free.by(0.95), turn.by(0.95)) if at > now})
     if float((free.at <= now + 1e-6) @ free.weights) > _WORTH_TRYING:

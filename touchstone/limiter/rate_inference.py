@@ -212,12 +212,10 @@ class Rates:
     def observe(
         self, answers: Sequence[Answer], *, for_rate: bool = True, bits: float = 0.0, rested: bool = False
     ) -> None:
-        """Updates the search with responses.
+        """Updates the search with responses to a stimulus with an expected information of *bits*.
 
-        Args:
-            for_rate: Whether this search proposed the stimulus.
-            bits: Expected information of the stimulus, in bits.
-            rested: Whether a rest made the whole limit available for the first time; a surprise then ends the search.
+        *for_rate*: whether this search proposed the stimulus; *rested*: whether a rest made the whole limit available
+        for the first time, so that a surprise ends the search.
         """
         moments, before = self._story.moments(), self._leader()
         evidence = self.belief.evidence() if self._rethought is None else self._rethought
@@ -353,7 +351,6 @@ class Rates:
 
     @property
     def _all_but_limit(self) -> bool:
-        """Whether everything but the limit is certain."""
         return not self.doubtful and self._family_known() and self._agreed(self.belief.likeliest()) and self._narrow
 
     @property

@@ -51,14 +51,11 @@ class Flow:
         return self.due_at if self.paced else self.run.now()
 
     def start(self, ref: str, *, fresh: bool | None, patient: bool = True) -> Answer:
-        """Starts a build and returns the last response. After a 429, waits and retries, for patience_s at most.
+        """Starts a build and returns the last response. If *patient*, retries after each 429, for patience_s at most.
 
-        Each wait lasts for Retry-After or, without that header, for the documented back-off. If *fresh*, a
-        read before and after each wait shows whether the refused start began a build.
-
-        Args:
-            fresh: Whether the version is not built yet; None if other clients start and cancel the same version.
-            patient: Whether to retry after a refusal.
+        Each wait lasts for Retry-After or, without that header, for the documented back-off. *fresh*: the version is
+        not built yet, so that a read before and after each wait shows whether the refused start began a build; None if
+        other clients start and cancel the same version.
         """
         refused_at: float | None = None
         for number, wait_s in enumerate(back_off_s(), start=1):

@@ -194,10 +194,8 @@ def read_trace(path: Path) -> Trace:
     """Reads arrival times from a file: either one time in seconds per line, or CSV with a header.
 
     CSV has a column ``at_s`` with times and optionally a column ``operation`` with actions of the scenario, such as
-    ``read``. Other columns, blank lines and comments after ``#`` are ignored.
-
-    Raises:
-        UsageError: the file cannot be read, has another form, or contains times out of order.
+    ``read``. Other columns, blank lines and comments after ``#`` are ignored. Raises `UsageError` if the file cannot be
+    read, has another form, or contains times out of order.
     """
     try:
         text = read_regular(path).decode("utf-8-sig")

@@ -85,9 +85,8 @@ class _Unanswered(Broken):
 class Connections:
     """Connections to one origin; raises `UsageError` if *url* is not an HTTP URL.
 
-    Args:
-        timeout_s: Longest wait in seconds for a connection, and then again for the whole response.
-        clock: Returns the current time in seconds.
+    *timeout_s*: longest wait in seconds for a connection, and then again for the whole response; *clock*: returns the
+    current time in seconds.
     """
 
     def __init__(

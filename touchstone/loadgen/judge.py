@@ -29,7 +29,7 @@ from touchstone.loadgen.not_judged import CLOSING_CLAIM, STORM, judged_claims, u
 from touchstone.loadgen.rules import judge_load
 from touchstone.loadgen.setup import CLEAN_UP, SET_UP
 from touchstone.loadgen.thresholds import STATISTICS, Reading, judge_thresholds, limit_text, measured, scope_text
-from touchstone.loadgen.workloads import INVARIANTS, scenario
+from touchstone.loadgen.workloads import INVARIANTS, TABLES, scenario
 from touchstone.rules import catalogue
 from touchstone.rules.catalogue import EXCHANGE_RULES
 from touchstone.rules.history import Bounds, History
@@ -39,19 +39,10 @@ from touchstone.rules.verdict import judge as judge_claims
 from touchstone.target.answer import NOT_REACHED, Answer
 from touchstone.target.call import LONG_BODY_BYTES
 
-# Inline rules, by subject: they judge each response during the run. Of the response, they read only its status, body,
-# error, `closed`, and the headers in READ_HEADERS. Besides, they read only request, contract and given templates.
-_INLINE = {
-    "protocol": ("answered", "no-server-error", "documented-status", "media-type", "json", "wrong-method"),
-    "access": ("refused-key", "refusal-text", "accepted-key", "publish-plan"),
-    "shape": ("object", "template-digest", "fields-by-state", "ref", "cancelling", "deleted"),
-    "refusals": ("shape", "fields", "key", "internals", "document"),
-    "events": ("media-type", "framing", "json", "fields", "order", "end"),
-    "limits": ("shape", "retry-after"),
-}
+_INLINE = TABLES["inline_rules"]
 _INLINE_IDS = frozenset(f"{subject}.{name}" for subject, names in _INLINE.items() for name in names)
 INLINE_RULES: tuple[Rule[Exchange], ...] = tuple(rule for rule in EXCHANGE_RULES if rule.id in _INLINE_IDS)
-# All other rules read several exchanges, or times. They judge after the run. A rule that is not listed above is here.
+# All other rules read several exchanges, or times. They judge after the run. A rule that is no inline rule is here.
 STORY_TIME_RULES: tuple[Rule[Exchange], ...] = tuple(rule for rule in EXCHANGE_RULES if rule.id not in _INLINE_IDS)
 # Inline rules that also judge long bodies, because they need only the head, the length, or a search for keys.
 _OUTER = frozenset({"refusals.key", *(f"protocol.{name}" for name in _INLINE["protocol"][:4])})

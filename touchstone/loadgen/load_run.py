@@ -6,6 +6,7 @@ import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import gevent
@@ -324,30 +325,24 @@ class LoadRun:
             self.collector.write(Case(case_id, "", "error", 0.0, (), self.requests.secrets.text(text)))
 
 
+@dataclass(eq=False)
 class LoadWorker:
     """One worker: does its part, and exchanges the messages that `touchstone.loadgen.master` lists."""
 
-    def __init__(
-        self,
-        handover: LoadHandover,
-        scenario: str,
-        send: Callable[[dict[str, Any]], None],
-        fold: Callable[[Window], None],
-        leave: Callable[[str], None],
-    ) -> None:
-        self._handover = handover
-        self._scenario = scenario
-        self._send = send
-        self._fold = fold
-        self._leave = leave
-        self._part: AsyncResult[Part] = AsyncResult()
-        self._began_at: AsyncResult[float] = AsyncResult()
-        self._after: AsyncResult[bool] = AsyncResult()
-        # Round trips to the master in seconds, each with an estimate of the local clock at run second 0.
-        self._clocks: list[tuple[float, float]] = []
-        self._entered = self._finished = False
-        self.run: LoadRun | None = None
-        self.phase = ""  # part of the names of Locust's rows
+    _handover: LoadHandover
+    _scenario: str
+    _send: Callable[[dict[str, Any]], None]
+    _fold: Callable[[Window], None]
+    _leave: Callable[[str], None]
+    run: LoadRun | None = None
+    phase: str = ""  # part of the names of Locust's rows
+    _part: "AsyncResult[Part]" = field(default_factory=AsyncResult)
+    _began_at: "AsyncResult[float]" = field(default_factory=AsyncResult)
+    _after: "AsyncResult[bool]" = field(default_factory=AsyncResult)
+    # Round trips to the master in seconds, each with an estimate of the local clock at run second 0.
+    _clocks: list[tuple[float, float]] = field(default_factory=list)
+    _entered: bool = False
+    _finished: bool = False
 
     def join(self) -> None:
         """Sends ``join`` to the master repeatedly, until the master sends this worker its part."""

@@ -80,10 +80,8 @@ class _Member:
 class Master:
     """Master of one run; the process of the master writes the run log.
 
-    Args:
-        present: Returns the ids of the connected workers.
-        end: Ends the run; called once.
-        waits: Whether a new worker may replace a worker that is lost before the run begins.
+    *present*: returns the ids of the connected workers; *end*: ends the run, called once; *waits*: whether a new worker
+    may replace a worker that is lost before the run begins.
     """
 
     def __init__(
@@ -177,7 +175,6 @@ class Master:
             self._send(worker.client, {"began_at": began_at})
 
     def _fail(self, text: str, case: str) -> None:
-        """Ends the run with an error, so that it does not pass."""
         self.log.write(Case(f"load.{self._go.options.scenario.name}.{case}", "", "error", 0.0, (), text))
         self.stop()
 

@@ -315,11 +315,13 @@ def growth(statistic: str, log: RunLog, operation: str) -> Growth:
     windows = [window for window in log.windows if operation in (ALL, window.operation)]
     if statistic == "latency_drift_share":
         timed = [window for window in windows if is_answer(window.outcome)]
-        return _most_grown(timed, "{0.operation}".format, log.workload, _median_s, _SHORT_S, brief)
+        name, median_s = "{0.operation}".format, lambda part: Histogram.merged(w.service for w in part).quantile_s(0.5)
+        return _most_grown(timed, name, log.workload, median_s, _SHORT_S, brief)
     if statistic == "bytes_drift_share":
         served = [window for window in windows if kind_of(window.outcome) == "served"]
         name, bytes_text = "{0.operation} {0.outcome}".format, lambda value: f"{figure(value, 4)} bytes"
-        return _most_grown(served, name, log.workload, _mean_bytes, _SMALL_BYTES, bytes_text)
+        mean_bytes = lambda part: sum(w.body_bytes for w in part) / sum(w.count for w in part)  # noqa: E731
+        return _most_grown(served, name, log.workload, mean_bytes, _SMALL_BYTES, bytes_text)
     if statistic == "error_drift_share":
         first, last = map(totals, _ends(windows, log.workload))
         if min(first.sent, last.sent) < _FEWEST_REQUESTS:
@@ -335,14 +337,6 @@ def growth(statistic: str, log: RunLog, operation: str) -> Growth:
     return (after / max(before, 1) - 1, len(early) + len(late), "")
 
 
-def _median_s(windows: list[Window]) -> float:
-    return Histogram.merged(window.service for window in windows).quantile_s(0.5)
-
-
-def _mean_bytes(windows: list[Window]) -> float:
-    return sum(window.body_bytes for window in windows) / sum(window.count for window in windows)
-
-
 def _most_grown(
     windows: Iterable[Window],
     name_of: Callable[[Window], str],
@@ -351,7 +345,6 @@ def _most_grown(
     least: float,
     render: Callable[[float], str],
 ) -> Growth:
-    """Largest growth among groups of windows with the same name."""
     groups: dict[str, list[Window]] = {}
     for window in windows:
         groups.setdefault(name_of(window), []).append(window)

@@ -1,7 +1,7 @@
 """Reasons why a load run, or one of its claims, was not judged; no I/O."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import PurePath
@@ -13,7 +13,7 @@ from touchstone.facts.finding import Finding, Judgement
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Window, middle_s
 from touchstone.facts.wording import plural
 from touchstone.loadgen.metrics import LASTING, last_reports, punctuality
-from touchstone.loadgen.workloads import scenario
+from touchstone.loadgen.workloads import TABLES, scenario
 
 ABORTED = "stopped by --abort-on-fail"  # start of the remark about a threshold that ended the run
 SECONDS = "seconds"  # end of the case id in the run log if --max-seconds ended the run
@@ -184,35 +184,14 @@ def judged_claims(log: RunLog) -> set[str]:
     return {tally.claim for tally in log.tallies} | {finding.claim for finding in log.findings}
 
 
-_NO_BUILD = "no client polled a build of its own to the end"
-_HOSTS = (
-    "storm, steady, soak and watchers do, unless a limit refuses all starts",
-    (STORM, "steady", "soak", "watchers"),
-)
-_STORM = ("`touchstone load storm` does this", (STORM,))
-_TWO_KEYS = ("`touchstone load fairness` does this, with a second key", ("fairness",))
-# For each claim: what the run lacked, and how to get it, with the scenarios that test the claim.
-_IDLE: Mapping[str, tuple[str, tuple[str, tuple[str, ...]]]] = {
-    "status.build-ends": (_NO_BUILD, _HOSTS),
-    "status.build-does-not-vanish": (_NO_BUILD, _HOSTS),
-    "load.builds-admitted": ("no read of a running build was kept", ("give the run longer builds", ())),
-    "limit.refused-start-starts-nothing": ("no version was read between a refused start and its next start", _STORM),
-    "limit.ends-after-back-off": ("no client was refused and then retried", _STORM),
-    "limit.retry-after-is-honest": (
-        "no client retried after the whole Retry-After while nothing else was sent",
-        _STORM,
-    ),
-    "limit.is-per-key": ("one key must start builds alone, and then at the same time as another key", _TWO_KEYS),
-}
-
-
 def idle_reason(claim: str, log: RunLog) -> str:
     """Reason why no load rule judged *claim*."""
-    lack, (elsewhere, scenarios) = _IDLE[claim]
-    if log.workload is None or log.workload.scenario not in scenarios:
-        return f"{lack}; {elsewhere}"
+    idle = TABLES["idle"][claim]
+    lack = idle["lack"]
+    if log.workload is None or log.workload.scenario not in idle["scenarios"]:
+        return f"{lack}; {idle['elsewhere']}"
     ended = ending(log)
-    why = _unrefused(log, ended) if scenarios == (STORM,) else ""
+    why = _unrefused(log, ended) if idle["scenarios"] == [STORM] else ""
     why = why or (ended.whole if ended else "")
     return f"{lack}; {why}" if why else lack
 

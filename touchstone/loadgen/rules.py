@@ -161,10 +161,8 @@ def rate_explains(
     starts were accepted in such a time than twice the fewest starts before a refusal. If every length is impossible,
     no rate limit explains the refusals. The function tests limits that count refused starts, and limits that do not.
 
-    Args:
-        keys: Starts of each key, in the order in which they were sent.
-        is_of_rate: Whether only a rate limit can have refused a start.
-        slack_s: Maximum error of the times.
+    *keys*: starts of each key, in the order in which they were sent; *is_of_rate*: whether only a rate limit can have
+    refused a start; *slack_s*: maximum error of the times, in seconds.
     """
     longest_s = _STEP * max([_SHORTEST_S, *(max(s.done_at for s in key) - key[0].sent_at for key in keys if key)])
     steps = math.ceil(math.log(longest_s / _SHORTEST_S, _STEP)) + 1
@@ -371,7 +369,6 @@ def _waited_enough(before: Attempt, retry: Attempt) -> bool:
 
 
 def _refused_after_wait(before: Attempt, retry: Attempt) -> bool:
-    """Whether a retry after the full wait in Retry-After was refused."""
     has_advice = before.is_refused and before.retry_after_s is not None
     return retry.is_refused and has_advice and _waited_enough(before, retry)
 

@@ -270,12 +270,9 @@ def _locust(scenario: str) -> list[str]:
 def work(settings: Settings, chosen: Scenario, master: str, port: int, allowed_host: str) -> int:
     """Runs a worker for the master on host *master* until the run is over; returns 0, or 130 if interrupted.
 
-    Locust writes to ``locust.log``. It tries to reach the master for five minutes, so workers may start first.
-
-    Raises:
-        UsageError: no target, load not allowed on the target, folder not writable, or the host of the
-            master is invalid or unknown.
-        TargetError: the worker found no master, got no part in the run, or did not finish its part.
+    Locust writes to ``locust.log``. It tries to reach the master for five minutes, so workers may start first. Raises
+    `UsageError` without a target, if the load is not allowed there, if the folder is not writable, or for an invalid or
+    unknown host of the master; `TargetError` if the worker found no master, got no part, or did not finish its part.
     """
     try:
         ip_address(master)

@@ -33,6 +33,8 @@ PUBLISHING, CANCELLING, DELETING = "publishing", "cancelling what the run left",
 
 _CHECK_S = 0.1
 
+_NEVER: Callable[[], bool] = bool  # bool() is False: the run is never stopped
+
 _Thing = TypeVar("_Thing")
 
 
@@ -40,17 +42,12 @@ class Stopped(Exception):
     """The run was stopped during set-up, or again during clean-up."""
 
 
-def never() -> bool:
-    """Returns False: the run is never stopped."""
-    return False
-
-
 class _Clock(WallClock):
     """Clock whose waits raise `Stopped` when the run is stopped."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.stopped: Callable[[], bool] = never
+        self.stopped: Callable[[], bool] = _NEVER
 
     def is_stopped(self) -> bool:
         return self.stopped()
@@ -117,7 +114,7 @@ class SettingUp:
             check_given(self.transport, self._settings.target)
             self._log.write(*self._held)
         finally:
-            self.clock.stopped, self._held = never, None
+            self.clock.stopped, self._held = _NEVER, None
 
     def stage(self, needs: Sequence[Need], stopped: Callable[[], bool]) -> Stage:
         """Publishes *needs* and builds those with role ``ready``, until *stopped*; a failure raises `TargetError`."""
@@ -142,7 +139,7 @@ class SettingUp:
                 where = f"{ref}: " if ref and ref not in error.reason else ""
                 raise TargetError(f"the load could not be set up: {where}{error.reason}") from error
         finally:
-            self.clock.stopped = never
+            self.clock.stopped = _NEVER
         self._journal.started(*(ref for role, refs in roles.items() if not role.startswith("ready") for ref in refs))
         return Stage(roles, contents)
 
@@ -207,12 +204,11 @@ class SettingUp:
         """Whether the run log can no longer be written."""
         return self._log.lost is not None
 
-    def clear(self, log: RunLog | None, stopped: Callable[[], bool] = never) -> bool:
+    def clear(self, log: RunLog | None, stopped: Callable[[], bool] = _NEVER) -> bool:
         """Cancels builds that may be running and deletes what was published; returns whether nothing is left.
 
-        Args:
-            log: Run log, which makes some cancels unnecessary; None if the run log is lost.
-            stopped: Once this returns True, the rest is left to `touchstone sweep`.
+        *log* makes some cancels unnecessary; None if the run log is lost. Once *stopped* returns True, the rest is left
+        to `touchstone sweep`.
         """
         numbers = [*(e.seq for e in log.exchanges), *(a.seq for a in log.attempts)] if log else []
         numbers += [answered.seq for answered in log.probe.answers] if log and log.probe else []
@@ -228,7 +224,7 @@ class SettingUp:
         except Stopped:
             self._warn_left()
         finally:
-            self.clock.stopped = never
+            self.clock.stopped = _NEVER
         self._journal.close()
         return not self._journal.refs and not self._journal.builds
 

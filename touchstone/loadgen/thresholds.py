@@ -28,26 +28,15 @@ from touchstone.facts.events import Limit, Notice, RunLog, Workload
 from touchstone.facts.finding import Judgement
 from touchstone.facts.sample import Histogram
 from touchstone.facts.wording import brief, figure, percentage, plural
-from touchstone.loadgen.metrics import (
-    ALL,
-    TARGET,
-    Totals,
-    growth,
-    name_of,
-    of_schedule,
-    punctuality,
-    throughput,
-    totals,
-)
+from touchstone.loadgen.metrics import ALL, TARGET, Totals, growth, of_schedule, punctuality, throughput, totals
 from touchstone.loadgen.not_judged import Ruling, again, ending
-from touchstone.loadgen.workloads import AT_ONCE, SCENARIOS
+from touchstone.loadgen.workloads import AT_ONCE, SCENARIOS, TABLES
 from touchstone.rules.judge import finding_at
 
 CHECK = "thresholds"
 LATE_TOLERATED_SHARE = 0.1  # a limit on a time is not judged if lateness at p99 exceeds this share of the limit
 _UNTIMED_TOLERATED_SHARE = 0.001  # if more requests than this share have no time, the mean is unknown
 _BOUND_BY_BUDGET = ("unsent_share", "throughput_per_s")  # statistics that --max-requests affects
-_HIGHEST_LIMIT = 1e300
 
 Thresholds = dict[str, tuple[Limit, ...]]  # by scenario
 Sort = Literal["time", "share", "rate", "drift"]
@@ -75,25 +64,7 @@ class Statistic:
         return 1 if self.quantile is None else math.ceil(round(1 / (1 - self.quantile), 6))
 
 
-STATISTICS: Mapping[str, Statistic] = {
-    statistic.name: statistic
-    for statistic in (
-        *(
-            Statistic(f"p{n}_s", f"load.p{n}", "time", f"response time at {name_of(share)}", share)
-            for n, share in (("50", 0.5), ("90", 0.9), ("95", 0.95), ("99", 0.99), ("999", 0.999))
-        ),
-        Statistic("max_s", "load.max", "time", "longest response time"),
-        Statistic("mean_s", "load.mean", "time", "mean response time"),
-        Statistic("error_share", "load.errors", "share", "share of requests that failed"),
-        Statistic("throughput_per_s", "load.throughput", "rate", "requests served per second"),
-        Statistic("late_share", "load.late", "share", "share of scheduled requests sent late"),
-        Statistic("unsent_share", "load.unsent", "share", "share of scheduled requests not sent"),
-        Statistic("latency_drift_share", "load.drift-latency", "drift", "growth of the response time"),
-        Statistic("error_drift_share", "load.drift-errors", "drift", "growth of the share of errors"),
-        Statistic("bytes_drift_share", "load.drift-bytes", "drift", "growth of the response size"),
-        Statistic("memory_drift_share", "load.drift-memory", "drift", "growth of the memory of the server"),
-    )
-}
+STATISTICS: Mapping[str, Statistic] = {name: Statistic(name, **values) for name, values in TABLES["statistics"].items()}
 
 
 def time_of(statistic: Statistic, times: Histogram, never: int) -> float | None:
@@ -369,7 +340,7 @@ def _limit(place: str, operation: str, name: str, value: object) -> Limit:
     if name == "memory_drift_share" and operation != ALL:
         raise UsageError(f'{place} {name}: move it to the table of all operations, "{ALL}"')
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    if not (0 <= number <= 1 if sort in ("share", "drift") else 0 < number <= _HIGHEST_LIMIT):
+    if not (0 <= number <= 1 if sort in ("share", "drift") else 0 < number < math.inf):
         expected = {"time": "seconds above 0", "rate": "requests per second above 0"}.get(sort, "a share from 0 to 1")
         raise UsageError(f"{place} {name}: found {quoted(value)}; expected {expected}")
     return Limit(operation, name, float(number))

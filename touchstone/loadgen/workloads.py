@@ -23,34 +23,9 @@ class Action:
     follows: bool = False  # whether the client of this action follows a log
 
 
-ACTIONS: Mapping[str, Action] = {
-    "read": Action("getBuild"),
-    "start": Action(builds="own", lasts=True),
-    "cancel": Action(builds="own", follow_ups=1),
-    "stream": Action(builds="own", lasts=True, follow_ups=1, is_followed=True, follows=True),
-    "race": Action(builds="shared", follow_ups=2),
-    "host": Action(builds="own", lasts=True, is_followed=True),
-    "watch": Action("streamBuildEvents", follows=True),
-    "modest": Action(),
-    "greedy": Action(),
-}
-
-# Claims about a load run as a whole. In a load run their level is ``must``, even if it is ``should`` in a check.
-INVARIANTS: tuple[str, ...] = (
-    "http.status-is-documented",
-    "http.no-server-error",
-    "limit.refused-start-starts-nothing",
-    "limit.ends-after-back-off",
-    "limit.retry-after-is-honest",
-    "limit.is-per-key",
-    "limit.reads-are-not-charged",
-    "status.build-ends",
-    "status.build-does-not-vanish",
-    "events.watchers-agree",
-    "events.carry-the-output",
-    "load.builds-admitted",
-)
-
+TABLES = tomllib.loads(Path(__file__).with_name("workloads.toml").read_text("utf-8"))
+ACTIONS: Mapping[str, Action] = {name: Action(**values) for name, values in TABLES["actions"].items()}
+INVARIANTS: tuple[str, ...] = tuple(TABLES["invariants"])
 _CLAIMS = ("http.answers", "http.no-server-error", "http.status-is-documented")
 
 
@@ -94,7 +69,7 @@ USERS = 8
 
 SCENARIOS: Mapping[str, Scenario] = {
     name: Scenario(name, **values | {"claims": (*_CLAIMS, *values.get("claims", ()))})
-    for name, values in tomllib.loads(Path(__file__).with_name("scenarios.toml").read_text("utf-8")).items()
+    for name, values in TABLES["scenarios"].items()
 }
 
 

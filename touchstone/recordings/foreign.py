@@ -59,11 +59,8 @@ def recording(
 ) -> Recording:
     """Returns the exchanges with the API in a valid HAR document.
 
-    Args:
-        accounts: The account of each key. Empty or None: accepted keys are primary; if empty, two of them are an error.
-
-    Raises:
-        ValueError: an entry is invalid (the message has its JSON pointer), or several accepted keys have no account.
+    *accounts*: the account of each key. If it is empty or None, accepted keys are primary; if empty, two of them are an
+    error. Raises a ValueError for that, or if an entry is invalid (the message has its JSON pointer).
     """
     left_out: Counter[str] = Counter()
     calls = _calls(document["log"], contract, left_out)

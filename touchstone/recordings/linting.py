@@ -38,12 +38,10 @@ def lint(
     max_age_days: float | None = None,
     accounts: Accounts | None = None,
 ) -> tuple[Remark, ...]:
-    """Problems of the recordings in *paths*, file by file.
+    """Problems of the recordings in *paths*, file by file; *accounts* as in `reader.read`.
 
-    Args:
-        keys: Secrets by name; no file may contain a secret, nor any text that looks like a key.
-        max_age_days: A recording older than this is a problem. If None, a recording older than OLD_DAYS gets a warning.
-        accounts: The account of each key in foreign files; see `reader.read`.
+    *keys*: secrets by name; no file may contain one, nor any text that looks like a key. A recording older than
+    *max_age_days* is a problem; if that is None, a recording older than OLD_DAYS gets a warning.
     """
     remarks: list[Remark] = []
     for path in reader.found(paths):
@@ -70,7 +68,7 @@ def _faults(recording: Recording, text: str) -> Iterator[str]:
     if recording.origin == "touchstone":
         yield from _own(recording, text)
     place = {exchange.seq: number for number, exchange in enumerate(recording.exchanges)}
-    for finding in alone(recording).findings():
+    for finding in alone(recording)[1]:
         yield f"entry {place[finding.evidence[-1]]}: {finding.sentence()}"
 
 

@@ -26,7 +26,7 @@ from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
 from touchstone.recordings import har
 from touchstone.recordings.recording import BASE_URL, RUN_ID, Given, Owner, Recording, Terms, cleaned, moved
-from touchstone.recordings.replay import alone, evidence_of
+from touchstone.recordings.replay import evidence_of
 from touchstone.twin import DEFAULT_ACCOUNTS
 from touchstone.types import Conclude, Progress
 
@@ -163,7 +163,7 @@ def _taken(log: RunLog, name: str, case: Case | None, terms: Terms, good: Sequen
         claims=case.claims,
         terms=terms,
     )
-    return replace(recording, evidence=evidence_of(alone(recording), recording))
+    return replace(recording, evidence=evidence_of(recording))
 
 
 def shows_nothing(log: RunLog, name: str) -> bool:

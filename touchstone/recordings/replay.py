@@ -14,7 +14,7 @@ import math
 import threading
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -107,12 +107,10 @@ class Playback:
         return tuple(sorted(left, key=lambda exchange: exchange.seq))
 
     def serve(self, request: httpx.Request) -> httpx.Response:
-        """Returns the recorded response to a request.
+        """Returns the recorded response to a request; raises an httpx.TransportError if there was none.
 
-        Raises:
-            RecordingError: the request is not recorded, was sent too often, or is not below *url*. The message
-                names the nearest recorded request.
-            httpx.TransportError: the recorded request got no response.
+        Raises a RecordingError that names the nearest recorded request, if the request is not recorded, was sent too
+        often, or is not below *url*.
         """
         exchange = self._next(request)
         if (slot := request.extensions.get(SERVED)) is not None:
@@ -248,25 +246,14 @@ def in_short(exchange: Exchange) -> str:
     return f"{exchange.request.method} {exchange.request.url.removeprefix(BASE_URL)} → {exchange.status}"
 
 
-@dataclass(frozen=True, slots=True)
-class Alone:
-    """The judgements of one recording that is judged without a replay."""
-
-    judge: Judge
-    judgements: tuple[Judgement, ...]
-
-    def findings(self) -> tuple[Finding, ...]:
-        """The findings of the recording."""
-        return tuple(self.judge.finding(j) for j in self.judgements if j.outcome == "broken")
-
-
-def alone(recording: Recording) -> Alone:
-    """Judges a recording without a replay; exchanges are judged in the order in which they ended."""
+def alone(recording: Recording) -> tuple[tuple[Judgement, ...], tuple[Finding, ...], Mapping[str, str]]:
+    """Judges a recording without a replay, by the ends of its exchanges: judgements, findings, and errors by rule."""
     judge = judge_of(recording)
     by_end = sorted(recording.exchanges, key=lambda exchange: exchange.done_at)
     judgements = [judgement for exchange in by_end for judgement in judge.add(exchange)]
     judgements += judge.conclude(dict.fromkeys(exchange.ref for exchange in recording.exchanges if exchange.ref))
-    return Alone(judge, tuple(map(conclusion_of(recording), judgements)))
+    judged = tuple(map(conclusion_of(recording), judgements))
+    return judged, tuple(judge.finding(one) for one in judged if one.outcome == "broken"), judge.failed
 
 
 def judge_of(recording: Recording) -> Judge:
@@ -299,10 +286,10 @@ def doubted(judgement: Judgement) -> Judgement:
     return replace(judgement, outcome="indeterminate", expected="", actual=why)
 
 
-def evidence_of(judged: Alone, recording: Recording) -> dict[int, tuple[str, ...]]:
+def evidence_of(recording: Recording) -> dict[int, tuple[str, ...]]:
     """Claims that held, by *seq* of the exchange that decided; equal requests that overlap get the claims of both."""
     found: dict[int, set[str]] = defaultdict(set)
-    for judgement in judged.judgements:
+    for judgement in alone(recording)[0]:
         if judgement.outcome == "held":
             found[judgement.evidence[-1]].add(judgement.claim)
 

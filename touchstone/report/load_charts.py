@@ -179,8 +179,7 @@ def flight_chart(found: Capacity, columns: Columns) -> Chart:
 def curve(times: Times, nines: float) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
     """Latency by percentile, up to *nines* nines (2 is 99 %, 3 is 99.9 %) or the last sample with a response.
 
-    Returns:
-        Sure and unsure points (number of nines, seconds). Beyond a sure point lie at least FEW samples.
+    Sure and unsure points (number of nines, seconds); beyond a sure point lie at least FEW samples.
     """
     count, cells = times.count + times.never, times.cells.cells
     reach = min(nines, math.log10(count)) if count > 1 else 0.0

@@ -9,7 +9,7 @@ from touchstone.facts.wording import brief, figure, percentage, plural
 
 _UNITS = {1.0: "per second", 60.0: "per minute", 3600.0: "per hour", 86400.0: "per day"}
 
-_TEXTS: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "assets" / "probe.toml").read_text("utf-8"))
+TEXTS: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "assets" / "probe.toml").read_text("utf-8"))
 _USUAL = {"fixed-window": {"opens": "first"}, "sliding-counter": {"opens": "clock"}}
 
 
@@ -68,7 +68,7 @@ def describe_limiter(tiers: Sequence[Tier], what: str) -> str:
 def _describe_tier(tier: Tier, what: str) -> str:
     numbers = describe_numbers(tier, what)
     known = {name: numbers[name] + give_or_take(name, number) for name, number in tier.numbers.items()}
-    text, options = _TEXTS["limiters"][tier.family].format(what=what, **known), _TEXTS["options"]
+    text, options = TEXTS["limiters"][tier.family].format(what=what, **known), TEXTS["options"]
     for option, value in (_USUAL.get(tier.family, {}) | tier.options).items():
         text += options.get(f"{option}={value}", options.get(option, "")).format(value)
     return text
@@ -89,7 +89,7 @@ def give_or_take(name: str, number: Interval) -> str:
 
 def describe_end(identity: Identity) -> str:
     """Why the probe ended."""
-    return _TEXTS["endings"][identity.why]
+    return TEXTS["endings"][identity.why]
 
 
 def describe_stimulus(name: str) -> str:
@@ -100,7 +100,7 @@ def describe_stimulus(name: str) -> str:
         if count.isdigit():
             rest = "with pauses between them" if rest == "spread" else rest * (count != "1")
             part = f"{plural(int(count), 'request')} {rest}".strip()  # noqa: PLW2901
-        parts.append(_TEXTS["stimuli"].get(part, part))
+        parts.append(TEXTS["stimuli"].get(part, part))
     return ", then ".join(parts)
 
 

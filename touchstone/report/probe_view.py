@@ -12,14 +12,6 @@ from touchstone.limiter.knee import describe_reason
 from touchstone.limiter.pace import Pace, pace
 from touchstone.report import probe_sentences as sentences
 
-_NUMBER_NAMES = {
-    "window_s": "window",
-    "rate_per_s": "rate",
-    "gap_s": "gap",
-    "block_s": "blocked for",
-    "delay": "answered immediately",
-}
-
 
 def _sentence(name: str, *about: object) -> str:
     from touchstone.report import html  # noqa: PLC0415 - that module imports this one
@@ -121,7 +113,7 @@ class ProbeView:
             if "rate_per_s" in values:
                 values.pop("window_s", None)  # the window is not shown, because it follows from the rate
             for name, value in values.items():
-                yield _NUMBER_NAMES.get(name, name), family, value, _ends(name, tier.numbers[name])
+                yield sentences.TEXTS["numbers"].get(name, name), family, value, _ends(name, tier.numbers[name])
             for name, value in tier.options.items():
                 if name not in values:
                     yield name, family, value, ""

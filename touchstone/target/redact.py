@@ -44,11 +44,10 @@ Span = tuple[int, int, bytes]  # start, end, secret
 
 
 class Secrets:
-    """Secrets of a run by name, and their encodings.
+    """Secrets of a run by name (or (name, value) pairs if names repeat), and their encodings.
 
-    Args:
-        values: Values by name, or (name, value) pairs if names repeat. Values that are None or shorter than
-            MIN_SECRET_LENGTH are left out. Each value without its last character is added as ``NAME-shorter``.
+    Values that are None or shorter than MIN_SECRET_LENGTH are left out. Each value without its last character is added
+    as ``NAME-shorter``.
     """
 
     def __init__(self, values: Mapping[str, str | None] | Iterable[tuple[str, str | None]]) -> None:
@@ -97,7 +96,6 @@ class Secrets:
         return REDACTED if is_foreign else marked
 
     def _prepare(self) -> None:
-        """Encodes the secrets and compiles the search."""
         folded = {value: value.translate(_FOLD) for value in self._markers}
         # A part that two secrets share identifies neither of them, unless one secret contains the other.
         longest = [one for one in dict.fromkeys(folded.values()) if not any(one in o != one for o in folded.values())]

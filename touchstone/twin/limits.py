@@ -429,10 +429,5 @@ def _option(family: str, part: str, text: str, where: str) -> tuple[str, object]
                 return name, number
     elif value in values.split("|"):
         return name, value
-    raise UsageError(f"{found}; expected {_expected(name, values)}")
-
-
-def _expected(name: str, values: str) -> str:
-    if values in _NUMBERS:
-        return f"{name}={_NUMBERS[values][2].format(name)}"
-    return " or ".join(f"{name}={word}" for word in values.split("|"))
+    words = [_NUMBERS[values][2].format(name)] if values in _NUMBERS else values.split("|")
+    raise UsageError(f"{found}; expected {' or '.join(f'{name}={word}' for word in words)}")

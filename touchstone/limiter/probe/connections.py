@@ -81,9 +81,7 @@ class Link:
     def send(self, prepared: Prepared, timeout_s: float = 0.0, sent: threading.Event | None = None) -> Reply:
         """Sends a request and waits for the response; repeats a read if the server had just closed the connection.
 
-        Args:
-            timeout_s: Time-out of this request; 0 for the time-out in the settings of the target.
-            sent: Event that is set as soon as the request is sent, or sending fails.
+        *timeout_s*: 0 for the time-out in the settings of the target; *sent* is set once the request is sent, or fails.
         """
         sent = sent or threading.Event()
         extensions = {

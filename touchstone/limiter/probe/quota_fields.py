@@ -9,18 +9,14 @@ Quota = dict[str, float]
 # Parameters in draft 8 and later, with the names of their numbers in a Quota.
 _PARAMETERS = {"q": "limit", "w": "window_s", "r": "remaining"}
 _KEYS = ("limit", "remaining")
-# Quota units of draft 8 and later; others, such as bytes, do not limit requests.
-_REQUESTS, _AT_ONCE = "requests", "concurrent-requests"
 _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
 
 
 def quota(headers: Sequence[tuple[str, str]]) -> Quota:
-    """Parses ``limit``, ``remaining``, ``window_s`` of a rate limit; ``cap``, ``cap_remaining`` of a concurrency cap.
+    """Parses ``limit``, ``remaining`` and ``window_s`` of a rate limit.
 
-    Missing values are left out. If a response uses several dialects, the newest dialect counts.
-
-    Args:
-        headers: Names in any case, and values.
+    Missing values are left out. If a response uses several dialects, the newest dialect counts. Names of *headers* may
+    have any case.
 
     Source: draft-ietf-httpapi-ratelimit-headers, 00 to 10.
     """
@@ -41,23 +37,19 @@ def quota(headers: Sequence[tuple[str, str]]) -> Quota:
 def _structured(fields: Mapping[str, str]) -> Quota:
     """Parses a RateLimit header of IETF draft 8 or later, such as ``"default";r=5;t=3``, with its RateLimit-Policy.
 
-    If several quotas have the same unit, the one with the fewest requests left is used.
-    Among equal quotas, one that states its window is used.
+    Of several quotas of requests, the one with the fewest requests left is used; among equal ones, one with a window.
+    Quotas in other units, such as bytes or concurrent requests, are left out.
     """
     items: dict[str, dict[str, str]] = {}
     for name, parameters in [*_items(fields.get("ratelimit-policy", "")), *_items(fields.get("ratelimit", ""))]:
         if _is_quoted(name):
             items[name] = items.get(name, {}) | parameters
-    by_unit: dict[str, list[Quota]] = {_REQUESTS: [], _AT_ONCE: []}
-    for parameters in items.values():
-        numbers = _numbers({name: parameters.get(key, "") for key, name in _PARAMETERS.items()})
-        by_unit.setdefault(parameters.get("qu", _REQUESTS).strip('"'), []).append(numbers)
-    rate, cap = (
-        min(by_unit[unit], key=lambda each: (each.get("remaining", math.inf), "window_s" not in each), default={})
-        for unit in (_REQUESTS, _AT_ONCE)
-    )
-    capped = {"cap": cap.get("limit"), "cap_remaining": cap.get("remaining")}
-    return rate | {name: number for name, number in capped.items() if number is not None}
+    quotas = [
+        _numbers({name: parameters.get(key, "") for key, name in _PARAMETERS.items()})
+        for parameters in items.values()
+        if parameters.get("qu", '"requests"') == '"requests"'
+    ]
+    return min(quotas, key=lambda each: (each.get("remaining", math.inf), "window_s" not in each), default={})
 
 
 def _apart(fields: Mapping[str, str], prefix: str) -> Quota:

@@ -357,6 +357,5 @@ class OpenLoop:
 
 
 def _is_failed(reply: Reply) -> bool:
-    """Whether a read failed: no complete response, or none of 2xx, 404, 409 and 429."""
     status = reply.status
     return not (200 <= status < 300 or status in (404, 409, 429))
