@@ -12,7 +12,7 @@ from tests.limiter.queueing import Late, Queue, Times, exponential, mixed, searc
 from tests.limiting import decide, limiter_for
 from touchstone.facts.identity import Cost, Identity, Interval, Tier
 from touchstone.facts.probe import KneeTerms, KneeWhy, Mark, Outcome, Stage, Trial
-from touchstone.limiter.knee import MOST_LATE, Search, due_times, marked, miss_share, most_missed
+from touchstone.limiter.knee import Search, due_times, marked, miss_share, most_missed
 from touchstone.limiter.pace import ceiling
 
 QUEUES = {
@@ -73,15 +73,6 @@ def stalled(for_s: float, one_of: int = 1) -> Late:
 def test_late_generator_makes_no_low_knee(late: Late, seed: int) -> None:
     _, knee = searched(replace(QUEUE, late=late), seed)
     assert knee.why == "generator-limited" if knee.rate_per_s is None else knee.rate_per_s.value > 0.9 * KNEES["M/D/4"]
-
-
-def test_lateness_ends_the_search_after_four_trials_in_a_row() -> None:
-    search, knee = searched(replace(QUEUE, late=always(0.2)), 1)
-    assert (knee.why, knee.rate_per_s) == ("generator-limited", None)
-    last = search.tried[-MOST_LATE:]
-    assert [tried.mark for tried in last] == ["late"] * MOST_LATE
-    assert len({tried.trial.rate_per_s for tried in last}) == 1
-    assert len({tried.trial.seed for tried in last}) == MOST_LATE
 
 
 def test_refusal_ends_the_search() -> None:

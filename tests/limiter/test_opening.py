@@ -1,12 +1,10 @@
 """The first requests of a probe, with answers made by hand: ``+`` for one let through, ``-`` for one refused."""
 
-from itertools import pairwise
-
 import pytest
 
 from tests.limiter.answers import TOOK_S, at_once, pass_on, row
 from touchstone.facts.probe import Answer, Stimulus
-from touchstone.limiter.opening import CANARY_S, MOST_UNREFUSED, Opening
+from touchstone.limiter.opening import CANARY_S, Opening
 from touchstone.limiter.story import Story
 
 
@@ -74,28 +72,6 @@ def test_refusals_are_of_a_rate_or_of_a_cap(
 ) -> None:
     opening = begun(*outcomes, starts=starts)
     assert (opening.over, opening.limited, opening.capped, opening.queued) == (over, limited, capped, False)
-
-
-@pytest.mark.parametrize(("took_s", "least", "most"), [(TOOK_S, MOST_UNREFUSED, 250), (0.6, 60, MOST_UNREFUSED - 1)])
-def test_burst_ends_after_enough_unrefused(took_s: float, least: int, most: int) -> None:
-    opening = begun()
-    answer(opening, "+", took_s=took_s)
-    while not opening.over:
-        assert not opening.unrefused
-        answer(opening, "+" * opening.propose(opening.story.seconds).most, took_s=took_s)
-    assert least <= len(opening.story.answers) <= most
-    assert (opening.limited, opening.unrefused) == (False, True)
-
-
-def test_waits_grow_until_one_is_accepted() -> None:
-    opening = begun("-")
-    (segment,) = opening.propose(1.0).segments
-    gaps = [later - sooner for sooner, later in pairwise(segment.at)]
-    assert (segment.until, gaps) == ("accepted", sorted(gaps))
-    assert segment.at[-1] > 1000
-    answer(opening, "---+")
-    assert not opening.over
-    assert opening.propose(opening.story.seconds).segments[0].until == "refused"
 
 
 @pytest.mark.parametrize(

@@ -144,12 +144,6 @@ def test_requests_are_sent_when_due_and_volleys_at_once(whole: Probed) -> None:
         assert max(answer.sent_at for answer in volley) < min(answer.done_at for answer in volley)
 
 
-def test_each_start_begins_a_build_that_is_cancelled(whole: Probed) -> None:
-    accepted = [answered for answered in whole.story.answers if answered.answer.accepted]
-    assert len(accepted) == len(whole.launched)
-    assert all(place(whole.requests, answered.ref, "DELETE") is not None for answered in accepted)
-
-
 def test_refusals_are_judged_and_kept(whole: Probed) -> None:
     judged = {claim.claim.id: claim.verdict for claim in judge(whole.log).claims}
     assert judged["limit.has-the-error-shape"] == "upheld"

@@ -9,7 +9,6 @@ from tests.limiter.answers import TOOK_S, given, pass_on
 from touchstone.facts.probe import Answer, Stimulus
 from touchstone.limiter.queues import Queues, fit
 from touchstone.limiter.story import Story, in_turn_s
-from touchstone.twin import RateLimit
 
 
 @dataclass
@@ -118,25 +117,6 @@ def filling_answers(part: Queues) -> list[Answer]:
     return part.story.answers[part.fillings[0].start :]
 
 
-@pytest.mark.parametrize(
-    ("queue", "text"),
-    [
-        (Queue(0.1, 3), "leaky-bucket:1/0.1,burst=3"),
-        (Queue(0.25, 20), "leaky-bucket:1/0.25,burst=20"),
-        (Queue(0.1, 8, 5), "leaky-bucket:1/0.1,burst=8,delay=5"),
-        (Queue(0.1, 16, 12), "leaky-bucket:1/0.1,burst=16,delay=12"),
-    ],
-)
-def test_queue_is_found_with_its_numbers(queue: Queue, text: str) -> None:
-    part = finished(queue)
-    tier = given(part.tier())
-    assert (tier.family, tier.text, part.settled) == ("leaky-bucket", text, True)
-    numbers = tier.numbers
-    assert numbers["rate_per_s"].low <= 1 / queue.pace_s <= numbers["rate_per_s"].high
-    assert (numbers["burst"].value, numbers["delay"].value) == (queue.places, queue.spared)
-    assert RateLimit.parse(tier.text).options["burst"] == queue.places
-
-
 @pytest.mark.parametrize("places", [1, 2, 5, 13, 30, 40])
 @pytest.mark.parametrize("pace_s", [0.02, 0.1, 1.5])
 def test_queue_is_filled_twice_and_hardly_more(places: int, pace_s: float) -> None:
@@ -182,10 +162,3 @@ def test_two_fillings_in_a_row_have_to_agree() -> None:
             queue.answer(stimulus.segments[0].at[0] - 0.001)
         pass_on(part.observe, part.story, queue.fill(stimulus))
         assert part.settled == settled
-
-
-def test_stimulus_without_an_answer_is_sent_again() -> None:
-    part = begun(Queue(0.1, 3))
-    before = part.propose(5.0, 100)
-    part.observe([])
-    assert (part.propose(5.0, 100), part.tier()) == (before, None)
