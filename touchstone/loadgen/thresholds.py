@@ -37,6 +37,7 @@ CHECK = "thresholds"
 LATE_TOLERATED_SHARE = 0.1  # a limit on a time is not judged if lateness at p99 exceeds this share of the limit
 _UNTIMED_TOLERATED_SHARE = 0.001  # if more requests than this share have no time, the mean is unknown
 _BOUND_BY_BUDGET = ("unsent_share", "throughput_per_s")  # statistics that --max-requests affects
+_HIGHEST_LIMIT = 1e300  # an integer in TOML may be too large for a float
 
 Thresholds = dict[str, tuple[Limit, ...]]  # by scenario
 Sort = Literal["time", "share", "rate", "drift"]
@@ -340,7 +341,7 @@ def _limit(place: str, operation: str, name: str, value: object) -> Limit:
     if name == "memory_drift_share" and operation != ALL:
         raise UsageError(f'{place} {name}: move it to the table of all operations, "{ALL}"')
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    if not (0 <= number <= 1 if sort in ("share", "drift") else 0 < number < math.inf):
+    if not (0 <= number <= 1 if sort in ("share", "drift") else 0 < number <= _HIGHEST_LIMIT):
         expected = {"time": "seconds above 0", "rate": "requests per second above 0"}.get(sort, "a share from 0 to 1")
         raise UsageError(f"{place} {name}: found {quoted(value)}; expected {expected}")
     return Limit(operation, name, float(number))
