@@ -260,7 +260,8 @@ class _Steps:
                 self.log.header.run_id, "…"
             )
         )
-        return self._line(f"send {self._number} {name} {limit_s:.0f}", e.request) + (" &" if beside else "")
+        call = "send" if e.status == 429 or e.operation not in ("startBuild", "publishTemplate") else "patiently"
+        return self._line(f"{call} {self._number} {name} {limit_s:.0f}", e.request) + (" &" if beside else "")
 
     def _await(self, read: Exchange, tries: int) -> str:
         return self._line(f"await {read.body['status']} {tries}", read.request)
