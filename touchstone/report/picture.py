@@ -121,7 +121,8 @@ def picture(log: RunLog, finding: Finding, exchanges: Mapping[int, Exchange]) ->
     steps = [(m.at, end, m.after) for m, end in zip(known, ends, strict=False) if m.after and m.at < end]
     periods = tuple((at, end, states) for states, at, end in _joined((after, at, end) for at, end, after in steps))
     decided = next((m for m in known if m.exchange is last and m.window), None)
-    rows = {state: answer(last.operation, state) for state in State if decided and state in decided.window}
+    window = decided.window if decided and last.operation in ("startBuild", "getBuild", "cancelBuild") else ()
+    rows = {state: answer(last.operation, state) for state in State if state in window}
     if finding.check != life_cycle.id or any(row.fits(last.status, last.body.get("status")) for row in rows.values()):
         rows = {}  # the finding is about something else than the state
     explained_at = max((e.done_at for e in drawn if e is not last and e.done_at <= last.done_at), default=last.sent_at)

@@ -41,6 +41,7 @@
     form.addEventListener("reset", () => setTimeout(apply));
     for (const link of document.querySelectorAll("[data-filter]")) {
       link.addEventListener("click", () => {
+        form.closest("details")?.setAttribute("open", "");
         form.q.value = "";
         form.level.value = "";
         form.verdict.value = link.dataset.filter;
@@ -53,6 +54,11 @@
     button.hidden = false;
     button.addEventListener("click", () => copy(button));
   }
+  addEventListener("hashchange", () => {
+    for (let one = document.getElementById(location.hash.slice(1)); one; one = one.parentElement) {
+      if (one.matches("details")) { one.open = true; }
+    }
+  });
   let folded = [];
   addEventListener("beforeprint", () => {
     folded = [...document.querySelectorAll("details:not([open])")];
