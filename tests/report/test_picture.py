@@ -11,6 +11,7 @@ from tests.rules.stories import cancel, read, start
 from touchstone.facts.events import RunLog
 from touchstone.facts.exchange import Exchange
 from touchstone.report.picture import MAX_LANES, Picture, picture
+from touchstone.report.script import script
 from touchstone.rules.history import Bounds
 from touchstone.rules.judge import by_all_rules
 
@@ -77,6 +78,23 @@ def test_lanes_are_bounded_and_name_the_versions() -> None:
     assert len(found.lanes) == MAX_LANES
     assert found.left_out == len(reads) - (MAX_LANES - len(found.steps))
     assert [REF.rpartition("-")[2] in found.steps[0], OTHER_REF.rpartition("-")[2] in found.steps[2]] == [True, True]
+
+
+def test_odd_bodies_are_drawn_and_repeated() -> None:
+    odd = [
+        read(4.1 + n / 10, seq=40 + n, json={"status": status})
+        for n, status in enumerate(({"a": 1}, ["x"], None, "'$(id)"))
+    ]
+    story = (*GONE[:3], *odd, *GONE[3:])
+    judge = by_all_rules(Bounds(), {})
+    judgements = [j for e in story for j in judge.add(e)] + judge.conclude([REF])
+    for judgement in judgements:
+        if judgement.outcome == "broken":
+            log, finding = RunLog(header(), story), judge.finding(judgement)
+            picture(log, finding, {e.seq: e for e in story})
+            found = script(log, finding, {e.seq: e for e in story})
+            assert found is not None
+            assert not [line for way in found.ways for line in way.steps if "$(id)" in line]
 
 
 def test_single_exchange_has_no_picture() -> None:

@@ -83,11 +83,11 @@ def fingerprint(finding: Finding, evidence: list[Exchange], run_id: str) -> tupl
     last, known, expected = evidence[-1].response, set[str](), finding.expected
     if last is None or evidence[-1].error:
         return "code", "no complete answer"
-    codes, status = re.findall(r"\b[1-5][0-9][0-9]\b", expected), evidence[-1].body.get("status")
+    codes, status = re.findall(r"\b[1-5][0-9][0-9]\b", expected), status_of(evidence[-1])
     is_of_code = codes and re.match("(one of |any status except )?[1-5][0-9][0-9]", expected)
     if is_of_code and (str(last.status) in codes) is expected.startswith("any status except"):
         return "code", f"{last.status}"
-    if expected.startswith("status ") and isinstance(status, str):
+    if expected.startswith("status ") and status:
         return "status", f"{last.status}\n{status}"
     head = sorted(f"{name}: {value}\n" for name, value in last.headers if name.lower() not in _CHANGING)
     for earlier in evidence[:-1]:
@@ -105,6 +105,12 @@ def fingerprint(finding: Finding, evidence: list[Exchange], run_id: str) -> tupl
         return "~" if len(token) == 1 else "##" if re.fullmatch("[0-9]{10,}", token) else "#"
 
     return "whole", f"{last.status}\n" + _TOKEN.sub(marked, text).replace("\n", "")
+
+
+def status_of(exchange: Exchange) -> str:
+    """Returns ``status`` in the body of a response; empty if it is missing or no text."""
+    status = exchange.body.get("status")
+    return status if isinstance(status, str) else ""
 
 
 def _premise(exchange: Exchange) -> str:
@@ -150,8 +156,8 @@ def _in_order(found: Mapping[int, Exchange], evidence: list[Exchange]) -> list[E
 
 def _neighbour(last: Exchange, names: Collection[str], before: list[Exchange]) -> list[Exchange]:
     """Returns how the newest other build that ran at the time of *last* began: a server may confuse the two."""
-    begun = [e for e in before if e.operation == "startBuild" and e.body.get("status") == "building"]
-    ended = {e.ref: e.done_at for e in before if e.operation == "getBuild" and e.body.get("status") in AT_REST}
+    begun = [e for e in before if e.operation == "startBuild" and status_of(e) == "building"]
+    ended = {e.ref: e.done_at for e in before if e.operation == "getBuild" and status_of(e) in AT_REST}
     others = [e for e in begun if (e.ref or "").rpartition("@")[0] not in names and e.credential == last.credential]
     start = next((e for e in reversed(others) if ended.get(e.ref, 0.0) < e.sent_at), None)
     if start is None:
@@ -184,13 +190,13 @@ class _Steps:
     def _lines(self, needed: list[Exchange]) -> Iterator[str]:
         last, before = self.evidence[-1], needed[0]
         for position, e in enumerate(needed):
-            status = e.body.get("status")
+            status = status_of(e)
             if e.operation == "getBuild" and e.request.method == "GET" and e is not last:
-                plain = e.status == 200 and isinstance(status, str) and e.credential in ("primary", "second")
+                plain = e.status == 200 and status in STATUSES and e.credential in ("primary", "second")
                 if plain and status in AT_REST and self._known.get(e.ref or "") != status:
                     self._awaited[e.ref or ""] = e
                 if plain:
-                    self._known[e.ref or ""] = str(status)
+                    self._known[e.ref or ""] = status
                 if e not in self.evidence:
                     continue
             if e.operation in _MUTATING:
@@ -216,7 +222,7 @@ class _Steps:
 
     def _before_last(self, last: Exchange, before: Exchange) -> Iterator[str]:
         """Yields the wait before the last read: until it shows what it showed in the run, but not longer than there."""
-        status, gap_s = last.body.get("status"), last.sent_at - before.done_at
+        status, gap_s = status_of(last), last.sent_at - before.done_at
         if last.operation != "getBuild" or status not in STATUSES:
             return
         if status == "building" and self.finding.claim in _OF_TIME:  # it has to have ended by then
@@ -264,7 +270,7 @@ class _Steps:
         return self._line(f"{call} {self._number} {name} {limit_s:.0f}", e.request) + (" &" if beside else "")
 
     def _await(self, read: Exchange, tries: int) -> str:
-        return self._line(f"await {read.body['status']} {tries}", read.request)
+        return self._line(f"await {shlex.quote(status_of(read))} {tries}", read.request)
 
     def _removal(self, publish: Exchange) -> None:
         namespace, _, rest = (publish.ref or "").partition("/")
@@ -285,7 +291,7 @@ class _Steps:
         headers = tuple((name, renewed(value)) for name, value in request.headers)
         body = request.body.replace(self.log.header.run_id.encode(), b"<key:new>")
         last = self.evidence[-1]
-        if last.operation == "getBuild" and last.body.get("status") not in AT_REST:
+        if last.operation == "getBuild" and status_of(last) not in AT_REST:
             # The build must last until curl has read it.
             body = body.replace(b'"run": [', b'"run": ["sleep 2", ', 1)
         return step(call, replace(request, url=url, headers=headers, body=body), self.sources, _WORDS)
