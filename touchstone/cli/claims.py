@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from rich.console import Console
-from rich.text import Text
 from typer import Argument, Option, Typer
 
+from touchstone.cli.live import print_lines
 from touchstone.cli.options import Reports, claim_ids, examples
 from touchstone.contract import answers as contract_answers
 from touchstone.contract import claims as ledger_of_claims
@@ -20,7 +20,6 @@ from touchstone.errors import UsageError
 from touchstone.facts.curl import command
 from touchstone.facts.exchange import Request
 from touchstone.facts.finding import Finding
-from touchstone.facts.wording import one_line
 from touchstone.loadgen import rules as load_rules
 from touchstone.loadgen.thresholds import CHECK, STATISTICS
 from touchstone.proof import catalogue
@@ -67,7 +66,17 @@ def explain(
     ],
 ) -> None:
     """Explain one claim: source, checks, verdict, curl command."""
-    explain_claim(ledger_of_claims.load().explain(claim), reports=Path("reports"), console=Console())
+    row, run = ledger_of_claims.load().explain(claim), latest(Path("reports"))
+    print_lines(
+        Console(),
+        "explain.txt.j2",
+        claim=row,
+        run=run,
+        findings=[finding for finding in run.findings if finding.claim == claim] if run else [],
+        checks=checks_of(claim),
+        faults=catalogue.proving(claim),
+        example=example_curl(row),
+    )
 
 
 class Report(NamedTuple):
@@ -128,33 +137,6 @@ def print_answers(claims: Collection[str]) -> None:
         if rows:
             say(Console(), title)
             table(Console(), ("claim", column, "the answer is"), rows)
-
-
-def explain_claim(claim: Claim, *, reports: Path, console: Console) -> None:
-    """Prints one claim: sentence, source, rules, faults that break it, latest verdict, findings and a curl command."""
-    say(console, f"{claim.id} ({'excluded' if claim.excluded else claim.level})")
-    say(console, f"  {claim.says}")
-    say(console, f"source    {claim.source}{f', since contract version {claim.since}' if claim.since > 1 else ''}")
-    if claim.excluded:
-        say(console, f"excluded  {claim.excluded}")
-        return
-    if claim.by == "load":
-        say(console, "judged by `touchstone load`")
-    if claim.needs:
-        say(console, f"needs     {', '.join(sorted(claim.needs))}")
-    say(console, f"checks    {', '.join(checks_of(claim.id))}")
-    say(console, f"faults    {', '.join(catalogue.proving(claim.id)) or 'none'}")
-    run = latest(reports)
-    findings = [row for row in run.findings if row.claim == claim.id] if run else []
-    if run:
-        say(console, f"verdict   {run.verdicts.get(claim.id, 'not judged')} ({run.path})")
-    for finding in findings:
-        say(console, f"finding   expected {one_line(finding.expected)}; actual {one_line(finding.actual)}")
-    if findings or claim.by == "check":
-        curl = one_line(findings[0].curl) if findings else example_curl(claim)
-        console.print(Text(f"curl      {curl}"), soft_wrap=True)  # on one line, for copying
-    else:
-        say(console, f"run       touchstone load {'soak' if claim.id.startswith('load.drift-') else 'steady'}")
 
 
 def checks_of(claim_id: str) -> list[str]:

@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from touchstone.cli.options import say
 from touchstone.config import Settings
 from touchstone.facts.runlog import decode, read
 from touchstone.facts.sample import Window
-from touchstone.facts.wording import brief, describe_chance, figure, plural
+from touchstone.facts.wording import brief, describe_chance, figure, one_line, plural
 from touchstone.loadgen.metrics import ALL, Kind, Totals
-from touchstone.report import github
+from touchstone.report import github, html
 from touchstone.report.probe_sentences import describe_family, describe_stage, describe_stimulus
 from touchstone.report.terminal import say as say_fitted
 from touchstone.report.terminal import table
@@ -234,6 +235,19 @@ def _candidates(belief: dict[str, Any]) -> str:
     return f"candidates: {likely or 'none'}; {spent}"
 
 
+def print_lines(console: Console, template: str, insert: Callable[[], None] = lambda: None, **values: object) -> None:
+    """Prints a template of report/assets line by line. The line ``@`` calls *insert*; lines from ``!`` never wrap."""
+    jinja = html.environment().overlay(autoescape=False)
+    jinja.filters["line"] = one_line
+    for line in jinja.get_template(template).render(values).splitlines():
+        if line == "@":
+            insert()
+        elif line.startswith("!"):
+            say(console, line[1:])
+        else:
+            say_fitted(console, line)
+
+
 def print_plan(
     text: str,
     settings: Settings,
@@ -264,26 +278,14 @@ def print_plan(
         claims = {claim for row in group for claim in row.claims}
         costs = sum(row.builds for row in group), sum(row.requests for row in group)
         cells.append((name, *map(str, (len(claims) or "", *costs))))
-    table(console, ("case" if listed else "cases about", ">claims", ">builds", ">requests"), cells)
-    claims = {claim for case in cases for claim in case.claims}
-    builds, requests = sum(row.builds for row in rows), sum(row.requests for row in rows)
-    above = builds > target.max_builds
-    advice = f", so that claims may not be judged (--max-builds {builds} runs all cases)" if above else ""
-    say_fitted(
-        console,
-        f"{plural(len(cases), 'case')}, {plural(len(claims), 'claim')}; at most {plural(builds, 'build')}, "
-        f"{'above' if above else 'within'} the budget of {target.max_builds:,}{advice}; about "
-        f"{plural(requests, 'request')} besides polling and cleaning up; "
-        f"nothing was sent to {target.url or 'the embedded twin'}",
-    )
+    titles = ("case" if listed else "cases about", ">claims", ">builds", ">requests")
+    values: dict[str, Any] = {"cases": cases, "claims": {claim for case in cases for claim in case.claims}}
     if pace:
-        takes_s = duration_s(cases, pace, target.max_in_flight)
         whole = sum(case.builds for case in cases if case.stage < ALONE) + ready
-        say_fitted(
-            console,
-            f"it takes about {_minutes(takes_s)} and {whole * pace.build_s / 60:,.1f} build-minutes, with builds of "
-            f"{figure(pace.build_s)} s ({pace.source}), {target.max_in_flight} at a time",
-        )
+        takes = _minutes(duration_s(cases, pace, target.max_in_flight))
+        values |= {"takes": takes, "build_minutes": whole * pace.build_s / 60}
+    insert = partial(table, console, titles, cells)
+    print_lines(console, "check_plan.txt.j2", insert, **values, rows=rows, target=target, pace=pace)
 
 
 def _minutes(seconds: float) -> str:

@@ -9,10 +9,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from touchstone.check.job import at_twin
-from touchstone.cli.live import load_progress_on, print_report
+from touchstone.cli.live import load_progress_on, print_lines, print_report
 from touchstone.cli.options import SeededRun, command
 from touchstone.config import Seconds, Settings, kind
 from touchstone.contract.quoting import checked
@@ -25,7 +24,7 @@ from touchstone.loadgen.plan import MAX_BUILDS, Plan
 from touchstone.loadgen.plan import plan as load_plan
 from touchstone.loadgen.thresholds import thresholds_of
 from touchstone.loadgen.workloads import ACTIONS, AT_ONCE, SCENARIOS, USERS, Options, Scenario, mix_of, scenario
-from touchstone.report.terminal import say as say_fitted
+from touchstone.report.terminal import table
 from touchstone.report.write import conclude
 
 app = typer.Typer()
@@ -184,51 +183,22 @@ def print_plan(plan: Plan, settings: Settings, launch: runner.Launch, console: C
     runner.check_terms(settings, plan, launch)
     options, target = plan.options, settings.target
     timed = at_twin(settings, "http://127.0.0.1:1").target if target.embedded else target
-    say_fitted(console, f"{options.scenario.name}: {options.scenario.description}")
-    where, how = target.url or target.name, f"{options.model} model, seed {options.seed}"
-    say_fitted(console, f"target {where}, arrivals {options.arrivals_text}, {how}")
-    if options.model == "open":
-        console.print(_schedule(plan))
-    else:
-        say_fitted(console, f"in turn   {_turns(plan)}")
-    say_fitted(console, f"builds    {plan.builds():,} at most ({target.max_builds:,} are allowed)")
-    say_fitted(console, f"requests  {_requests(plan)}; {plan.around():,} of them for set-up and clean-up")
+    most = min(plan.sends(), options.max_requests or plan.sends())
     most_s = plan.most_s(timed.build_timeout_s, timed.patience_s, timed.cancel_timeout_s)
     most_s = min(most_s, settings.max_seconds or most_s)
-    seconds = f"{plan.least_s():,g} at least, {most_s:,g} at worst"
-    say_fitted(console, f"seconds   {seconds}; without set-up, clean-up and slow responses")
-    refused = f"each start is refused for {timed.patience_s:g} s and repeated every second (3 requests each time)"
-    say_fitted(console, f"at worst  {refused}; every build takes {timed.build_timeout_s:g} s")
+    values = {"plan": plan, "options": options, "target": target, "timed": timed, "most": most, "most_s": most_s}
+    print_lines(console, "load_plan.txt.j2", lambda: _print_arrivals(plan, console), **values, actions=ACTIONS)
 
 
-def _requests(plan: Plan) -> str:
-    options, most = plan.options, plan.options.max_requests
-    if options.model == "open":
-        sends = plan.sends() if most is None else min(plan.sends(), most)
-        return f"{plan.around() + sends:,} if nothing is refused"
-    clients = "1 client completes" if options.users == 1 else f"{options.users:,} clients complete"
-    return f"as many as {clients} in {options.duration_s:g} s"
-
-
-def _turns(plan: Plan) -> str:
-    counts = plan.schedule.counts.items()
-    again = ", ".join(f"{number:,} {name}" for name, number in counts if not ACTIONS[name].builds)
-    once = ", ".join(f"{number:,} {name}" for name, number in counts if ACTIONS[name].builds)
-    return "; ".join([f"{again}, repeatedly"] * bool(again) + [f"{once}, at most once each"] * bool(once))
-
-
-def _schedule(plan: Plan) -> Table:
-    """Returns the number of arrivals of each action as a table. Its rows are equal spans of time, at most twelve."""
+def _print_arrivals(plan: Plan, console: Console) -> None:
+    """Prints the number of arrivals of each action as a table. Its rows are equal spans of time, at most twelve."""
     schedule = plan.schedule
     spans = min(12, max(1, round(schedule.duration_s)))
     width_s = schedule.duration_s / spans
-    table = Table(box=None, pad_edge=False)
-    table.add_column("from s", justify="right")
-    for name in schedule.counts:
-        table.add_column(name, justify="right")
     places = np.minimum((schedule.rows["due_s"] / width_s).astype(int), spans - 1)
+    rows = []
     for span in range(spans):
         counts = np.bincount(schedule.rows["action"][places == span], minlength=len(ACTIONS))
         numbers = [counts[place] for place, name in enumerate(ACTIONS) if name in schedule.counts]
-        table.add_row(figure(span * width_s), *(f"{number:,}" for number in numbers))
-    return table
+        rows.append([figure(span * width_s), *(f"{number:,}" for number in numbers)])
+    table(console, (">from s", *(f">{name}" for name in schedule.counts)), rows, wide=False)
