@@ -52,15 +52,13 @@ def test_row_keeps_its_fields_and_can_be_raised_to_must(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "place"),
     [
-        (["just text"], "claims[0]"),
-        ([ROW, "{id: b.one, level: must, says: x}"], "claims[1] (b.one): source"),
-        (["{id: 3, level: must, says: x, source: y}"], "(3): id"),
-        (["{id: a.one, says: x, source: y}"], "a.one: "),
-        (["{id: a.one, level: must, says: x, source: y, excluded: z}"], "a.one: "),
-        (["{id: a.one, levl: must, says: x, source: y}"], "(a.one): levl"),
-        (["{id: a.one, level: must, says: x, source: y, since: 3}"], "a.one: since 3"),
-        (["{id: a.one, level: must, says: x, source: y, needs: publish}"], "(a.one): needs"),
-        ([ROW, ROW], "a.one: "),
+        (["just text"], "claims.0"),
+        ([ROW, "{id: b.one, level: must, says: x}"], "claims.1.source"),
+        (["{id: a.one, says: x, source: y}"], "claims.0"),
+        (["{id: a.one, level: must, says: x, source: y, excluded: z}"], "claims.0"),
+        (["{id: a.one, levl: must, level: must, says: x, source: y}"], "claims.0.levl"),
+        (["{id: a.one, level: must, says: x, source: y, since: 3}"], "a.one: "),
+        ([ROW, ROW], "twice"),
     ],
 )
 def test_malformed_row_is_rejected_with_its_place(tmp_path: Path, rows: list[str], place: str) -> None:

@@ -176,8 +176,8 @@ paths:
     get:
       operationId: follow
       responses:
-        '200': {content: {text/event-stream: {schema: {properties: {data: {contentSchema: {type: object}}}}}}}
-components: {schemas: {A: {type: string}}}
+        '200': {content: {application/json: {schema: {type: object}}}}
+components: {schemas: {A: {type: string}, BuildEvent: {}, TemplateDocument: {}}}
 """
 
 
@@ -192,17 +192,14 @@ def test_bundled_document_has_the_digest_of_its_file() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "data"),
     [
-        ("openapi: 3.1.0", "openapi: 3.0.3", "'3.0.3'"),
         ("info:", "openapi: 3.1.1\ninfo:", "line 3"),
         ("info: {", "info: [", "line 3"),
-        ("operationId: follow", "summary: x", "GET /a/{x}: operationId"),
-        ("    get:", "    post: {operationId: follow, responses: {}}\n    get:", "GET /a/{x}: operationId"),
+        ("operationId: follow", "summary: x", "operationId"),
         ("'200'", "'2XX'", "2XX"),
         ("responses:", "answers:", "'responses'"),
         ("{type: object}", "{type: objekt}", "'objekt'"),
         ("{type: object}", "{$ref: '#/components/schema/A'}", "/schema/A'"),
         ("{type: string}", "{items: {$ref: '#/components/schemas/A'}}", "/schemas/A'"),
-        ("contentSchema", "contentSchemas", "text/event-stream"),
     ],
 )
 def test_broken_document_is_refused_with_its_place(old: str, new: str, data: str) -> None:

@@ -129,7 +129,7 @@ class Aims:
         if document is None:
             return None, {}
         case.body = document
-        problems = Contract.load().document_problems(document)
+        problems = Contract.load().published.problems(document)
         if problems or not _is_linked(case):
             case.query.pop("auto_build", None)
             is_plain = not case.query and self.exam.target.publish == "raw" and _is_readable(document)

@@ -6,12 +6,11 @@ from functools import cache
 from itertools import groupby
 from typing import Annotated
 
-import yaml
-from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic import BeforeValidator, ConfigDict, with_config
 
-from touchstone.contract.files import openapi_dir, read_regular
-from touchstone.contract.parsing import read_yaml
-from touchstone.errors import ContractError, one_line
+from touchstone.contract.files import openapi_dir
+from touchstone.contract.parsing import read_as
+from touchstone.errors import ContractError
 
 # The callers in *refusals*, by the key that they send (`facts.exchange.Credential`).
 CALLERS = {
@@ -94,11 +93,8 @@ def refusal(caller: str, operation: str = "any") -> Answer:
 @cache
 def load() -> Answers:
     """Reads the file; raises ContractError if it is missing or malformed."""
-    path = openapi_dir() / "answers.yaml"
-    try:
-        return TypeAdapter(Answers).validate_python(read_yaml(read_regular(path)))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
-        raise ContractError(f"{path}: {one_line(str(error))}") from error
+    answers: Answers = read_as(Answers, openapi_dir() / "answers.yaml")
+    return answers
 
 
 def either(values: Iterable[object]) -> str:

@@ -6,15 +6,14 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, with_config
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, with_config
 
-from touchstone.contract import parsing
-from touchstone.contract.files import openapi_dir, read_regular
+from touchstone.contract.files import openapi_dir
+from touchstone.contract.parsing import read_as
 from touchstone.contract.quoting import quoted
-from touchstone.errors import ContractError, UsageError, one_line
+from touchstone.errors import ContractError, UsageError
 
 Level = Literal["must", "should"]
 By = Literal["check", "load"]
@@ -40,6 +39,19 @@ class Claim:
     def subject(self) -> str:
         """Part of the id before the dot."""
         return self.id.partition(".")[0]
+
+
+def _with_level(row: Any) -> Any:
+    if isinstance(row, dict) and ("excluded" in row) == ("level" in row):
+        raise ValueError("expected either a level or the reason why it is excluded")
+    return row
+
+
+@with_config(ConfigDict(extra="forbid"))
+@dataclass(frozen=True, slots=True)
+class _File:
+    claims: tuple[Annotated[Claim, BeforeValidator(_with_level)], ...]
+    version: Annotated[int, Field(strict=True)] = 1
 
 
 class Ledger(dict[str, Claim]):
@@ -94,40 +106,16 @@ def load(path: Path | None = None) -> Ledger:
         ContractError: the file is missing or not YAML, or a row is malformed.
     """
     path = path or openapi_dir() / "claims.yaml"
-    try:
-        document = parsing.read_yaml(read_regular(path).decode("utf-8"))
-    except OSError as error:
-        raise ContractError(f"{path}: cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        fault = parsing.fault(error) if isinstance(error, yaml.YAMLError) else f"byte {error.start} is no UTF-8"
-        raise ContractError(f"{path}: not YAML: {fault}") from error
-    if not isinstance(document, dict) or not isinstance(document.get("claims"), list):
-        raise ContractError(f"{path}: expected a mapping with a list under 'claims'")
-    rows = Ledger()
-    rows.version = document.get("version", 1)
-    if type(rows.version) is not int:
-        raise ContractError(f"{path}: version: found {quoted(rows.version)}; expected a whole number")
-    for number, raw in enumerate(document["claims"]):
-        name = raw.get("id", "no id") if isinstance(raw, dict) else "no mapping"
-        try:
-            row = _ROW.validate_python(raw)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"]))
-            raise ContractError(f"{path}: claims[{number}] ({one_line(name)}): {field}: {first['msg']}") from error
-        if row.id in rows:
-            raise ContractError(f"{path}: {row.id}: the id occurs twice; give each claim its own")
-        if bool(row.excluded) == ("level" in raw):
-            raise ContractError(f"{path}: {row.id}: expected either a level or the reason why it is excluded")
-        if row.since > rows.version:
-            raise ContractError(f"{path}: {row.id}: since {row.since}; expected at most the version, {rows.version}")
-        rows[row.id] = row
+    file: _File = read_as(_File, path)
+    rows = Ledger((row.id, row) for row in file.claims)
+    rows.version = file.version
+    if len(rows) < len(file.claims):
+        raise ContractError(f"{path}: an id occurs twice; give each claim its own")
+    if newer := [row.id for row in file.claims if row.since > file.version]:
+        raise ContractError(f"{path}: {newer[0]}: expected to be since the version {file.version} at most")
     return rows
 
 
 def _nearest(wanted: str, ids: Iterable[str]) -> str:
     near = difflib.get_close_matches(wanted, list(ids), n=1)
     return f"; did you mean {near[0]}?" if near else ""
-
-
-_ROW = TypeAdapter(Claim)

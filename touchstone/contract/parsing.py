@@ -4,9 +4,14 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from touchstone.contract.files import read_regular
+from touchstone.errors import ContractError
 
 # JSON allows longer integers, which int() refuses, because the conversion takes quadratic time. They become floats.
 _MAX_INTEGER_DIGITS = 4000
@@ -101,6 +106,18 @@ def read_yaml(text: str | bytes, loader: type[Loader] = Loader) -> Any:
     except (ValueError, TypeError, OverflowError, AttributeError) as error:
         # PyYAML's constructors of dates, numbers and bytes raise other errors for invalid values.
         raise yaml.YAMLError(str(error).partition("; use")[0]) from None
+
+
+def read_as(form: Any, path: Path) -> Any:
+    """Reads a YAML file as a value of the annotated type *form*; raises ContractError if it is missing or malformed."""
+    try:
+        return TypeAdapter(form).validate_python(read_yaml(read_regular(path).decode("utf-8")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ContractError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        problem = fault(error) if isinstance(error, yaml.YAMLError) else getattr(error, "strerror", "not UTF-8")
+        raise ContractError(f"{path}: cannot be read: {problem}") from error
 
 
 def fault(error: yaml.YAMLError) -> str:
