@@ -19,7 +19,7 @@ from tests.report.golden import agrees
 from touchstone.check.cases import Declared
 from touchstone.check.forecast import Pace
 from touchstone.cli.app import main
-from touchstone.cli.live import is_watched, print_plan, probe_progress_on, progress_on
+from touchstone.cli.live import CheckState, is_watched, print_plan, probe_progress_on, progress_on
 from touchstone.config import Settings, TargetSettings
 
 NARROW, WIDE = 40, 400
@@ -119,7 +119,7 @@ def test_progress_is_live_on_a_terminal_and_a_line_every_30_s_elsewhere(monkeypa
     monkeypatch.setenv("TERM", "xterm-256color")
     for file, is_terminal in ((Terminal(), True), (StringIO(), False)):
         console, times = Console(file=file, width=200), itertools.count(0, 10)
-        with progress_on(console, lambda times=times: next(times)) as show:
+        with progress_on(console, CheckState(), lambda times=times: next(times)) as show:
             for event in events:
                 show(event)
         lines = [line for line in _ESCAPE.sub("", file.getvalue()).splitlines() if "begun" in line]

@@ -1,5 +1,6 @@
 """The progress of a load run while it lasts, on a terminal and elsewhere."""
 
+import itertools
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from tests.loadlogs import steady, write
-from touchstone.cli.live import LoadState, load_progress_on
+from touchstone.cli.live import LoadState, progress_on
 from touchstone.facts.events import RunLog
 from touchstone.facts.runlog import follow
 from touchstone.loadgen.metrics import metrics
@@ -25,10 +26,6 @@ def state_of(*events: dict[str, Any]) -> LoadState:
     return state
 
 
-def progress(done: int, of: int, doing: str = "publishing", **more: str) -> dict[str, Any]:
-    return {"type": "progress", "doing": doing, "done": done, "of": of, **more}
-
-
 @pytest.fixture(autouse=True)
 def plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CI", "FORCE_COLOR"):
@@ -40,12 +37,15 @@ def test_state_counts_as_the_report_does(tmp_path: Path) -> None:
     log = steady()
     state, numbers = state_of(*events_of(log, tmp_path), {"type": "finding"}), metrics(log)
     assert state.totals.sent == numbers.total.whole.count
-    assert all(part in state.line() for part in ("60 s of 60 s", "3,000", "964 ms", "1 finding"))
+    assert all(part in state.line(60.0) for part in ("60 s of 60 s", "3,000", "964 ms", "1 finding"))
 
 
 def test_plain_output_has_a_line_now_and_then(tmp_path: Path) -> None:
     stream = StringIO()
-    with load_progress_on(Console(file=stream, width=60)) as show:
-        for event in events_of(steady(), tmp_path):
+    events = events_of(steady(), tmp_path)
+    times = itertools.count(0, 70 / len(events))
+    with progress_on(Console(file=stream, width=60), LoadState(), lambda: next(times)) as show:
+        for event in events:
             show(event)
-    assert [line[:18] for line in stream.getvalue().splitlines()] == ["30 s of 60 s: 1,49", "60 s of 60 s: 2,99"]
+    lines = stream.getvalue().splitlines()
+    assert [(line.partition(" s of 60 s: ")[1] != "", "requests" in line) for line in lines] == [(True, True)] * 2

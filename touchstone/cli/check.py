@@ -16,7 +16,7 @@ from touchstone.check.forecast import BUILD_S, LATENCY_S, Pace
 from touchstone.check.handover import CHECK
 from touchstone.check.resume import continued, cut_short
 from touchstone.check.sweep import sweep
-from touchstone.cli.live import print_plan, print_report, progress_on
+from touchstone.cli.live import CheckState, print_plan, print_report, progress_on
 from touchstone.cli.options import Place, Reports, SeededRun, WriteBaseline, claim_ids, command, option, say
 from touchstone.config import Profile, Settings
 from touchstone.contract import claims as ledger_of_claims
@@ -99,7 +99,7 @@ class Check(SeededRun):
             return 0
         if self.write_baseline and self.write_baseline.exists():
             baselines.read_baseline(self.write_baseline, ledger_of_claims.load())  # an invalid file ends the command
-        with progress_on(Console(stderr=True)) as progress:
+        with progress_on(Console(stderr=True), CheckState()) as progress:
             argv = ["touchstone", *sys.argv[1:]]
             outcome = runner.check(settings, argv, progress, conclude, errand=errand, earlier=earlier)
         file = self.write_baseline

@@ -33,7 +33,6 @@ from touchstone.types import Progress as Show
 
 LINE_EVERY_S = 30
 SHARED_FROM = ("lifecycle.fresh_build", "lifecycle.build_of_another")  # cases whose versions the others share
-SET_UP_EVERY_S = 10.0
 _KIND_NAMES: dict[Kind, str] = {"refused": "refused", "error": "errors", "cut": "cut off", "unsent": "never sent"}
 
 
@@ -55,30 +54,10 @@ def changing_on(console: Console) -> Iterator[Callable[[str], None]]:
         yield lambda text: progress.update(task, description=text)
 
 
-@contextmanager
-def progress_on(console: Console, now: Callable[[], float] = time.monotonic) -> Iterator[Show]:
-    """Yields a function that shows the progress of a check from its events; outside a terminal, every 30 s."""
-    state, watched = CheckState(now()), is_watched(console)
-    printed_at = now()
-    with changing_on(console) as change:
-
-        def show(event: dict[str, Any]) -> None:
-            nonlocal printed_at
-            state.add(event)
-            if watched and event.get("type") in ("exchange", "case"):
-                change(state.line(now()))
-            elif not watched and state.cases and now() - printed_at >= LINE_EVERY_S:
-                printed_at = now()
-                say(console, state.line(printed_at))
-
-        yield show
-
-
 class CheckState:
     """Progress of a check so far, from the events of its run log."""
 
-    def __init__(self, began_at: float) -> None:
-        self._began_at = began_at
+    def __init__(self) -> None:
         self.cases = 0  # number of cases; 0 until they are known
         self._done = self._findings = self._begun = 0
         self._running: dict[str, None] = {}  # cases, in the order of their first requests
@@ -107,40 +86,17 @@ class CheckState:
                 elif not runs and operation in ("getBuild", "deleteTemplate"):
                     self._building.discard(ref)
 
-    def line(self, now: float) -> str:
+    def line(self, elapsed_s: float) -> str:
         """Returns the progress as one line: cases, builds, findings, the case that runs longest, and the time left."""
+        if not self.cases:
+            return ""
         parts = [f"{self._done} of {plural(self.cases, 'case')} done, {len(self._running)} under way"]
         parts += [f"{plural(self._begun, 'build')} begun, {len(self._building)} in flight"]
         parts += [plural(self._findings, "finding")] if self._findings else []
         parts += [f"waiting for {next(iter(self._running))}"] if self._running else []
         if 0 < self._done < self.cases:
-            parts += [f"about {_minutes((now - self._began_at) / self._done * (self.cases - self._done))} left"]
+            parts += [f"about {_minutes(elapsed_s / self._done * (self.cases - self._done))} left"]
         return "; ".join(parts)
-
-
-@contextmanager
-def load_progress_on(console: Console, now: Callable[[], float] = time.monotonic) -> Iterator[Show]:
-    """Yields a function that shows the progress of a load run from its events; outside a terminal, every 30 s."""
-    state, printed_s, printed_at, watched = LoadState(), 0, now(), is_watched(console)
-    with changing_on(console) as change:
-
-        def show(event: dict[str, Any]) -> None:
-            nonlocal printed_s, printed_at
-            state.add(event)
-            if event.get("type") in ("progress", "window"):
-                change(state.set_up or state.line())
-            if watched:
-                return
-            if event.get("type") == "progress":
-                if not event["done"] or now() - printed_at >= SET_UP_EVERY_S:
-                    printed_at = now()
-                    if event["done"] or event["of"] >= 100:
-                        say(console, state.set_up)
-            elif state.at_s >= printed_s + LINE_EVERY_S:
-                printed_s = state.at_s - state.at_s % LINE_EVERY_S
-                say(console, state.line())
-
-        yield show
 
 
 class LoadState:
@@ -170,8 +126,10 @@ class LoadState:
             case "finding":
                 self.findings += 1
 
-    def line(self) -> str:
+    def line(self, _elapsed_s: float) -> str:
         """Returns the progress as one line: time, requests, latency, refusals, errors and findings."""
+        if self.set_up:
+            return self.set_up
         is_over = self.at_s > self.duration_s
         of = f", all {self.duration_s:g} s of the schedule are over" if is_over else f" of {self.duration_s:g} s"
         kinds, times = self.totals.kinds, self.totals.times
@@ -180,6 +138,28 @@ class LoadState:
         parts += [f"{kinds[kind]:,} {name}" for kind, name in _KIND_NAMES.items() if kinds[kind]]
         parts += [plural(self.findings, "finding")] if self.findings else []
         return ", ".join(parts)
+
+
+@contextmanager
+def progress_on(
+    console: Console, state: CheckState | LoadState, now: Callable[[], float] = time.monotonic
+) -> Iterator[Show]:
+    """Yields a function that shows the progress of a run from its events; outside a terminal, every 30 s."""
+    watched, began_at = is_watched(console), now()
+    printed_at = began_at
+    with changing_on(console) as change:
+
+        def show(event: dict[str, Any]) -> None:
+            nonlocal printed_at
+            state.add(event)
+            at = now()
+            if (watched or at - printed_at >= LINE_EVERY_S) and (line := state.line(at - began_at)):
+                change(line)
+                if not watched:
+                    printed_at = at
+                    say(console, line)
+
+        yield show
 
 
 @contextmanager

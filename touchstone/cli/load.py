@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from touchstone.check.job import at_twin
-from touchstone.cli.live import load_progress_on, print_lines, print_report
+from touchstone.cli.live import LoadState, print_lines, print_report, progress_on
 from touchstone.cli.options import SeededRun, command
 from touchstone.config import Seconds, Settings, kind
 from touchstone.contract.quoting import checked
@@ -99,7 +99,7 @@ class Load(SeededRun):
                 thresholds_of(launch.thresholds, chosen.name)
             print_plan(load_plan(options), settings, launch, out)
             return 0
-        with load_progress_on(Console(stderr=True)) as progress:
+        with progress_on(Console(stderr=True), LoadState()) as progress:
             outcome = runner.load(settings, options, launch, ["touchstone", *sys.argv[1:]], progress, conclude)
         print_report(outcome.run_log, outcome.folder, out)
         return outcome.exit_code

@@ -14,7 +14,7 @@ from typer import Argument, Exit, Option, Typer
 from touchstone.check import runner
 from touchstone.check.handover import Errand
 from touchstone.check.job import Outcome
-from touchstone.cli.live import print_plan, print_report, progress_on
+from touchstone.cli.live import CheckState, print_plan, print_report, progress_on
 from touchstone.cli.options import ReportDir, Run, command, examples, option
 from touchstone.config import Settings, TargetSettings, keys_in
 from touchstone.facts.runlog import read
@@ -73,7 +73,7 @@ class Record(Run):
             return 0
         folder = self.out or recorder.folder_of(settings.target)
         recorder.check_folder(folder)
-        with progress_on(Console(stderr=True)) as progress:
+        with progress_on(Console(stderr=True), CheckState()) as progress:
             argv = ["touchstone", *sys.argv[1:]]
             outcome, written = recorder.record(settings, names, folder, argv, progress, conclude)
         footer = read(outcome.run_log).footer
@@ -119,7 +119,7 @@ def replay(
         accounts,
     )
     console = Console()
-    with progress_on(Console(stderr=True)) as progress:
+    with progress_on(Console(stderr=True), CheckState()) as progress:
         argv = [_without_keys(word, as_ or ()) for word in sys.argv[1:]]
         outcome = runner.check(settings, ["touchstone", *argv], progress, conclude, errand=errand)
     print_report(outcome.run_log, outcome.folder, console)
@@ -144,7 +144,7 @@ class Drift(Run):
         if self.plan:
             print_plan(recorder.planned(settings, tuple(before)), settings, console, shared=False)
             return 0
-        with progress_on(Console(stderr=True)) as progress:
+        with progress_on(Console(stderr=True), CheckState()) as progress:
             found = drifting.compare(settings, before, ["touchstone", *sys.argv[1:]], progress, conclude)
         lines = [*found.changes, *(f"{name}: not compared: {why}" for name, why in found.uncompared.items())]
         return _end(console, found.outcome, lines, found.exit_code, found.reason)
