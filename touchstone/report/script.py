@@ -78,12 +78,14 @@ def script(log: RunLog, finding: Finding, exchanges: Mapping[int, Exchange]) -> 
 def fingerprint(finding: Finding, evidence: list[Exchange], run_id: str) -> tuple[str, str]:
     """Returns which part of the last answer shows the finding, and this part without what differs each time.
 
-    The parts are ``code``, ``status`` (with the code) and ``whole``. `plain` in the script computes the same.
+    The parts are ``code``, ``status`` (with the code), ``time`` (longer than so many seconds) and ``whole``. `plain` in the script computes the same.
     """
     last, known, expected = evidence[-1].response, set[str](), finding.expected
     if last is None or evidence[-1].error:
         return "code", "no complete answer"
     codes, status = re.findall(r"\b[1-5][0-9][0-9]\b", expected), status_of(evidence[-1])
+    if finding.claim == "start.does-not-wait":
+        return "time", f"{evidence[-1].elapsed_s / 2:.2f}"
     is_of_code = codes and re.match("(one of |any status except )?[1-5][0-9][0-9]", expected)
     if is_of_code and (str(last.status) in codes) is expected.startswith("any status except"):
         return "code", f"{last.status}"
@@ -143,7 +145,7 @@ def _long(finding: Finding, evidence: list[Exchange], exchanges: Collection[Exch
     last, names = evidence[-1], {e.ref.rpartition("@")[0] for e in evidence if e.ref}
     before = [e for e in exchanges if e.ref and e.sent_at < last.done_at and e.case != "clean-up"]
     own = [e for e in before if (e.ref or "").rpartition("@")[0] in names]
-    found = {e.seq: e for e in own if e.operation in _MUTATING or e.operation == "getBuild"}
+    found = {e.seq: e for e in own if e.operation == "getBuild" or e.request.method != "GET"}
     if finding.check == life_cycle.id:
         found |= {e.seq: e for e in _neighbour(last, names, before)}
     return _in_order(found | {e.seq: e for e in evidence}, evidence)
@@ -260,14 +262,15 @@ class _Steps:
             if e.operation == "publishTemplate":
                 self._sleep_s[e.ref] = float(e.note.get("sleep_s", 0.0))
                 self._removal(e)
-        limit_s = _REQUEST_S if e.operation != "streamBuildEvents" else max(1.0, 1.5 * e.elapsed_s)
+        is_stream, is_lost = e.operation == "streamBuildEvents", e.response is None
+        limit_s = max(1.0, 1.5 * e.elapsed_s) if is_stream else e.elapsed_s if is_lost else _REQUEST_S
         name = shlex.quote(
             f"{VERBS.get(e.operation, e.request.method)} {(e.ref or '').rpartition('/')[2]}".strip().replace(
                 self.log.header.run_id, "…"
             )
         )
         call = "send" if e.status == 429 or e.operation not in ("startBuild", "publishTemplate") else "patiently"
-        return self._line(f"{call} {self._number} {name} {limit_s:.0f}", e.request) + (" &" if beside else "")
+        return self._line(f"{call} {self._number} {name} {limit_s:.1f}", e.request) + (" &" if beside else "")
 
     def _await(self, read: Exchange, tries: int) -> str:
         return self._line(f"await {shlex.quote(status_of(read))} {tries}", read.request)
