@@ -141,7 +141,8 @@ def _why_unjudged(claim: LedgerClaim, log: RunLog) -> str:
         return _joined(f"{case.id}: {case.message or case.outcome}" for case in stopped)
     if log.footer is None or log.footer.interrupted:
         return "the run ended before a check judged it"
-    return "no check judged it"
+    more = "" if log.header.profile == "thorough" else "; --profile thorough tries more"
+    return f"no check judged it{more}"
 
 
 def selected(claim_id: str, globs: str) -> bool:
