@@ -57,7 +57,6 @@ class Lane:
     decides: bool
     request: str
     response: str
-    then: tuple[str, ...]  # states possible after the exchange; empty if unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +124,8 @@ def picture(log: RunLog, finding: Finding, exchanges: Mapping[int, Exchange]) ->
     rows = {state: answer(last.operation, state) for state in State if state in window}
     if finding.check != life_cycle.id or any(row.fits(last.status, last.body.get("status")) for row in rows.values()):
         rows = {}  # the finding is about something else than the state
-    explained_at = max((e.done_at for e in drawn if e is not last and e.done_at <= last.done_at), default=last.sent_at)
+    explained_at = max((e.done_at for e in drawn if e.done_at <= last.sent_at), default=last.sent_at)
     short = f"touchstone-{log.header.run_id}-" if len(refs) > 1 else ""
-    after = {m.exchange.seq: m.after for m in known if m.window}
     return Picture(
         lanes=tuple(
             Lane(
@@ -140,7 +138,6 @@ def picture(log: RunLog, finding: Finding, exchanges: Mapping[int, Exchange]) ->
                 decides=e is last,
                 request=_excerpt(f"{e.request.method} {e.request.url}", e.request.body),
                 response=_excerpt(f"HTTP {e.status}", e.response.body) if e.response else e.error or "no response",
-                then=tuple(sorted(after.get(e.seq, ()))) if e is not last else (),
             )
             for e in sorted(drawn, key=lambda e: (e.sent_at, e.seq))
         ),
@@ -151,7 +148,7 @@ def picture(log: RunLog, finding: Finding, exchanges: Mapping[int, Exchange]) ->
                 if on
             )
             for state in State
-            if any(state in states for _, _, states in periods)
+            if finding.check == life_cycle.id and any(state in states for _, _, states in periods)
         },
         periods=periods,
         explained_at=explained_at,

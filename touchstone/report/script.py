@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from difflib import get_close_matches
 from urllib.parse import quote
 
 from touchstone.contract.lifecycle import AT_REST, STATUSES
@@ -78,7 +79,8 @@ def script(log: RunLog, finding: Finding, exchanges: Mapping[int, Exchange]) -> 
 def fingerprint(finding: Finding, evidence: list[Exchange], run_id: str) -> tuple[str, str]:
     """Returns which part of the last answer shows the finding, and this part without what differs each time.
 
-    The parts are ``code``, ``status`` (with the code), ``time`` (longer than so many seconds) and ``whole``. `plain` in the script computes the same.
+    The parts are ``code``, ``status`` (with the code), ``time`` (longer than so many seconds) and ``whole``. `plain` in
+    the script computes the same.
     """
     last, known, expected = evidence[-1].response, set[str](), finding.expected
     if last is None or evidence[-1].error:
@@ -144,6 +146,9 @@ def _long(finding: Finding, evidence: list[Exchange], exchanges: Collection[Exch
     """Returns the evidence, all changes and reads of its versions, and how a build beside them began."""
     last, names = evidence[-1], {e.ref.rpartition("@")[0] for e in evidence if e.ref}
     before = [e for e in exchanges if e.ref and e.sent_at < last.done_at and e.case != "clean-up"]
+    published = {e.ref.rpartition("@")[0] for e in before if e.ref and e.operation == "publishTemplate"}
+    for name in names - published:  # a server may confuse it with a similar name
+        names |= {*get_close_matches(name, published, 1)}
     own = [e for e in before if (e.ref or "").rpartition("@")[0] in names]
     found = {e.seq: e for e in own if e.operation == "getBuild" or e.request.method != "GET"}
     if finding.check == life_cycle.id:

@@ -43,7 +43,7 @@ def inert(text: str, most: int = 1_200) -> str:
 def _paragraph(console: Console, text: Text | str, indent: int = 0, style: str = "") -> None:
     """Prints text wrapped to the width of the terminal; a plain string passes through `inert` first."""
     whole = Text(inert(text), style) if isinstance(text, str) else text
-    label = re.match("(expected|actual|history|again) +", whole.plain) if indent == _LABELLED else None
+    label = re.match("(expected|actual|history|request|again) +", whole.plain) if indent == _LABELLED else None
     hanging = label.end() if label else 0
     for number, piece in enumerate(
         whole[hanging:].wrap(console, max(console.width - indent - hanging, 10), overflow="fold")

@@ -65,6 +65,8 @@ class FindingView:
     finding: Finding
     claim: LedgerClaim
     occurrences: int
+    held: int  # how often the same check found that the claim held
+    credential: str  # the key of the deciding request; empty if unknown
     cases: tuple[str, ...]  # ids of the cases with the finding, each once
     exchanges: tuple[Readable, ...]  # evidence that fits on the page, the deciding exchange first
     left_out: tuple[int, ...]  # ``seq`` of the evidence that does not fit
@@ -216,7 +218,7 @@ def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
     unknown = {finding.id: finding for item in verdict.claims for finding in item.unknown}
     excused = {f.id for f in log.findings if f.id not in unknown or claims[f.claim].new}
     shown = (unknown.get(finding.id, finding) for finding in log.findings)
-    findings = sorted(shown, key=lambda f: (f.id in excused, claims[f.claim].claim.level != "must"))
+    findings = sorted(shown, key=lambda f: (f.id in excused, claims[f.claim].claim.level != "must", _is_general(f)))
     occurrences: dict[str, list[Occurrence]] = defaultdict(list)
     for one in log.occurrences:
         occurrences[one.finding.id].append(one)
@@ -226,6 +228,8 @@ def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
             finding=finding,
             claim=claims[finding.claim].claim,
             occurrences=sum(one.times for one in occurrences[finding.id]),
+            held=sum(check.held for check in claims[finding.claim].checks if check.check == finding.check),
+            credential=last.credential if (last := exchanges.get(max(finding.evidence[-1:], default=0))) else "",
             cases=tuple(dict.fromkeys(one.case for one in occurrences[finding.id] if one.case)),
             exchanges=tuple(evidence[finding.id]),
             left_out=tuple(sorted(set(finding.evidence) - {item.exchange.seq for item in evidence[finding.id]})),
@@ -236,6 +240,11 @@ def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
         )
         for finding in findings
     )
+
+
+def _is_general(finding: Finding) -> bool:
+    """Whether the claim is about all operations: a claim about one of them says more."""
+    return finding.claim.startswith(("http.", "error."))
 
 
 def _evidence(findings: list[Finding], log: RunLog) -> dict[str, list[Readable]]:

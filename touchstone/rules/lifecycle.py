@@ -351,7 +351,8 @@ def _building_stakes(walk: Walk, build: Build, read: Exchange, status: str) -> I
         yield from _end_stakes(walk, build, read, status)
     # A server may queue builds, so that this one may have waited for the last build that began earlier.
     elif running_s > longest_s and read.sent_at - ended_before(walk.ref, build.start, walk.history) > longest_s:
-        expected, actual = "ready or failed within build_timeout_s", f"building {running_s:.1f} s after the start"
+        expected = "ready or failed within build_timeout_s"
+        actual = f"building {running_s:.1f} s after the start; build_timeout_s is {longest_s:g}"
         yield broken("status.build-ends", build.start, read, expected=expected, actual=actual)
 
 

@@ -98,5 +98,6 @@ def describe(exchange: Exchange) -> str:
     if exchange.response is None:
         return exchange.error or "no response"
     body = exchange.response.json_object()
-    value = body if body is not None else exchange.response.body
+    telling = {key: body[key] for key in ("status", "error", "auto_build") if body and key in body}  # comes first
+    value = exchange.response.body if body is None else telling | body
     return str(exchange.status) if value == b"" else f"{exchange.status} {render(value)}"
