@@ -86,7 +86,7 @@ def test_version_stays_until_it_is_gone_for_each_account(tmp_path: Path) -> None
         journal.removed(ONE, "primary")
         assert (journal.refs, journal.builds) == ((ONE, TWO), (ONE,))
     (leftover,) = leftovers(tmp_path)
-    assert leftover.owners == {ONE: {"second": None}, TWO: {}}
+    assert leftover.owners == {ONE: {"second": None}, TWO: {"primary": None}}
     with resumed(leftover) as again:
         again.removed(ONE, "second")
         assert (again.refs, again.builds) == ((TWO,), ())

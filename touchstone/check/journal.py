@@ -61,8 +61,8 @@ class JournalState:
 
     def take(self, step: str, ref: str, by: str = "") -> None:
         """Applies one line. *by*: role of the key; with an empty role, the step ``removed`` counts for all keys."""
-        if step in {"intend", "created"}:  # earlier versions of Touchstone wrote both words
-            self.owners.setdefault(ref, {}).update({by: None} if by else {})
+        if step == "intend":
+            self.owners.setdefault(ref, {})[by or "primary"] = None
         elif step == "started":
             self.builds[ref] = None
         elif step == "settled":
@@ -150,7 +150,7 @@ class Journal:
         os.ftruncate(descriptor, len(lines))  # drops a partial last line, whose request was never sent
         return cls(descriptor, JournalState.after(lines, leftover.path))
 
-    def intend(self, ref: str, by: str = "") -> None:
+    def intend(self, ref: str, by: str = "primary") -> None:
         """Records that the run is about to create *ref* with the key of role *by*."""
         self._write("intend", ref, by=by)
 

@@ -9,10 +9,9 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from touchstone.check.baseline import newest, read_baseline
+from touchstone.check.baseline import read_baseline
 from touchstone.check.child import child_environment, elsewhere
 from touchstone.check.examination import transport_to
-from touchstone.check.forecast import Pace, seen_in
 from touchstone.check.handover import BARRED, CHECK, CheckHandover, Errand
 from touchstone.check.job import EMBEDDED_TWIN, REACHED_ITS_END, Job, Outcome, failed
 from touchstone.check.preflight import barred, check_given, smoke
@@ -111,12 +110,6 @@ def plan(settings: Settings, folder: Path, errand: Errand = CHECK) -> str:
     if not path.exists():
         raise UsageError(f"the contract tests could not be listed:\n{child.stdout}{child.stderr}")
     return path.read_text(encoding="utf-8")
-
-
-def last_pace(settings: Settings, reports: Path) -> Pace | None:
-    """Returns the times of a build and of a request in the newest check of the target; None without such a check."""
-    found = newest(settings, (reports,))
-    return seen_in(found[0]) if found else None
 
 
 def _known(settings: Settings, errand: Errand, ledger: Ledger) -> tuple[Known, ...]:

@@ -73,10 +73,6 @@ class _Left(Exception):
     """A version was not removed; the text is the reason."""
 
 
-class _NoKey(_Left):
-    """The key of an account that may have the version is missing or refused; the text says which key and what to do."""
-
-
 @dataclass
 class _Sweeper:
     """Cancels builds and deletes versions; stops after *tries* consecutive requests without a response."""
@@ -106,32 +102,28 @@ class _Sweeper:
         return Swept(leftover.target_url, tuple(removed), tuple(gone), left, silent=self.silent > 0)
 
     def _remove(self, ref: str) -> bool:
-        """Removes *ref* for each account that may have it; returns whether any had it. Raises _Left on failure."""
-        known = [role for role in OWNERS if role in self.leftover.owners[ref]]
-        found, why, no_key = False, "", ""
-        for role in known or OWNERS:
+        """Removes *ref* for each account that created it; returns whether any had it. Raises _Left on failure."""
+        found, why = False, ""
+        for role in (role for role in OWNERS if role in self.leftover.owners[ref]):
             try:
                 found |= self._removed_as(ref, role)
-            except _NoKey as error:
-                no_key = no_key or f"{'created' if known else 'may be created'} with {error}"
             except _Left as error:
                 why = why or str(error)
-        if no_key and not known:
-            no_key = "" if found else f"{no_key}; if the run had no such key, delete {self.leftover.path}"
-        if why or no_key:
-            raise _Left(why or no_key)
+        if why:
+            raise _Left(why)
         return found
 
     def _removed_as(self, ref: str, role: Credential) -> bool:
-        """Removes *ref* for one account; returns whether it existed. Raises _NoKey without a key, _Left on failure."""
+        """Removes *ref* for one account; returns whether it existed. Raises _Left on failure or without its key."""
         target = self.exam.target
         key, source = f"{role}_api_key".removeprefix("primary_"), getattr(target.key_sources, role)
         if not target.credentials().hidden().get(role):
-            raise _NoKey(f"{key}, which is not set; set {source}")
+            raise _Left(f"created with {key}, which is not set; set {source}")
         self._send("cancelBuild", ref, role)
         deleted = self._send("deleteTemplate", ref, role)
         if deleted.status == 401:
-            raise _NoKey(f"{key}, which is refused with {_described(deleted)}; set {source} to the right one")
+            refusal = f"which is refused with {_described(deleted)}; set {source} to the right one"
+            raise _Left(f"created with {key}, {refusal}")
         # An account that may not delete its versions may still read them, which shows whether *ref* exists.
         refused = deleted.status == 403
         if deleted.status == 404 or (refused and self._send("getTemplate", ref, role).status == 404):

@@ -12,17 +12,17 @@ from typer import Typer
 
 from touchstone.check import baseline as baselines
 from touchstone.check import runner
-from touchstone.check.forecast import BUILD_S, LATENCY_S, Pace
+from touchstone.check.forecast import BUILD_S, LATENCY_S, Pace, seen_in
 from touchstone.check.handover import CHECK
 from touchstone.check.resume import continued, cut_short
 from touchstone.check.sweep import sweep
-from touchstone.cli.live import CheckState, print_plan, print_report, progress_on
+from touchstone.cli.live import CheckState, print_lines, print_plan, print_report, progress_on
 from touchstone.cli.options import Place, Reports, SeededRun, WriteBaseline, claim_ids, command, option, say
 from touchstone.config import Profile, Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.errors import UsageError
 from touchstone.facts.runlog import read
-from touchstone.facts.wording import some, was
+from touchstone.facts.wording import some
 from touchstone.report.terminal import say as say_fitted
 from touchstone.report.write import conclude
 
@@ -70,7 +70,8 @@ class Check(SeededRun):
     verbose: bool = option("List the cases of --plan.", "--verbose", "-v", default=False)
 
     def _pace(self, settings: Settings) -> Pace | None:
-        last = runner.last_pace(settings, settings.report_dir or Path("reports"))
+        found = baselines.newest(settings, (settings.report_dir or Path("reports"),))
+        last = seen_in(found[0]) if found else None
         if self.build_s is not None:
             return Pace(self.build_s, last.latency_s if last else LATENCY_S, "--build-s")
         if settings.target.embedded:
@@ -128,15 +129,8 @@ class Sweep(Place):
         for one in swept:
             for ref, why in one.left.items():
                 reasons[why].append(ref)
-        for why, refs in reasons.items():
-            say_fitted(out, f"could not be removed: {some(refs)}: {why}")  # the journal lists all leftovers
+        texts = {why: some(refs) for why, refs in reasons.items()}  # the journal lists all leftovers
         removed, gone, left = (sum(len(getattr(one, part)) for one in swept) for part in ("removed", "gone", "left"))
-        ending = f"{removed} templates removed, {left} left"
-        ending += f"; {gone} {was(gone)} already gone" if gone else ""
         silent = next((one.url for one in swept if one.silent), "")
-        if silent:
-            ending += f"; {silent} did not respond: check the URL and the server, then sweep again"
-        elif left:
-            ending += "; correct the problems above, then sweep again"
-        say_fitted(out, f"exit {3 if left else 0}: {ending}")
+        print_lines(out, "sweep.txt.j2", reasons=texts, removed=removed, gone=gone, left=left, silent=silent)
         return 3 if left else 0

@@ -131,7 +131,10 @@ def encode(exchange: Exchange) -> dict[str, Any]:
     values |= {name: round(values[name], 6) for name in ("sent_at", "head_at", "done_at")}
     values["request"]["body"] = _encode_body(exchange.request.body)
     if response := exchange.response:
-        chunks = _encode_chunks(response.chunks, response.body)
+        # Pairs of time and length, or of time and bytes if the chunks do not add up to the body.
+        add_up = b"".join(chunk.data for chunk in response.chunks) == response.body
+        pairs = ((chunk.at_s, len(chunk.data) if add_up else _encode_bytes(chunk.data)) for chunk in response.chunks)
+        chunks = [[round(at_s, 6), data] for at_s, data in pairs]
         values["response"] |= {"body": _encode_body(response.body), "chunks": chunks}
     return values
 
@@ -177,12 +180,6 @@ def _decode_body(stored: Any, place: str) -> bytes:
         return str(stored.get("text", "")).encode("utf-8")
     except (TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{place}.body: expected an object with text or base64, got {stored!r:.80}") from error
-
-
-def _encode_chunks(chunks: tuple[Chunk, ...], body: bytes) -> list[list[Any]]:
-    """Encodes chunks as pairs of time and length, or of time and bytes if the chunks do not add up to the body."""
-    add_up = b"".join(chunk.data for chunk in chunks) == body
-    return [[round(chunk.at_s, 6), len(chunk.data) if add_up else _encode_bytes(chunk.data)] for chunk in chunks]
 
 
 def _decode_chunks(stored: Any, body: bytes) -> list[dict[str, Any]]:

@@ -135,7 +135,8 @@ def read(path: Path) -> events.RunLog:
     # The warning after an unfinished line may be unfinished, too.
     following = [*lines, json_line(_TORN)] if last and json_line(_TORN).startswith(last) else lines
     for number, line in enumerate(lines, start=1):
-        if number > 1 and _is_torn(line, following[number : number + 1]):
+        after = _event_or_none(b"".join(following[number : number + 1])) if _event_or_none(line) is None else None
+        if number > 1 and after and after.get("torn") is True:
             torn_lines += 1
             continue
         values, event = _event(line, number, path)
@@ -200,11 +201,6 @@ def decode(values: dict[str, Any]) -> Event:
 @functools.cache
 def _adapter(name: str) -> TypeAdapter[Any]:
     return TypeAdapter(KINDS[name])
-
-
-def _is_torn(line: bytes, following: list[bytes]) -> bool:
-    mark = _event_or_none(following[0]) if following and _event_or_none(line) is None else None
-    return mark is not None and mark.get("torn") is True
 
 
 def _event(line: bytes, number: int, path: Path) -> tuple[dict[str, Any], Event]:

@@ -107,14 +107,11 @@ def _apart(
     blocks = min(map(count_filled, runs))
     if blocks < 2:
         return [(float(value), -math.inf, math.inf) for value in apart]
-    tail = (1 - CONFIDENCE) / 2
-    bounds = np.nanquantile(strays[1] - strays[0], [tail, 1 - tail], axis=0) * _widening(blocks)
+    tail, freedom = (1 - CONFIDENCE) / 2, blocks - 1
+    # For few blocks, Student's t (by a Cornish-Fisher expansion) over the normal z, times √(n / (n - 1)).
+    z = NormalDist().inv_cdf(1 - tail)
+    t = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+    widening = t / z * math.sqrt(blocks / freedom)
+    bounds = np.nanquantile(strays[1] - strays[0], [tail, 1 - tail], axis=0) * widening
     low, high = apart + np.minimum(bounds[0], 0.0), apart + np.maximum(bounds[1], 0.0)
     return [list(map(float, one)) for one in zip(apart, low, high, strict=True)]
-
-
-def _widening(blocks: int) -> float:
-    """Widening for few blocks: Student's t (by a Cornish-Fisher expansion) over the normal z, times √(n / (n - 1))."""
-    z, freedom = NormalDist().inv_cdf((1 + CONFIDENCE) / 2), blocks - 1
-    t = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
-    return t / z * math.sqrt(blocks / freedom)
