@@ -32,7 +32,7 @@ SILENT = replace(PLAIN, silent=True)
             {"outcome": "failed", "sleep_s": 1.5, "marker_after_s": 1.5},
         ),
         (replace(SLEEPING, then=("echo never",)), ["sleep 1.5", "echo mark-a-1", "exit 1", "echo never"], {}),
-        (PLAIN, ["echo mark-b-1"], {"outcome": "ready", "content": PLAIN.content_key(), "lines": ["mark-b-1"]}),
+        (PLAIN, ["echo mark-b-1"], {"outcome": "ready", "content": PLAIN.note()["content"], "lines": ["mark-b-1"]}),
         (HALVED, ["sleep 0.75", *LINES, "sleep 0.75", "exit 1"], {"marker_after_s": 0.75, "lines": HALVED.lines()}),
         (replace(SLEEPING, silent=True), ["sleep 1.5", "exit 1"], {"outcome": "failed", "lines": []}),
         (SILENT, [], {"outcome": "ready", "marker": "", "lines": []}),
@@ -59,7 +59,7 @@ def test_contents_differ_by_revision_and_marker() -> None:
     assert {edition.ref for edition in editions} == {"default/touchstone-t1-b@1.0.0"}
     assert [edition.marker for edition in editions] == ["mark-b-1", "mark-b-1.2", "mark-b-1.3"]
     contents = [*editions, SILENT, replace(SILENT, marker="other")]
-    assert len({content.content_key() for content in contents}) == len(contents)
+    assert len({content.note()["content"] for content in contents}) == len(contents)
 
 
 @pytest.mark.parametrize("template", [SLEEPING, FULL, SILENT], ids=["plain", "full", "silent"])

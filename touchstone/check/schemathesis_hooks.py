@@ -13,7 +13,7 @@ from schemathesis import Case
 
 from touchstone.check.examination import Examination, Unsuited
 from touchstone.check.templates import VERSION, Template, is_own
-from touchstone.contract.document import Contract, Problem
+from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Exchange
 
 WILD_EVERY = 3  # One in this many generated paths stays as it is; the others get a version of this run
@@ -132,8 +132,16 @@ class Aims:
         problems = Contract.load().published.problems(document)
         if problems or not _is_linked(case):
             case.query.pop("auto_build", None)
-            is_plain = not case.query and self.exam.target.publish == "raw" and _is_readable(document)
-            return template, {"invalid": "schema"} if is_plain and any(map(_is_sure, problems)) else {}
+            is_plain = False
+            with suppress(ValueError, TypeError):  # any server can parse texts without unusual characters
+                is_readable = document.keys() <= DOCUMENTED and "\\" not in json.dumps(document, allow_nan=False)
+                is_plain = not case.query and self.exam.target.publish == "raw" and is_readable
+            is_sure = any(
+                one.keyword in _SURE  # null may stand for a missing section
+                or (one.keyword == "type" and one.pointer in _TYPED and one.value is not None)
+                for one in problems
+            )
+            return template, {"invalid": "schema"} if is_plain and is_sure else {}
         if "auto_build" in case.query and not self.may_build():
             case.query["auto_build"] = "false"
         about = {key: value for key, value in document["template"].items() if key not in ("name", "version")}
@@ -144,18 +152,6 @@ class Aims:
         if not (case.query.keys() <= switches.keys() and {*switches.values()} <= {"true", "false"}):
             return template, {}
         return template, template.note() | {name: value == "true" for name, value in switches.items()}
-
-
-def _is_readable(document: dict[str, Any]) -> bool:
-    """Whether any server can parse the document, because its texts have no unusual character, and no short form."""
-    with suppress(ValueError, TypeError):
-        return document.keys() <= DOCUMENTED and "\\" not in json.dumps(document, allow_nan=False)
-    return False
-
-
-def _is_sure(problem: Problem) -> bool:
-    is_typed = problem.pointer in _TYPED and problem.value is not None  # null may stand for a missing section
-    return problem.keyword in _SURE or (problem.keyword == "type" and is_typed)
 
 
 def _is_linked(case: "Case[Any]") -> bool:

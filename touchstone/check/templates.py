@@ -101,14 +101,11 @@ class Template:
         mark = {"env": {"MARK": self.marker}} if self.silent else {}
         return {"api_version": "orgo.ai/v1"} | head | rest | mark | ({"build": build} if build else {})
 
-    def content_key(self) -> str:
-        """Returns a hash of the document; equal documents have equal hashes, whatever their form."""
-        return hashlib.sha256(json.dumps(self.document(), sort_keys=True).encode()).hexdigest()[:16]
-
     def note(self) -> dict[str, Any]:
         """Returns what the rules have to know about the document."""
+        content = json.dumps(self.document(), sort_keys=True).encode()
         return {
-            "content": self.content_key(),
+            "content": hashlib.sha256(content).hexdigest()[:16],  # equal documents have equal hashes, in any form
             "outcome": self.outcome,
             "sleep_s": self.sleep_s,
             "marker": "" if self.silent else self.marker,

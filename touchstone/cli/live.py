@@ -21,10 +21,10 @@ from touchstone.cli.options import say
 from touchstone.config import Settings
 from touchstone.facts.runlog import decode, read
 from touchstone.facts.sample import Window
-from touchstone.facts.wording import brief, describe_chance, figure, one_line, plural
+from touchstone.facts.wording import brief, one_line, plural
 from touchstone.loadgen.metrics import ALL, Kind, Totals
 from touchstone.report import github, html
-from touchstone.report.probe_sentences import describe_family, describe_stage, describe_stimulus
+from touchstone.report.probe_sentences import describe_family
 from touchstone.report.terminal import say as say_fitted
 from touchstone.report.terminal import table
 from touchstone.report.text import write as write_text
@@ -166,53 +166,20 @@ def progress_on(
 def probe_progress_on(console: Console) -> Iterator[Show]:
     """Yields a function that prints what a probe sends and finds. On a terminal, it also shows the present step."""
     belief: dict[str, Any] = {}
+    template = html.environment().overlay(autoescape=False).get_template("probe_progress.txt.j2")
     with changing_on(console) as change:
 
         def show(event: dict[str, Any]) -> None:
             if event.get("type") == "heard":
                 belief.update(event)
-            now, line = _probe_lines(event, belief)
+            text = template.render(event=event, belief=belief, describe_family=describe_family)
+            now, _, line = text.partition("\n")
             if now:
                 change(now)
             if line:
                 say(console, line)
 
         yield show
-
-
-def _probe_lines(event: dict[str, Any], belief: dict[str, Any]) -> tuple[str, str]:
-    """Returns two texts for an event: what the probe does now, and a line to print. Either may be empty."""
-    match event.get("type"):
-        case "progress":
-            return f"{event['doing']}: {event['done']} of {event['of']}", ""
-        case "stimulus":
-            return (
-                f"stimulus {event['number']}",
-                f"{event['number']}: {describe_stimulus(event['name'])}; {_candidates(belief)}",
-            )
-        case "trial":
-            now, reads = f"trial {event['number']}", plural(event["arrivals"], "read")
-            return now, f"{now}: {describe_stage(event['stage'])}, {reads} at {figure(event['rate_per_s'])} per second"
-        case "tried":
-            outcome, mark = event["outcome"], event["mark"]
-            late = f", sent late by {brief(outcome['late_p99_s'])} at p99" if mark == "late" else ""
-            reads = f"{outcome['due']:,} reads, p99 {brief(outcome['p99_s'])}{late}"
-            return "", f"trial {event['trial']['number']}: {mark}: {reads}"
-        case "knee":
-            return "cleaning up", ""
-        case "identity":
-            return "cleaning up", f"the probe ends ({event['why'] or 'cut short'}); {_candidates(belief)}"
-    return "", ""
-
-
-def _candidates(belief: dict[str, Any]) -> str:
-    if not belief:
-        return "nothing is known yet"
-    ranked = sorted(belief["families"].items(), key=lambda each: -each[1])[:3]
-    likely = ", ".join(f"{describe_family(name)} {describe_chance(share)}" for name, share in ranked if share >= 0.01)
-    builds = f", {plural(belief['builds'], 'build')}" if belief["builds"] else ""
-    spent = f"{plural(belief['requests'], 'request')} ({belief['refused']:,} refused){builds} so far"
-    return f"candidates: {likely or 'none'}; {spent}"
 
 
 def print_lines(console: Console, template: str, insert: Callable[[], None] = lambda: None, **values: object) -> None:

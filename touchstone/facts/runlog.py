@@ -211,11 +211,9 @@ def _event(line: bytes, number: int, path: Path) -> tuple[dict[str, Any], Event]
         raise RunLogError(f"{place}: expected {expected}, got {quoted_line(line)}; give a runlog.jsonl of touchstone")
     if number == 1:
         version = values.get("schema_version")
-        if not isinstance(version, int) or version < 1:
-            raise RunLogError(f"{place}: schema_version is {version!r}; expected {SCHEMA_VERSION}")
-        if version > SCHEMA_VERSION:
+        if version not in range(1, SCHEMA_VERSION + 1):
             reads = f"this version reads up to {SCHEMA_VERSION}: use a newer touchstone"
-            raise RunLogError(f"{place}: schema_version is {version}; {reads}")
+            raise RunLogError(f"{place}: schema_version is {version!r}; {reads}")
     try:
         return values, decode(values)
     except ValidationError as error:

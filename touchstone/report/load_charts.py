@@ -41,10 +41,12 @@ def pictures(load: LoadView) -> dict[str, Any]:
     origin_s = min([int(load.workload.began_at), *(window.at_s for window in load.windows)])
     near = columns_between(origin_s, max([builds_end_s, *(attempt.done_at for attempt in load.attempts)]))
     whole = columns_between(origin_s, max([builds_end_s, *(window.at_s + 1.0 for window in load.windows)]))
+    rows = [(kind_of(window.outcome), window.at_s, window.count) for window in load.windows]
+    due = [(window.at_s, window.count) for window in load.windows if window.paced or window.outcome == UNSENT]
     return {
         "starts": starts_chart(load.attempts, near) if found else None,
         "flight": flight_chart(found, near) if found and found.steps else None,
-        "requests": requests_chart(load, whole) if load.windows else None,
+        "requests": _stacked_chart("Requests", "due by schedule", rows, due, whole) if rows else None,
         "latency": latency_charts(load.numbers),
     }
 
@@ -71,13 +73,6 @@ def columns_between(origin_s: int, end_s: float) -> Columns:
     length_s = max(1, math.ceil(end_s - origin_s))
     width_s = math.ceil(length_s / MOST_COLUMNS)
     return Columns(origin_s, width_s, math.ceil(length_s / width_s))
-
-
-def requests_chart(load: LoadView, columns: Columns) -> Chart:
-    """Chart of all requests over time; a line shows how many were due by schedule."""
-    rows = [(kind_of(window.outcome), window.at_s, window.count) for window in load.windows]
-    due = [(window.at_s, window.count) for window in load.windows if window.paced or window.outcome == UNSENT]
-    return _stacked_chart("Requests", "due by schedule", rows, due, columns)
 
 
 def starts_chart(attempts: Sequence[Attempt], columns: Columns) -> Chart:
