@@ -173,7 +173,7 @@ def probe_progress_on(console: Console) -> Iterator[Show]:
             if event.get("type") == "heard":
                 belief.update(event)
             text = template.render(event=event, belief=belief, describe_family=describe_family)
-            now, _, line = text.partition("\n")
+            now, _, line = text.rstrip().partition("\n")
             if now:
                 change(now)
             if line:
