@@ -10,7 +10,7 @@ from schemathesis import Case
 from schemathesis.core.transport import Response as SchemathesisResponse
 
 from touchstone.check.budget import Budget
-from touchstone.check.examination import Examination, Ledger, Unsuited, transport_to
+from touchstone.check.examination import OWNERS, Examination, Ledger, Unsuited, transport_to
 from touchstone.check.job import new_run_id
 from touchstone.check.journal import Journal
 from touchstone.check.preflight import check_given, smoke
@@ -134,8 +134,8 @@ class SchemathesisRun:
             return "none"
         if scheme != "Bearer" or not key.strip():
             return "malformed"
-        own: tuple[Credential, ...] = ("primary", "second", "restricted")
-        return next((role for role in own if self._exam.target.credentials().hidden().get(role) == key), "unknown")
+        hidden = self._exam.target.credentials().hidden()
+        return next((role for role in OWNERS if hidden.get(role) == key), "unknown")
 
     def _record(self, exchange: Exchange) -> None:
         with self._lock:

@@ -104,29 +104,25 @@ class _Parser:
         text = raw.decode("utf-8", errors="replace")
         if "\ufffd" in text and raw != text.encode():
             self._report("invalid-utf8")
-        if not text.startswith(":"):
-            name, colon, value = text.partition(":")
-            self._has_fields = True
-            self._take_field(name, value.removeprefix(" "), bool(colon))
-
-    def _take_field(self, name: str, value: str, has_colon: bool) -> None:
+        if text.startswith(":"):
+            return
+        self._has_fields = True
+        name, colon, value = text.partition(":")
         match name:
-            case "data":
-                self._take_data(value)
+            case "data" if not self._spoiled:
+                self._take_data(value.removeprefix(" "))
             case "id" if "\0" in value:
                 self._report("invalid-id")
-            case "retry" if not _MILLISECONDS.fullmatch(value):
+            case "retry" if not _MILLISECONDS.fullmatch(value.removeprefix(" ")):
                 self._report("invalid-retry")
-            case "event" | "id" | "retry":
-                pass  # build logs do without them
-            case _ if has_colon and _FIELD_NAME.fullmatch(name):
+            case "data" | "event" | "id" | "retry":
+                pass  # build logs do without the last three
+            case _ if colon and _FIELD_NAME.fullmatch(name):
                 self._report("unknown-field")
             case _:
                 self._report("stray-line")
 
     def _take_data(self, value: str) -> None:
-        if self._spoiled:
-            return
         # Line feeds between data lines count, so that endless empty data lines reach the limit.
         self._data_bytes += len(value.encode()) + 1
         self._data.append(value)

@@ -175,15 +175,7 @@ def _check_kinds(first_name: str, first: RunLog, name: str, log: RunLog) -> None
         )
 
 
-_OPTIONS = {
-    "mix": "mix",
-    "users": "clients",
-    "builds": "builds",
-    "watchers": "watchers of a build",
-    "build_s": "seconds of a build",
-    "lines": "log lines of a build",
-    "max_requests": "maximum of requests",
-}
+_OPTIONS = ("mix", "users", "builds", "watchers", "build_s", "lines", "max_requests")
 
 
 def _work(log: RunLog) -> dict[str, str]:
@@ -205,14 +197,14 @@ def _work(log: RunLog) -> dict[str, str]:
         "workers": str(workload.workers),
     }
     chosen = SCENARIOS.get(workload.scenario)
-    for name, what in _OPTIONS.items():
-        value = workload.options.get(name)
-        applies = workload.model == "closed" if name == "users" else not chosen or chosen.uses(name.replace("_", "-"))
+    for name in _OPTIONS:
+        value, flag = workload.options.get(name), name.replace("_", "-")
+        applies = workload.model == "closed" if name == "users" else not chosen or chosen.uses(flag)
         if isinstance(value, dict):
             whole = sum(value.values()) or 1.0
             value = ", ".join(f"{one} {percentage(weight / whole)}" for one, weight in sorted(value.items()) if weight)
         if value is not None and applies:
-            work[what] = str(value)
+            work[f"--{flag}"] = str(value)
     return work
 
 

@@ -150,13 +150,8 @@ def _ending(run: ProofRun, trials: Sequence[Trial], unproven: int) -> tuple[int,
     rows.append((unproven, "claim", "without a proof"))
     if wrong := [f"{plural(number, noun)} {fate}" for number, noun, fate in rows if number]:
         return 3 if len(wrong) == 1 and states["failed"] else 1, ", ".join(wrong)
-    sorts: Counter[str] = Counter("fault" if trial.subject.is_fault else trial.subject.sort for trial in trials)
-    fates = {
-        "fault": ("fault", "killed without a wrong blame"),
-        "permitted": ("permitted mutation", "survived"),
-        "variant": ("variant", "survived"),
-    }
-    parts = [f"{plural(sorts[sort], noun)} {fate}" for sort, (noun, fate) in fates.items() if sorts[sort]]
+    parts = [f"{plural(states['killed'], 'fault')} killed without a wrong blame"] if states["killed"] else []
+    parts += [f"{plural(states['survived'], 'correct server')} survived"] if states["survived"] else []
     return 0, ", ".join(parts) or "no trial"
 
 
