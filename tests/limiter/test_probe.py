@@ -323,7 +323,7 @@ def test_interrupted_probe_clears_up_and_goes_on_later(tmp_path: Path) -> None:
         assert_interrupted(runs[1])
         assert_went_on(runs[0], runs[1])
 
-        runs.append(probed(shell, twin, "--resume", "run", "--seed", "20"))
+        runs.append(probed(shell, twin, "--resume", "run"))
         assert (runs[2].ended.code, runs[2].left) == (3, ([], 0, 0))
         assert starts(twin.received) == len(runs[2].story.answers) == 40
         assert_went_on(runs[1], runs[2])

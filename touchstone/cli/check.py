@@ -20,7 +20,6 @@ from touchstone.cli.live import CheckState, print_lines, print_plan, print_repor
 from touchstone.cli.options import Place, Reports, SeededRun, WriteBaseline, claim_ids, command, option, say
 from touchstone.config import Profile, Settings
 from touchstone.contract import claims as ledger_of_claims
-from touchstone.errors import UsageError
 from touchstone.facts.runlog import read
 from touchstone.facts.wording import some
 from touchstone.report.terminal import say as say_fitted
@@ -82,9 +81,7 @@ class Check(SeededRun):
         """Runs the check and returns the exit code."""
         settings, out, earlier = self.settings("judging"), Console(), None
         if self.resume:
-            for name in ("report_dir", "profile", "claims", "seed", "last_failed", "only", "plan"):
-                if getattr(self, name) is not None and getattr(self, name) is not False:
-                    raise UsageError(f"--resume: --{name.replace('_', '-')} is given, too; a check goes on as it began")
+            self.refuse_beside_resume("report_dir", "profile", "claims", "seed", "last_failed", "only", "plan")
             earlier = cut_short(self.resume, settings)
             settings = continued(settings, earlier, self.resume)
         errand = dataclasses.replace(CHECK, keep=self.keep and not settings.target.embedded)

@@ -12,7 +12,7 @@ from typer import Context, Exit, Option, Typer
 
 from touchstone import config
 from touchstone.config import DEFAULT_MAX_BUILDS, EMBEDDED, UNBOUNDED_BUILDS, Flags, Settings
-from touchstone.errors import HarnessError
+from touchstone.errors import HarnessError, UsageError
 
 
 def examples(*lines: str) -> str:
@@ -84,6 +84,13 @@ class Run(Place):
     plan: bool | None = option("Show what would run and what it costs; send nothing.", "--plan", "--dry-run")
     max_builds: int | None = option(f"Maximum number of builds that the run starts.  {_BUDGET}")
     max_seconds: float | None = option("Maximum duration of the run in seconds.")
+
+    def refuse_beside_resume(self, *names: str) -> None:
+        """Raises UsageError if one of the options *names*, which a resumed run takes from its beginning, is given."""
+        for name in names:
+            if getattr(self, name) not in (None, False):
+                flag = f"--{name.replace('_', '-')}"
+                raise UsageError(f"--resume: {flag} is given, too; the run goes on as it began, so leave it out")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from touchstone.cli.options import SeededRun, command, option
 from touchstone.config import Settings
 from touchstone.errors import UsageError, unsent
 from touchstone.facts.events import RunLog, Target
-from touchstone.facts.probe import KneeTerms, Probing, Terms
+from touchstone.facts.probe import KneeTerms, Terms
 from touchstone.facts.runlog import read
 from touchstone.limiter.probe import runner as probing
 from touchstone.limiter.probe.loop import terms_of
@@ -82,7 +82,7 @@ class Probe(SeededRun):
     def _launch(self, settings: Settings, past: RunLog | None) -> probing.Launch:
         if past and past.probe:
             begun = past.probe.probing
-            self._check_same(past.header.target, begun, settings)
+            self._check_same(past.header.target, settings)
             return probing.Launch(begun.operation, terms_of(begun.terms), self.allow_load, past, begun.knee)
         operation = self.operation or "startBuild"
         knee, target = self._knee(operation), settings.target
@@ -112,28 +112,10 @@ class Probe(SeededRun):
         slo_s = (SLO_MS if self.slo_ms is None else self.slo_ms) / 1e3
         return KneeTerms(slo_s, KNEE_REQUESTS if self.max_requests is None else self.max_requests)
 
-    def _check_same(self, target: Target, begun: Probing, settings: Settings) -> None:
-        """Raises UsageError if a flag or the target differs from the probe to resume."""
-        terms, knee = begun.terms, begun.knee
-        was = {
-            "knee": knee is not None,
-            "slo_ms": round(1e3 * knee.slo_s, 6) if knee else None,
-            "operation": begun.operation,
-            "seed": begun.seed,
-            "max_requests": knee.most_requests if knee else terms.get("most_requests"),
-            "soak": terms.get("soak"),
-            "max_builds": terms.get("most_builds"),
-            "max_seconds": terms.get("most_s"),
-        }
-        for name, before in was.items():
-            wanted = getattr(self, name)
-            if wanted is not None and wanted is not False and wanted != before:
-                flag = f"--{name.replace('_', '-')}"
-                given = flag if wanted is True else f"{flag} {wanted}"
-                raise UsageError(
-                    f"--resume {self.resume}: {given}: the probe was started with {before or 'none'}; "
-                    "remove the flag, or start a new probe"
-                )
+    def _check_same(self, target: Target, settings: Settings) -> None:
+        """Raises UsageError if a flag is given that the probe to resume decides, or if the target differs from it."""
+        self.refuse_beside_resume("knee", "slo_ms", "operation", "seed", "max_requests", "soak")
+        self.refuse_beside_resume("max_builds", "max_seconds")
         here = settings.target
         if (here.name, here.url or "") != (target.name, target.url):
             raise UsageError(

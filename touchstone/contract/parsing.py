@@ -44,11 +44,11 @@ def _constant(name: str) -> Any:
     raise ValueError(f"holds {name}, which JSON does not have")
 
 
-def _integer(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _MAX_INTEGER_DIGITS else float(digits)
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object,
+    parse_constant=_constant,
+    parse_int=lambda digits: (int if len(digits) <= _MAX_INTEGER_DIGITS else float)(digits),
+)
 
 
 def json_line(event: dict[str, Any]) -> bytes:
