@@ -14,7 +14,6 @@ from touchstone.facts.exchange import Exchange, Request
 from touchstone.facts.finding import Finding
 from touchstone.facts.key_sources import KeySources, is_variable
 from touchstone.report.picture import VERBS
-from touchstone.rules.lifecycle import life_cycle
 
 _MUTATING = frozenset({"publishTemplate", "deleteTemplate", "startBuild", "cancelBuild"})
 _PAUSE_S = 0.05  # a shorter pause between two requests is not repeated
@@ -56,7 +55,7 @@ def script(log: RunLog, finding: Finding, exchanges: Mapping[int, Exchange]) -> 
     if not evidence or evidence[-1].seq != finding.evidence[-1] or log.header.target.kind == "recording":
         return None
     sources = KeySources.of(log.header.settings)
-    short, long = _short(evidence, exchanges.values()), _long(finding, evidence, exchanges.values())
+    short, long = _short(evidence, exchanges.values()), _long(evidence, exchanges.values())
     ways = [
         _Steps(log, finding, evidence, sources).way(needed) for needed in ([short, long] if short != long else [short])
     ]
@@ -142,8 +141,8 @@ def _short(evidence: list[Exchange], exchanges: Collection[Exchange]) -> list[Ex
     return _in_order(found, evidence)
 
 
-def _long(finding: Finding, evidence: list[Exchange], exchanges: Collection[Exchange]) -> list[Exchange]:
-    """Returns the evidence, all changes and reads of its versions, and how a build beside them began."""
+def _long(evidence: list[Exchange], exchanges: Collection[Exchange]) -> list[Exchange]:
+    """Returns the evidence, and all changes and reads of its versions."""
     last, names = evidence[-1], {e.ref.rpartition("@")[0] for e in evidence if e.ref}
     before = [e for e in exchanges if e.ref and e.sent_at < last.done_at and e.case != "clean-up"]
     published = {e.ref.rpartition("@")[0] for e in before if e.ref and e.operation == "publishTemplate"}
@@ -151,26 +150,12 @@ def _long(finding: Finding, evidence: list[Exchange], exchanges: Collection[Exch
         names |= {*get_close_matches(name, published, 1)}
     own = [e for e in before if (e.ref or "").rpartition("@")[0] in names]
     found = {e.seq: e for e in own if e.operation == "getBuild" or e.request.method != "GET"}
-    if finding.check == life_cycle.id:
-        found |= {e.seq: e for e in _neighbour(last, names, before)}
     return _in_order(found | {e.seq: e for e in evidence}, evidence)
 
 
 def _in_order(found: Mapping[int, Exchange], evidence: list[Exchange]) -> list[Exchange]:
     """Sorts by the time of sending; others than the evidence by that of the response, which shows their effect best."""
     return sorted(found.values(), key=lambda e: (e.sent_at if e in evidence else e.done_at, e.seq))
-
-
-def _neighbour(last: Exchange, names: Collection[str], before: list[Exchange]) -> list[Exchange]:
-    """Returns how the newest other build that ran at the time of *last* began: a server may confuse the two."""
-    begun = [e for e in before if e.operation == "startBuild" and status_of(e) == "building"]
-    ended = {e.ref: e.done_at for e in before if e.operation == "getBuild" and status_of(e) in AT_REST}
-    others = [e for e in begun if (e.ref or "").rpartition("@")[0] not in names and e.credential == last.credential]
-    start = next((e for e in reversed(others) if ended.get(e.ref, 0.0) < e.sent_at), None)
-    if start is None:
-        return []
-    publishes = [e for e in before if e.operation == "publishTemplate" and e.ref == start.ref and e.status < 300]
-    return [*publishes[-1:], start] if publishes else []
 
 
 @dataclass
