@@ -11,7 +11,6 @@ import pytest
 
 from touchstone.check.examination import key_advice
 from touchstone.check.handover import CheckHandover
-from touchstone.check.job import at_twin
 from touchstone.config import (
     DEFAULT_MAX_BUILDS,
     UNBOUNDED_BUILDS,
@@ -362,15 +361,6 @@ def test_settings_reach_a_child_process_unchanged(loaded: Loader) -> None:
     settings = loaded(f'[targets.a]\nurl = "http://h"\n{table}', {"HOME": "/home/u"}, **flags)
     assert settings.target.templates == Templates(failing=("a/b@1.0.0-rc.1",))
     assert CheckHandover.received(CheckHandover(settings, "").environment()).settings == settings
-
-
-def test_embedded_twin_gets_its_url_and_keys_when_it_listens(loaded: Loader) -> None:
-    target = at_twin(loaded(), "http://127.0.0.1:5/api").target
-    assert (target.url, set(target.credentials().hidden())) == (
-        "http://127.0.0.1:5/api",
-        {"primary", "second", "restricted"},
-    )
-    assert target.embedded
 
 
 GATEWAY = "Bearer hush-12-34-56"

@@ -159,16 +159,6 @@ def test_refused_start_of_a_version_with_an_unknown_status_counts_after_one_read
     assert [call.operation for call in exam.transport.calls] == ["startBuild", "getBuild"]
 
 
-def test_refusals_of_a_correct_server_do_not_use_the_budget_up() -> None:
-    served = Builds(lambda server, ref: BUSY if ref == REF else joins(server, ref))
-    exam = examination(served, builds=3)
-    for _ in range(10):
-        exam.send(Call("startBuild", REF))
-    for name in ("a", "b", "c"):
-        exam.send(Call("startBuild", f"default/{name}@1.0.0"))
-    assert len(served.begun) == 3
-
-
 def test_publishing_is_free_once_it_is_known_to_begin_nothing() -> None:
     exam = examination(Builds(joins), builds=3)
     for name in ("a", "b"):

@@ -8,16 +8,10 @@ from typing import Any
 import pytest
 
 from tests.command import KEYS, PRIMARY, Command, Ended, Shell
-from tests.distorted import distorted
 from tests.inline import inline
 from tests.watched import Watched
 from touchstone.contract import claims as ledger_of_claims
-from touchstone.contract.document import Contract
-from touchstone.facts.runlog import read
 from touchstone.proof.faults.keys import SchemeIsCaseSensitive
-from touchstone.rules import catalogue
-from touchstone.rules.history import History
-from touchstone.rules.judge import Judge
 from touchstone.twin import Engine, RateLimit
 from touchstone.twin.catalog import Version
 
@@ -82,17 +76,6 @@ def test_report_can_be_repeated(limited: Limited, call: Command) -> None:
     assert again.out.splitlines() == ended.out.splitlines()[2:]
     for name in REPORTS:
         assert (folder / name).read_bytes() == (ended.results / name).read_bytes()
-
-
-def test_rules_take_any_answer(limited: Limited) -> None:
-    log = read(limited.ended.results / "runlog.jsonl")
-    judge = Judge(History(Contract.load()), ledger_of_claims.load(), catalogue.EXCHANGE_RULES, catalogue.STORY_RULES)
-    exchanges = list(distorted(log.exchanges, 20, 0.3))
-    judgements = [judgement for exchange in exchanges for judgement in judge.add(exchange)]
-    judgements += judge.conclude({exchange.ref: None for exchange in exchanges if exchange.ref})
-    findings = [judge.finding(judgement) for judgement in judgements if judgement.outcome == "broken"]
-    assert findings
-    assert all(finding.sentence() and finding.curl for finding in findings)
 
 
 def test_only_names_of_the_run_are_changed(limited: Limited) -> None:

@@ -5,15 +5,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.check.scripted import BUSY, REF, Answer, answering, examination, publishing_and, refusal, status
-from tests.command import PRIMARY, SECOND, Shell
-from tests.inline import inline
-from tests.watched import Watched
 from touchstone.check.budget import SILENT_REMOVALS
 from touchstone.check.examination import READY_TRIES, Publications
 from touchstone.check.templates import Template, publish_call
@@ -305,12 +301,3 @@ def test_publish_that_was_cut_off_may_be_done() -> None:
     with pytest.raises(KeyboardInterrupt):
         publications.send(CALL, cut_off)
     assert [publications.standing(template) for template in (SENT, replace(SENT, name="y"))] == ["unsure", "unsure"]
-
-
-def test_check_with_a_wrong_second_key_reports_nothing_left(tmp_path: Path) -> None:
-    shell = Shell(tmp_path, {"ORGO_API_KEY": PRIMARY, "ORGO_SECOND_API_KEY": f"{SECOND}-not"})
-    with Watched() as watched:
-        arguments = ("--profile", "quick", "--claims", "access.others-version-is-404")
-        report = inline(shell, "check", "--url", watched.url, *arguments).report()
-        assert watched.refs() == []
-    assert (report["left_behind"], report["may_be_left"], shell.journals()) == ([], [], [])

@@ -14,9 +14,7 @@ import pytest
 from tests.command import KEYS, PRIMARY, Command, Ended, Shell
 from tests.inline import inline, run_pytest
 from tests.watched import Watched
-from touchstone.check import job, runner
-from touchstone.check.handover import CheckHandover
-from touchstone.config import Settings
+from touchstone.check import runner
 from touchstone.contract.files import contract_tests_dir
 from touchstone.proof import catalogue
 from touchstone.twin import TwinSettings
@@ -225,21 +223,6 @@ def test_surroundings_leave_no_case_out(
     variables = {"PYTEST_ADDOPTS": "--collect-only -k plain", "PYTEST_PLUGINS": "foreign"}
     _, events = run_cases(PLAIN, FINDS, run=call, **variables)
     assert outcomes(events).keys() == {"cases.plain", "cases.finds_it"}
-
-
-TABLES = "HYPOTHESIS_STORAGE_DIRECTORY"
-
-
-@pytest.mark.parametrize("place", ["", "mine"])
-def test_tables_of_hypothesis_are_beside_the_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
-    monkeypatch.delenv(TABLES, raising=False)
-    if place:
-        monkeypatch.setenv(TABLES, place)
-    environment: dict[str, str] = {}
-    monkeypatch.setattr(job, "watched", lambda _command, variables, *_: environment.update(variables))
-    settings = Settings(state_dir=tmp_path / "touchstone")
-    runner._Check(settings, lambda _event: None).run_child([], CheckHandover(settings, ""), None)
-    assert environment[TABLES] == (place or str(tmp_path / "hypothesis"))
 
 
 def plain(*arguments: str, keys: Mapping[str, str] = KEYS) -> tuple[int, str]:

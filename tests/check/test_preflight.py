@@ -24,10 +24,6 @@ from touchstone.facts.exchange import Exchange
 from touchstone.target.call import Call
 from touchstone.target.keys import Keys
 from touchstone.target.transport import Transport
-from touchstone.twin import Account, Engine
-from touchstone.twin.answers import plan_too_small
-from touchstone.twin.catalog import Version
-from touchstone.twin.documents import Document
 
 URL = "http://127.0.0.1:8123/api"
 KEY = "sk_live_0123456789abcdef"
@@ -216,26 +212,6 @@ def test_given_refs_are_read_once_where_they_are_used() -> None:
 # --- a main key below the Scale plan ----------------------------------------------------------------------------------
 
 
-class FirstPublishesNeedMore(Engine):
-    """Refuses the first two publishes as below the plan."""
-
-    refused = 0
-
-    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        if self.refused < 2:
-            self.refused += 1
-            raise plan_too_small("Publishing")
-        return super().publish(account, document, force)
-
-
-class NobodyMayStart(Engine):
-    """Accepts every publish, and refuses every start as below the plan."""
-
-    def require_plan(self, account: Account, doing: str) -> None:
-        if doing != "Publishing":
-            raise plan_too_small(doing)
-
-
 def checked(folder: Path, url: str, key: str, claims: str, table: str = "") -> Ended:
     """A quick check of some claims with a key from the settings."""
     (folder / "touchstone.toml").write_text(f'[targets.a]\nurl = "{url}"\napi_key_env = "MINE"\n{table}\n')
@@ -253,22 +229,6 @@ def test_key_below_the_plan_ends_the_run_unjudged(tmp_path: Path, table: str) ->
     report = ended.report()
     assert report["findings"] == []
     assert report["counts"]["exchanges"] <= 40
-
-
-def test_right_key_that_is_refused_now_and_then_is_a_finding(tmp_path: Path) -> None:
-    with Watched(engine=FirstPublishesNeedMore) as watched:
-        ended = checked(tmp_path, watched.url, PRIMARY, "publish.answers-201")
-        assert watched.refs() == []
-    assert ended.code == 1
-    assert ended.verdicts()["publish.answers-201"] == "broken"
-
-
-def test_key_that_may_publish_is_not_below_the_plan(tmp_path: Path) -> None:
-    claims = "publish.ref-is-the-document,reuse.status-code"
-    with Watched(engine=NobodyMayStart) as watched:
-        ended = checked(tmp_path, watched.url, PRIMARY, claims)
-    assert (ended.code, UPGRADE_REQUIRED in ended.last_line) == (3, False)
-    assert ended.verdicts() == dict(zip(claims.split(","), ("upheld", "could-not-run"), strict=True))
 
 
 BODY = json.dumps({"code": UPGRADE_REQUIRED}).encode()

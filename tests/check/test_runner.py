@@ -15,10 +15,9 @@ from tests.loadlogs import header
 from tests.watched import ENDLESS_S, WAITING, Watched
 from touchstone.check import runner
 from touchstone.check.examination import PUBLISH_ADVICE
-from touchstone.check.job import EARLIER, folder_name, new_log
+from touchstone.check.job import EARLIER, new_log
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
-from touchstone.errors import UsageError
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.twin import Engine
 from touchstone.twin.catalog import Version
@@ -212,13 +211,6 @@ def test_results_go_through_no_link_and_are_for_the_user_alone(tmp_path: Path, d
     written = list(results.iterdir())
     assert {path.name for path in written} == names
     assert [path for path in written if path.is_symlink() or path.stat().st_mode & 0o077] == []
-
-
-@pytest.mark.parametrize("text", ["..", "a/b", "", ".hidden", "a b", "a" * 101])
-def test_text_that_is_unfit_for_a_folder_is_refused(text: str) -> None:
-    with pytest.raises(UsageError):
-        folder_name(text, "here", "--out")
-    assert folder_name("260102-030405-0000a1", "here", "--out") == "260102-030405-0000a1"
 
 
 # --- earlier run logs -------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import yaml
 from check_jsonschema import main as check_schema  # type: ignore[import-untyped]
 from click.testing import CliRunner
 
-from tests.command import KEYS, PRIMARY, Command, Shell
+from tests.command import KEYS, Command, Shell
 from touchstone.cli.init import WORKFLOWS
 from touchstone.config import Flags, RunTable, Settings, TargetSettings, TargetTable, Templates, load
 
@@ -153,15 +153,6 @@ def test_workflow_installs_by_hash_alone(begun: Path, wheel: Path) -> None:
     assert [name in locked for name in ("httpx==", "ruff==", "touchstone-build-api==")] == [True, False, False]
     assert " --no-deps --no-index " in ours
     assert ours.endswith(wheel.name)
-
-
-def test_no_key_is_written(tmp_path: Path, call: Command) -> None:
-    call(Shell(tmp_path), "init")
-    call(Shell(tmp_path), "init", "--ci", "gitlab", "--force")
-    texts = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(texts) == 3
-    assert not [text for text in texts if PRIMARY in text]
-    assert not [text for text in texts if re.search(r"^[^#]*\bapi_key *=", text, flags=re.MULTILINE)]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from tests.report.checklogs import Story, header, ledger
 from tests.report.examples import failing, knowing, limited, storms, terminal
 from touchstone.errors import UsageError
 from touchstone.facts.events import Footer, Notice, Occurrence, RunLog, Tally, Target
-from touchstone.facts.identity import Interval
 from touchstone.facts.sample import NO_ANSWER, Histogram, Sample
 from touchstone.loadgen.workloads import AT_ONCE
 from touchstone.report import json_report, resampling
@@ -66,17 +65,6 @@ def test_quantiles_are_those_of_the_histogram() -> None:
     run = resampling.durations([(0, histogram)], 1)
     expected = [histogram.quantile_s(share) for share in SHARES]
     assert list(resampling.quantiles_s(run.counts, run.lengths_s, SHARES)[0]) == pytest.approx(expected, rel=0.003)
-
-
-def test_block_length_and_widening_for_few_blocks() -> None:
-    nothing: resampling.Floats = np.zeros((6, 2))
-    assert resampling.shares_apart(nothing, nothing, 1) == Interval(0.0, -1.0, 1.0)
-    assert [resampling.block_s(seconds) for seconds in (1, 9, 11, 20, 60, 600, 14_400)] == [1, 1, 2, 3, 4, 9, 36]
-    whole = np.column_stack((np.array([4.0, 9, 2, 8, 5, 6, 3, 7]), np.full(8, 10.0)))
-    sparse = np.vstack((whole, np.zeros((40, 2))))
-    full, wide = resampling.shares_apart(whole, whole[::-1], 1), resampling.shares_apart(sparse, whole[::-1], 1)
-    assert wide.high - wide.low > 0.9 * (full.high - full.low)
-    assert resampling.count_filled(sparse) == 8
 
 
 def load(both: Comparison) -> LoadChanges:

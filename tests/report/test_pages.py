@@ -12,7 +12,7 @@ from tests.loadlogs import Storm, long
 from tests.report import checklogs, proofs
 from tests.report.examples import EXAMPLES, example, failing, page
 from tests.report.markup import Markup
-from touchstone.facts.events import Notice, Occurrence
+from touchstone.facts.events import Notice
 from touchstone.report import html, proof_report
 from touchstone.report.proof_report import ProofView
 from touchstone.report.view import View, view
@@ -72,22 +72,6 @@ def test_page_is_complete_without_script(name: str) -> None:
         assert Counter(parsed.values("data-state")) == Counter(one.state for one in report.trials)
         assert waiting.count("form") == bool(report.trials)
     assert waiting.count("button") == len(parsed.values("data-copies"))
-
-
-@pytest.mark.parametrize("more", [0, 2])
-def test_banner_links_the_first_three_broken_claims(more: int) -> None:
-    log = failing()
-    upheld = [
-        one.id for one in log.header.claims if one.level == "must" and one.id not in (f.claim for f in log.findings)
-    ]
-    others = [Occurrence(replace(log.findings[0], id=name, claim=name)) for name in upheld[:more]]
-    source = html.render(view(replace(log, occurrences=(*log.occurrences, *others))))
-    banner = source[source.index('<div class="verdict') : source.index('<div class="bar"')]
-
-    assert (
-        re.findall(r'href="(#.*?)"', banner) == ["#finding-1", "#finding-2", "#finding-3", "#broken"][: 3 + bool(more)]
-    )
-    assert f"and {more} more" in banner or not more
 
 
 def test_text_in_backticks_is_code() -> None:

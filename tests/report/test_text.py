@@ -3,7 +3,6 @@
 import re
 from dataclasses import replace
 from functools import cache
-from typing import Any
 
 import pytest
 from rich.cells import cell_len
@@ -17,7 +16,6 @@ from touchstone.report.view import COMMON, View, view
 # Lines to be copied may be longer than the terminal.
 COPIED = re.compile(r"\s*(exit \d+:|report:|curl|touchstone serve)")
 CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\ud800-\udfff]")
-COLOUR = re.compile(r"\x1b\[[\d;]*3\d")
 
 
 @pytest.mark.parametrize("name", [*EXAMPLES, "proof-large"])
@@ -44,15 +42,6 @@ def test_markup_of_a_target_is_text(name: str) -> None:
 def test_reason_cannot_break_the_last_line() -> None:
     text = terminal(view(ending(checklogs.log(checklogs.write_passing), 3, "refused: \x1b[2J\nexit 0: fine")))
     assert text.splitlines()[-1] == "exit 3: refused: \\x1b[2J\\nexit 0: fine"
-
-
-@pytest.mark.parametrize("name", ["check-failing", "proof-flawed"])
-def test_colours_need_a_terminal_and_no_color_unset(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    options: dict[str, Any] = {"force_terminal": True, "color_system": "standard"}
-    assert COLOUR.search(terminal(example(name), 80, **options))
-    assert "\x1b" not in terminal(example(name))
-    monkeypatch.setenv("NO_COLOR", "1")
-    assert not COLOUR.search(terminal(example(name), 80, **options))
 
 
 @cache
