@@ -20,10 +20,7 @@ _PAUSE_S = 0.05  # a shorter pause between two requests is not repeated
 _MOST_PAUSE_S = 3.0
 _REQUEST_S = 60.0
 _OF_TIME = frozenset({"cancel.settles", "status.build-ends"})
-_CHANGING = frozenset({"date", "content-length", "server"})
-_TOKEN = re.compile(r"[0-9A-Fa-f]+(?:\.[0-9]+)?")
-_TIME = re.compile(r"[0-9]{4}-[0-9][0-9]-[0-9][0-9]T[0-9:.]*Z*")
-_UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+MAX_BODY_CHARS = 4000  # of a recorded answer in the script
 _WORDS = {"url": "${URL}", "new": "${NEW}"}
 
 
@@ -44,9 +41,9 @@ class Script:
     url: str
     variables: Mapping[str, str]  # environment variables with the keys, by their placeholders in the run log
     ways: tuple[Way, ...]  # the evidence with what it needs; then all that happened to its versions
-    part: str  # the part of the last answer that shows the finding, see `fingerprint`
-    answer: str  # this part in the run
-    before: tuple[str, ...]  # code and status of the other answers of the evidence, without which it shows nothing
+    part: str  # the part of the last answer that shows the finding, see `_part`
+    limit_s: float  # half of its duration
+    recorded: tuple[tuple[str, str, str], ...]  # code, head and body of each answer of the evidence
 
 
 def script(log: RunLog, finding: Finding, exchanges: Mapping[int, Exchange]) -> Script | None:
@@ -59,7 +56,6 @@ def script(log: RunLog, finding: Finding, exchanges: Mapping[int, Exchange]) -> 
     ways = [
         _Steps(log, finding, evidence, sources).way(needed) for needed in ([short, long] if short != long else [short])
     ]
-    part, answer = fingerprint(finding, evidence, log.header.run_id)
     text = "\n".join(line for way in ways for line in (*way.steps, *way.removals))
     headers = log.header.settings.get("target", {}).get("headers", {})
     known = {f"key:{role}": name for role, name in asdict(sources).items()} | {
@@ -69,45 +65,23 @@ def script(log: RunLog, finding: Finding, exchanges: Mapping[int, Exchange]) -> 
         url=shlex.quote(log.header.target.url),
         variables={k: v for k, v in known.items() if is_variable(v) and re.search(rf"\${{?{v}\b", text)},
         ways=tuple(ways),
-        part=part,
-        answer=answer,
-        before=tuple(map(_premise, evidence[:-1])),
+        part=_part(finding, evidence[-1]),
+        limit_s=evidence[-1].elapsed_s / 2,
+        recorded=tuple(map(_recorded, evidence)),
     )
 
 
-def fingerprint(finding: Finding, evidence: list[Exchange], run_id: str) -> tuple[str, str]:
-    """Returns which part of the last answer shows the finding, and this part without what differs each time.
-
-    The parts are ``code``, ``status`` (with the code), ``time`` (longer than so many seconds) and ``whole``. `plain` in
-    the script computes the same.
-    """
-    last, known, expected = evidence[-1].response, set[str](), finding.expected
-    if last is None or evidence[-1].error:
-        return "code", "no complete answer"
-    codes, status = re.findall(r"\b[1-5][0-9][0-9]\b", expected), status_of(evidence[-1])
+def _part(finding: Finding, last: Exchange) -> str:
+    """Returns what of the last answer shows the finding: ``code``, ``status`` (with the code), ``time`` or ``all``."""
+    if last.response is None or last.error:
+        return "code"
     if finding.claim == "start.does-not-wait":
-        return "time", f"{evidence[-1].elapsed_s / 2:.2f}"
-    is_of_code = codes and re.match("(one of |any status except )?[1-5][0-9][0-9]", expected)
-    if is_of_code and (str(last.status) in codes) is expected.startswith("any status except"):
-        return "code", f"{last.status}"
-    if expected.startswith("status ") and status:
-        return "status", f"{last.status}\n{status}"
-    head = sorted(f"{name}: {value}\n" for name, value in last.headers if name.lower() not in _CHANGING)
-    for earlier in evidence[:-1]:
-        known.update(_TOKEN.findall(_simple(earlier.response.body if earlier.response else b"", run_id)))
-    text = _simple("".join(head).encode() + last.body, run_id)[:2000]
-
-    def marked(match: re.Match[str]) -> str:
-        token = match[0]
-        if token == "0" or not re.search("[0-9]", token):
-            return token
-        if len(token) > 1 and token in known:
-            return "="
-        if "." in token or re.search("[A-F]", token):
-            return "#.#" if "." in token else "^"
-        return "~" if len(token) == 1 else "##" if re.fullmatch("[0-9]{10,}", token) else "#"
-
-    return "whole", f"{last.status}\n" + _TOKEN.sub(marked, text).replace("\n", "")
+        return "time"
+    codes = re.findall(r"\b[1-5][0-9][0-9]\b", finding.expected)
+    is_of_code = codes and re.match("(one of |any status except )?[1-5][0-9][0-9]", finding.expected)
+    if is_of_code and (str(last.status) in codes) is finding.expected.startswith("any status except"):
+        return "code"
+    return "status" if finding.expected.startswith("status ") and status_of(last) else "all"
 
 
 def status_of(exchange: Exchange) -> str:
@@ -116,16 +90,12 @@ def status_of(exchange: Exchange) -> str:
     return status if isinstance(status, str) else ""
 
 
-def _premise(exchange: Exchange) -> str:
-    if exchange.response is None or exchange.error:
-        return "no complete answer "
-    lines = exchange.response.body.decode("utf-8", "replace").splitlines()
-    found = (re.match('.*"status": *"([^"]*)"', line) for line in lines)
-    return f"{exchange.status} {next((match[1] for match in found if match), '')}"
-
-
-def _simple(text: bytes, run_id: str) -> str:
-    return _UUID.sub("uuid", _TIME.sub("time", text.decode("utf-8", "replace").replace(run_id, "run")))
+def _recorded(exchange: Exchange) -> tuple[str, str, str]:
+    response = exchange.response
+    if response is None or exchange.error:
+        return "no complete answer", "", ""
+    head = "".join(f"{name}: {value}\n" for name, value in response.headers)
+    return str(response.status), f"HTTP\n{head}", response.body.decode("utf-8", "replace")[:MAX_BODY_CHARS]
 
 
 def _short(evidence: list[Exchange], exchanges: Collection[Exchange]) -> list[Exchange]:
