@@ -47,9 +47,10 @@ class BrokenClaim(Failure):
     kind_title = "Broken claim"
     __slots__ = ("claim",)
 
-    def __init__(self, finding: Finding, says: str, operation: str | None) -> None:
+    def __init__(self, finding: Finding, operation: str | None) -> None:
+        claim = claims.load()[finding.claim]
         about = f"Request:  {finding.where}\nExpected: {finding.expected}\nActual:   {finding.actual}"
-        message = f"{says}\n\n{about}\n\n`touchstone explain {finding.claim}` says more."
+        message = f"{claim.says} ({claim.source})\n\n{about}\n\n`touchstone explain {finding.claim}` says more."
         severity = Severity.HIGH if finding.level == "must" else Severity.LOW
         title = f"Broken claim: {finding.claim} ({finding.level})"
         super().__init__(operation=operation, title=title, message=message, severity=severity)
@@ -80,7 +81,7 @@ class _Subject:
     def _report(self, case_id: str, operation: str | None) -> None:
         for run in _runs:
             if found := run.findings(case_id, self.subject):
-                raise FailureGroup([BrokenClaim(finding, run.says(finding), operation) for finding in found])
+                raise FailureGroup([BrokenClaim(finding, operation) for finding in found])
 
 
 for _subject in dict.fromkeys(claim.subject for claim in claims.load().judged()):

@@ -102,9 +102,8 @@ class Aims:
 
     def _loose(self) -> list[Template]:
         """Takes the first of the loose versions, if any."""
-        first = sorted(self.loose, key=lambda one: (len(one.name), one.name))[:1]
-        self.loose[:] = [one for one in self.loose if one not in first]
-        return first
+        self.loose.sort(key=lambda one: (len(one.name), one.name))
+        return [self.loose.pop(0)] if self.loose else []
 
     def _building(self, case: "Case[Any]") -> list[Template]:
         """Starts a build for *case*, if it is one of the first of its operation that may get one."""

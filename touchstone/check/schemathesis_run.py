@@ -157,15 +157,10 @@ class SchemathesisRun:
                 self._broken[""] += self._findings(self._judge.conclude(filter(None, self._due)))
                 self._due.clear()
             ids = [case_id] if case_id else list(self._broken)
-            found = [finding for each in ids for finding in self._broken[each] if _subject(finding) == subject]
+            found = [one for each in ids for one in self._broken[each] if one.claim.startswith(f"{subject}.")]
             for each in ids:
-                self._broken[each] = [finding for finding in self._broken[each] if _subject(finding) != subject]
+                self._broken[each] = [one for one in self._broken[each] if one not in found]
         return found
-
-    def says(self, finding: Finding) -> str:
-        """Returns the sentence of the claim of *finding*, and its source."""
-        claim = self._judge.ledger[finding.claim]
-        return f"{claim.says} ({claim.source})"
 
     def clean_up(self) -> bool:
         """Removes what the run published; returns whether nothing is left. What is left stays in the journal."""
@@ -174,7 +169,3 @@ class SchemathesisRun:
         finally:
             self._journal.close()
             self._transport.close()
-
-
-def _subject(finding: Finding) -> str:
-    return finding.claim.partition(".")[0]

@@ -60,12 +60,10 @@ class Prove:
     def candidates(self) -> list[Candidate]:
         """Returns all faults and variants, or those that match a glob; raises UsageError if a glob matches nothing."""
         chosen: dict[str, list[Candidate]] = {}
-        if self.fault or self.variant is None:
-            glob = self.fault or "*"
+        if glob := self.fault or ("*" if self.variant is None else ""):
             found = catalogue.derived(glob, self.seed) if self.generated else catalogue.listed_faults(glob)
             chosen[f"--fault {glob!r}"] = found
-        if self.variant or (self.fault is None and not self.generated):
-            glob = self.variant or "*"
+        if glob := self.variant or ("*" if self.fault is None and not self.generated else ""):
             chosen[f"--variant {glob!r}"] = catalogue.variants(glob, self.profile)
         for flag, found in chosen.items():
             if not found:

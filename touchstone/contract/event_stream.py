@@ -110,7 +110,14 @@ class _Parser:
         name, colon, value = text.partition(":")
         match name:
             case "data" if not self._spoiled:
-                self._take_data(value.removeprefix(" "))
+                value = value.removeprefix(" ")
+                # Line feeds between data lines count, so that endless empty data lines reach the limit.
+                self._data_bytes += len(value.encode()) + 1
+                self._data.append(value)
+                if self._data_bytes > self._max_line_bytes + 1:
+                    self._report("event-too-long")
+                    self._spoiled = True
+                    self._data.clear()
             case "id" if "\0" in value:
                 self._report("invalid-id")
             case "retry" if not _MILLISECONDS.fullmatch(value.removeprefix(" ")):
@@ -121,15 +128,6 @@ class _Parser:
                 self._report("unknown-field")
             case _:
                 self._report("stray-line")
-
-    def _take_data(self, value: str) -> None:
-        # Line feeds between data lines count, so that endless empty data lines reach the limit.
-        self._data_bytes += len(value.encode()) + 1
-        self._data.append(value)
-        if self._data_bytes > self._max_line_bytes + 1:
-            self._report("event-too-long")
-            self._spoiled = True
-            self._data.clear()
 
     def _report(self, kind: ProblemKind) -> None:
         if len(self.problems) > MAX_PROBLEMS:

@@ -13,7 +13,6 @@ Kind = Callable[[Any], T]
 
 _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = 200
-_LINE_CHARS = 60
 # A shorter value is likely to be part of ordinary words, so it is not treated as a secret.
 MIN_SECRET_LENGTH = 6
 
@@ -46,11 +45,6 @@ def checked(place: str, value: object, read: Kind[T]) -> T:
         return read(value)
     except Unfit as error:
         raise UsageError(f"{place}: found {error.found or quoted(value)}; expected {error.expected}") from None
-
-
-def quoted_line(line: bytes) -> str:
-    """Returns the repr of a line. For a long line, which may contain part of a key, returns only its length."""
-    return quoted(line) if len(line) <= _LINE_CHARS else f"a line of {len(line)} bytes"
 
 
 def may_be_key(text: str) -> bool:

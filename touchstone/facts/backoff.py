@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import accumulate, repeat
 
 from touchstone.facts.exchange import Response
 
@@ -17,11 +19,8 @@ _DATE_FORMS = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b 
 
 
 def back_off_s() -> Iterator[float]:
-    """Yields the documented back-off times in seconds: 1, doubled each time, at most 60."""
-    wait_s = FIRST_WAIT_S
-    while True:
-        yield wait_s
-        wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+    """Returns the documented back-off times in seconds: 1, doubled each time, at most 60."""
+    return accumulate(repeat(LONGEST_WAIT_S), lambda wait_s, most_s: min(2 * wait_s, most_s), initial=FIRST_WAIT_S)
 
 
 def poll_s(waited_s: float, build_s: float = 0.0) -> float:
@@ -50,8 +49,6 @@ def retry_after_s(response: Response | None) -> float | None:
 def http_date(value: str) -> datetime | None:
     """Parses an HTTP date; returns None for an invalid one."""
     for form in _DATE_FORMS:
-        try:
+        with suppress(ValueError):
             return datetime.strptime(value, form).replace(tzinfo=UTC)
-        except ValueError:
-            continue
     return None

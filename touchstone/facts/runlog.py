@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from touchstone.contract.files import RECORDED_BYTES, UnfitFileError, read_regular
 from touchstone.contract.parsing import json_line
-from touchstone.contract.quoting import quoted_line
+from touchstone.contract.quoting import quoted
 from touchstone.errors import RunLogError, UsageError
 from touchstone.facts import events, exchange, probe, redaction_guard, sample
 
@@ -208,7 +208,8 @@ def _event(line: bytes, number: int, path: Path) -> tuple[dict[str, Any], Event]
     values = _event_or_none(line)
     if values is None or (values["type"] == "header") != (number == 1):
         expected = "the header of a run log" if number == 1 else "an event of a run log"
-        raise RunLogError(f"{place}: expected {expected}, got {quoted_line(line)}; give a runlog.jsonl of touchstone")
+        shown = quoted(line) if len(line) <= 60 else f"a line of {len(line)} bytes"  # may contain part of a key
+        raise RunLogError(f"{place}: expected {expected}, got {shown}; give a runlog.jsonl of touchstone")
     if number == 1:
         version = values.get("schema_version")
         if version not in range(1, SCHEMA_VERSION + 1):

@@ -189,13 +189,6 @@ def curve(times: Times, nines: float) -> tuple[list[tuple[float, float]], list[t
     return points[:turn], points[max(turn - 1, 0) :]
 
 
-def nines_axis(nines: float) -> Axis:
-    """Axis of percentiles up to *nines* nines; 90 to 99 % takes as much room as 99 to 99.9 %."""
-    shares = [share for share in _SHARES if -math.log10(1 - share) <= nines + 1e-9]
-    ticks = tuple(Tick(-math.log10(1 - share) / nines, name_of(share) if share else "min") for share in shares)
-    return Axis("percentile", ticks)
-
-
 def nines_of(counts: Iterable[int]) -> float:
     """Number of nines to draw: three (99.9 %) if one of *counts* (samples per curve) is 1,000 or more; else two."""
     return 3.0 if max(counts, default=0) >= 1_000 else 2.0
@@ -221,10 +214,13 @@ def percentile_chart(title: str, curves: Sequence[Curve], nines: float, scale: L
         percentiles = map(times.at, _SHARES[1:])
         values = (f"{one.name} {brief(one.value_s)}{'' if one.sure else '?'}" for one in percentiles)
         captions.append(f"{name} {', '.join(values)}")
+    # 90 to 99 % takes as much room as 99 to 99.9 %.
+    marks = [(-math.log10(1 - share), share) for share in _SHARES]
+    ticks = (Tick(at / nines, name_of(share) if share else "min") for at, share in marks if at <= nines + 1e-9)
     return Chart(
         title=title,
         caption="; ".join(captions),
-        x=nines_axis(nines),
+        x=Axis("percentile", tuple(ticks)),
         y=scale.axis("time"),
         shapes=tuple(shapes),
         keys=tuple(Key(css, key, "line") for css, _, key, _ in curves),
