@@ -362,11 +362,7 @@ _SETTINGS = TypeAdapter(Settings)
 
 
 def load(flags: Flags, environ: Mapping[str, str], cwd: Path, builds: int | None = None) -> Settings:
-    """Returns the settings of a run in the folder *cwd*; *builds* replaces the default of ``max_builds``.
-
-    Raises:
-        UsageError: a flag, a variable or the file is invalid.
-    """
+    """Returns the settings of a run in *cwd*; raises UsageError. *builds* replaces the default of ``max_builds``."""
     file = find(flags.config, cwd)
     target = _target(flags, environ, file)
     table = file.table.targets.get(target.name)

@@ -104,9 +104,9 @@ def test_serve_announces_itself_and_stops_on_a_signal(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "fault", "code", "text"),
     [
-        ("claims.print_claims", KeyboardInterrupt(), 130, "interrupted\n"),
+        ("claims.latest", KeyboardInterrupt(), 130, "interrupted\n"),
         ("app.import_module", KeyboardInterrupt(), 130, "before anything was sent"),
-        ("claims.print_claims", OSError(28, "No space left on device", "somewhere"), 3, "somewhere"),
+        ("claims.latest", OSError(28, "No space left on device", "somewhere"), 3, "somewhere"),
     ],
 )
 def test_uncaught_error_ends_with_an_exit_code(

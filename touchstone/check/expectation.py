@@ -103,7 +103,11 @@ class Steps:
         if state and not any(row.fits(reply.status, reply.body.get("status")) for row in reply.rows):
             self.states[key] = ""
         elif call.operation == "publishTemplate":
-            self._publish(call, key)
+            kind = self._situation(call)
+            if kind in ("new", "forced"):
+                self.published[key], self.states[key] = call.note, "not_built"
+            if kind in ("new", "forced", "identical") and call.note.get("auto_build"):
+                self._start(key)
         elif call.operation == "startBuild":
             self._start(key)
         elif call.operation == "cancelBuild" and state == "building":
@@ -137,13 +141,6 @@ class Steps:
         if self.published[key].get("content") == call.note["content"]:
             return "identical"
         return "forced" if call.note.get("force") else "other"
-
-    def _publish(self, call: Call, key: tuple[str, str]) -> None:
-        kind = self._situation(call)
-        if kind in ("new", "forced"):
-            self.published[key], self.states[key] = call.note, "not_built"
-        if kind in ("new", "forced", "identical") and call.note.get("auto_build"):
-            self._start(key)
 
     def _start(self, key: tuple[str, str]) -> None:
         if self.states.get(key, "") not in ("", "ready", "deleted"):

@@ -5,6 +5,7 @@ import gc
 import inspect
 import json
 import os
+import sys
 import time
 import traceback
 from collections.abc import Callable, Generator
@@ -12,19 +13,22 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from touchstone.check.cases import ALONE, ALWAYS, Declared, declared_by
-from touchstone.check.examination import CLEAN_UP, PUBLISH_ADVICE, Examination, Unsuited
+from touchstone.check.examination import CLEAN_UP, PUBLISH_ADVICE, Examination, Unsuited, transport_to
 from touchstone.check.expectation import Steps
 from touchstone.check.handover import BARRED, UNWRITTEN, CheckHandover, hold_lifeline
 from touchstone.check.handover import HANDOVER as HANDOVER_VARIABLE
-from touchstone.check.preflight import barred
+from touchstone.check.preflight import barred, check_given, smoke
 from touchstone.check.run import Run
 from touchstone.check.scheduler import Job
-from touchstone.config import Flags
+from touchstone.check.sweep import sweep_run
+from touchstone.config import Flags, load
 from touchstone.contract import claims as ledger_of_claims
+from touchstone.contract.document import Contract
 from touchstone.contract.files import contract_tests_dir
 from touchstone.errors import HarnessError, RecordingError, UsageError
 from touchstone.facts.events import Case, CaseOutcome, Notice, Selected
@@ -74,17 +78,37 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 def _plain(config: pytest.Config) -> CheckHandover:
     """Prepares a run that pytest itself was asked for; its data stay in the environment until pytest ends."""
-    from touchstone.check.plain import prepared  # noqa: PLC0415 - slow, and a check does not need it
-
     if getattr(config.option, "numprocesses", None) or hasattr(config, "workerinput"):
         raise UsageError("-n: the contract tests run side by side by themselves; leave -n out")
     options = {name: config.getoption(name) for name in ("target", "url", "profile", "seed")}
     stack = contextlib.ExitStack()
-    handover = stack.enter_context(prepared(Flags(**options), config.invocation_params.dir))
+    handover = stack.enter_context(_prepared(Flags(**options), config.invocation_params.dir))
     stack.callback(os.environ.pop, HANDOVER_VARIABLE)
     os.environ.update(handover.environment())
     config.add_cleanup(stack.close)
     return handover
+
+
+@contextlib.contextmanager
+def _prepared(flags: Flags, cwd: Path) -> Generator[CheckHandover]:
+    """Starts the embedded twin unless *flags* name a target, and checks the target; yields the data of the run."""
+    from touchstone.check import job  # noqa: PLC0415 - slow, and a check does not need it
+
+    run_id, contract, argv = job.new_run_id(), Contract.load(), ("pytest", "contract_tests")
+    with (
+        TemporaryDirectory(prefix="touchstone-") as folder,
+        job.at_target(load(flags, os.environ, cwd), job.EMBEDDED_TWIN) as settings,
+    ):
+        run_log = Path(folder) / "runlog.jsonl"
+        job.write_header(run_log, run_id, settings, argv, ledger_of_claims.load(), contract)
+        with contextlib.closing(transport_to(settings.target, contract)) as transport:
+            latency_s = smoke(transport, settings.target.key_sources.primary)
+            check_given(transport, settings.target)
+        try:
+            yield CheckHandover(settings, str(run_log), run_id, latency_s)
+        finally:
+            for ref in sweep_run(settings, (settings.state_dir, Path(folder)), run_id):
+                sys.stderr.write(f"left on the target: {ref}; `touchstone sweep` tries again\n")
 
 
 # --- which cases run -------------------------------------------------------------------------------------------------

@@ -30,11 +30,7 @@ LATER_EVERY = 25  # exchanges about a shared version until its whole story is ju
 
 
 class SchemathesisRun:
-    """Aims the requests of `schemathesis run` at versions of this run, and judges the responses.
-
-    Raises:
-        HarnessError: the target cannot be judged, or the journal cannot be written.
-    """
+    """Aims the requests of `schemathesis run` at versions of this run, judges the responses; may raise HarnessError."""
 
     def __init__(self, settings: Settings) -> None:
         target = settings.target

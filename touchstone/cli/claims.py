@@ -14,7 +14,7 @@ from touchstone.cli.options import Reports, claim_ids, examples
 from touchstone.contract import answers as contract_answers
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.answers import Answer
-from touchstone.contract.claims import Claim, Ledger
+from touchstone.contract.claims import Claim
 from touchstone.contract.document import Contract
 from touchstone.errors import UsageError
 from touchstone.facts.curl import command
@@ -56,7 +56,15 @@ def list_claims(
         rows = ((claim.id, claim.says, claim.excluded) for claim in ledger.excluded())
         table(console, ("claim", "sentence", "not judged because"), rows)
     else:
-        print_claims(ledger, glob, reports=report_dir or Path("reports"), console=console)
+        run, chosen = latest(report_dir or Path("reports")), ledger.select(glob, by=None)
+        texts = {claim.id: run.verdicts.get(claim.id, "not judged") if run else claim.says for claim in chosen}
+        rows = ((claim.id, claim.level, texts[claim.id]) for claim in chosen)
+        table(console, ("claim", "level", "verdict" if run else "sentence"), rows)
+        must = sum(claim.level == "must" for claim in chosen)
+        of_load = sum(claim.by == "load" for claim in chosen)
+        judges = f"{of_load} judged only by `touchstone load`; " if of_load else ""
+        source = f"verdicts of {run.path}" if run else "no run yet: run `touchstone check` for verdicts"
+        say(console, f"{len(chosen)} claims, {must} must and {len(chosen) - must} should; {judges}{source}")
 
 
 @app.command(epilog=examples("explain cancel.in-flight-is-202"))
@@ -99,21 +107,6 @@ def latest(reports: Path) -> Report | None:
             ended_at = began_at + timedelta(seconds=log.footer.duration_s if log.footer else 0)
             found.append((ended_at, Report(path, verdicts, log.findings)))
     return max(found, key=lambda pair: pair[0], default=(None, None))[1]
-
-
-def print_claims(ledger: Ledger, glob: str, *, reports: Path, console: Console) -> None:
-    """Prints the claims that match *glob*, with the verdicts of the latest run if there is one."""
-    run = latest(reports)
-    chosen = ledger.select(glob, by=None)
-    rows = (
-        (claim.id, claim.level, run.verdicts.get(claim.id, "not judged") if run else claim.says) for claim in chosen
-    )
-    table(console, ("claim", "level", "verdict" if run else "sentence"), rows)
-    must = sum(claim.level == "must" for claim in chosen)
-    of_load = sum(claim.by == "load" for claim in chosen)
-    judges = f"{of_load} judged only by `touchstone load`; " if of_load else ""
-    source = f"verdicts of {run.path}" if run else "no run yet: run `touchstone check` for verdicts"
-    say(console, f"{len(chosen)} claims, {must} must and {len(chosen) - must} should; {judges}{source}")
 
 
 def print_answers(claims: Collection[str]) -> None:

@@ -100,11 +100,7 @@ class Ledger(dict[str, Claim]):
 
 @cache
 def load(path: Path | None = None) -> Ledger:
-    """Reads the ledger from *path*, by default from the bundled file. A process reads each file only once.
-
-    Raises:
-        ContractError: the file is missing or not YAML, or a row is malformed.
-    """
+    """Reads the ledger from *path*, by default the bundled file, once a process; raises ContractError if malformed."""
     path = path or openapi_dir() / "claims.yaml"
     file: _File = read_as(_File, path)
     rows = Ledger((row.id, row) for row in file.claims)

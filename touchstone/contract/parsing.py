@@ -18,11 +18,7 @@ _MAX_INTEGER_DIGITS = 4000
 
 
 def read_json(body: bytes) -> Any:
-    """Parses a JSON body.
-
-    Raises:
-        ValueError: the body is not one JSON value in UTF-8, or has a byte order mark, NaN, infinity or duplicate names.
-    """
+    """Parses one JSON value in UTF-8; raises ValueError, also for a byte order mark, NaN, infinity, duplicate names."""
     text = body.decode("utf-8")
     if text.startswith("\ufeff"):
         raise ValueError("starts with a byte order mark")

@@ -138,23 +138,21 @@ def compare(*runs: RunLog) -> Comparison:
     if len(runs) == 2 and len(empty) == 1:
         raise UsageError(f"compare: {empty[0]} is a load run without requests; expected two run logs with requests")
     unlike = [(what, values) for what, values in rows if len(set(values)) > 1]
-    return Comparison(trend, unlike, None if len(runs) > 2 or empty else compare_loads(*runs))
-
-
-def compare_loads(before: RunLog, after: RunLog) -> LoadChanges:
-    """Compares the statistics of two load runs."""
-    sides = _Side(before), _Side(after)
+    if len(runs) > 2 or empty:
+        return Comparison(trend, unlike, None)
+    sides = _Side(runs[0]), _Side(runs[1])
     is_timed = all(side.is_timed for side in sides)
-    names = [ALL, *sorted({window.operation for side in sides for window in side.windows})]
-    return LoadChanges(
+    operations = [ALL, *sorted({window.operation for side in sides for window in side.windows})]
+    load = LoadChanges(
         is_timed,
         operations=tuple(
-            _operation(name, sides, is_timed=is_timed, seed=SEED + 10 * place) for place, name in enumerate(names)
+            _operation(name, sides, is_timed=is_timed, seed=SEED + 10 * place) for place, name in enumerate(operations)
         ),
-        capacities=(capacity(before), capacity(after)),
+        capacities=(capacity(runs[0]), capacity(runs[1])),
         block_s=(sides[0].block_s, sides[1].block_s),
         rated_s=(sides[0].scheduled_s, sides[1].scheduled_s),
     )
+    return Comparison(trend, unlike, load)
 
 
 def kind_of_run(log: RunLog) -> str:

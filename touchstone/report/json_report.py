@@ -180,11 +180,7 @@ def _knee(view: KneeView) -> dict[str, Any]:
 
 
 def read(path: Path) -> RunLog:
-    """Reads a report.json as the run log of a run with the same verdicts and findings, but without exchanges.
-
-    Raises:
-        UsageError: the file cannot be read, or is not a report.json of this schema version.
-    """
+    """Reads a report.json as a run log without exchanges; raises UsageError for an unreadable or another file."""
     try:
         document = json.loads(read_regular(path, RECORDED_BYTES))
         if document["schema_version"] == SCHEMA_VERSION:
