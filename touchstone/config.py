@@ -221,11 +221,7 @@ class SettingsFile:
 
 
 def find(config: Path | None, cwd: Path) -> SettingsFile:
-    """Reads the settings file *config*, or the file in the folder *cwd*; returns empty settings without a file.
-
-    Raises:
-        UsageError: the file cannot be read, is not TOML, or has an unknown key or invalid value.
-    """
+    """Reads the settings file *config*, else the one in *cwd*; empty without a file. Raises UsageError if invalid."""
     if config is not None:
         return _read(cwd / config, str(config), required=True)
     for name in ("touchstone.toml", "pyproject.toml"):

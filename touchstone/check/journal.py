@@ -90,7 +90,7 @@ def whole_lines(data: bytes) -> bytes:
     return data[: data.rfind(b"\n") + 1]
 
 
-class Journal:
+class Journal(contextlib.AbstractContextManager["Journal"]):
     """Journal that this process has opened and locked; thread-safe, and a context manager."""
 
     def __init__(self, descriptor: int, state: JournalState) -> None:
@@ -188,9 +188,6 @@ class Journal:
                 self.path.unlink(missing_ok=True)
             os.close(self._descriptor)
             self._descriptor = None
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

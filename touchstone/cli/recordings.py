@@ -110,14 +110,8 @@ def replay(
     keys = (KEYS["primary"], KEYS["second"], KEYS["restricted"])
     target = TargetSettings("recordings" if files else _BUNDLED, BASE_URL, *keys, unused_keys=unused)
     settings = Settings(target=target, report_dir=report_dir, strict=strict)
-    errand = Errand(
-        "replay",
-        "replay",
-        tuple(str(path.absolute()) for path in paths),
-        speed,
-        "touchstone.recordings.replay_run",
-        accounts,
-    )
+    plays = tuple(str(path.absolute()) for path in paths)
+    errand = Errand("replay", "replay", plays, speed, "touchstone.recordings.replay_run", accounts)
     console = Console()
     with progress_on(Console(stderr=True), CheckState()) as progress:
         argv = [_without_keys(word, as_ or ()) for word in sys.argv[1:]]

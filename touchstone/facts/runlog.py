@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -46,7 +46,7 @@ _ADVICE = "make room there, or write elsewhere with --report-dir"
 _TORN = {"type": "warning", "text": "a line of the run log was cut short: its writer was killed", "torn": True}
 
 
-class RunLogWriter:
+class RunLogWriter(contextlib.AbstractContextManager["RunLogWriter"]):
     """Appends events to a run log. Threads may share a writer; processes may write one after the other.
 
     Args:
@@ -64,9 +64,6 @@ class RunLogWriter:
             self._fd: int | None = os.open(path, flags, 0o644)
         except OSError as error:
             raise RunLogError(f"{path}: the run log cannot be written: {error.strerror}; {_ADVICE}") from error
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
