@@ -9,6 +9,7 @@ import pytest
 from tests.twin.life import same
 from touchstone.contract import claims, document
 from touchstone.contract.files import openapi_dir
+from touchstone.contract.parsing import read_yaml
 from touchstone.proof.faults import FAULTS as WRITTEN
 from touchstone.proof.mutants import DUPLICATES, generated
 from touchstone.proof.mutants.access import ABOUT_ONE, KEY_RULES, VERSION_RULES
@@ -19,7 +20,7 @@ from touchstone.proof.surface import ENUMS, EVENT_FIELDS, OPERATIONS, PLACES, RE
 from touchstone.twin.serve import Behaviour
 
 FAULTS = generated(1)
-CONTRACT = document.resolved(document.read_document((openapi_dir() / "builds.yaml").read_bytes(), "builds.yaml"))
+CONTRACT = document.resolved(read_yaml((openapi_dir() / "builds.yaml").read_bytes()))
 RESOURCES = {"/templates": "templates", "/templates/{namespace}/{name}/{version}": "template"}
 # By operationId: method, kind of resource, and responses by status.
 KNOWN: dict[str, tuple[str, str, dict[int, Any]]] = {
