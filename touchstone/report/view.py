@@ -24,7 +24,7 @@ from touchstone.rules.verdict import VERDICTS, CheckCount, ClaimVerdict, RunVerd
 
 COMMON = 12  # a reason with this number of claims or more does not list the claims
 MAX_EVIDENCE = 6  # exchanges shown in full for one finding
-MAX_EVIDENCE_CHARS = 70_000  # of all findings together; keeps the HTML page below 300 KB
+MAX_EVIDENCE_CHARS = 65_000  # of all findings together; keeps the HTML page below 300 KB
 MAX_BODY_CHARS = 2_000
 MAX_HEADERS = 24
 _MAX_HEX_BYTES = 64
