@@ -119,7 +119,7 @@ def _long(evidence: list[Exchange], exchanges: Collection[Exchange]) -> list[Exc
     for name in names - published:  # a server may confuse it with a similar name
         names |= {*get_close_matches(name, published, 1)}
     own = [e for e in before if (e.ref or "").rpartition("@")[0] in names]
-    found = {e.seq: e for e in own if e.operation == "getBuild" or e.request.method != "GET"}
+    found = {e.seq: e for e in own if e.operation == "getBuild" or e.closed or e.request.method != "GET"}
     return _in_order(found | {e.seq: e for e in evidence}, evidence)
 
 
@@ -210,10 +210,10 @@ class _Steps:
     def _send(self, e: Exchange, *, beside: bool) -> str:
         self._number += 1
         last = self.evidence[-1]
-        rivals = e.overlaps(last) and (e.operation, e.ref) == (last.operation, last.ref)
+        same = (e.operation, e.ref, e.credential) == (last.operation, last.ref, last.credential)
         if e is not last and e in self.evidence:
             self.earlier.append(self._number)
-        elif e is last or rivals:  # in a race, another request may get the answer this time
+        elif e is last or (same and e.overlaps(last)):  # in a race, another request may get the answer this time
             self.deciding.append(self._number)
         if beside:
             self._running.append(e)
@@ -222,8 +222,8 @@ class _Steps:
             if e.operation == "publishTemplate":
                 self._sleep_s[e.ref] = float(e.note.get("sleep_s", 0.0))
                 self._removal(e)
-        is_stream, is_lost = e.operation == "streamBuildEvents", e.response is None
-        limit_s = max(1.0, 1.5 * e.elapsed_s) if is_stream else e.elapsed_s if is_lost else _REQUEST_S
+        is_left = e.response is None or e.closed == "client"
+        limit_s = e.elapsed_s if is_left else max(1.0, 1.5 * e.elapsed_s) if e.closed else _REQUEST_S
         name = shlex.quote(
             f"{VERBS.get(e.operation, e.request.method)} {(e.ref or '').rpartition('/')[2]}".strip().replace(
                 self.log.header.run_id, "…"
