@@ -224,6 +224,7 @@ def test_version_that_only_a_refused_publish_explains(
         "another unknown version": (read(6.0, ref=UNKNOWN_REF), None),
         "404": (read(6.0, status=404, ref=UNKNOWN_REF), REFUSED),
         "a given one": (read(6.0, ref=OTHER_REF), REFUSED),
+        "one that may be older than the run": (read(6.0, ref="default/legacy@1.0.0"), REFUSED),
     },
 )
 def test_server_that_finds_what_nobody_published_finds_anything(other: Exchange, expected: str | None) -> None:

@@ -56,6 +56,8 @@ def keyless(moment: float, **more: Any) -> Exchange:
         "a conflict that changed nothing": ((conflict(3), shows(4), template(5, **NEW)), [(PUBLISHED, (1, 5))]),
         "a conflict, and then the digest from before": ((shows(2), conflict(3), shows(4, **NEW), shows(5)),
             [(STABLE, (2, 4)), (STABLE, (4, 5))]),
+        "a conflict, with wrong digests elsewhere": ((conflict(3), shows(4, **NEW), publish(5, THIRD_REF),
+            read(6, "not_built", ref=THIRD_REF, **NEW)), [(PUBLISHED, (1, 4))]),
         "a conflict cleared by a read": ((conflict(2, done_at=3.0), shows(3), shows(4, **NEW)), [(STABLE, (3, 4))]),
         "a read answered when it was sent": ((shows(2, done_at=3.0), conflict(3), shows(4, **NEW)),
             [(CONFLICT, (3, 4))]),

@@ -226,6 +226,7 @@ def new(moment: float, state: str = "ready", **more: Any) -> Exchange:
         "still building": ((*REPLACED, start(5.0), new(7.0, "building"), prints("hello")), ""),
         "a start that says ready": ((*REPLACED, start(5.0), start(7.0, state="ready"), prints("hello")), ""),
         "another account's": ((publish(1), THEIRS, prints("theirs")), "broken"),
+        "one accepted without a key": ((publish(1), forced(4, credential="none"), prints("new")), ""),
         "the other's own": ((publish(1), THEIRS, prints("theirs", credential="second")), ""),
         "either's": ((publish(1), THEIRS, prints("theirs", credential="lowercase-scheme")), ""),
     },

@@ -68,6 +68,7 @@ FAILING = publish(1, note={"outcome": "failed"})
 READY = (holds(), start(3), read(4, "ready"))
 FAILED = (FAILING, start(3), read(4, "failed"))
 SLEEPS = (holds(60.0), start(2))
+PAIR = (start(2, done_at=2.5), start(3, sent_at=2.1, done_at=2.4))
 # A built version whose content is replaced and then restored.
 RETURNED = (holds(0.5), start(2), read(3, "ready"), forced(4), holds(0.5, 5, force=True))
 NAMELESS = exchange("publishTemplate", 201, json={})
@@ -83,6 +84,11 @@ def idle(seq: int, **more: Any) -> Exchange:
 OTHERS_IDLE = idle(6, credential="second")
 OUTLIVED = (publish(1), start(2), read(3, "ready"), read(4, "ready"), cancel(5, ref=OTHER_REF), read(6, "ready"))
 GONE_BESIDE_A_CANCEL = (read(12, "ready"), cancel(14, ref=VICTIM), read(15, "not_built"))
+
+
+def logged(phase: str) -> Exchange:
+    """A log that ends with this phase."""
+    return exchange("streamBuildEvents", seq=3, frames=({"phase": phase},))
 
 
 def begun_beside(seq: int, **more: Any) -> Exchange:
@@ -101,9 +107,23 @@ BLAMED: dict[str, tuple[Story, Evidence]] = {
     "a time after a finding": ((holds(0.5), read(2, "failed"), start(3), read(5, "ready", 1)),
         [(UNBUILT, (2,)), (TIME, (3, 5))]),
     "the same published again": ((publish(1), read(2, "not_built"), publish(3), read(4, "ready")), [(CHANGES, (2, 4))]),
+    "a start beside another of a lost version": ((holds(), *PAIR[:1], start(3, 404, sent_at=2.1),
+        read_build(4, status=404)), []),
+    "a start beside another finds nothing": ((holds(), *PAIR[:1], start(3, 404, sent_at=2.1), read(4, "building")),
+        [(CONCURRENT, (3,))]),
     "a conflict before a build": ((holds(), read(2, "not_built"), start(3, 409), read(4, "building")),
         [(ANSWERS, (3,)), (CHANGES, (2, 4))]),
     "a start is lost": ((holds(), start(3), read(4, "not_built")), [(VISIBLE, (3, 4))]),
+    "a failing build after a conflict and a cancel elsewhere": ((holds(60.0), forced(2, status=409,
+        note={"outcome": "failed"}), start(3), cancel(4, ref=OTHER_REF), read(5, "failed")), [(GOOD, (3, 5))]),
+    "its log ended on a cancel": ((*SLEEPS, logged("cancel"), read(4, "not_built")), [(VANISHES, (2, 4))]),
+    "its log ended on ready": ((*SLEEPS, logged("ready"), read(4, "not_built")), [(VISIBLE, (2, 4))]),
+    "a golden that other idle cancels drop": ((publish(1), start(2), cancel(3, 404), read(4, "not_built"), start(5),
+        read(6, "ready"), cancel(7, 404), read(8, "not_built")), [(GOLDEN, (2, 3, 4)), (GOLDEN, (7, 8))]),
+    "ready too early where builds begin by themselves": ((holds(3.0), read(2, "not_built"), start(4),
+        read(5, "ready"), other(10), read(11, "building", ref=OTHER_REF)), [(CHANGES, (4, 5))]),
+    "the time of a cancelled build": ((publish(1), start(2), read(5, "building"), cancel(6), read(7, "ready", 100)),
+        []),
     "a build vanishes": ((holds(60.0), start(2, done_at=2.5), read(3, "building", sent_at=2.5), read(4, "not_built")),
         [(VANISHES, (2, 4))]),
     "ready too early": ((holds(0.5), start(2), read(3, "ready", sent_at=2.01)), [(STEPS, (2, 3))]),
@@ -296,7 +316,6 @@ def test_correct_server_upholds_what_it_could_have_broken(story: Story, expected
     assert findings(RULES, *story) == []
 
 
-PAIR = (start(2, done_at=2.5), start(3, sent_at=2.1, done_at=2.4))
 OTHERS_CANCEL = (holds(), read(2, "not_built"), cancel(3, **BY_SECOND), start(4))
 DELETED_SINCE = (*SLEEPS, cancel(3), read(4, "not_built"), delete(5), holds(0.5, 6), start(7), read(8, "ready"))
 AFTER_FAILURE = (FAILING, start(2), read(3, "failed"), start(4), read(5, "building"), read(6, "failed"))

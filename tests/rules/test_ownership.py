@@ -11,7 +11,8 @@ from tests.rules.exchanges import DIGEST, ERROR, OTHER_REF, REF, UNKNOWN_REF, bu
 from tests.rules.judging import cases, exchange_rules, outcome, story_rules, verdicts
 from tests.rules.stories import cancel, delete, read, start
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.ownership import document_problem, standing, surely_missing
+from touchstone.rules.attribution import surely_missing
+from touchstone.rules.ownership import document_problem, standing
 from touchstone.rules.rule import Rule
 
 LOOKUP: tuple[Rule[Any], ...] = (*story_rules("lookup"), *exchange_rules("lookup"))
@@ -339,6 +340,7 @@ PLAIN_THIRD = reads_as(3, document(THIRD_REF), THIRD_REF)
         "a step more": ((wrote(1, document()),), document(build={"run": [*STEPS["run"], "echo more"]}), "build.run"),
         "a field that a server adds": ((wrote(1, document()),), document(build=STEPS | {"apt": []}), None),
         "a conflict's": ((wrote(1, A), wrote(2, B, content="new", status=409)), B, None),
+        "an invalid one that was accepted": ((wrote(1, A), exchange("publishTemplate", 201, seq=2, json={})), B, None),
         "what was deleted": ((wrote(1, A), delete(2), wrote(3, B)), A, "env.MODE 'a'"),
         "no marker": ((wrote(1, A, note={"marker": ""}),), B, None),
         "one of two unknown": ((wrote(1, b"api_version: orgo.ai/v1\n"), FORCED), document(), None),

@@ -89,6 +89,11 @@ def test_content_is_in_doubt_after_a_change_of_unknown_effect(doubt: Exchange) -
     assert not holds(doubt, since=2.0, until=5.001)
 
 
+def test_content_is_in_doubt_after_a_conflict_that_changes_the_digest() -> None:
+    assert holds(publish(5, content="new", status=409), read(6), since=2.0, until=7.0)
+    assert not holds(publish(5, content="new", status=409), read(6, digest=OTHER_DIGEST), since=2.0, until=7.0)
+
+
 def test_content_is_in_doubt_after_changes_beside_each_other() -> None:
     first = forced(5, done_at=6.0)
 

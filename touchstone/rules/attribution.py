@@ -5,6 +5,7 @@ starts is blamed. If builds also begin when nobody sent a start, a general claim
 responses to the owner of the version show whether a refused request took effect.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import accumulate, pairwise
@@ -14,6 +15,7 @@ from touchstone.contract.answers import answer
 from touchstone.contract.lifecycle import AT_REST, FINISHED, State, statuses
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.facts.finding import Judgement
+from touchstone.rules.eventlog import follows, log_of, phase_of
 from touchstone.rules.history import Content, History
 from touchstone.rules.messages import SUCCESS, parts
 from touchstone.rules.possible_states import (
@@ -227,7 +229,9 @@ def _outlasted(history: History) -> Counter[str]:
         tried: set[str] = set()
         for e in history.story(ref):
             if is_read(e, history):
-                if before and before.body["status"] == e.body["status"] == "ready":
+                change = (before.body["status"] if before else "", e.body["status"])
+                counts[_DROPPED] += tried == {_KEPT_GOLDEN} and change == ("ready", "not_built")
+                if before and change == ("ready", "ready"):
                     counts.update(tried)
                     counts[_ELSEWHERE] += any(cancels_of_others(ref, before.done_at, e.sent_at, history.cancels))
                 before, tried = e, set()
@@ -250,8 +254,16 @@ def _wrong_end(walk: Walk, read: Exchange, status: str) -> _Blamed:
     first = walk.last_read is None or walk.last_read.sent_at < build.start.done_at
     if status == "ready":
         failing = walk.content is not None and walk.content.outcome == "failed"
+        since_at = walk.content.from_at if walk.content else read.done_at
+        if not failing and walk.earliest_end_at(since_at) <= read.done_at and begins_anyway(walk.history):
+            claim = "status.changes-only-by-a-start" if walk.last_read else answer("getBuild", "not_built").body
+            return claim, evidence
         return ("status.failing-template-ends-failed" if failing else "status.ready-after-its-steps"), evidence
-    if not fails_anyway(walk.history):
+    if status == "not_built" and walk.denied and walk.history.overall(_outlasted)[_DROPPED]:
+        return _KEPT_GOLDEN, (build.start, walk.denied)
+    conflicts = (e for e in walk.history.story(walk.ref) if e.status == 409 and e.sent_at < build.start.sent_at)
+    swapped = status == "failed" and any(e.note.get("outcome") == "failed" for e in conflicts)
+    if not swapped and not fails_anyway(walk.history):
         if suspect := _refusal(walk, CANCELS):
             return suspect
         if suspects := _suspects(walk, build, read):
@@ -263,15 +275,23 @@ def _wrong_end(walk: Walk, read: Exchange, status: str) -> _Blamed:
         elsewhere = next(cancels_of_others(walk.ref, since.done_at, read.sent_at, own), None)
         if elsewhere and not _was_exchanged(walk, since.done_at, read) and not vanishes_anyway(walk.history):
             return "cancel.keeps-neighbours", (build.start, elsewhere)
-    if first and status in (build.before, "not_built") and not vanishes_anyway(walk.history):
+    hidden = first and status in (build.before, "not_built") and not _was_cancelled_in_log(walk, build, read)
+    if hidden and not vanishes_anyway(walk.history):
         return "start.visible-to-next-read", evidence
     vanished_claim = answer("getBuild", "building").body
     return (vanished_claim if status == "not_built" else "status.good-template-ends-ready"), evidence
 
 
+def _was_cancelled_in_log(walk: Walk, build: Build, read: Exchange) -> bool:
+    """Whether a log of the version's first build ended on a cancel before *read*: the build ran, and then vanished."""
+    since_at, story = build.start.done_at, walk.history.story(walk.ref)
+    logs = (log_of(e) for e in story if follows(e) and since_at <= e.sent_at and e.done_at <= read.sent_at)
+    return not build.after_cancel and any(log and log.lines and phase_of(log.last) == "cancel" for log in logs)
+
+
 OFTEN = 3
 _ELSEWHERE, _AFTER_CANCEL = "cancel.keeps-neighbours", "cancel.next-build-completes"
-_KEPT_GOLDEN = "cancel.keeps-finished-golden"
+_KEPT_GOLDEN, _DROPPED = "cancel.keeps-finished-golden", "dropped by idle cancels"
 _OVERLAPPED, _JOINED = "start.concurrent-share-one-build", "start.while-building-is-harmless"
 
 
@@ -430,7 +450,15 @@ def _is_decisive(exchange: Exchange, history: History) -> bool:
 def _is_served_anyway(exchange: Exchange, history: History) -> bool:
     served = {e.ref for e in history.exchanges if e.operation == exchange.operation and e.status in SUCCESS and e.ref}
     tried = {e.ref for e in history.exchanges if e.operation == "publishTemplate"} | history.given.keys()
-    return any(not (ref.startswith("system/") or was_written(ref, history)) for ref in served - tried)
+    return any(surely_missing(ref, history) for ref in served - tried)
+
+
+_OF_A_RUN = re.compile(r"touchstone-[^-]+-.+")  # touchstone-<run id>-<purpose>; other names may be older than the run
+
+
+def surely_missing(ref: str, history: History) -> bool:
+    """Whether *ref* surely never existed: only runs use such names, and no publish of this run may have created it."""
+    return _OF_A_RUN.fullmatch(parts(ref)[1]) is not None and not was_written(ref, history)
 
 
 def was_written(ref: str, history: History) -> bool:

@@ -23,9 +23,8 @@ def one_digest(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that responses show the digest that the publish returned until the document is replaced."""
     shelf = history.once(Shelf, ref)
     for publish in shelf.contents:
-        answers = shelf.answers_since(publish)
-        for number, answer in enumerate(answers):
-            yield from _against_published(shelf, publish, answer, answers[:number], answers[number + 1 :])
+        for number in range(len(shelf.answers_since(publish))):
+            yield from _against_published(history, shelf, publish, number)
     if ref in history.given:
         yield from _given(shelf)
 
@@ -70,9 +69,9 @@ def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
             yield judged("reuse.is-flagged", start.body.get("reused") is True, read, start, expected="reused true")
 
 
-def _against_published(
-    shelf: Shelf, publish: Exchange, answer: Exchange, earlier: tuple[Exchange, ...], later: tuple[Exchange, ...]
-) -> Iterator[Judgement]:
+def _against_published(history: History, shelf: Shelf, publish: Exchange, number: int) -> Iterator[Judgement]:
+    answers = shelf.answers_since(publish)
+    answer, earlier, later = answers[number], answers[:number], answers[number + 1 :]
     before = next((e for e in reversed(earlier) if e.operation == answer.operation), None)
     published, found = digest_of(publish), digest_of(answer)
     # A publish by another account under this name creates a separate version.
@@ -84,8 +83,9 @@ def _against_published(
         return
     # A refused publish is no longer suspected once a later response shows the published digest.
     suspects = refused and not any(a.sent_at >= refused[-1].done_at and digest_of(a) == published for a in earlier)
-    # Nor if the content from before comes back: then *answer* alone is wrong.
+    # Nor if the content from before comes back: then *answer* alone is wrong. Nor if publishes return wrong digests.
     suspects = suspects and not any(_is_as_before(each, before or publish) for each in later)
+    suspects = suspects and (before is not None or not history.overall(_differs_anyway))
     if suspects and (blame := _changed_by(refused, publish, answer, before)):
         yield blame
         return
@@ -105,6 +105,14 @@ def _against_published(
             return  # judged in `publishing.py`
         actual = f"{found}; the publish returned {published}"
         yield broken(_PUBLISHED, publish, answer, expected="the digest in the response to the publish", actual=actual)
+
+
+def _differs_anyway(history: History) -> bool:
+    """Whether any response showed another digest than the publish returned, without a refused publish in between."""
+    shelves = [history.once(Shelf, ref) for ref in {content.ref for content in history.all_contents()}]
+    shown = ((s, publish, a) for s in shelves for publish in s.contents for a in s.answers_since(publish))
+    wrong = (each for each in shown if digest_of(each[1]) not in {"", digest_of(each[2])})
+    return any(not shelf.refused_between(publish, answer) for shelf, publish, answer in wrong)
 
 
 def _changed_by(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from touchstone.contract.document import EVENT_STREAM, Problem
-from touchstone.facts.exchange import Exchange
+from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.eventlog import LAST_PHASES, follows, log_of, moment, names, phase_of, render_frame
 from touchstone.rules.history import Content, History
@@ -151,8 +151,8 @@ def _at_stake(claim: str, value: dict[str, object]) -> bool:
 def _strange(exchange: Exchange, history: History, text: str) -> list[Content]:
     """Returns the documents whose output must not be in this log. Versions with the same digest may share output."""
     same_name = history.contents(exchange.ref or "")
-    # Two accounts may have a version of this name; with a third key, the log may belong to either account.
-    own = [c for c in same_name if c.owner == exchange.credential] or list(same_name)
+    # Two accounts may have a version of this name. With a third key, a log or an accepted publish may be of either.
+    own = [c for c in same_name if c.owner in {exchange.credential, *REFUSED_CREDENTIALS}] or list(same_name)
     keys, digests = {c.key for c in own}, {c.digest for c in own if c.digest}
     markers = {c.marker for c in own}
     others = (c for c in history.all_contents() if c.marker and c.marker not in markers)

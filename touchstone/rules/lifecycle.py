@@ -53,7 +53,7 @@ def judge_start(walk: Walk, flight: Flight) -> Iterator[Judgement]:
     start, before = flight.exchange, flight.window
     if start.response is None or start.status == 401 or (start.status == 403 and not _was_served(walk, start)):
         return  # After a 403, the account may be below the Scale plan.
-    if _beside(walk, start) and not flight.beside & EXCHANGING:
+    if _beside(walk, start) and not flight.beside & EXCHANGING and not (start.status == 404 and _is_lost(walk, start)):
         yield judged_code(answer("startBuild", "started twice"), start)
     if start.status in (429, 404) or start.status >= 500:
         return
@@ -255,11 +255,11 @@ def apply_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> None
             walk.cancels += 1
 
 
-def _is_lost(walk: Walk, cancel: Exchange) -> bool:
+def _is_lost(walk: Walk, exchange: Exchange) -> bool:
     decisive = [e for e in walk.history.story(walk.ref) if e.operation in _CONCLUSIVE and walk.owns(e)]
-    before = [e for e in decisive if e.done_at <= cancel.sent_at][-1:]
-    after = [e for e in decisive if e.sent_at >= cancel.done_at][:1]
-    return was_vanished(cancel, walk.history) or any(e.status == 404 for e in (*before, *after))
+    before = [e for e in decisive if e.done_at <= exchange.sent_at][-1:]
+    after = [e for e in decisive if e.sent_at >= exchange.done_at][:1]
+    return was_vanished(exchange, walk.history) or any(e.status == 404 for e in (*before, *after))
 
 
 _LATE_S = 0.5  # the status may lag behind the end of the build
@@ -388,8 +388,10 @@ def _end_stakes(walk: Walk, build: Build, read: Exchange, status: str) -> Iterat
 def _times(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> Iterator[Judgement]:
     """Judges that a new build has a build time within the observed duration, and is not marked as reused."""
     build, last, reused = walk.build, walk.last_read, read.body.get("reused")
-    if status != "ready" or not build or not build.surely_begun or not walk.content or walk.reused:
+    if status != "ready" or not build or not build.surely_begun or not walk.content or walk.reused or walk.cancel:
         return
+    if len({e.body.get("digest", walk.content.digest) for e in (build.start, read)}) > 1:
+        return  # the read is about another document
     if reused is None or isinstance(reused, bool):
         expected = "reused false or absent: the build was for this version"
         actual = f"reused {render(reused)}"

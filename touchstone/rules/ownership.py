@@ -6,7 +6,6 @@
 import contextlib
 import functools
 import json
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
@@ -16,7 +15,7 @@ from touchstone.contract.answers import answer
 from touchstone.contract.parsing import read_yaml
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.attribution import PLAN, REFUSED, published_by, was_vanished, was_written
+from touchstone.rules.attribution import PLAN, REFUSED, published_by, surely_missing, was_vanished, was_written
 from touchstone.rules.eventlog import is_empty_log, names
 from touchstone.rules.history import History
 from touchstone.rules.messages import (
@@ -35,15 +34,13 @@ from touchstone.rules.messages import (
 )
 from touchstone.rules.publishing import Shelf, document_of
 from touchstone.rules.rule import broken, describe, judged, judged_code, judged_unless_limited, render, rule, story_rule
-from touchstone.rules.timeline import Timeline
+from touchstone.rules.timeline import Timeline, may_have_acted
 
 # own: the version existed during the whole request, and its owner sent the request. foreign: another account sent it.
 # deleted: this run deleted the version. missing: the version never existed. unsure: several of these are possible.
 Standing = Literal["own", "foreign", "deleted", "missing", "unsure"]
 
 ACCEPTED: frozenset[Credential] = frozenset({"primary", "second", "restricted"})
-
-_OF_A_RUN = re.compile(r"touchstone-[^-]+-.+")  # touchstone-<run id>-<purpose>; other names may be older than the run
 
 
 def standing(exchange: Exchange, history: History) -> Standing:
@@ -72,18 +69,17 @@ def _standing(exchange: Exchange, history: History) -> Standing:
     return "deleted" if any(c.from_at < exchange.done_at for c in contents) else "missing"
 
 
-def surely_missing(ref: str, history: History) -> bool:
-    """Whether *ref* surely never existed: only runs use such names, and no publish of this run may have created it."""
-    return _OF_A_RUN.fullmatch(parts(ref)[1]) is not None and not was_written(ref, history)
-
-
 _Path = tuple[str, ...]  # keys from the root of a document to a value
 
 
 def document_problem(exchange: Exchange, ref: str, history: History) -> str:
     """Describes the fault in the owner's template read of *ref*; empty if there is none."""
-    problem = _template_problem(exchange, ref) or _content_problem(exchange, ref, history)
-    return problem or _foreign_value(exchange, ref, history)
+    problem = _template_problem(exchange, ref)
+    publishes = (e for e in reversed(history.story(ref)) if e.operation == "publishTemplate" and may_have_acted(e))
+    last = next((e for e in publishes if e.sent_at < exchange.done_at), None)
+    if problem or (last and "content" not in last.note):
+        return problem  # an invalid document that the server accepted is not compared
+    return _content_problem(exchange, ref, history) or _foreign_value(exchange, ref, history)
 
 
 def _template_problem(exchange: Exchange, ref: str) -> str:

@@ -94,12 +94,18 @@ class Timeline:
         self.reuses = tuple(e for e in reuses if owned(e, history))
         self._rests = tuple(e for e in self.reads if e.body["status"] in AT_REST) + self.reuses
         self._rest_sent_at, self._rest_ended_at = first_ends(self._rests)
-        changes = [e for e in story if e.operation in _CHANGING and may_have_acted(e)]
+        changes = [e for e in story if e.operation in _CHANGING and (may_have_acted(e) or self._overwrote(e))]
         self._doubtful_at = min((e.sent_at for e in changes if _is_doubtful(e, changes)), default=float("inf"))
         contents = history.contents(ref)
         shared = any(other.ref != ref for content in contents for other in history.sharing(content))
         # whether no other account or version shares its builds
         self._alone = len({content.owner for content in contents}) == 1 and not shared
+
+    def _overwrote(self, change: Exchange) -> bool:
+        """Whether *change* is a publish with status 409, and the next read shows another digest than before."""
+        content = self._history.content(self.ref, change.sent_at) if change.status == 409 else None
+        read = self.read_after(change.done_at)
+        return bool(content and content.digest and read and read.body.get("digest") != content.digest)
 
     def content(self, since_at: float, until_at: float) -> Content | None:
         """Returns the document that the version surely had all the time; None if unsure or if versions share builds."""

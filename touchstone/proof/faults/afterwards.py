@@ -6,6 +6,7 @@ documents in every format, and invalid documents for existing versions.
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
@@ -18,7 +19,7 @@ from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App, Resource, _values, answer_json, read_switches, resource_at
 from touchstone.twin.build import Build, Plan
 from touchstone.twin.catalog import EVERYONE, Ref, Version
-from touchstone.twin.documents import Document
+from touchstone.twin.documents import API_VERSION, Document, read_body, read_document
 from touchstone.twin.engine import Body, Engine, Slot
 from touchstone.twin.settings import Account
 
@@ -26,14 +27,9 @@ _CONFLICT = "This version is published with other content; publish another, or u
 Place = tuple[str, Ref]
 
 
-def forced(request: Request) -> bool:
-    """Whether a publish has force=true."""
-    return read_switches(request.scope["query_string"], ("force",))["force"]
-
-
-def automatic(request: Request) -> bool:
-    """Whether a publish has auto_build=true."""
-    return read_switches(request.scope["query_string"], ("auto_build",))["auto_build"]
+def forced(request: Request, name: str = "force") -> bool:
+    """Whether a publish has the query parameter *name* with the value true."""
+    return read_switches(request.scope["query_string"], (name,))[name]
 
 
 @breaks("semantic", "digest.is-stable", also="digest.* publish.* status.* reuse.*")
@@ -209,11 +205,25 @@ class ForceDeletesBeforeItChecks(App):
         except Refusal as refusal:
             if refusal.status == 422 and forced(request):
                 about = json.loads(body)["template"]
-                for version in list(self.engine.catalog):
-                    own = version.ref.name, version.ref.version
-                    if version.owner == account.key and own == (about.get("name"), about.get("version")):
-                        self.engine.delete(version)
+                ref = Ref("default", about.get("name"), about.get("version"))
+                if version := self.engine.catalog.get(account.key, ref):
+                    self.engine.delete(version)
             raise
+
+
+@breaks("semantic", "publish.invalid-is-422", over=App.publish)
+async def force_skips_the_schema(app: App, request: Request, account: Account) -> Response:
+    """A forced publish of an invalid document is answered with 201, and the version gets this document."""
+    body = await request.body()
+    try:
+        return await App.publish(app, request, account)
+    except Refusal as refusal:
+        content = read_body(body) if refusal.status == 422 and forced(request) else None
+        if not isinstance(content, dict):
+            raise
+        valid = json.dumps({"api_version": API_VERSION, "template": content.get("template")}).encode()
+        document = replace(read_document(valid), content=content)
+        return answer_json(201, app.engine.published_body(app.engine.publish(account, document, force=True)))
 
 
 @breaks(
@@ -267,7 +277,7 @@ class ForcedContentBuildsTheOldSteps(Engine):
 @breaks("security", "access.publish-needs-scale", also="publish.auto-build-starts", over=App.publish)
 async def auto_build_checks_the_plan_later(app: App, request: Request, account: Account) -> Response:
     """An account below the Scale plan can publish with auto_build; only the build is refused."""
-    if app.engine.may_build(account) or not automatic(request):
+    if app.engine.may_build(account) or not forced(request, "auto_build"):
         return await App.publish(app, request, account)
     version = app.engine.publish(account, await document_of(request), force=forced(request))
     return answer_json(201, {**app.engine.published_body(version), "auto_build": "not_built"})

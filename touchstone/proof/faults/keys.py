@@ -258,7 +258,7 @@ class OthersAreLetIn(App):
 
     async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
         for version in self.engine.catalog:
-            foreign = version.ref == resource.ref and version.owner not in (account.key, "")
+            foreign = version.ref == resource.ref and self.engine.find(account, version.ref) is None
             if foreign and self.engine.may_build(account) and self.lets_in(request.method, resource.kind, version):
                 account = self.engine._accounts[version.owner]
         return await super().operate(request, account, resource)
@@ -278,7 +278,7 @@ class OthersActAnyway(App):
 
 # fmt: off
 fault("others-may-read", "security", "access.others-version-is-404", "Every account can read every version.",
-      OthersAreLetIn, lets_in=lambda _, method, kind, version: method == "GET")
+      OthersAreLetIn, lets_in=lambda _, method, kind, version: method == "GET", also="lookup.deleted-version-is-404")
 fault("others-may-follow", "security", "access.others-version-is-404", "Every account can follow every build log.",
       OthersAreLetIn, lets_in=lambda _, method, kind, version: kind == "events")
 fault("goldens-are-for-everyone", "security", "access.others-version-is-404",

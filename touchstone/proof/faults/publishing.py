@@ -10,7 +10,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from touchstone.proof.boundary import instead, on, put
+from touchstone.proof.boundary import on, put
 from touchstone.proof.faults.fault import breaks, fault, is_ready, own, refusing
 from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App, Resource, answer_json
@@ -103,8 +103,7 @@ fault("start-tells-another-digest", "semantic", "digest.is-the-published-one",
       on("startBuild.202.*", put(digest=lambda data: sha256(data["ref"]))))
 fault("template-tells-another-digest", "semantic", "digest.is-the-published-one",
       "Reading a template shows a digest of the response body instead of the published digest.",
-      on("getTemplate.200", put(digest=lambda data: sha256(json.dumps(data["template"])))),
-      also="auth.refused-changes-nothing")
+      on("getTemplate.200", put(digest=lambda data: sha256(json.dumps(data["template"])))))
 fault("digest-changes-when-ready", "stateful", "digest.is-stable",
       "The digest in the status changes when the version becomes ready.",
       on("getBuild.200.ready", put(digest=lambda data: sha256(data["digest"]))), also="digest.is-the-published-one")
@@ -116,12 +115,6 @@ fault("digest-without-commands", "semantic", "digest.follows-content",
       digest_of=lambda _, document: sha256(json.dumps(document.content | {"build": None}, sort_keys=True)),
       also="reuse.only-identical-digest events.own-lines-only")
 # --- documents ---
-fault("invalid-is-400", "semantic", "publish.invalid-is-422",
-      "An invalid document is answered with 400 and without a list of errors.",
-      on("publishTemplate.422", instead(400, {"error": "Bad template."})))
-fault("problems-have-no-code", "schema", "publish.invalid-is-422",
-      "The errors in a 422 have no code.", on("publishTemplate.422", put(errors=lambda data: [
-          {name: value for name, value in problem.items() if name != "code"} for problem in data["errors"]])))
 fault("read-shows-another-ref", "semantic", "template.read-shows-the-published",
       "Reading a template shows the ref of version `latest`.",
       on("getTemplate.200", put(ref=lambda data: f"{data['ref'].rpartition('@')[0]}@latest")))
@@ -298,7 +291,7 @@ def conflict_swaps_the_document(engine: Conflicts, old: Version, document: Docum
     engine.catalog.put(replace(old, template=document.content))
 
 
-@breaks("stateful", "publish.force-replaces", also="publish.conflict-keeps-content")
+@breaks("stateful", "publish.force-replaces", also="publish.conflict-keeps-content template.read-shows-the-published")
 class ForceKeepsTheDocument(Repeats):
     """After a forced publish, reading the template still shows the old document."""
 
