@@ -56,9 +56,7 @@ def test_states_in_the_course_of_time() -> None:
     ]  # fmt: skip
     assert (after[0], after[1]) == (pytest.approx(GONE[3].done_at), pytest.approx(GONE[4].done_at))
     assert found.explained_at == pytest.approx(GONE[3].done_at)
-    values = found.values()
-    assert values["unexplained"] == 6
-    assert [lane["seq"] for lane in values["lanes"] if lane["is_evidence"]] == [1, 2, 5, 6]
+    assert [lane.exchange.seq for lane in found.lanes if lane.is_evidence] == [1, 2, 5, 6]
 
 
 def test_overlapping_requests_have_lanes_in_the_order_of_sending() -> None:

@@ -364,4 +364,3 @@ def test_renewals_are_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         command.renews(used := command.keys[-1], 200)
         renewed += [now] if command.renews(used, 401) else []
     assert renewed == [120, 180, 240]
-    assert command.problem.startswith("place: found ")

@@ -14,6 +14,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 from touchstone.check.child import passed_on
 from touchstone.check.handover import CheckHandover
@@ -69,10 +70,10 @@ def run(order: Order, behaviour: Behaviour) -> Trial:
     log = read(run_log)
     trial, exchanges = tried(order.subject, log, verdict.judge(log), elapsed_s), {e.seq: e for e in log.exchanges}
     bounds = Bounds(settings.target.build_timeout_s, settings.target.cancel_timeout_s)
-    for finding in (finding for finding in log.findings if not finding.check.startswith("schemathesis.")):
-        evidence = [exchanges[seq] for seq in finding.evidence]
-        if not suffices(finding, evidence, bounds, given_contents(settings.target.templates)):
-            return dataclasses.replace(trial, trouble=f"{finding.id}, {finding.claim}: its evidence does not suffice")
+    given = given_contents(settings.target.templates)
+    for one in (one for one in log.findings if not one.check.startswith("schemathesis.")):
+        if not suffices(one, [exchanges[seq] for seq in one.evidence], bounds, given):
+            return dataclasses.replace(trial, trouble=f"{one.id}, {one.claim}: its evidence does not suffice")
     return trial
 
 
@@ -112,18 +113,13 @@ def _examined(order: Order, settings: Settings, url: str, run_log: Path) -> Foot
 
 def _cases(handover: CheckHandover) -> int:
     """Runs the contract tests with pytest in this process; returns its exit code."""
-    environment, arguments = dict(os.environ), sys.argv
-    os.environ.clear()
-    os.environ.update(passed_on(environment) | handover.environment())
-    sys.argv = ["pytest", *pytest_arguments()]
-    try:
-        runpy.run_module("pytest", run_name="__main__", alter_sys=True)
-    except SystemExit as ended:
-        return int(ended.code or 0)
-    finally:
-        os.environ.clear()
-        os.environ.update(environment)
-        sys.argv = arguments
+    environment = passed_on(dict(os.environ)) | handover.environment()
+    arguments = ["pytest", *pytest_arguments()]
+    with patch.dict(os.environ, environment, clear=True), patch.object(sys, "argv", arguments):
+        try:
+            runpy.run_module("pytest", run_name="__main__", alter_sys=True)
+        except SystemExit as ended:
+            return int(ended.code or 0)
     return 0
 
 

@@ -16,6 +16,7 @@ from touchstone.facts.events import RunLog
 from touchstone.loadgen.capacity import Capacity
 from touchstone.loadgen.metrics import Operation, Times, Traffic
 from touchstone.report.html import sentence
+from touchstone.report.picture import Picture
 from touchstone.report.probe_view import KneeView, ProbeView
 from touchstone.report.view import LoadView, View
 
@@ -35,6 +36,10 @@ _FINDING = """
     claim=finding.claim level=claim.level operation=finding.operation expected=finding.expected actual=finding.actual
     curl=finding.curl id=finding.id check=finding.check where=finding.where occurrences cases evidence=finding.evidence
     known
+"""
+_LANE = """
+    seq=exchange.seq operation=exchange.operation ref=exchange.ref status=exchange.status sent_at=exchange.sent_at
+    done_at=exchange.done_at is_evidence text
 """
 _THRESHOLD = """
     operation=reading.limit.operation statistic=reading.limit.statistic limit=reading.limit.value bound
@@ -82,7 +87,7 @@ def render(view: View) -> str:
             for item in view.verdict.claims
         ],
         "findings": [
-            fields(item, _FINDING) | {"history": item.picture.values() if item.picture else None}
+            fields(item, _FINDING) | {"history": _history(item.picture) if item.picture else None}
             for item in view.findings
         ],
         "baseline": [asdict(entry) for entry in view.header.baseline],
@@ -93,6 +98,15 @@ def render(view: View) -> str:
     if view.probe:
         document["probe"] = _probe(view.probe)
     return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def _history(picture: Picture) -> dict[str, Any]:
+    return {
+        "lanes": [fields(lane, _LANE) for lane in picture.lanes],
+        "states": [{"from": start, "to": end, "possible": sorted(states)} for start, end, states in picture.periods],
+        **fields(picture, "explained_until=explained_at allowed"),
+        "unexplained": next(lane.exchange.seq for lane in picture.lanes if lane.decides),
+    }
 
 
 def _load(load: LoadView) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby, pairwise
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from touchstone.rules.history import History
 from touchstone.rules.lifecycle import Moment, life_cycle, moments
 
 MAX_LANES = 12  # lanes of a picture; the evidence has priority
-MAX_BODY_CHARS = 240
 _UNIT_S = 0.02  # a period of this length is drawn about twice as wide as an instant
 _LEAST_SHARE = 0.012  # width of the shortest bar
 Key = TypeVar("Key")
@@ -55,8 +54,6 @@ class Lane:
     after: str  # time since the first exchange of the picture
     is_evidence: bool
     decides: bool
-    request: str
-    response: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,26 +77,6 @@ class Picture:
     def why(self) -> str:
         """What the possible states allow instead, such as ``building allows 202; ready allows 404``."""
         return "; ".join(f"{state} allows {text}" for state, text in self.allowed.items())
-
-    def values(self) -> dict[str, Any]:
-        """The picture as values for JSON; times are seconds since the start of the run."""
-        decisive = next(lane.exchange.seq for lane in self.lanes if lane.decides)
-        lanes = [
-            {
-                "seq": lane.exchange.seq,
-                "operation": lane.exchange.operation,
-                "ref": lane.exchange.ref,
-                "status": lane.exchange.status,
-                "sent_at": round(lane.exchange.sent_at, 6),
-                "done_at": round(lane.exchange.done_at, 6),
-                "is_evidence": lane.is_evidence,
-                "text": lane.text,
-            }
-            for lane in self.lanes
-        ]
-        states = [{"from": start, "to": end, "possible": sorted(states)} for start, end, states in self.periods]
-        known = {"explained_until": round(self.explained_at, 6), "unexplained": decisive, "allowed": dict(self.allowed)}
-        return {"lanes": lanes, "states": states, **known}
 
 
 def picture(log: RunLog, finding: Finding, exchanges: Mapping[int, Exchange]) -> Picture | None:
@@ -136,8 +113,6 @@ def picture(log: RunLog, finding: Finding, exchanges: Mapping[int, Exchange]) ->
                 after=f"+{brief(e.sent_at - scale.begun_at)}",
                 is_evidence=e in evidence,
                 decides=e is last,
-                request=_excerpt(f"{e.request.method} {e.request.url}", e.request.body),
-                response=_excerpt(f"HTTP {e.status}", e.response.body) if e.response else e.error or "no response",
             )
             for e in sorted(drawn, key=lambda e: (e.sent_at, e.seq))
         ),
@@ -181,11 +156,6 @@ def _text(exchange: Exchange, short: str) -> str:
     verb = VERBS.get(exchange.operation, exchange.operation or exchange.request.method)
     outcome = str(exchange.status) if exchange.response else "no response"
     return one_line(f"{verb}{ref}{by} {outcome} {clipped(status, 24)}".rstrip())
-
-
-def _excerpt(start: str, body: bytes) -> str:
-    text = clipped(body.decode("utf-8", "replace"), MAX_BODY_CHARS)
-    return f"{clipped(start, 200)}\n{text}".rstrip("\n")
 
 
 class _Scale:

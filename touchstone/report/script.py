@@ -16,6 +16,7 @@ from touchstone.facts.key_sources import KeySources, is_variable
 from touchstone.report.picture import VERBS
 
 _MUTATING = frozenset({"publishTemplate", "deleteTemplate", "startBuild", "cancelBuild"})
+_NEEDED = ("startBuild", "publishTemplate")  # what other requests about a version need, and a start
 _PAUSE_S = 0.05  # a shorter pause between two requests is not repeated
 _MOST_PAUSE_S = 3.0
 _REQUEST_S = 60.0
@@ -25,22 +26,12 @@ _WORDS = {"url": "${URL}", "new": "${NEW}"}
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """One way to repeat a finding."""
-
-    steps: tuple[str, ...]  # lines of shell
-    removals: tuple[str, ...]  # lines of shell that delete the versions
-    deciding: tuple[int, ...]  # numbers of the steps whose answer is compared with that of the run
-    earlier: tuple[int, ...]  # numbers of the other steps of the evidence
-
-
-@dataclass(frozen=True, slots=True)
 class Script:
     """What the script of a finding contains; assets/finding.sh.j2 is its template."""
 
     url: str
     variables: Mapping[str, str]  # environment variables with the keys, by their placeholders in the run log
-    ways: tuple[Way, ...]  # the evidence with what it needs; then all that happened to its versions
+    ways: "tuple[Way, ...]"  # the evidence with what it needs; then all that happened to its versions
     part: str  # the part of the last answer that shows the finding, see `_part`
     limit_s: float  # half of its duration
     recorded: tuple[tuple[str, str, str], ...]  # code, head and body of each answer of the evidence
@@ -53,9 +44,7 @@ def script(log: RunLog, finding: Finding, exchanges: Mapping[int, Exchange]) -> 
         return None
     sources = KeySources.of(log.header.settings)
     short, long = _short(evidence, exchanges.values()), _long(evidence, exchanges.values())
-    ways = [
-        _Steps(log, finding, evidence, sources).way(needed) for needed in ([short, long] if short != long else [short])
-    ]
+    ways = [Way(log, finding, evidence, sources, needed) for needed in ([short, long] if short != long else [short])]
     text = "\n".join(line for way in ways for line in (*way.steps, *way.removals))
     headers = log.header.settings.get("target", {}).get("headers", {})
     known = {f"key:{role}": name for role, name in asdict(sources).items()} | {
@@ -104,10 +93,8 @@ def _short(evidence: list[Exchange], exchanges: Collection[Exchange]) -> list[Ex
     for ref in {e.ref for e in evidence if e.ref}:
         first = next(e for e in evidence if e.ref == ref)
         before = [e for e in exchanges if e.ref == ref and e.done_at <= first.sent_at and 200 <= e.status < 300]
-        if first.operation != "publishTemplate":
-            found |= {e.seq: e for e in [e for e in before if e.operation == "publishTemplate"][-1:]}
-        if first.operation not in ("publishTemplate", "startBuild"):
-            found |= {e.seq: e for e in [e for e in before if e.operation == "startBuild"][-1:]}
+        for operation in _NEEDED[_NEEDED.index(first.operation) + 1 if first.operation in _NEEDED else 0 :]:
+            found |= {e.seq: e for e in [e for e in before if e.operation == operation][-1:]}
     return _in_order(found, evidence)
 
 
@@ -129,11 +116,15 @@ def _in_order(found: Mapping[int, Exchange], evidence: list[Exchange]) -> list[E
 
 
 @dataclass
-class _Steps:
+class Way:
+    """One way to repeat a finding: *needed* are the exchanges to repeat."""
+
     log: RunLog
     finding: Finding
     evidence: list[Exchange]
     sources: KeySources
+    needed: list[Exchange]
+    steps: list[str] = field(default_factory=list)  # lines of shell
     removals: list[str] = field(default_factory=list)
     deciding: list[int] = field(default_factory=list)  # numbers of the steps whose answer is compared
     earlier: list[int] = field(default_factory=list)  # numbers of the other steps of the evidence
@@ -144,10 +135,8 @@ class _Steps:
     _known: dict[str, str] = field(default_factory=dict)  # the status last reported, by ref
     _awaited: dict[str, Exchange] = field(default_factory=dict)  # read to wait for before the next step, by ref
 
-    def way(self, needed: list[Exchange]) -> Way:
-        """Returns the script's lines for the exchanges *needed*."""
-        lines = tuple(self._lines(needed))
-        return Way(lines, tuple(self.removals), tuple(self.deciding), tuple(self.earlier))
+    def __post_init__(self) -> None:
+        self.steps += self._lines(self.needed)
 
     def _lines(self, needed: list[Exchange]) -> Iterator[str]:
         last, before = self.evidence[-1], needed[0]

@@ -218,7 +218,12 @@ def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
     unknown = {finding.id: finding for item in verdict.claims for finding in item.unknown}
     excused = {f.id for f in log.findings if f.id not in unknown or claims[f.claim].new}
     shown = (unknown.get(finding.id, finding) for finding in log.findings)
-    findings = sorted(shown, key=lambda f: (f.id in excused, claims[f.claim].claim.level != "must", _is_general(f)))
+    general = ("http.", "error.")  # claims about all operations say less than those about one
+    rank = {
+        f.id: (f.id in excused, claims[f.claim].claim.level != "must", f.claim.startswith(general))
+        for f in log.findings
+    }
+    findings = sorted(shown, key=lambda f: rank[f.id])
     occurrences: dict[str, list[Occurrence]] = defaultdict(list)
     for one in log.occurrences:
         occurrences[one.finding.id].append(one)
@@ -240,11 +245,6 @@ def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
         )
         for finding in findings
     )
-
-
-def _is_general(finding: Finding) -> bool:
-    """Whether the claim is about all operations: a claim about one of them says more."""
-    return finding.claim.startswith(("http.", "error."))
 
 
 def _evidence(findings: list[Finding], log: RunLog) -> dict[str, list[Readable]]:

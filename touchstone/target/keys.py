@@ -72,12 +72,11 @@ class KeyCommand:
     keys: list[str] = field(default_factory=list, repr=False)
     worked: bool = False  # whether the target has accepted the current key
     repeated_at: list[float] = field(default_factory=list)  # on the monotonic clock
-    problem: str = ""
 
     def renews(self, used: str, status: int) -> bool:
         """Whether a key other than *used* is current, after a response to *used* with *status*.
 
-        A 401 to a key that worked runs the command again, MOST_REPEATS times at most; *problem* keeps why that failed.
+        A 401 to a key that worked runs the command again, MOST_REPEATS times at most.
         """
         if status != 401:
             self.worked |= used == self.keys[-1] and 200 <= status < 429
@@ -86,10 +85,8 @@ class KeyCommand:
             is_due = all(time.monotonic() - at >= LEAST_PAUSE_S for at in self.repeated_at)
             if used == self.keys[-1] and self.worked and is_due and len(self.repeated_at) < MOST_REPEATS:
                 self.repeated_at.append(time.monotonic())
-                try:
+                with suppress(UsageError):  # then the 401 is judged
                     self.run()
-                except UsageError as error:
-                    self.problem = str(error)
             return used != self.keys[-1]
 
     def renewed(self, keys: Keys) -> Keys:

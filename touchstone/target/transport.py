@@ -97,8 +97,7 @@ class Transport:
             (self.cut_heads, "long head", "long heads", f"truncated in the run log, {beyond}"),
         )
         found = [(number, one if number == 1 else many, what) for number, one, many, what in counts if number]
-        problem = [self._command.problem] if self._command and self._command.problem else []
-        return "; ".join([f"{number} {noun} {was(number)} {what}" for number, noun, what in found] + problem)
+        return "; ".join(f"{number} {noun} {was(number)} {what}" for number, noun, what in found)
 
     def number_from(self, seq: int) -> None:
         """Gives the next exchange the number *seq*, and the following ones the numbers after it."""
