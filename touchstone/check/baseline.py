@@ -153,7 +153,11 @@ def narrowed(
     run_log, run_id = found
     log, run = read(run_log), f"run {one_line(run_id)} ({one_line(str(run_log))})"
     chosen = {claim.id for claim in ledger.select(settings.claims_glob)}
-    failed = _findings_with(finding_id, log, f"{flag}: {run}") if finding_id else _failed(log, chosen)
+    found_claims = list(dict.fromkeys(one.claim for one in log.findings if one.id.startswith(finding_id)))
+    if finding_id and not found_claims:
+        known = some(one.id for one in log.findings) or "none"
+        raise UsageError(f"{flag}: {run}: has no such finding; its findings: {known}")
+    failed = found_claims if finding_id else _failed(log, chosen)
     if not failed:
         return settings, (), f"{flag}: none of the selected claims failed in {run}: everything is judged"
     only = _cases_of(failed, finding_id, log)
@@ -170,15 +174,6 @@ def _failed(log: RunLog, chosen: Collection[str]) -> list[str]:
         if item.claim.id in chosen
         and ((item.verdict == "broken" and not item.excuse) or item.verdict == "could-not-run" or item.holds_again)
     ]
-
-
-def _findings_with(finding_id: str, log: RunLog, place: str) -> list[str]:
-    """Returns the claim of the finding; raises UsageError if the run has none with this id."""
-    failed = list(dict.fromkeys(finding.claim for finding in log.findings if finding.id.startswith(finding_id)))
-    if not failed:
-        known = some((finding.id for finding in log.findings), 5) or "none"
-        raise UsageError(f"{place}: has no such finding; its findings: {known}")
-    return failed
 
 
 def _cases_of(failed: Collection[str], finding_id: str, log: RunLog) -> tuple[str, ...]:

@@ -143,30 +143,28 @@ class Way:
         for position, e in enumerate(needed):
             status = status_of(e)
             if e.operation == "getBuild" and e.request.method == "GET" and e is not last:
-                plain = e.status == 200 and status in STATUSES and e.credential in ("primary", "second")
-                if plain and status in AT_REST and self._known.get(e.ref or "") != status:
-                    self._awaited[e.ref or ""] = e
-                if plain:
+                if e.status == 200 and status in STATUSES and e.credential in ("primary", "second"):
+                    if status in AT_REST and self._known.get(e.ref or "") != status:
+                        self._awaited[e.ref or ""] = e
                     self._known[e.ref or ""] = status
                 if e not in self.evidence:
                     continue
             if e.operation in _MUTATING:
                 self._known.pop(e.ref or "", None)
-            yield from self._wait(e)
+            if any(one.done_at <= e.sent_at for one in self._running):
+                self._running.clear()
+                yield "wait"
             # Three times as long as in the run.
             yield from (self._await(e, 10 + round(15 * (e.done_at - before.sent_at))) for e in self._awaited.values())
             self._awaited.clear()
             is_limited = before.status == 429 or e.note.get("limit")
             most_s = _MOST_PAUSE_S if is_limited else 0.7 * self._sleeps_s(e)  # the build must still run afterwards
             pause_s = min(most_s, e.sent_at - before.done_at)
-            yield from (
-                [f"sleep {pause_s:.2f}"] if pause_s >= _PAUSE_S and (e is not last or e.operation != "getBuild") else []
-            )
-            if e is last:
-                yield from self._before_last(e, before)
-            both = [other for other in needed[position + 1 :] if other in self.evidence and e in self.evidence]
-            beside = any(e.overlaps(other) for other in both)
-            yield self._send(e, beside=beside)
+            if pause_s >= _PAUSE_S and (e is not last or e.operation != "getBuild"):
+                yield f"sleep {pause_s:.2f}"
+            yield from self._before_last(e, before)
+            later = (other for other in needed[position + 1 :] if other in self.evidence and e in self.evidence)
+            yield self._send(e, beside=any(map(e.overlaps, later)))
             before = e
         if self._running:
             yield "wait"
@@ -174,7 +172,7 @@ class Way:
     def _before_last(self, last: Exchange, before: Exchange) -> Iterator[str]:
         """Yields the wait before the last read: until it shows what it showed in the run, but not longer than there."""
         status, gap_s = status_of(last), last.sent_at - before.done_at
-        if last.operation != "getBuild" or status not in STATUSES:
+        if last is not self.evidence[-1] or last.operation != "getBuild" or status not in STATUSES:
             return
         if status == "building" and self.finding.claim in _OF_TIME:  # it has to have ended by then
             ended = shlex.quote(r"ready\|failed\|not_built")
@@ -190,11 +188,6 @@ class Way:
         if self._known.get(e.ref or "", "building") != "building" or self._changes.get(e.ref or "") == "cancelBuild":
             return 0.0
         return self._sleep_s.get(e.ref or "", 0.0)
-
-    def _wait(self, e: Exchange) -> Iterator[str]:
-        if self._running and any(one.done_at <= e.sent_at for one in self._running):
-            self._running.clear()
-            yield "wait"
 
     def _send(self, e: Exchange, *, beside: bool) -> str:
         self._number += 1
@@ -213,11 +206,8 @@ class Way:
                 self._removal(e)
         is_left = e.response is None or e.closed == "client"
         limit_s = e.elapsed_s if is_left else max(1.0, 1.5 * e.elapsed_s) if e.closed else _REQUEST_S
-        name = shlex.quote(
-            f"{VERBS.get(e.operation, e.request.method)} {(e.ref or '').rpartition('/')[2]}".strip().replace(
-                self.log.header.run_id, "…"
-            )
-        )
+        version = (e.ref or "").rpartition("/")[2].replace(self.log.header.run_id, "…")
+        name = shlex.quote(f"{VERBS.get(e.operation, e.request.method)} {version}".strip())
         call = "send" if e.status == 429 or e.operation not in ("startBuild", "publishTemplate") else "patiently"
         return self._line(f"{call} {self._number} {name} {limit_s:.1f}", e.request) + (" &" if beside else "")
 
@@ -228,7 +218,7 @@ class Way:
         namespace, _, rest = (publish.ref or "").partition("/")
         name, _, version = rest.rpartition("@")
         path = "/".join(quote(part, safe="") for part in (namespace, name, version))
-        headers = tuple(pair for pair in publish.request.headers if pair[0].lower() == "authorization")
+        headers = tuple(pair for pair in publish.request.headers if pair[0].lower() != "content-type")
         line = self._line("remove", Request("GET", f"{self.log.header.target.url}/templates/{path}", headers))
         if line not in self.removals:
             self.removals.append(line)
