@@ -86,9 +86,7 @@ OUTLIVED = (publish(1), start(2), read(3, "ready"), read(4, "ready"), cancel(5, 
 GONE_BESIDE_A_CANCEL = (read(12, "ready"), cancel(14, ref=VICTIM), read(15, "not_built"))
 
 
-def logged(phase: str) -> Exchange:
-    """A log that ends with this phase."""
-    return exchange("streamBuildEvents", seq=3, frames=({"phase": phase},))
+LOGS = {phase: exchange("streamBuildEvents", seq=3, frames=({"phase": phase},)) for phase in ("cancel", "ready")}
 
 
 def begun_beside(seq: int, **more: Any) -> Exchange:
@@ -116,8 +114,8 @@ BLAMED: dict[str, tuple[Story, Evidence]] = {
     "a start is lost": ((holds(), start(3), read(4, "not_built")), [(VISIBLE, (3, 4))]),
     "a failing build after a conflict and a cancel elsewhere": ((holds(60.0), forced(2, status=409,
         note={"outcome": "failed"}), start(3), cancel(4, ref=OTHER_REF), read(5, "failed")), [(GOOD, (3, 5))]),
-    "its log ended on a cancel": ((*SLEEPS, logged("cancel"), read(4, "not_built")), [(VANISHES, (2, 4))]),
-    "its log ended on ready": ((*SLEEPS, logged("ready"), read(4, "not_built")), [(VISIBLE, (2, 4))]),
+    "its log ended on a cancel": ((*SLEEPS, LOGS["cancel"], read(4, "not_built")), [(VANISHES, (2, 4))]),
+    "its log ended on ready": ((*SLEEPS, LOGS["ready"], read(4, "not_built")), [(VISIBLE, (2, 4))]),
     "a golden that other idle cancels drop": ((publish(1), start(2), cancel(3, 404), read(4, "not_built"), start(5),
         read(6, "ready"), cancel(7, 404), read(8, "not_built")), [(GOLDEN, (2, 3, 4)), (GOLDEN, (7, 8))]),
     "ready too early where builds begin by themselves": ((holds(3.0), read(2, "not_built"), start(4),

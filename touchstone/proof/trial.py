@@ -22,7 +22,7 @@ from touchstone.check.job import EMBEDDED_TWIN, at_twin, finish, new_log, new_ru
 from touchstone.check.preflight import smoke
 from touchstone.check.run import given_contents
 from touchstone.check.runner import pytest_arguments
-from touchstone.config import Settings, TargetSettings
+from touchstone.config import Settings, TargetSettings, Templates
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
 from touchstone.errors import HarnessError, TargetError
@@ -70,7 +70,7 @@ def run(order: Order, behaviour: Behaviour) -> Trial:
     log = read(run_log)
     trial, exchanges = tried(order.subject, log, verdict.judge(log), elapsed_s), {e.seq: e for e in log.exchanges}
     bounds = Bounds(settings.target.build_timeout_s, settings.target.cancel_timeout_s)
-    given = given_contents(settings.target.templates)
+    given = given_contents(Templates(**log.header.settings["target"]["templates"]))
     for one in (one for one in log.findings if not one.check.startswith("schemathesis.")):
         if not suffices(one, [exchanges[seq] for seq in one.evidence], bounds, given):
             return dataclasses.replace(trial, trouble=f"{one.id}, {one.claim}: its evidence does not suffice")
