@@ -21,7 +21,7 @@ DUPLICATES: Mapping[str, str] = {
     "startBuild.202.ready.status.building": "reuse-says-building", "startBuild.429.code.409": "limit-is-409",
     "startBuild.429.Retry-After.zero": "retry-after-is-zero",
     "startBuild.429.Retry-After.fraction": "retry-after-has-decimals",
-    "cancelBuild.202.cancelling.status.drop": "cancel-says-nothing", "publishTemplate.422.code.400": "invalid-is-400",
+    "cancelBuild.202.cancelling.status.drop": "cancel-says-nothing",
     "deleteTemplate.200.deleted.type": "deleted-is-a-text",
     "streamBuildEvents.200.ts.epoch-seconds": "timestamp-is-a-number",
     "streamBuildEvents.200.level.warn.warning": "level-is-warning",
