@@ -78,7 +78,8 @@ def test_lanes_are_bounded_and_name_the_versions() -> None:
     assert [REF.rpartition("-")[2] in found.steps[0], OTHER_REF.rpartition("-")[2] in found.steps[2]] == [True, True]
 
 
-def test_odd_bodies_are_drawn_and_repeated() -> None:
+@pytest.mark.parametrize("target", ["x", {"templates": {"a": 1}, "headers": {"A": 5}}, {"headers": ["a"]}])
+def test_odd_bodies_and_settings_are_drawn_and_repeated(target: object) -> None:
     odd = [
         read(4.1 + n / 10, seq=40 + n, json={"status": status})
         for n, status in enumerate(({"a": 1}, ["x"], None, "'$(id)"))
@@ -88,7 +89,7 @@ def test_odd_bodies_are_drawn_and_repeated() -> None:
     judgements = [j for e in story for j in judge.add(e)] + judge.conclude([REF])
     for judgement in judgements:
         if judgement.outcome == "broken":
-            log, finding = RunLog(header(), story), judge.finding(judgement)
+            log, finding = RunLog(header(settings={"target": target}), story), judge.finding(judgement)
             picture(log, finding, {e.seq: e for e in story})
             found = script(log, finding, {e.seq: e for e in story})
             assert found is not None

@@ -17,7 +17,7 @@ from touchstone.contract.answers import Answer
 from touchstone.contract.claims import Claim
 from touchstone.contract.document import Contract
 from touchstone.errors import UsageError
-from touchstone.facts.curl import command
+from touchstone.facts.curl import CURL, command
 from touchstone.facts.exchange import Request
 from touchstone.facts.finding import Finding
 from touchstone.loadgen import rules as load_rules
@@ -145,4 +145,5 @@ def example_curl(claim: Claim) -> str:
     operation = Contract.load().operations[OPERATIONS.get(claim.subject, "getBuild")]
     url = "https://www.orgo.ai/api" + fill(operation.path, "default/claude-code@1.0.0")
     headers = () if "missing-key" in claim.id else (("Authorization", "Bearer <key:primary>"),)
-    return command(Request(operation.method, url, headers), stream=operation.id == "streamBuildEvents")
+    call = f"{CURL} --no-buffer" if operation.id == "streamBuildEvents" else CURL
+    return command(Request(operation.method, url, headers), call=call)

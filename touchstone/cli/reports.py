@@ -58,8 +58,7 @@ def baseline(
     """Add the broken claims of a report to a baseline."""
     redaction_guard.register(keys_in(os.environ))
     file = _file(source, "runlog.jsonl", "report.json")
-    log = json_report.read(file) if file.suffix == ".json" else _read(file)
-    say(Console(), write_known(output, log, "upheld" if prune else "broken"))
+    say(Console(), write_known(output, _read(file), "upheld" if prune else "broken"))
 
 
 @app.command(
@@ -92,7 +91,7 @@ def compare(
     redaction_guard.register(keys_in(os.environ))
     names = ("report.json", "runlog.jsonl") if more else ("runlog.jsonl", "report.json")
     files = [_file(path, *names) for path in (a, b, *(more or ()))]
-    runs = [json_report.read(file) if file.suffix == ".json" else _read(file) for file in files]
+    runs = list(map(_read, files))
     places: dict[str, Path] = {}
     for file, log in zip(files, runs, strict=True):
         if (other := places.setdefault(log.header.run_id, file)) is not file and (more or file.suffix == ".json"):
@@ -122,6 +121,6 @@ def _file(path: Path, *names: str) -> Path:
 
 def _read(path: Path) -> RunLog:
     try:
-        return read(path)
+        return json_report.read(path) if path.suffix == ".json" else read(path)
     except RunLogError as error:
         raise UsageError(str(error)) from error

@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 
 from touchstone.facts.exchange import Exchange, Request
 from touchstone.facts.key_sources import USUAL, KeySources, is_variable
@@ -15,38 +16,29 @@ _ALTERED = {
     "headless": ("${%s#?}", "<%s, without its first character>"),
     "recased": ("""$(printf %%s "$%s" | tr 'a-zA-Z' 'A-Za-z')""", "<%s, with upper and lower case exchanged>"),
 }
+CURL = "curl --silent --show-error --include --path-as-is"
 _MARKER = re.compile(r"<(?:key:([a-z0-9-]+)|env:(\w+))>")
 _MOST_BODY_BYTES = 4096
 
 
 def curl(exchange: Exchange, sources: KeySources = USUAL) -> str:
     """Returns a shell command that repeats the request. For a key, it names a variable or a place in the settings."""
-    return command(exchange.request, sources, stream=exchange.operation == "streamBuildEvents")
+    at_once = " --no-buffer" if exchange.operation == "streamBuildEvents" else ""  # each line as it arrives
+    return command(exchange.request, sources, CURL + at_once)
 
 
-def command(request: Request, sources: KeySources = USUAL, *, stream: bool = False) -> str:
-    """Returns a shell command that sends *request*. With *stream*, curl prints each line as it arrives."""
-    pipe, arguments = _parts(request, sources, {}, stream=stream)
-    return f"{pipe}curl --silent --show-error --include --path-as-is {arguments}"
-
-
-def step(call: str, request: Request, sources: KeySources, words: Mapping[str, str]) -> str:
-    """Returns a line of a script: *call*, a shell function or a command, with the arguments of curl for *request*.
+def command(
+    request: Request, sources: KeySources = USUAL, call: str = CURL, words: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """Returns a line of shell that sends *request*.
 
     Args:
+        call: What gets the arguments of curl: curl itself, or a function of a script.
         words: Shell expressions for further placeholders ``<key:name>`` of *request*, by name.
     """
-    pipe, arguments = _parts(request, sources, words)
-    return f"{pipe}{call} {arguments}"
-
-
-def _parts(request: Request, sources: KeySources, words: Mapping[str, str], *, stream: bool = False) -> tuple[str, str]:
-    """Returns what is piped into curl, and curl's arguments for *request*."""
-    parts = []
+    parts = [call]
     if set("[]{}") & set(request.url):
         parts.append("--globoff")  # otherwise curl expands brackets as ranges
-    if stream:
-        parts.append("--no-buffer")
     body = b"" if request.method == "HEAD" else request.body
     if request.method == "HEAD":
         parts.append("--head")
@@ -56,13 +48,13 @@ def _parts(request: Request, sources: KeySources, words: Mapping[str, str], *, s
     for line in _header_lines(request, with_body=bool(body)):
         parts += ["--header", _quoted(line, sources, words)]
     if not body:
-        return "", " ".join(parts)
+        return " ".join(parts)
     most_bytes = len(body) if words else _MOST_BODY_BYTES
     if text := _text(body, sources, words, most_bytes):
-        return "", " ".join([*parts, "--data-raw", text])
+        return " ".join([*parts, "--data-raw", text])
     octal = "".join(f"\\{byte:03o}" for byte in body[:most_bytes])
     left_out = f"… ({len(body)} bytes)" if len(body) > most_bytes else ""
-    return f"printf {shlex.quote(octal + left_out)} | ", " ".join([*parts, "--data-binary", "@-"])
+    return " ".join(["printf", shlex.quote(octal + left_out), "|", *parts, "--data-binary", "@-"])
 
 
 def _header_lines(request: Request, *, with_body: bool) -> Iterator[str]:

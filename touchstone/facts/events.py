@@ -91,6 +91,12 @@ class Header:
         """Entries of the baseline that had expired when the run began."""
         return tuple(entry for entry in self.baseline if entry.expires < self.started_at[:10])
 
+    def of_target(self, name: str) -> dict[str, Any]:
+        """Returns a table of the target's settings; empty if the header has none."""
+        target = self.settings.get("target")
+        table = target.get(name) if isinstance(target, dict) else None
+        return table if isinstance(table, dict) else {}
+
 
 @dataclass(frozen=True, slots=True)
 class Selected:

@@ -135,8 +135,11 @@ def picture(log: RunLog, finding: Finding, exchanges: Mapping[int, Exchange]) ->
 
 def _moments(log: RunLog, last: Exchange, evidence: list[Exchange]) -> list[Moment]:
     """What the evidence shows about the states of the version of *last*."""
-    templates = log.header.settings.get("target", {}).get("templates", {})
-    history = History(Contract.load(), given=given_contents(Templates(**templates)))
+    try:
+        templates = Templates(**log.header.of_target("templates"))
+    except ValueError:  # a run log from elsewhere
+        templates = Templates()
+    history = History(Contract.load(), given=given_contents(templates))
     for exchange in sorted(evidence, key=lambda e: (e.done_at, e.seq)):
         history.add(exchange)
     return [moment for view in history.views(last.ref or "") for moment in moments(last.ref or "", view)]

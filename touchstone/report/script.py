@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from urllib.parse import quote
 
 from touchstone.contract.lifecycle import AT_REST, STATUSES
-from touchstone.facts.curl import step
+from touchstone.facts.curl import command
 from touchstone.facts.events import RunLog
 from touchstone.facts.exchange import Exchange, Request
 from touchstone.facts.finding import Finding
@@ -46,10 +46,8 @@ def script(log: RunLog, finding: Finding, exchanges: Mapping[int, Exchange]) -> 
     short, long = _short(evidence, exchanges.values()), _long(evidence, exchanges.values())
     ways = [Way(log, finding, evidence, sources, needed) for needed in ([short, long] if short != long else [short])]
     text = "\n".join(line for way in ways for line in (*way.steps, *way.removals))
-    headers = log.header.settings.get("target", {}).get("headers", {})
-    known = {f"key:{role}": name for role, name in asdict(sources).items()} | {
-        f"env:{name}": name for name in headers.values()
-    }
+    known = {f"key:{role}": name for role, name in asdict(sources).items()}
+    known |= {f"env:{name}": name for name in map(str, log.header.of_target("headers").values())}
     return Script(
         url=shlex.quote(log.header.target.url),
         variables={k: v for k, v in known.items() if is_variable(v) and re.search(rf"\${{?{v}\b", text)},
@@ -236,4 +234,4 @@ class Way:
         if last.operation == "getBuild" and status_of(last) not in AT_REST:
             # The build must last until curl has read it.
             body = body.replace(b'"run": [', b'"run": ["sleep 2", ', 1)
-        return step(call, replace(request, url=url, headers=headers, body=body), self.sources, _WORDS)
+        return command(replace(request, url=url, headers=headers, body=body), self.sources, call, _WORDS)
