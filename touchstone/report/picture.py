@@ -45,7 +45,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One exchange of a picture; *decides* marks the exchange that no possible state explains."""
+    """One exchange of a picture; *decides* marks the last one of the evidence, which shows the fault."""
 
     exchange: Exchange
     bar: Span

@@ -16,7 +16,7 @@ from touchstone.facts.key_sources import KeySources, is_variable
 from touchstone.report.picture import VERBS
 
 _MUTATING = frozenset({"publishTemplate", "deleteTemplate", "startBuild", "cancelBuild"})
-_NEEDED = ("startBuild", "publishTemplate")  # what other requests about a version need, and a start
+_NEEDED = ("startBuild", "publishTemplate")  # a read or a cancel needs a start, which needs a publish
 _PAUSE_S = 0.05  # a shorter pause between two requests is not repeated
 _MOST_PAUSE_S = 3.0
 _REQUEST_S = 60.0
@@ -33,7 +33,7 @@ class Script:
     variables: Mapping[str, str]  # environment variables with the keys, by their placeholders in the run log
     ways: "tuple[Way, ...]"  # the evidence with what it needs; then all that happened to its versions
     part: str  # the part of the last answer that shows the finding, see `_part`
-    limit_s: float  # half of its duration
+    limit_s: float  # half of the duration of the last answer
     recorded: tuple[tuple[str, str, str], ...]  # code, head and body of each answer of the evidence
 
 
@@ -109,13 +109,13 @@ def _long(evidence: list[Exchange], exchanges: Collection[Exchange]) -> list[Exc
 
 
 def _in_order(found: Mapping[int, Exchange], evidence: list[Exchange]) -> list[Exchange]:
-    """Sorts by the time of sending; others than the evidence by that of the response, which shows their effect best."""
+    """Sorts the evidence by the time of sending, and others by that of the response: by then, they took effect."""
     return sorted(found.values(), key=lambda e: (e.sent_at if e in evidence else e.done_at, e.seq))
 
 
 @dataclass
 class Way:
-    """One way to repeat a finding: *needed* are the exchanges to repeat."""
+    """One way to repeat a finding. *needed*: the exchanges that it repeats."""
 
     log: RunLog
     finding: Finding
@@ -168,7 +168,7 @@ class Way:
             yield "wait"
 
     def _before_last(self, last: Exchange, before: Exchange) -> Iterator[str]:
-        """Yields the wait before the last read: until it shows what it showed in the run, but not longer than there."""
+        """Yields a wait for the recorded status before the last read; it lasts about as long as in the run."""
         status, gap_s = status_of(last), last.sent_at - before.done_at
         if last is not self.evidence[-1] or last.operation != "getBuild" or status not in STATUSES:
             return

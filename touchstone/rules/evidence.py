@@ -18,7 +18,7 @@ class Search:
         self._own = [e for e in history.exchanges if e.seq in judgement.evidence]
         self._last = next(e for e in self._own if e.seq == judgement.evidence[-1])
         self._trials = 0
-        # The rule must not report anything else just because the explanation of it is left out.
+        # A part that lacks the explanation of another answer is no evidence: the rule would report that answer, too.
         self._allowed = {key for key, _ in self._broken(history)} if rule.about == "story" else None
 
     def smallest(self) -> tuple[int, ...]:
