@@ -35,27 +35,30 @@ def correct() -> Iterator[Twin]:
         yield twin
 
 
-def played(url: str) -> Iterator[Exchange]:
-    """A version that is published, read, built, cancelled, deleted and read again."""
+LIFE = ("getBuild", "startBuild", "getBuild", "cancelBuild", "getTemplate", "deleteTemplate", "getBuild")
+
+
+def played(url: str, names: tuple[str, ...], operations: tuple[str, ...]) -> Iterator[Exchange]:
+    """Versions that are published one after the other, each followed by *operations*."""
     found: list[Exchange] = []
     target = at_twin(Settings(), url).target
     transport = transport_to(target, Contract.load(), found.append)
-    template = Template(f"touchstone-{RUN}-one", "1.0.0", 2.0, False, f"mark-{RUN}")
-    ref = template.ref
-    transport.send(publish_call(template, wrapped=False), "case")
-    for operation in ("getBuild", "startBuild", "getBuild", "cancelBuild", "getTemplate", "deleteTemplate", "getBuild"):
-        transport.send(Call(operation, ref), "case")
+    for name in names:
+        template = Template(f"touchstone-{RUN}-{name}", "1.0.0", 2.0, False, f"mark-{RUN}-{name}")
+        transport.send(publish_call(template, wrapped=False), "case")
+        for operation in operations:
+            transport.send(Call(operation, template.ref), "case")
     transport.close()
     yield from found
 
 
-def report(url: str, folder: Path) -> list[Path]:
+def report(url: str, folder: Path, names: tuple[str, ...] = ("one",), operations: tuple[str, ...] = LIFE) -> list[Path]:
     """Judges what `played` sends, writes the reports, and returns the scripts."""
     judge = by_all_rules(Bounds(), {})
     path = folder / "runlog.jsonl"
     with RunLogWriter(path) as writer:
         writer.write(header(run_id=RUN, target=Target("url", url, "url")))
-        exchanges = list(played(url))
+        exchanges = list(played(url, names, operations))
         judgements = [j for e in exchanges for j in judge.add(e)] + judge.conclude({e.ref or "" for e in exchanges})
         findings = [judge.finding(j) for j in judgements if j.outcome == "broken"]
         writer.write(*exchanges, *map(Occurrence, findings), Footer("2026-12-01T10:15:00Z", 1.0, 0, ""))
@@ -85,6 +88,13 @@ def test_script_shows_its_finding(name: str, correct: Twin, tmp_path: Path) -> N
         code, output = run(script, correct.url)
         assert code == 0, output
         assert "the finding does not show" in output
+
+
+def test_script_reaches_the_limit_that_refused_a_start(correct: Twin, tmp_path: Path) -> None:
+    with fault("limit-is-409-of-builds").twin(EMBEDDED_TWIN) as faulty:
+        scripts = report(faulty.url, tmp_path, tuple(f"number-{number}" for number in range(12)), ("startBuild",))
+        assert [run(script)[0] for script in scripts] == [1] * len(scripts) != []
+    assert [run(script, correct.url)[0] for script in scripts] == [0] * len(scripts)
 
 
 def test_script_without_a_server_or_a_key(tmp_path: Path) -> None:

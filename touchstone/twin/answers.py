@@ -21,11 +21,6 @@ def invalid_key() -> Refusal:
     return Refusal(401, text, {"WWW-Authenticate": 'Bearer error="invalid_token"'})
 
 
-def plan_too_small(doing: str) -> Refusal:
-    """Returns the 403 for an account below the Scale plan. *doing* is ``Publishing`` or ``Building``."""
-    return Refusal(403, f"{doing} templates needs a Scale plan.", code=UPGRADE_REQUIRED)
-
-
 def curated_is_fixed() -> Refusal:
     """Returns the 403 for a request that would change a curated version, which all accounts share."""
     return Refusal(403, "Templates in the system namespace are curated and cannot be changed.", code="CURATED")

@@ -78,9 +78,9 @@ class Engine:
         return account.plan == "scale"
 
     def require_plan(self, account: Account, doing: str) -> None:
-        """Raises a 403 for an account below the Scale plan."""
+        """Raises a 403 for an account below the Scale plan. *doing* is ``Publishing`` or ``Building``."""
         if not self.may_build(account):
-            raise answers.plan_too_small(doing)
+            raise Refusal(403, f"{doing} templates needs a Scale plan.", code=answers.UPGRADE_REQUIRED)
 
     def require_own(self, version: Version) -> None:
         """Raises a 403 for a curated version, which no account may change."""
