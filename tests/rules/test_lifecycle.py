@@ -182,6 +182,9 @@ BLAMED: dict[str, tuple[Story, Evidence]] = {
     "gone after a cancel elsewhere": ((*SLEEPS, read(4, "building"), idle(5), read(6, "not_built")),
         [(NEIGHBOURS, (2, 5, 6))]),
     "gone after a cancel elsewhere, never read": ((*SLEEPS, idle(4), read(5, "not_built")), [(NEIGHBOURS, (2, 4, 5))]),
+    "joined and gone after a cancel elsewhere that came after the steps of another": (
+        (*SLEEPS, start(3), other(4, note={"sleep_s": 0.5}), start(5, ref=OTHER_REF), cancel(6, ref=VICTIM),
+        read(7, "ready", ref=OTHER_REF), read(8, "not_built")), [(NEIGHBOURS, (2, 6, 8))]),
     "gone after one by another case": ((*SLEEPS, idle(4, case="b"), read(5, "not_built")), [(VISIBLE, (2, 5))]),
     "gone after another account's cancel": ((*SLEEPS, read(4, "building"), idle(5, credential="second"),
         read(6, "not_built")), [(VANISHES, (2, 6))]),
@@ -250,6 +253,7 @@ SILENT: dict[str, Story] = {
     "a cancel failed": (*SLEEPS, cancel(3, 500)),
     "a cancel by another method": (*SLEEPS, cancel(3, 200, method="OPTIONS")),
     "a cancel found nothing, and it is gone": (*SLEEPS, cancel(3, 404), read(4, "not_built")),
+    "a cancel found nothing, and a start joins": (holds(30.0), start(20), cancel(49, 404), start(50), read(54, "ready", 31_000)),
     **{
         f"cancels that contradict, {status}": (*CONTRADICTING, read(6, status))
         for status in ("not_built", "failed", "ready")
@@ -449,6 +453,7 @@ def test_starts_that_are_all_slow_wait() -> None:
 
 
 def test_cancels_that_contradict_each_other_are_indeterminate() -> None:
+    assert outcome(RULES, IN_FLIGHT, holds(30.0), start(20), cancel(49, 404), start(50)) == "indeterminate"
     assert outcome(RULES, FINISHED, publish(1), start(2), cancel(3, 404), cancel(4)) == "indeterminate"
 
 

@@ -16,7 +16,7 @@ from touchstone.facts import redaction_guard
 from touchstone.facts.events import RunLog
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
-from touchstone.report import compare_report, json_report
+from touchstone.report import compare_report, json_report, terminal
 from touchstone.report.comparison import compare as compared
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
@@ -104,7 +104,7 @@ def compare(
     write_whole(page, compare_report.render(both))
     write_whole(folder / "compare.json", compare_report.render_json(both, code))
     if only_new:
-        compare_report.write_new(both.trend, Console(), code)
+        terminal.render(Console(), "compare_new.txt.j2", {}, trend=both.trend, exit_code=code)
     else:
         compare_report.write(both, Console(), page, code)
     raise Exit(code)

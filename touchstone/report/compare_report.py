@@ -42,11 +42,6 @@ def write(both: Comparison, console: Console, page: Path | None = None, exit_cod
     say(console, f"exit {exit_code}: {sentence('compared', both)}", "bold")
 
 
-def write_new(trend: Trend, console: Console, exit_code: int) -> None:
-    """Writes only what is new in the last run; the last line is the result."""
-    render_text(console, "compare_new.txt.j2", {}, trend=trend, exit_code=exit_code)
-
-
 def _values(both: Comparison) -> Mapping[str, Any]:
     rows = zip(both.trend.names, both.trend.runs, both.trend.verdicts, strict=True)
     return {

@@ -337,8 +337,10 @@ def _survived(history: History) -> Counter[str]:
             elif e.operation == "startBuild" and reports_building(e):
                 starts.append(e)
             elif starts and is_read(e, history) and e.body["status"] == content.outcome:
+                surely_ran = starts[0].done_at, starts[0].sent_at + content.sleep_s * CLOCK_SHARE
+                cancels = [c for c in history.cancels if surely_ran[0] <= c.sent_at and c.done_at <= surely_ran[1]]
                 happened = {
-                    _ELSEWHERE: any(cancels_of_others(content.ref, starts[0].sent_at, e.sent_at, history.cancels)),
+                    _ELSEWHERE: any(c.ref != content.ref for c in cancels),
                     _AFTER_CANCEL: after_cancel,
                     _OVERLAPPED: len(starts) > 1 and starts[0].overlaps(starts[1]),
                     _JOINED: len(starts) > 1 and not starts[0].overlaps(starts[1]),

@@ -61,6 +61,9 @@ def judge_start(walk: Walk, flight: Flight) -> Iterator[Judgement]:
         return
     if before <= STARTABLE:
         yield from _fresh(walk, start)
+    elif before == {State.READY} and walk.denied and start.body.get("status") == "building":
+        # The cancel got a 404, as if the build were over, and the start joined it; no read tells which is wrong.
+        yield unclear(answer("cancelBuild", "building").claim, walk.denied, start, why="no read shows a running build")
     elif before == {State.READY}:
         yield from _reuse(start)
     elif before <= UNDER_WAY | STARTABLE:
@@ -76,6 +79,7 @@ def apply_start(walk: Walk, flight: Flight, status: object) -> None:
         walk.possible = frozenset({State.READY}) | (frozenset() if known else after)
         walk.reused = True
     elif status == "building":
+        walk.free_at = NEVER_AT if walk.denied and before == {State.READY} else walk.free_at
         note_build(walk, flight, surely_begun=before <= STARTABLE)
         # The response to an overlapping start may have been sent later, but arrived sooner.
         since = walk.possible if flight.beside else frozenset()
