@@ -159,6 +159,8 @@ BLAMED: dict[str, tuple[Story, Evidence]] = {
     "a golden is lost without a read of it": ((*RETURNED, reuse(6), read(7, "not_built")), [(READY_STAYS, (7,))]),
     "returned content has no flag": ((*RETURNED, read(6, "not_built"), start(7, state="ready")), [(FLAGGED, (7,))]),
     "new content is ready": ((*READY, forced(5), read(6, "ready")), [(IDENTICAL, (6,))]),
+    "new content is ready, where publishes begin builds": ((*READY, forced(5), read(6, "ready"), other(7),
+        read(8, "building", ref=OTHER_REF)), [(UNBUILT, (6,))]),
     "new content starts with a golden": ((*READY, forced(5), reuse(6)), [(IDENTICAL, (6,))]),
     "a cancel of a running build": ((*SLEEPS, cancel(4, 409)), [(IN_FLIGHT, (4,))]),
     "a cancel found nothing, and ended the build": (

@@ -195,7 +195,7 @@ def _began(walk: Walk, status: str, last: tuple[Exchange, ...]) -> _Blamed:
         return suspect
     if walk.settled:
         return answer("getBuild", "cancelled" if status == "ready" else "cancelling").body, last
-    if walk.replaced and status == "ready":
+    if walk.replaced and status == "ready" and not begins_anyway(walk.history):
         return "reuse.only-identical-digest", last
     if not last:
         return answer("getBuild", "not_built").body, ()
