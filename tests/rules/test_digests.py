@@ -61,7 +61,7 @@ def keyless(moment: float, **more: Any) -> Exchange:
         "a conflict cleared by a read": ((conflict(2, done_at=3.0), shows(3), shows(4, **NEW)), [(STABLE, (3, 4))]),
         "a read answered when it was sent": ((shows(2, done_at=3.0), conflict(3), shows(4, **NEW)),
             [(CONFLICT, (3, 4))]),
-        "a read answered after it": ((shows(2, done_at=3.005), conflict(3), shows(4, **NEW)), [(STABLE, (2, 4))]),
+        "a read beside it": ((shows(2, done_at=3.005), conflict(3), shows(4, **NEW)), [(CONFLICT, (3, 4))]),
         "no key": ((shows(2), keyless(3), shows(4, **NEW)), [(REFUSED, (3, 4))]),
     },
 )  # fmt: skip

@@ -255,7 +255,8 @@ SILENT: dict[str, Story] = {
     "a cancel failed": (*SLEEPS, cancel(3, 500)),
     "a cancel by another method": (*SLEEPS, cancel(3, 200, method="OPTIONS")),
     "a cancel found nothing, and it is gone": (*SLEEPS, cancel(3, 404), read(4, "not_built")),
-    "a cancel found nothing, and a start joins": (holds(30.0), start(20), cancel(49, 404), start(50), read(54, "ready", 31_000)),
+    "a cancel found nothing, and a start joins": (holds(30.0), start(20), cancel(49, 404), start(50),
+        read(54, "ready", 31_000)),
     **{
         f"cancels that contradict, {status}": (*CONTRADICTING, read(6, status))
         for status in ("not_built", "failed", "ready")

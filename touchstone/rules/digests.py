@@ -119,17 +119,12 @@ def _changed_by(
     refused: list[Exchange], publish: Exchange, answer: Exchange, before: Exchange | None
 ) -> Judgement | None:
     """Returns the judgement that a refused publish changed the document; None if it did not or that is uncertain."""
-    last = refused[-1]
-    if before is None:
-        changed = bool(digest_of(publish)) and digest_of(answer) != digest_of(publish)
-    elif before.done_at > last.sent_at:
-        return None
-    else:
-        changed = digest_of(answer) != digest_of(before) or document_of(answer) != document_of(before)
-    if not changed:
+    last, earlier = refused[-1], before or publish
+    changed = digest_of(answer) != digest_of(earlier) or (before and document_of(answer) != document_of(before))
+    if not changed or not digest_of(earlier) or (before and before.sent_at >= last.done_at):
         return None
     expected = "the content from before the refused publish"
-    actual = f"digest {digest_of(answer)}, earlier {digest_of(before or publish)}"
+    actual = f"digest {digest_of(answer)}, earlier {digest_of(earlier)}"
     return broken(_claim_of(last), last, answer, expected=expected, actual=actual)
 
 

@@ -18,8 +18,13 @@ class Search:
         self._own = [e for e in history.exchanges if e.seq in judgement.evidence]
         self._last = next(e for e in self._own if e.seq == judgement.evidence[-1])
         self._trials = 0
+        self._refs = {e.ref for e in self._own if e.ref}
         # A part that lacks the explanation of another answer is no evidence: the rule would report that answer, too.
-        self._allowed = {key for key, _ in self._broken(history)} if rule.about == "story" else None
+        self._allowed = {key for key, _ in self._broken(history)}
+        if rule.about == "story" and (judgement.claim, self._last.seq) not in self._allowed:
+            # The rule reports it about another version of the case.
+            self._refs |= {e.ref for e in history.exchanges if e.ref and e.case == self._last.case}
+            self._allowed = {key for key, _ in self._broken(history)}
 
     def smallest(self) -> tuple[int, ...]:
         """Returns ``seq`` of exchanges that suffice for the finding, in the order of sending, the deciding one last.
@@ -46,11 +51,11 @@ class Search:
         same, own = found.get((self._judgement.claim, self._last.seq)), self._judgement
         if same is None or (same.operation, same.expected) != (own.operation, own.expected):
             return False
-        return self._allowed is None or found.keys() <= self._allowed
+        return self._rule.about == "exchange" or found.keys() <= self._allowed
 
     def _parts(self) -> Iterator[list[Exchange]]:
         """Yields parts of the history that may suffice, from small to large."""
-        refs = {e.ref for e in self._own if e.ref}
+        refs = self._refs
         until = [e for e in self._history.exchanges if e.sent_at <= self._last.done_at]
         yield self._own
         yield [e for e in until if e in self._own or (e.ref in refs and e.operation == "publishTemplate")]
@@ -81,7 +86,7 @@ class Search:
         for exchange in sorted(part, key=lambda e: (e.done_at, e.seq)):
             history.add(exchange)
             found += rule(exchange, history) if rule.about == "exchange" else ()  # type: ignore[arg-type]
-        for ref in {e.ref for e in self._own if e.ref} if rule.about == "story" else ():
+        for ref in self._refs if rule.about == "story" else ():
             for view in history.views(ref):
                 found += rule(ref, view)  # type: ignore[arg-type]
         return (((j.claim, j.evidence[-1]), j) for j in found if j.outcome == "broken")
