@@ -257,7 +257,7 @@ def cancel_hits_strangers(engine: CancelHits, version: Version, cancelled: bool)
     "stateful",
     "cancel.keeps-neighbours",
     over=CancelHits.hit,
-    also="status.ready-stays-ready cancel.next-build-completes reuse.ready-at-once status.build-does-not-vanish",
+    also="status.ready-stays-ready status.concurrent-reads-agree status.build-does-not-vanish cancel.* reuse.*",
 )
 def cancel_drops_goldens(engine: CancelHits, version: Version, cancelled: bool) -> None:
     """A cancel of a running build resets all ready versions of the account to not_built."""
@@ -269,7 +269,7 @@ def cancel_drops_goldens(engine: CancelHits, version: Version, cancelled: bool) 
 @breaks(
     "stateful",
     "cancel.keeps-neighbours",
-    also="start.while-building-is-harmless status.ready-after-its-steps cancel.*",
+    also="start.while-building-is-harmless status.ready-after-its-steps status.build-time-is-ms cancel.*",
     target=HASTY,
 )
 class CancelHitsTheOldest(Engine):

@@ -158,7 +158,7 @@ class FullHostBuilds(Engine):
         return build
 
 
-@breaks("load", "status.build-does-not-vanish", also=f"{_CANCELLED} events.* cancel.*", over=Refuses.besides)
+@breaks("load", "status.build-does-not-vanish", also="events.* cancel.* publish.auto-build-*", over=Refuses.besides)
 def refusal_ends_running_builds(engine: Refuses, account: Account, version: Version, refusal: Refusal) -> None:
     """A start that is refused with 429 ends the running builds of the account."""
     for build in [build for build in engine.running if build.version.owner == account.key]:
