@@ -264,6 +264,7 @@ SILENT: dict[str, Story] = {
     "cancels that contradict, a long build time": (*CONTRADICTING, read(6, "ready", 99_000)),
     "a failure that a cancel confirms": (publish(1, note={"outcome": "failed", "sleep_s": 3.0}), start(2),
         read(9, "failed"), start(10), cancel(16, 404), LATE_FAILURE),
+    "a digest that is a list": (holds(0.5), start(2), read(3, "building"), read(4, "ready", digest=["ab"])),
     "a limit refuses with 400": (*READY, reuse(5, 200), start(6, 400), reuse(7, 200)),
     **{f"a start is answered {status}": (holds(), start(2, status)) for status in (401, 404, 429, 500)},
     **{f"a build time is {time!r}": (holds(0.5), start(3), read(5, "ready", time)) for time in (True, "1200", None)},

@@ -394,7 +394,7 @@ def _times(walk: Walk, read: Exchange, status: str, before: frozenset[State]) ->
     build, last, reused = walk.build, walk.last_read, read.body.get("reused")
     if status != "ready" or not build or not build.surely_begun or not walk.content or walk.reused or walk.cancel:
         return
-    if len({e.body.get("digest", walk.content.digest) for e in (build.start, read)}) > 1:
+    if len({str(e.body.get("digest", walk.content.digest)) for e in (build.start, read)}) > 1:
         return  # the read is about another document
     if reused is None or isinstance(reused, bool):
         expected = "reused false or absent: the build was for this version"
