@@ -158,7 +158,7 @@ BAD_TIMES = (
     ],
 )
 def test_event_of_a_build_log_is_judged(value: object, expected: set[tuple[str, str]]) -> None:
-    assert {(found.pointer, found.keyword) for found in CONTRACT.event_problems(value)} == expected
+    assert {(found.pointer, found.keyword) for found in CONTRACT.event.problems(value)} == expected
 
 
 def test_stream_is_judged_event_by_event() -> None:

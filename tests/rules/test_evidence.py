@@ -60,3 +60,15 @@ def test_explanation_is_not_left_out() -> None:
     assert [(one.claim, one.evidence) for one in found if one.operation == "getBuild"] == [
         ("status.ready-stays-ready", (1, 2, 3, 4))
     ]
+
+
+def test_finding_that_is_reported_first_has_enough_evidence() -> None:
+    """Another version had the finding earlier; its case may end later."""
+    failing = publish(2, OTHER_REF, content="other", digest="ef" * 32, note={"outcome": "failed"})
+    starts = start(10), start(11, ref=OTHER_REF)
+    story = (FAILING, failing, *starts, read(50, "ready"), read(51, "ready", ref=OTHER_REF))
+    judge = by_all_rules(Bounds(), {})
+    judgements = [j for e in story for j in judge.add(e)] + judge.conclude(dict.fromkeys(e.ref or "" for e in story))
+
+    found = [j for j in judgements if j.claim == "status.failing-template-ends-failed" and j.outcome == "broken"]
+    assert [judge.finding(j).evidence for j in reversed(found)] == [(2, 11, 51), (1, 10, 50)]

@@ -210,7 +210,7 @@ class Contract:
             }
             self._answers: Answers = dict(_answers(root, self.operations))
             schemas = root["components"]["schemas"]
-            self._event = _compiled(json.dumps(schemas["BuildEvent"]))
+            self.event = _compiled(json.dumps(schemas["BuildEvent"]))
             self.published = _compiled(json.dumps(schemas["TemplateDocument"]))
         except yaml.YAMLError as error:
             raise ContractError(f"{name}: not YAML: {fault(error)}; correct this line") from error
@@ -248,11 +248,7 @@ class Contract:
         if kind != EVENT_STREAM:
             return _json_problems(schemas[kind], body, "")
         events = enumerate(parse(body).events)
-        return tuple(p for at, data in events for p in _json_problems(self._event, data.encode(), f"/{at}"))
-
-    def event_problems(self, value: object) -> tuple[Problem, ...]:
-        """Returns the problems of *value*, the JSON object in one event of a build log."""
-        return self._event.problems(value)
+        return tuple(p for at, data in events for p in _json_problems(self.event, data.encode(), f"/{at}"))
 
     def allowed_statuses(self, operation_id: str) -> frozenset[int]:
         """Returns the documented status codes of the operation."""

@@ -300,8 +300,7 @@ def _suspects(walk: Walk, build: Build, read: Exchange) -> list[_Blamed]:
     found: list[_Blamed] = []
     lasted_to_at = max(build.start.sent_at, walk.last_read.sent_at if walk.last_read else NEVER_AT)
     elsewhere = walk.cancelled_elsewhere(lasted_to_at, read.done_at)
-    harmed = walk.history.overall(_survived)[_ELSEWHERE] < OFTEN or not vanishes_anyway(walk.history)
-    if elsewhere is None and harmed:
+    if not elsewhere and (walk.history.overall(_survived)[_ELSEWHERE] < OFTEN or not vanishes_anyway(walk.history)):
         # A cancelled build is still building for a while.
         before_at = max(build.start.sent_at, lasted_to_at - walk.history.overall(settling_s))
         elsewhere = walk.cancelled_elsewhere(before_at, read.done_at)

@@ -71,7 +71,7 @@ def frame_fields(exchange: Exchange, history: History) -> Iterator[Judgement]:
         return
     faults: dict[str, tuple[int, Problem]] = {}
     for number, value in enumerate(log.values, 1):
-        for problem in history.contract.event_problems(value):
+        for problem in history.contract.event.problems(value):
             faults.setdefault(_claim_of(problem, value), (number, problem))
     for claim in (_FIELDS, *_VALUE_CLAIMS.values()):
         if claim in faults:

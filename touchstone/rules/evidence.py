@@ -55,12 +55,11 @@ class Search:
 
     def _parts(self) -> Iterator[list[Exchange]]:
         """Yields parts of the history that may suffice, from small to large."""
-        refs = self._refs
         until = [e for e in self._history.exchanges if e.sent_at <= self._last.done_at]
         yield self._own
-        yield [e for e in until if e in self._own or (e.ref in refs and e.operation == "publishTemplate")]
-        yield [e for e in until if e in self._own or e.ref in refs]
-        yield [e for e in until if e.case == self._last.case or e.ref in refs]
+        yield [e for e in until if e in self._own or (e.ref in self._refs and e.operation == "publishTemplate")]
+        yield [e for e in until if e in self._own or e.ref in self._refs]
+        yield [e for e in until if e.case == self._last.case or e.ref in self._refs]
         yield until
         yield self._history.exchanges
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
+from typing import Any
 
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.claims import Ledger
@@ -29,8 +30,8 @@ class Judge:
     failed: dict[str, str] = field(default_factory=dict)  # first error of each rule that raised one, by rule id
     _judged: set[tuple[str, str, str, tuple[int, ...]]] = field(default_factory=set)
     by_seq: dict[int, Exchange] = field(default_factory=dict)
-    # own and smallest evidence of the first judgement that led to each finding, by the id of the finding
-    _evidence: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
+    # by id of a finding: smallest evidence of the judgement that came first and of the one reported first, by their own
+    _evidence: dict[str, dict[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
 
     def add(self, exchange: Exchange) -> list[Judgement]:
         """Adds *exchange* to the history and applies the exchange rules to it; returns new judgements only."""
@@ -51,8 +52,9 @@ class Judge:
     def finding(self, judgement: Judgement) -> Finding:
         """Returns the finding for a broken judgement. The first one with its id has the smallest evidence."""
         finding = finding_of(judgement, self.by_seq[judgement.evidence[-1]], self.ledger, self.sources)
-        own, smallest = self._evidence.get(finding.id, ((), ()))
-        return replace(finding, evidence=smallest) if own == judgement.evidence else finding
+        if len(self._evidence.setdefault(finding.id, {})) < 2:  # a search takes some time
+            self._search(judgement)
+        return replace(finding, evidence=self._evidence[finding.id].get(judgement.evidence, judgement.evidence))
 
     def accused(self, judgements: Iterable[Judgement]) -> set[str]:
         """Returns the versions that appear in the evidence of broken judgements."""
@@ -66,12 +68,16 @@ class Judge:
                 fresh.setdefault(key, j)
         self._judged.update(fresh)
         for j in fresh.values():
-            identity = finding_id(j.claim, j.operation, j.check, j.expected)
-            if j.outcome == "broken" and identity not in self._evidence:
-                rules: list[Rule[Exchange] | Rule[str]] = [*self.exchange_rules, *self.story_rules]
-                rule = next(rule for rule in rules if rule.id == j.check)
-                self._evidence[identity] = j.evidence, Search(j, rule, self.history).smallest()
+            if j.outcome == "broken" and finding_id(j.claim, j.operation, j.check, j.expected) not in self._evidence:
+                self._search(j)
         return list(fresh.values())
+
+    def _search(self, j: Judgement) -> None:
+        """Searches for the smallest evidence of a broken judgement, unless it is known."""
+        known = self._evidence.setdefault(finding_id(j.claim, j.operation, j.check, j.expected), {})
+        if j.evidence not in known:
+            rules = (r for r in chain[Rule[Any]](self.exchange_rules, self.story_rules) if r.id == j.check)
+            known[j.evidence] = next((Search(j, r, self.history).smallest() for r in rules), j.evidence)
 
 
 def judgements_of(rule: Rule[Subject], subject: Subject, history: History, failed: dict[str, str]) -> list[Judgement]:

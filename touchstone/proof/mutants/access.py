@@ -28,7 +28,7 @@ _REFUSED = "auth.scheme-ignores-case auth.missing-key-text access.plan-* http.he
 # Claims that may break if an operation serves another version in place of an unknown one.
 _OTHERS = (
     f"{EXISTENCE} *.ref-is-the-path lookup.odd-spelling-is-404 events.own-lines-only cancel.keeps-neighbours start.* "
-    f"status.build-does-not-vanish {_UNCHANGED}"
+    f"status.build-does-not-vanish status.build-time-is-ms {_UNCHANGED}"
 )
 
 
