@@ -113,8 +113,8 @@ def _long(evidence: list[Exchange], exchanges: Collection[Exchange]) -> list[Exc
 
 
 def _in_order(found: Mapping[int, Exchange], evidence: list[Exchange]) -> list[Exchange]:
-    """Sorts the evidence by the time of sending, and others by that of the response: by then, they took effect."""
-    return sorted(found.values(), key=lambda e: (e.sent_at if e in evidence else e.done_at, e.seq))
+    """Sorts evidence and logs by the time of sending, others by that of the response: by then, they took effect."""
+    return sorted(found.values(), key=lambda e: (e.sent_at if e in evidence or e.closed else e.done_at, e.seq))
 
 
 @dataclass
@@ -165,7 +165,7 @@ class Way:
             if pause_s >= _PAUSE_S and (e is not last or e.operation != "getBuild"):
                 yield f"sleep {pause_s:.2f}"
             yield from self._before_last(e, before)
-            later = (other for other in needed[position + 1 :] if other in self.evidence and e in self.evidence)
+            later = (o for o in needed[position + 1 :] if e.closed or (o in self.evidence and e in self.evidence))
             yield self._send(e, beside=any(map(e.overlaps, later)))
             before = e
         if self._running:
