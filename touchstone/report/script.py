@@ -133,7 +133,7 @@ class Way:
     _number: int = 0
     _sleep_s: dict[str, float] = field(default_factory=dict)  # how long the build steps sleep, by ref
     _changes: dict[str, str] = field(default_factory=dict)  # the operation that changed a version last, by ref
-    _running: list[Exchange] = field(default_factory=list)
+    _running: dict[int, Exchange] = field(default_factory=dict)  # by the number of the step
     _known: dict[str, str] = field(default_factory=dict)  # the status last reported, by ref
     _awaited: dict[str, Exchange] = field(default_factory=dict)  # read to wait for before the next step, by ref
 
@@ -153,9 +153,9 @@ class Way:
                     continue
             if e.operation in _MUTATING:
                 self._known.pop(e.ref or "", None)
-            if any(one.done_at <= e.sent_at for one in self._running):
-                self._running.clear()
-                yield "wait"
+            for number in [number for number, one in self._running.items() if one.done_at <= e.sent_at]:
+                del self._running[number]
+                yield f"wait $p{number}"
             # Three times as long as in the run.
             yield from (self._await(e, 10 + round(15 * (e.done_at - before.sent_at))) for e in self._awaited.values())
             self._awaited.clear()
@@ -168,8 +168,7 @@ class Way:
             later = (o for o in needed[position + 1 :] if e.closed or (o in self.evidence and e in self.evidence))
             yield self._send(e, beside=any(map(e.overlaps, later)))
             before = e
-        if self._running:
-            yield "wait"
+        yield from ["wait"] if self._running else []
 
     def _before_last(self, last: Exchange, before: Exchange) -> Iterator[str]:
         """Yields a wait for the recorded status before the last read; it lasts about as long as in the run."""
@@ -200,18 +199,19 @@ class Way:
         elif e is last or (same and e.overlaps(last)):  # in a race, another request may get the answer this time
             self.deciding.append(self._number)
         if beside:
-            self._running.append(e)
+            self._running[self._number] = e
         if e.operation in _MUTATING and 200 <= e.status < 300 and e.ref:
             self._changes[e.ref] = e.operation
             if e.operation == "publishTemplate":
                 self._sleep_s[e.ref] = float(e.note.get("sleep_s", 0.0))
                 self._removal(e)
         is_left = e.response is None or e.closed == "client"
-        limit_s = e.elapsed_s if is_left else max(1.0, 1.5 * e.elapsed_s) if e.closed else _REQUEST_S
+        limit_s = max(0.05, e.elapsed_s) if is_left else max(1.0, 1.5 * e.elapsed_s) if e.closed else _REQUEST_S
         version = (e.ref or "").rpartition("/")[2].replace(self.log.header.run_id, "…")
         name = shlex.quote(f"{VERBS.get(e.operation, e.request.method)} {version}".strip())
         call = "send" if e.status == 429 or e.operation not in ("startBuild", "publishTemplate") else "patiently"
-        return self._line(f"{call} {self._number} {name} {limit_s:.1f}", e.request) + (" &" if beside else "")
+        line = self._line(f"{call} {self._number} {name} {limit_s:.2f}", e.request)
+        return f"{line} & p{self._number}=$!" if beside else line
 
     def _await(self, read: Exchange, tries: int) -> str:
         return self._line(f"await {shlex.quote(status_of(read))} {tries}", read.request)
