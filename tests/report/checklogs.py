@@ -21,7 +21,7 @@ from touchstone.facts.events import (
     TemplateAction,
 )
 from touchstone.facts.exchange import Chunk, Exchange, Request, Response
-from touchstone.facts.finding import Finding, finding_id
+from touchstone.facts.finding import Finding, Judgement
 from touchstone.facts.runlog import RunLogWriter, read
 
 BASE = "http://127.0.0.1:8123/api"
@@ -135,7 +135,7 @@ def found(exchange: Exchange, claim: str, expected: str, actual: str, **more: An
     check = more.get("check", "rules.build")
     method, url = exchange.request.method, exchange.request.url
     return Finding(
-        id=finding_id(claim, exchange.operation, check, expected),
+        id=Judgement(claim, "broken", check, exchange.operation, (), expected).finding_id,
         claim=claim,
         level=more.get("level", "must"),
         operation=exchange.operation,

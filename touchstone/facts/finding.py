@@ -21,6 +21,13 @@ class Judgement:
     expected: str = ""  # What the contract allows; only for ``broken``.
     actual: str = ""  # Observed value, or the reason for ``indeterminate``.
 
+    @property
+    def finding_id(self) -> str:
+        """Id of the finding if the claim is broken. The same finding in another run has the same id."""
+        text = "\x1f".join((self.claim, self.operation, self.check, self.expected))
+        # surrogatepass: *expected* may contain a lone surrogate from the target
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -41,10 +48,3 @@ class Finding:
         """Returns the line that describes the finding in every report."""
         subject = f"{self.operation or 'request'} {self.level.upper()} {self.claim}"
         return f"{subject}: {self.where} → expected {self.expected}; actual {self.actual}"
-
-
-def finding_id(claim: str, operation: str, check: str, expected: str) -> str:
-    """Returns the id of a finding. The same finding in another run has the same id."""
-    text = "\x1f".join((claim, operation, check, expected))
-    # surrogatepass: *expected* may contain a lone surrogate from the target
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]

@@ -18,7 +18,7 @@ from touchstone.contract.claims import Ledger
 from touchstone.contract.document import Contract
 from touchstone.facts.events import Case, CaseOutcome, Footer, Notice, Occurrence, Remark, RunLog, Tally, tallies
 from touchstone.facts.exchange import Exchange, Response
-from touchstone.facts.finding import Finding, Judgement, finding_id
+from touchstone.facts.finding import Finding, Judgement
 from touchstone.facts.key_sources import USUAL, KeySources
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.sample import UNSENT
@@ -135,7 +135,7 @@ class AnswerJudge:
         """Number of responses with each finding, by id of the finding."""
         times = dict.fromkeys(self.findings, 0)
         for verdict in self._verdicts.values():
-            for name in {_id(judgement) for judgement in verdict.judgements if judgement.outcome == "broken"}:
+            for name in {judgement.finding_id for judgement in verdict.judgements if judgement.outcome == "broken"}:
                 times[name] += verdict.count
         return times
 
@@ -162,7 +162,7 @@ class AnswerJudge:
 
     def _new(self, judgements: Iterable[Judgement], exchange: Exchange) -> Iterable[Finding]:
         for judgement in judgements:
-            if judgement.outcome == "broken" and _id(judgement) not in self.findings:
+            if judgement.outcome == "broken" and judgement.finding_id not in self.findings:
                 finding = finding_of(judgement, exchange, self._ledger, self._sources)
                 self.findings[finding.id] = finding
                 yield finding
@@ -177,10 +177,6 @@ def masked(body: bytes) -> tuple[bytes, bytes]:
     rest = body[:start] + b"*" + body[end:]
     # If the masked body is JSON, the match was a whole value, and the original body is JSON as well.
     return (rest, found[1]) if Response(0, (), rest).json_object() else (body, b"")
-
-
-def _id(judgement: Judgement) -> str:
-    return finding_id(judgement.claim, judgement.operation, judgement.check, judgement.expected)
 
 
 def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_limits: bool = False) -> Footer:

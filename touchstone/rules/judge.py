@@ -10,7 +10,7 @@ from touchstone.contract.claims import Ledger
 from touchstone.contract.document import Contract
 from touchstone.facts.curl import curl
 from touchstone.facts.exchange import EXPIRED, Exchange
-from touchstone.facts.finding import Finding, Judgement, finding_id
+from touchstone.facts.finding import Finding, Judgement
 from touchstone.facts.key_sources import USUAL, KeySources
 from touchstone.rules import catalogue
 from touchstone.rules.evidence import Search
@@ -30,7 +30,7 @@ class Judge:
     failed: dict[str, str] = field(default_factory=dict)  # first error of each rule that raised one, by rule id
     _judged: set[tuple[str, str, str, tuple[int, ...]]] = field(default_factory=set)
     by_seq: dict[int, Exchange] = field(default_factory=dict)
-    # by id of a finding: smallest evidence of the judgement that came first and of the one reported first, by their own
+    # smallest evidence of one or two judgements of each finding, by finding id and by the judgement's own evidence
     _evidence: dict[str, dict[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
 
     def add(self, exchange: Exchange) -> list[Judgement]:
@@ -50,7 +50,7 @@ class Judge:
         return self._new(chain.from_iterable(judgements))
 
     def finding(self, judgement: Judgement) -> Finding:
-        """Returns the finding for a broken judgement. The first one with its id has the smallest evidence."""
+        """Returns the finding for a broken judgement. The first ones with an id have the smallest evidence."""
         finding = finding_of(judgement, self.by_seq[judgement.evidence[-1]], self.ledger, self.sources)
         if len(self._evidence.setdefault(finding.id, {})) < 2:  # a search takes some time
             self._search(judgement)
@@ -68,13 +68,13 @@ class Judge:
                 fresh.setdefault(key, j)
         self._judged.update(fresh)
         for j in fresh.values():
-            if j.outcome == "broken" and finding_id(j.claim, j.operation, j.check, j.expected) not in self._evidence:
+            if j.outcome == "broken" and j.finding_id not in self._evidence:
                 self._search(j)
         return list(fresh.values())
 
     def _search(self, j: Judgement) -> None:
         """Searches for the smallest evidence of a broken judgement, unless it is known."""
-        known = self._evidence.setdefault(finding_id(j.claim, j.operation, j.check, j.expected), {})
+        known = self._evidence.setdefault(j.finding_id, {})
         if j.evidence not in known:
             rules = (r for r in chain[Rule[Any]](self.exchange_rules, self.story_rules) if r.id == j.check)
             known[j.evidence] = next((Search(j, r, self.history).smallest() for r in rules), j.evidence)
@@ -98,8 +98,7 @@ def finding_at(judgement: Judgement, ledger: Ledger, where: str, command: str) -
     """Returns the finding for a broken judgement, with its place *where* and the *command* that repeats it."""
     values = asdict(judgement)
     del values["outcome"]
-    identity = finding_id(judgement.claim, judgement.operation, judgement.check, judgement.expected)
-    return Finding(id=identity, level=ledger[judgement.claim].level, where=where, curl=command, **values)
+    return Finding(id=judgement.finding_id, level=ledger[judgement.claim].level, where=where, curl=command, **values)
 
 
 def by_all_rules(bounds: Bounds, given: Mapping[str, Content], sources: KeySources = USUAL) -> Judge:
@@ -113,5 +112,4 @@ def suffices(finding: Finding, exchanges: Iterable[Exchange], bounds: Bounds, gi
     judge, in_time = by_all_rules(bounds, given), sorted(exchanges, key=lambda e: (e.done_at, e.seq))
     judgements = [j for e in in_time for j in judge.add(e)]
     judgements += judge.conclude(dict.fromkeys(e.ref for e in in_time if e.ref))
-    broken = (j for j in judgements if j.outcome == "broken")
-    return finding.id in {finding_id(j.claim, j.operation, j.check, j.expected) for j in broken}
+    return finding.id in {j.finding_id for j in judgements if j.outcome == "broken"}
