@@ -32,7 +32,7 @@ class Script:
     url: str
     variables: Mapping[str, str]  # environment variables with the keys, by their placeholders in the run log
     ways: "tuple[Way, ...]"  # the evidence with what it needs; then all that happened to its versions
-    burst: "Way | None"  # a refused start with what it needs, for many versions: a limit may have refused it
+    burst: "Way | None"  # a start that a limit may have refused, with what it needs: for many versions
     part: str  # the part of the last answer that shows the finding, see `_part`
     limit_s: float  # half of the duration of the last answer
     recorded: tuple[tuple[str, str, str], ...]  # code, head and body of each answer of the evidence
@@ -47,7 +47,7 @@ def script(log: RunLog, finding: Finding, exchanges: Mapping[int, Exchange]) -> 
     short, long = _short(evidence, exchanges.values()), _long(evidence, exchanges.values())
     ways = [Way(log, finding, evidence, sources, needed) for needed in ([short, long] if short != long else [short])]
     last, alone = evidence[-1], _short(evidence[-1:], exchanges.values())
-    is_refused = last.operation == "startBuild" and last.status >= 400
+    is_limited = last.operation == "startBuild" and last.status >= 400 and last.status not in (401, 403, 404)
     text = "\n".join(line for way in ways for line in (*way.steps, *way.removals))
     known = {f"key:{role}": name for role, name in asdict(sources).items()}
     known |= {f"env:{name}": name for name in map(str, log.header.of_target("headers").values())}
@@ -55,7 +55,7 @@ def script(log: RunLog, finding: Finding, exchanges: Mapping[int, Exchange]) -> 
         url=shlex.quote(log.header.target.url),
         variables={k: v for k, v in known.items() if is_variable(v) and re.search(rf"\${{?{v}\b", text)},
         ways=tuple(ways),
-        burst=Way(log, finding, [last], sources, alone) if is_refused else None,
+        burst=Way(log, finding, [last], sources, alone) if is_limited else None,
         part=_part(finding, last),
         limit_s=last.elapsed_s / 2,
         recorded=tuple(map(_recorded, evidence)),
