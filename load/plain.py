@@ -203,7 +203,7 @@ class Standalone:
         if isinstance(runner, WorkerRunner):
             runner._send_stats()  # noqa: SLF001 - the master does not wait for the clean-up
         with self._lock:
-            run, stage, state.run, self._stage = state.run, self._stage, None, None
+            run, stage, state.run = state.run, self._stage, None
             if run is not None:
                 run.stop()
             if stage is None:
@@ -211,6 +211,7 @@ class Standalone:
             with _interrupts(ignored=isinstance(runner, WorkerRunner)) as interrupted:
                 is_clear = stage.clear(None, lambda: len(interrupted) > 1)
             stage.close()
+            self._stage = None  # not earlier: Locust may kill this greenlet, and the next one goes on
         if interrupted and self._environment.web_ui:
             self._environment.web_ui.stop()  # type: ignore[no-untyped-call]  # else the interrupt has no effect
         if is_clear:
