@@ -242,15 +242,14 @@ def test_everything_begins_anew_with_one_build_at_a_time(monkeypatch: pytest.Mon
     probe, rebuilt = stuck_probe(monkeypatch), stuck_probe(monkeypatch)
     stimulus = given(probe.propose(100.0))
     (alone,) = stimulus.segments
-    assert (len(alone.at), alone.alone, alone.at[0] >= 101.0) == (1, True, True)
+    assert (len(alone.at), alone.beside == 0, alone.at[0] >= 101.0) == (1, True, True)
     for one in (probe, rebuilt):
         one.observe(stimulus, [])
         before = one._opening.capped
         one.observe(stimulus, row("+", 102.0))
         assert (before, one._opening.capped) == (False, True)
         assert (one._rates, len(one.story.answers)) == (None, 1)
-        burst = given(one.propose(103.0))
-        assert (burst.name, burst.segments[0].alone) == ("burst", True)
+        assert given(one.propose(103.0)).stage == "builds"
 
 
 @pytest.mark.parametrize("disproved", [True, False])

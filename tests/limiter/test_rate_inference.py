@@ -26,7 +26,7 @@ RATES = [pytest.param(text, marks=() if text in (WINDOW, GAP) else pytest.mark.a
 
 @cache
 def _opened() -> Rates:
-    return Rates(Story([*row("+"), *row("++++-", 0.2)]), 1, 5)
+    return Rates(Story([*row("+"), *row("++++-", 0.2)]), 1)
 
 
 def opened() -> Rates:

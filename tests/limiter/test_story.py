@@ -28,7 +28,7 @@ def test_field_counts_only_where_all_answers_agree(limits: tuple[float, ...], ex
         ((POLL,), 20, 1, [4]),
         ((POLL, drain(4, 8)), 20, 3, [4, 2]),
         ((drain(0, 8), POLL), 10, 9, [8, 2]),
-        ((Segment((1.0,) * 3, together=True, holds=True), POLL, Segment((5.0,), alone=True)), 8, 5, [3, 4, 1]),
+        ((Segment((1.0,) * 3, together=True, holds=True), POLL, Segment((5.0,), beside=0)), 8, 5, [3, 4, 1]),
     ],
 )
 def test_stimulus_is_cut_to_the_budget(

@@ -75,7 +75,7 @@ class Segment:
     until: Until = ""  # Response that ends the segment early.
     together: bool = False  # Whether requests are concurrent; otherwise, each waits for the previous response.
     holds: bool = False  # Whether accepted builds keep running; otherwise, the probe cancels them at once.
-    alone: bool = False  # Whether a request waits until the builds of earlier requests have ended.
+    beside: int | None = None  # Each request waits until at most so many builds are in flight; None: any number.
     quick_s: float = 0.0  # Response time of an idle target: the segment ends once responses are queued. 0: no such end.
 
     def ends_with(self, *, accepted: bool, took_s: Sequence[float]) -> bool:

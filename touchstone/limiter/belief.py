@@ -18,6 +18,7 @@ _FINE, _COARSE = 160, 96  # cells along each time: for kinds with one unknown ti
 _BEHIND: Mapping[str, float] = {"fixed-window": 0.03, "sliding-log": 0.03, "token-bucket": 0.03}
 _MOST_BEHIND, _BEHIND_STEPS, _SLOWER = 150, 60, 1.3
 _LOW, _HIGH = 0.025, 0.975
+_AT_ONCE = 12  # decisions between two refinements: with more, coarse cells around the truth might be dropped
 _POINTS = 9  # points per cell at equal distances, for quantiles
 _HINT_S = 1.1  # seconds by which a Retry-After may be too long, due to rounding and network delay
 _LEAST_OFF, _OFF_SHARE = 2, 0.2  # wrong Retry-After values are reported from this number and share of refusals on
@@ -54,24 +55,33 @@ class Belief:
     """Posterior of all kinds: the probability of each cell, which is a small range of parameters."""
 
     accepted: int  # accepted requests before the first refusal
+    least: int = 0  # least limit of a window that may have ended during these requests; 0: none ended
+    longest_s: float = 0.0  # longest such window, in seconds
     wide: bool = False  # whether the limit may be higher, because other clients used a part of it
     cells: list[Cells] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         most = self.accepted + (math.ceil(0.35 * self.accepted) + 1 if self.wide else 0)
+        usual = self.accepted // 2 if self.wide else self.accepted - 1
         for kind in KINDS:
-            if limits := kind.limits(self.accepted, most):
+            if limits := kind.limits(self.accepted, most, min(usual, self.least or usual)):
                 ranges_s = [_TOKEN_S if kind.fills else _WINDOW_S] * len(kind.scales)
                 steps = _FINE if len(kind.scales) + int(kind.phase) == 1 else _COARSE
-                self.cells.append(grid(kind, limits, ranges_s, steps, kind.prior))
+                cells = grid(kind, limits, ranges_s, steps, kind.prior)
+                ended = cells.logs[0] < math.log(max(self.longest_s, 1e-9))
+                self.cells.append(cells if kind.fills else picked(cells, ended | (cells.limits >= usual)))
 
     def update(self, story: Sequence[Moment]) -> None:
         """Updates the posterior with those decisions in *story* that it does not include yet."""
-        for cells in self.cells:
-            cells.update(story)
-        top = max(cells.masses().max() for cells in self.cells)
-        refined = [each for cells in self.cells if len(each := cells.refined(story, top))]
-        self.cells = refined or self.cells  # all refined cells may turn out to be negligible
+        begins = min(cells.observed for cells in self.cells)
+        for end in range(len(story) - (len(story) - begins - 1) // _AT_ONCE * _AT_ONCE, len(story) + 1, _AT_ONCE):
+            part = story[:end]
+            for cells in self.cells:
+                cells.update(part)
+            # Cells that look negligible may explain later decisions better than all others: they stay until the end.
+            top = max(cells.masses().max() for cells in self.cells) if end == len(story) else -math.inf
+            refined = [each for cells in self.cells if len(each := cells.refined(part, top))]
+            self.cells = refined or self.cells  # all refined cells may turn out to be negligible
 
     def take(self, other: "Belief") -> None:
         """Replaces cells by those of *other* with the same kind and limit. Both include the same decisions."""

@@ -84,6 +84,7 @@ class Held:
         elif accepted:
             # A rate limit accepts requests again after some time; a cap does not until a build ends.
             self._extra += 1
+            self.holds_to = max(self.holds_to, self.cap + self._extra)
             self.disproved = self._extra >= _EXTRA
         else:
             self.edges += [not self._extra] if self._tests else []
@@ -113,6 +114,11 @@ class Held:
         if self.sure:
             return ""
         return f"a start was refused with {self.cap} builds in flight; cancelling one did not prove a build cap"
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether a start was accepted that the cap had to refuse: another limit may have refused starts."""
+        return self._extra > 0 or self.disproved
 
     @property
     def sure(self) -> bool:

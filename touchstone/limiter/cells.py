@@ -202,11 +202,11 @@ class Cells:
         return np.where(never, np.log(np.maximum(taken, LEAST_LIKELIHOOD)), np.log(0.5))
 
     def refined(self, story: Sequence[Moment], top: float) -> "Cells":
-        """Drops cells negligible beside the log weight *top*; cuts likely cells and *vague* ones into smaller cells."""
+        """Cuts likely cells and *vague* ones; drops those negligible beside the log weight *top* (-inf: drops none)."""
         cells = self
         for _ in range(6):
             masses = cells.masses()
-            alive = masses > masses.max(initial=top) + _NEGLIGIBLE
+            alive = masses > (masses.max(initial=top) + _NEGLIGIBLE if top > -math.inf else top)
             if not alive.all():
                 cells, masses = picked(cells, alive), masses[alive]
             if not len(cells):

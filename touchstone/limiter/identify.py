@@ -1,10 +1,8 @@
 """Identifies a limiter: goes through the stages of a probe, proposes each stimulus, and gives the result; no I/O."""
 
 import math
-import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import dropwhile, takewhile
 
 from touchstone.facts.identity import Cost, Identity, Interval, Runner, Step, Tier, Why
 from touchstone.facts.probe import Answer, Moment, Segment, Stimulus, Terms, drain, volley
@@ -21,6 +19,7 @@ _SLOWER = 1.1  # interval between two bursts up to the limit, in refill times
 _PLENTY = 10_000
 # A rest lasts _REST_TIMES times the refill time, or the probe so far if that is longer, but at most _MOST_REST_S.
 _ALONE, _RESTED, _REST_TIMES, _MOST_REST_S = "alone", "rest, once more", 1.5, 60.0
+_MOST_MEASURED = 2  # most attempts to measure a build cap before the rate limit is known
 _MOST_RESULTS = 2  # most searches: a surprise (responses that contradict the result) starts a new search
 _SLOW_S = 0.01  # sequential requests that are further apart may be too slow to reach a rate limit
 _MOST_CROWDED = 40  # if this many requests, concurrent as far as a cap allows, are not refused: no rate limit
@@ -69,6 +68,7 @@ class Probe:
         self._opening.capped = self._alone
         self._rates: Rates | None = None
         self._queue = Queues(self.story)
+        self._measured = 0
         self._held = Held(self._room, self.terms.most_held, self.terms.builds_s)
         self._in_flight = InFlight(self._room)
         self._crowded = self._crowd_refused = 0
@@ -91,29 +91,32 @@ class Probe:
             settled = left > 0 and self._tiers()[1]
             self._why = "settled" if settled else "budget" if short else "nothing left to learn"
             return None
-        frees = stimulus.frees if stimulus.stage == "builds" else self._frees
+        frees = stimulus.frees if stimulus.stage == "builds" and self._held.holds_to else self._frees
         return replace(stimulus, frees=frees, anew=self._anew).within(requests, builds)
 
     def _propose(self, now_at: float, left: int) -> Stimulus | None:
         rates = self._rates
         if not self._opening.over:
-            return self._opening.propose(now_at)
+            # Once a cap refused a start, it is measured first: the search for a rate limit then stays below it.
+            measures = self._opening.capped and self._measured < _MOST_MEASURED
+            early = self._held.propose(now_at + self._measured, left) if measures else None
+            return early or self._opening.propose(now_at)
         if self._opening.queued:
             return self._queue.propose(now_at, left)
         if rates and rates.nearly:
             if not self._rested and not self.story.answers[0].accepted:  # the whole limit may never have been available
                 fills = drain(self._rested_at(rates, now_at), round(rates.limit) + 2)
-                return Stimulus(_RESTED, (replace(fills, alone=self._opening.capped),), stage=_RESTED)
+                return Stimulus(_RESTED, (replace(fills, beside=self._opening.beside),), stage=_RESTED)
             if stimulus := self._besides(rates.begins_at(now_at), left):
                 return stimulus
         if rates and (stimulus := rates.propose(now_at, left)):
-            parts = tuple(replace(part, alone=self._opening.capped) for part in stimulus.segments)
+            parts = tuple(replace(part, beside=self._opening.beside) for part in stimulus.segments)
             return replace(stimulus, segments=parts)
         if rates and not rates.settled:
             # A build cap may be the reason that no rate limit fits: start again with one build at a time.
             if not (self.terms.starts and self.terms.caps and self._refilled) or self._alone:
                 return None
-            part = Segment((self._rested_at(rates, now_at),), alone=True)
+            part = Segment((self._rested_at(rates, now_at),), beside=0)
             return Stimulus("one build alone", (part,), stage=_ALONE)
         missing = self.terms.soak - sum(answer.accepted for answer in self._answers)
         return self._besides(now_at, left) or self._soak(now_at, left, missing)
@@ -143,7 +146,7 @@ class Probe:
         under_way, held = self._in_flight.tier(), self._held.tier()
         self._capless = not under_way and not held
         cap = self._in_flight.volley_caps[0] if under_way else self._held.cap if held else self.terms.most_held
-        over = self._crowd_refused or self._crowded >= _MOST_CROWDED or not 1 < cap <= left
+        over = self._crowd_refused or self._crowded >= _MOST_CROWDED or self._opening.cap or not 1 < cap <= left
         if self._rates or self._opening.step_s < _SLOW_S or over:
             return None
         part = Segment((now_at,) * cap) if held and not under_way else volley(now_at, cap)
@@ -155,8 +158,8 @@ class Probe:
         _, full_at = self._rates.room(now_at)
         at = max(now_at, full_at + AFTER_S)
         room, _ = self._rates.room(at)
-        alone = self._opening.capped or self._held.tier() is not None
-        return Stimulus("soak", (Segment((at,) * max(1, min(room, left, missing)), alone=alone),), stage="soak")
+        beside = max(self._held.cap - 2, 0) if self._held.tier() else self._opening.beside
+        return Stimulus("soak", (Segment((at,) * max(1, min(room, left, missing)), beside=beside),), stage="soak")
 
     def _room(self, at: float) -> tuple[int, float]:
         return self._rates.room(at) if self._rates else (_PLENTY, at)
@@ -200,7 +203,14 @@ class Probe:
         elif stage == "builds":
             self._held.observe(answers)
             self._frees = self._held.holds_to
-            self._leave_out(answers, stage, disproved=self._held.disproved)
+            early = not self._opening.over
+            self._leave_out(answers, stage, disproved=self._held.disproved and not early)
+            if early and (self._held.over or self._held.disturbed):
+                self._measured += 2 if self._held.over else 1
+                self._opening.cap = self._held.cap if self._held.over and self._held.tier() else 0
+                self.story.alone_from = len(self.story.answers)
+                if not self._opening.cap:  # a rate limit may have refused starts in between: test the cap later
+                    self._held = Held(self._room, self.terms.most_held, self.terms.builds_s)
         elif stage == "in flight":
             self._in_flight.observe(answers)
             if not self._rates and self._opening.shows_queue(answers):
@@ -249,11 +259,7 @@ class Probe:
             self._look_for_rate()
 
     def _look_for_rate(self) -> None:
-        heeded = (
-            answer.accepted for number, answer in enumerate(self.story.answers) if number not in self.story.left_out
-        )
-        first = takewhile(bool, dropwhile(operator.not_, heeded))
-        self._rates = Rates(self.story, self.terms.seed, max(sum(first), 1))
+        self._rates = Rates(self.story, self.terms.seed)
 
     def stop(self, why: Why) -> None:
         """Ends the probe; *why* is the reason that the result gives."""

@@ -56,9 +56,9 @@ class Kind:
         self.empty = "starts" in self.options
         self.fills = self.scales[0] == "token_s"  # whether it refills token by token
 
-    def limits(self, accepted: int, most: int) -> Sequence[int]:
-        """Possible limits, up to *most*, if *accepted* requests were accepted before the first refusal."""
-        return range(max(self.least, accepted - 1 if most == accepted else accepted // 2), most + 1)
+    def limits(self, accepted: int, most: int, least: int) -> Sequence[int]:
+        """Possible limits, from about *least* to *most*, if *accepted* requests came before the first refusal."""
+        return range(max(self.least, least), most + 1)
 
     def start(self, params: Params, at: float) -> State:
         """State before the first request, which is sent at *at*."""
@@ -345,7 +345,7 @@ class _MinimumGap(Kind):
     scales = ("gap_s",)
     levels = False
 
-    def limits(self, accepted: int, most: int) -> Sequence[int]:
+    def limits(self, accepted: int, most: int, least: int) -> Sequence[int]:
         return (1,) if accepted <= 2 or most > accepted else ()
 
     def start(self, params: Params, at: float) -> State:
@@ -371,7 +371,7 @@ class _TokenBucket(Kind):
 
     scales = ("token_s",)
 
-    def limits(self, accepted: int, most: int) -> Sequence[int]:
+    def limits(self, accepted: int, most: int, least: int) -> Sequence[int]:
         if self.empty:
             return range(2, max(2 * most, _MOST_EMPTY) + 1)
         return range(max(2, accepted // 2) if self.phase else 2, most + 1)
@@ -445,8 +445,8 @@ class _TokenBucket(Kind):
 class _DecayingCounter(Kind):
     """Limits a count of requests that decays exponentially, to 1/e in *window_s* seconds."""
 
-    def limits(self, accepted: int, most: int) -> Sequence[int]:
-        return range(max(2, 3 * accepted // 4), most + 1)  # the count decays during a burst
+    def limits(self, accepted: int, most: int, least: int) -> Sequence[int]:
+        return range(max(2, min(3 * accepted // 4, least)), most + 1)  # the count decays during a burst
 
     def start(self, params: Params, at: float) -> State:
         length = params["window_s"]

@@ -30,11 +30,17 @@ class Opening:
     over: bool = False
     queued: bool = False  # whether a queue delays responses
     capped: bool = False  # whether a build cap caused the refusals
+    cap: int = 0  # that cap; 0 while it is unknown
     unqueued: bool = False  # whether the supposed queue was disproved
     step_s: float = 0.0  # median interval between the last sequential requests, in seconds
     refilled: bool = False  # whether a start was accepted right after a refused one
     _kept: int = 0  # accepted starts before the refusal whose cause is tested
     _rested: bool = False
+
+    @property
+    def beside(self) -> int | None:
+        """Number of builds beside which no build cap refuses a start; None if no cap is known."""
+        return max(self.cap - 2, 0) if self.capped else None
 
     @property
     def limited(self) -> bool:
@@ -45,7 +51,8 @@ class Opening:
     def unrefused(self) -> bool:
         """Whether enough requests were accepted to end the search for a rate limit."""
         count = len(self.story.answers)
-        return count >= MOST_UNREFUSED or (self.story.seconds > _LONG_S and count >= _FEWER_UNREFUSED)
+        is_slow = self.story.seconds > _LONG_S or self.cap > 0
+        return count >= MOST_UNREFUSED or (is_slow and count >= _FEWER_UNREFUSED)
 
     def propose(self, now_at: float) -> Stimulus:
         """Next stimulus."""
@@ -60,11 +67,11 @@ class Opening:
             return Stimulus("one more", (Segment((now_at,)),), stage="opening")
         if self._kept:
             begins_at = now_at + (_REST_S if self._rested else 0.0)
-            part = Segment((begins_at,) * (self._kept + 2), "refused", alone=True)
+            part = Segment((begins_at,) * (self._kept + 2), "refused", beside=0)
             return Stimulus("one build at a time", (part,), stage="opening")
         size = min(max(_FIRST, len(answers)), self.most - len(answers))
         part = drain(max(now_at, answers[0].sent_at + CANARY_S), max(size, 1))
-        part = replace(part, alone=self.capped, quick_s=0.0 if self.unqueued else self.story.served_s)
+        part = replace(part, beside=self.beside, quick_s=0.0 if self.unqueued else self.story.served_s)
         return Stimulus("burst", (part,), stage="opening")
 
     def observe(self, answers: Sequence[Answer]) -> None:

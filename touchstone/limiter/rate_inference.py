@@ -114,13 +114,13 @@ def _as_first(cells: Cells) -> tuple[Cells, float, float]:
 
 
 class Rates:
-    """Search for the rate limit; *accepted* is the number of accepted requests before the first refusal."""
+    """Search for the rate limit, from the first refusal after an acceptance on."""
 
-    def __init__(self, story: Story, seed: int, accepted: int) -> None:
+    def __init__(self, story: Story, seed: int) -> None:
         self._story, self._seed = story, seed
         self.wide = self.doubted = False  # *doubted*: whether an earlier limiter may explain all responses as well
         self.surprise: EarlierResult | None = None
-        self.belief = Belief(accepted)
+        self.belief = Belief(*story.opened())
         self.belief.update(story.moments())
         # By family: the likeliest limiter and its notation, for families that were likely at any time.
         self.remembered: dict[str, tuple[Cells, str]] = {}
@@ -291,7 +291,8 @@ class Rates:
 
     def _begin_anew(self) -> None:
         moments = self._story.moments()
-        self.belief = Belief(self.belief.accepted, wide=self.wide)
+        old = self.belief
+        self.belief = Belief(old.accepted, old.least, old.longest_s, wide=self.wide)
         accepted, longest_s = sum(moment.accepted for moment in moments), moments[-1].at - moments[0].at
         for first in list(self._firsts.values())[-_MOST_FIRSTS:] if self.wide else ():
             self.belief.cells += behind(*first, accepted, longest_s)

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import dropwhile, pairwise, takewhile
 
 import numpy as np
 
 from touchstone.facts.probe import Answer, Moment, moments
 
 _PACE_S = 0.001
+# A gap of several mean ones is a pause; a window is rarely so short that it ends during a burst.
+_PAUSE_TIMES, _SHORT_TIMES = 4.0, 50.0
 _FEWEST, _STEADY, _SPREAD = 4, 0.97, 0.5  # signs of a steady pace: number of responses, R² of a line, spread
 
 
@@ -18,7 +20,7 @@ class Story:
 
     answers: list[Answer] = field(default_factory=list)
     left_out: set[int] = field(default_factory=set)  # indices of refusals with another cause than the rate limit
-    alone_from: int = 0  # builds run one at a time from the response with this index on
+    alone_from: int = 0  # few builds run at a time from the response with this index on
 
     @property
     def quickest_s(self) -> float:
@@ -40,14 +42,30 @@ class Story:
         heeded = [answer for number, answer in enumerate(self.answers) if number not in self.left_out]
         return moments(heeded, self.quickest_s, self.served_s - self.quickest_s) if heeded else []
 
+    def opened(self) -> tuple[int, int, float]:
+        """Accepted requests before the first refusal; the least limit and the longest window that may have ended then.
+
+        These are 0 if the requests were so fast that hardly any window can have ended.
+        """
+        found = takewhile(lambda one: one.accepted, dropwhile(lambda one: not one.accepted, self.moments()))
+        at = [moment.at for moment in found]
+        if len(at) < _FEWEST:
+            return max(len(at), 1), 0, 0.0
+        gaps_s = np.diff(at)
+        fast = len(at) - 1 - int(np.max(np.nonzero(gaps_s > _PAUSE_TIMES * np.mean(gaps_s)), initial=-1))
+        longest_s = min(2 * (at[-1] - at[0]), _SHORT_TIMES * (at[-1] - at[-fast]))
+        return len(at), max(fast // 2, 1), longest_s
+
     def blur_s(self, share: float = 0.5) -> float:
         """Quantile *share* of the errors, in seconds, with which the times of decisions are known."""
         return float(np.quantile([moment.blur_s for moment in self.moments()], share))
 
     def pace_s(self) -> float:
-        """Shortest interval so far between two sequential requests, in seconds."""
+        """Shortest interval so far between two sequential requests, in seconds; below a build cap, the usual one."""
         answers = self.answers[self.alone_from :]
         gaps = [b.sent_at - a.sent_at for a, b in pairwise(answers) if not b.stream]
+        if self.alone_from and gaps:
+            gaps = [float(np.mean([gap for gap in gaps if gap <= _PAUSE_TIMES * np.mean(gaps)]))]
         return max(min(gaps, default=_PACE_S), self.quickest_s)
 
     def reported(self, name: str) -> float | None:

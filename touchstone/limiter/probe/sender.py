@@ -4,7 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
 import numpy as np
@@ -128,15 +128,18 @@ class Pool:
         """Cancels *count* builds in flight, and waits until they have ended."""
         wait([self._spawn(self._held.popleft()) for _ in range(min(count, len(self._held)))])
 
-    def settle(self, within_s: float = 5.0) -> None:
-        """Waits until all cancelled builds have ended."""
-        wait(self._leaving.copy(), within_s)
+    def settle(self, beside: int = 0, within_s: float = 5.0) -> None:
+        """Waits until at most *beside* builds are in flight; builds that were not cancelled are not waited for."""
+        until_at = self._link.now() + within_s
+        while (leaving := self._leaving.copy()) and len(leaving) + len(self._held) > beside:
+            if not wait(leaving, max(0.0, until_at - self._link.now()), FIRST_COMPLETED).done:
+                break
 
     def close(self) -> None:
         """Cancels all builds in flight; builds that do not end in time are left to the clean-up."""
         while self._held:
             self._spawn(self._held.popleft())
-        self.settle(3.0)
+        self.settle(within_s=3.0)
         self._closed.set()
 
     def _spawn(self, ref: str, cancelled: threading.Event | None = None) -> "Future[Any]":
@@ -194,8 +197,8 @@ class Sender:
         """Sends each request after the response to the previous one; returns whether the probe continues."""
         took_s: list[float] = []
         for at in segment.at:
-            if segment.alone and self._pool:
-                self._pool.settle()
+            if segment.beside is not None and self._pool:
+                self._pool.settle(segment.beside)
             refs = self._ready(at, 1)
             if not refs:
                 return False
