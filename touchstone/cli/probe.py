@@ -1,6 +1,7 @@
 """The command `probe`, which identifies the rate limiter of a target."""
 
 import dataclasses
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,7 @@ class Probe(SeededRun):
     max_builds: int | None = option(f"Maximum number of builds that the run starts.  [default: {MOST_BUILDS}]")
     max_seconds: float | None = option(f"Maximum duration of the run in seconds.  [default: {MOST_S:g}]")
     soak: int | None = option("Continue until this many requests are accepted, to find a second limit.", min=1)
+    refusal: int | None = option("Status of refusals, if it is not 429, such as 503.", min=400, max=599)
     knee: bool = option(
         "Also find the highest rate of reads within the latency limit. This is a load.", "--knee", default=False
     )
@@ -95,7 +97,16 @@ class Probe(SeededRun):
             most_s=settings.max_seconds or MOST_S,
             soak=self.soak or 0,
             builds_s=probing.builds_s(settings),
+            refusal=self.refusal or 429,
         )
+        for flag, most in (
+            ("requests", terms.most_requests),
+            ("builds", terms.most_builds if terms.starts else math.inf),
+        ):
+            if terms.soak > most:
+                raise UsageError(
+                    f"--soak {terms.soak}: more than the {most:g} {flag} that are allowed; raise --max-{flag}"
+                )
         if target.publish == "never" and terms.starts:
             versions = len(dict.fromkeys(target.templates.buildable))
             terms = dataclasses.replace(terms, most_held=min(terms.most_held, versions))
@@ -114,7 +125,7 @@ class Probe(SeededRun):
 
     def _check_same(self, target: Target, settings: Settings) -> None:
         """Raises UsageError if a flag is given that the probe to resume decides, or if the target differs from it."""
-        self.refuse_beside_resume("knee", "slo_ms", "operation", "seed", "max_requests", "soak")
+        self.refuse_beside_resume("knee", "slo_ms", "operation", "seed", "max_requests", "soak", "refusal")
         self.refuse_beside_resume("max_builds", "max_seconds")
         here = settings.target
         if (here.name, here.url or "") != (target.name, target.url):

@@ -68,6 +68,7 @@ class Identity:
     unlimited_to: int = 0  # Number of requests without a rejection, if no rate limit was found; else 0.
     uncapped_to: int = 0  # Most concurrent requests that were all accepted; 0 if none were sent.
     holds_to: int = 0  # Most builds in flight at once; 0 if the probe cancelled each build immediately.
+    refused_for_s: float = 0.0  # Longest time from a refusal to the next acceptance, or to the end; 0: no refusal.
     others_share: Interval = Interval(0.0, 0.0, 0.0)  # Share of the limit that other clients use.
     sure: bool = False  # Whether the result is certain: one family and its parameters stand out.
     why: Why = ""  # Why the probe stopped; empty while it runs.

@@ -266,6 +266,7 @@ class Terms:
     most_held: int = 16  # highest number of builds in flight at once
     caps: bool = True  # whether to look for caps on requests and builds in flight
     soak: int = 0  # the probe goes on until this many requests are accepted, to find a second, longer limit
+    refusal: int = 429  # status with which the target refuses requests above its limit
     builds_s: float = 0.0  # seconds that a build takes unless it is cancelled; 0 if unknown
 
 
@@ -299,16 +300,17 @@ class Answered:
     status: int  # 0 without a response.
     seq: int = 0  # ``seq`` of its exchange, which may be missing in the log.
     ref: str = ""  # Version in its path.
+    refusal: int = 429  # Status of a rejection.
 
     @property
     def is_evidence(self) -> bool:
-        """Whether the response is evidence about the limiter: an acceptance, or a rejection with 429."""
-        return self.answer.accepted or self.status == 429
+        """Whether the response is evidence about the limiter: an acceptance or a rejection."""
+        return self.answer.accepted or self.status == self.refusal
 
     @property
     def may_have_begun(self) -> bool:
         """Whether a start may have begun a build: accepted, a server error, or no response."""
-        return self.answer.accepted or not self.status or self.status >= 500
+        return self.answer.accepted or not self.status or (self.status >= 500 and self.status != self.refusal)
 
 
 @dataclass(frozen=True, slots=True)

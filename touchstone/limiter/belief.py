@@ -18,7 +18,8 @@ _FINE, _COARSE = 160, 96  # cells along each time: for kinds with one unknown ti
 _BEHIND: Mapping[str, float] = {"fixed-window": 0.03, "sliding-log": 0.03, "token-bucket": 0.03}
 _MOST_BEHIND, _BEHIND_STEPS, _SLOWER = 150, 60, 1.3
 _LOW, _HIGH = 0.025, 0.975
-_AT_ONCE = 12  # decisions between two refinements: with more, coarse cells around the truth might be dropped
+# Decisions between two refinements, and most refinements: without any, coarse cells around the truth may be dropped.
+_AT_ONCE, _MOST_PARTS = 12, 8
 _POINTS = 9  # points per cell at equal distances, for quantiles
 _HINT_S = 1.1  # seconds by which a Retry-After may be too long, due to rounding and network delay
 _LEAST_OFF, _OFF_SHARE = 2, 0.2  # wrong Retry-After values are reported from this number and share of refusals on
@@ -74,7 +75,8 @@ class Belief:
     def update(self, story: Sequence[Moment]) -> None:
         """Updates the posterior with those decisions in *story* that it does not include yet."""
         begins = min(cells.observed for cells in self.cells)
-        for end in range(len(story) - (len(story) - begins - 1) // _AT_ONCE * _AT_ONCE, len(story) + 1, _AT_ONCE):
+        step = max(_AT_ONCE, (len(story) - begins) // _MOST_PARTS)
+        for end in range(len(story) - (len(story) - begins - 1) // step * step, len(story) + 1, step):
             part = story[:end]
             for cells in self.cells:
                 cells.update(part)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from touchstone.facts.identity import Cost, Identity, Interval, Runner, Step, Tier, Why
 from touchstone.facts.probe import Answer, Moment, Segment, Stimulus, Terms, drain, volley
+from touchstone.facts.wording import brief, plural
 from touchstone.limiter.belief import against, hints, plain, taken, tier
 from touchstone.limiter.caps import Held, InFlight, perhaps_by_builds
 from touchstone.limiter.opening import Opening
@@ -28,6 +29,7 @@ _HIDDEN_RATE = (
     "a volley was refused in part: there is a rate limit that sequential requests never reach, or a higher cap",
 )
 _SOAKS = ("soak", "builds", "in flight")  # stages whose acceptances count for `short_period_test` over any time
+_FEW_WINDOWS = 4  # windows that a probe may need to identify their limit
 _LEAST_SHARE = 1e-4  # families with a lower probability are not reported
 _NO_FIT = "other clients may use the key, or the limiter drifted, was changed, or is of an unknown family"
 _LESS = "it explains the responses less well"
@@ -64,7 +66,8 @@ class Probe:
     def _begin(self, at: float) -> None:
         self._begins_at = at
         self.story = Story()
-        self._opening = Opening(self.story, self.terms.starts, self.terms.most_requests - len(self._answers))
+        left = self.terms.most_requests - len(self._answers)
+        self._opening = Opening(self.story, self.terms.starts, left, self.terms.soak)
         self._opening.capped = self._alone
         self._rates: Rates | None = None
         self._queue = Queues(self.story)
@@ -268,6 +271,7 @@ class Probe:
     def known(self) -> Identity:
         """The result so far."""
         (tiers, sure), rates, moments = self._tiers(), self._rates, self.story.moments()
+        refused = any(not answer.accepted for answer in self._answers)
         rest = "".join(f"+{one.text}" for one in tiers[1:])
         doubtful = rates if rates and rates.doubtful and moments else None
         return Identity(
@@ -275,9 +279,10 @@ class Probe:
             families=runners(rates, moments) if rates else (),
             cost=cost(self._answers, starts=self.terms.starts),
             alike=tuple(text + rest for text in alike(tiers[0])) if tiers else (),
-            unlimited_to=len(self.story.answers) if not rates and not self._opening.queued else 0,
+            unlimited_to=0 if rates or self._opening.queued or refused else len(self._answers),
             uncapped_to=self._in_flight.uncapped_to,
             holds_to=self._held.holds_to,
+            refused_for_s=refused_for_s(self._answers),
             others_share=taken(doubtful.belief.likeliest().best(), moments) if doubtful else Interval(0.0, 0.0, 0.0),
             sure=sure,
             why=self._why,
@@ -293,6 +298,8 @@ class Probe:
         for one in self._before:
             is_doubted = any(one is other for other in doubted)
             yield one.describe(tiers, answers[0].sent_at if answers else 0.0, builds=self._alone, doubted=is_doubted)
+        if answers and not answers[-1].accepted and self._why in ("budget", "interrupted"):
+            yield _still_refused(answers)
         over = self._why not in ("", "interrupted")
         hidden = self._held.hidden(spent=self._why == "budget") if over and self._rates else ""
         hidden_rate = _HIDDEN_RATE[self._capless] if self._crowd_refused else ""
@@ -317,7 +324,11 @@ class Probe:
             found = self._rates.tiers()
             sure = self._rates.settled and not self._doubted()
         caps = [cap for cap in (self._held.tier(), self._in_flight.tier()) if cap]
-        return found + caps, sure and self._held.sure and self._in_flight.sure and not self._crowd_refused
+        # Refusals that nothing explains: without any limiter, or without a rate limit though there seemed to be one.
+        refused = any(not answer.accepted for answer in self._answers)
+        unexplained = refused and not (found or (caps and not self._before))
+        sure = sure and self._held.sure and self._in_flight.sure
+        return found + caps, sure and not self._crowd_refused and not unexplained
 
 
 def cost(answers: Sequence[Answer], *, starts: bool) -> Cost:
@@ -325,6 +336,30 @@ def cost(answers: Sequence[Answer], *, starts: bool) -> Cost:
     accepted = sum(answer.accepted for answer in answers)
     seconds = max(answer.done_at for answer in answers) - answers[0].sent_at if answers else 0.0
     return Cost(len(answers), len(answers) - accepted, accepted if starts else 0, round(seconds, 3))
+
+
+def _still_refused(answers: Sequence[Answer]) -> str:
+    """Sentence about a limit that refused requests up to the end, and about the time that a certain result may take."""
+    accepted = [answer for answer in answers if answer.accepted]
+    last_at = max((answer.sent_at for answer in accepted), default=-math.inf)
+    since_at = next(answer.sent_at for answer in answers if answer.sent_at > last_at)
+    ended_at, hint_s = answers[-1].done_at, answers[-1].retry_after_s
+    text = f"then refused for at least {brief(ended_at - since_at)}"
+    if accepted:
+        text = f"at least {plural(len(accepted), 'request')} in {brief(since_at - accepted[0].sent_at)}, {text}"
+    if hint_s is None:
+        return text
+    needs_s = math.ceil(_FEW_WINDOWS * (ended_at - since_at + hint_s) / 100) * 100
+    return f"{text}; Retry-After promises an acceptance {brief(hint_s)} later; if so, try --max-seconds {needs_s}"
+
+
+def refused_for_s(answers: Sequence[Answer]) -> float:
+    """Longest time in seconds from a refusal to the next accepted request, or to the last response."""
+    longest_s, since = 0.0, math.inf
+    for answer in answers:
+        longest_s = max(longest_s, answer.done_at - since)
+        since = math.inf if answer.accepted else min(since, answer.sent_at)
+    return longest_s
 
 
 def runners(rates: Rates, moments: Sequence[Moment]) -> tuple[Runner, ...]:

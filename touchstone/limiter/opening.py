@@ -27,6 +27,7 @@ class Opening:
     story: Story
     starts: bool
     most: int
+    soak: int = 0  # accepted requests without which the search for a rate limit does not end
     over: bool = False
     queued: bool = False  # whether a queue delays responses
     capped: bool = False  # whether a build cap caused the refusals
@@ -52,7 +53,7 @@ class Opening:
         """Whether enough requests were accepted to end the search for a rate limit."""
         count = len(self.story.answers)
         is_slow = self.story.seconds > _LONG_S or self.cap > 0
-        return count >= MOST_UNREFUSED or (is_slow and count >= _FEWER_UNREFUSED)
+        return count >= max(_FEWER_UNREFUSED if is_slow else MOST_UNREFUSED, self.soak)
 
     def propose(self, now_at: float) -> Stimulus:
         """Next stimulus."""

@@ -48,6 +48,12 @@ def pace(tiers: Iterable[Tier]) -> Pace:
     return Pace(**worst)
 
 
+def after_refusals(longest_s: float) -> Pace:
+    """Pace below a limiter of which only this is known: requests were refused for up to *longest_s* seconds."""
+    one_by_one = _spaced(1, longest_s, longest_s, longest_s, longest_s, harmful=True)
+    return replace(one_by_one, at_once=1, in_flight=1)
+
+
 def _pace(tier: Tier) -> Pace:
     numbers, harmful = tier.numbers, tier.options.get("refused") in ("count", "restart")
     if tier.family == "minimum-gap":

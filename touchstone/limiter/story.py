@@ -10,7 +10,7 @@ from touchstone.facts.probe import Answer, Moment, moments
 
 _PACE_S = 0.001
 # A gap of several mean ones is a pause; a window is rarely so short that it ends during a burst.
-_PAUSE_TIMES, _SHORT_TIMES = 4.0, 50.0
+_PAUSE_TIMES, _SHORT_TIMES, _MANY = 4.0, 50.0, 150
 _FEWEST, _STEADY, _SPREAD = 4, 0.97, 0.5  # signs of a steady pace: number of responses, R² of a line, spread
 
 
@@ -45,11 +45,11 @@ class Story:
     def opened(self) -> tuple[int, int, float]:
         """Accepted requests before the first refusal; the least limit and the longest window that may have ended then.
 
-        These are 0 if the requests were so fast that hardly any window can have ended.
+        These are 0 if the requests were so fast that hardly any window can have ended, or too many to try all limits.
         """
         found = takewhile(lambda one: one.accepted, dropwhile(lambda one: not one.accepted, self.moments()))
         at = [moment.at for moment in found]
-        if len(at) < _FEWEST:
+        if not _FEWEST <= len(at) <= _MANY:
             return max(len(at), 1), 0, 0.0
         gaps_s = np.diff(at)
         fast = len(at) - 1 - int(np.max(np.nonzero(gaps_s > _PAUSE_TIMES * np.mean(gaps_s)), initial=-1))

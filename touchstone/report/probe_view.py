@@ -1,5 +1,6 @@
 """View of a probe: limiter, advice for clients, and knee (the highest rate that meets a latency limit); no I/O."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -9,7 +10,7 @@ from touchstone.facts.probe import Answer, Identified, Knee, ProbeStory, Tried
 from touchstone.facts.wording import brief, figure
 from touchstone.limiter.identify import cost
 from touchstone.limiter.knee import describe_reason
-from touchstone.limiter.pace import Pace, pace
+from touchstone.limiter.pace import Pace, after_refusals, pace
 from touchstone.report import probe_sentences as sentences
 
 
@@ -39,6 +40,8 @@ def advice(identity: Identity, operation: str) -> Advice:
         likely = [one.text for one in identity.families if one.probability >= 0.01 and one.text]
         chains += [tuple(map(_tier_of, text.split("+"))) for text in likely]
     safest = pace(chain.from_iterable(chains)).beside(identity.others_share.high) if chains else None
+    if not chains and identity.cost.refused:
+        safest = after_refusals(identity.refused_for_s)
     families = tuple(dict.fromkeys("+".join(tier.family for tier in tiers) for tiers in chains))
     rate_per_s = 1 / safest.spacing_s if safest and safest.spacing_s else None
     retry_after = not any("retry-after" in finding.lower() for finding in identity.findings)
@@ -99,7 +102,7 @@ class ProbeView:
     steps: tuple[Step, ...]  # probabilities after each stimulus (a planned series of requests)
     sentence: str
     limiter: str  # description of the limiter that was found, or of the likeliest limiter
-    tried: list[str]  # caps that the probe looked for and did not find
+    tried: list[str]  # caps that the probe looked for and did not find, and which quotas are not excluded
     others: str  # share of the limit that other clients use; empty if they use none
     advice: Advice
     knee: KneeView | None
@@ -136,7 +139,8 @@ def probe_of(story: ProbeStory | None) -> ProbeView | None:
     found = story.identified or Identified(Identity((), (), spent, why="interrupted"))
     identity = found.identity
     limiter = sentences.describe_limiter(identity.tiers, sentences.noun(operation))
-    free = list(sentences.describe_free(identity))
+    free, given = list(sentences.describe_free(identity)), advice(identity, operation)
+    horizon = _sentence("horizon", identity, sentences.noun(operation), _soak(story, identity, given.pace))
     return ProbeView(
         operation=operation,
         answers=tuple(answers),
@@ -145,11 +149,25 @@ def probe_of(story: ProbeStory | None) -> ProbeView | None:
         steps=tuple(found.steps),
         sentence=_sentence("found", identity, limiter, free),
         limiter=limiter,
-        tried=free if identity.tiers else [],
+        tried=[*(free if identity.tiers else []), *filter(None, [horizon])],
         others=_sentence("others", identity.others_share),
-        advice=advice(identity, operation),
+        advice=given,
         knee=_knee_of(story),
     )
+
+
+_MORE = 5  # a longer soak accepts so many times the requests of this probe
+
+
+def _soak(story: ProbeStory, identity: Identity, safest: Pace | None) -> tuple[str, float]:
+    """Options for a probe that soaks longer than this one, and the seconds that the soak takes."""
+    accepted, terms = max(identity.cost.requests - identity.cost.refused, 1), story.probing.terms
+    count = round(_MORE * accepted, 2 - len(str(_MORE * accepted)))
+    each_s = max(safest.spacing_s if safest else 0.0, identity.cost.seconds / accepted)
+    budget = {"requests": 2 * count, "builds": 2 * count * terms["starts"], "seconds": math.ceil(2 * count * each_s)}
+    has = {"requests": terms["most_requests"], "builds": terms["most_builds"], "seconds": terms["most_s"]}
+    more = (f" --max-{name} {need}" for name, need in budget.items() if need > has[name])
+    return f"--soak {count}" + "".join(more), count * each_s
 
 
 def _knee_of(story: ProbeStory) -> KneeView | None:

@@ -18,7 +18,17 @@ from touchstone.check.handover import UNWRITTEN, Handover, hold_lifeline
 from touchstone.contract.document import Contract
 from touchstone.errors import HarnessError, RunLogError, UsageError
 from touchstone.facts.events import Case
-from touchstone.facts.probe import Answer, Answered, Identified, ProbeStory, Sending, Stimulus, StimulusEnd, Terms
+from touchstone.facts.probe import (
+    Answer,
+    Answered,
+    Identified,
+    ProbeStory,
+    Segment,
+    Sending,
+    Stimulus,
+    StimulusEnd,
+    Terms,
+)
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.limiter.identify import Probe
 from touchstone.limiter.knee import Search
@@ -30,6 +40,7 @@ from touchstone.target.answer import kept_bytes
 from touchstone.target.bounds import Room
 
 CASE = "probe"
+_LAST_S = 1.0  # a last request so long before the end of the time, if all further ones are due after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +131,9 @@ class ProbeRun:
             computes_s = self.now() - began_at
             if stimulus is None:
                 break
+            last_at = self._handover.until_at - _LAST_S
+            if stimulus.segments[0].at[0] > last_at > self.now() + _LAST_S:  # how long it refuses can still be known
+                stimulus = Stimulus("one request", (Segment((last_at,)),))
             number += 1
             self._log.write(Sending(number, stimulus))
             gc.disable()

@@ -39,9 +39,9 @@ class Bounds:
         self.failure = ""  # sentence on why the target cannot be judged
         self.requests = self.refused = 0  # requests that count against the limit, in this session and earlier ones
         self.spent_builds = spent_builds  # builds that began or may have begun
-        self._terms, self._until_at, self._now = terms, until_at, now
+        self._terms, self._until_at, self._now, self.refusal = terms, until_at, now, terms.refusal
         self._lock = threading.RLock()
-        self._others = 0
+        self._others = self._accepted = 0
 
     def end(self, why: Why, failure: str = "") -> None:
         """Stops sending; later calls do not change the reason."""
@@ -75,7 +75,8 @@ class Bounds:
         """Counts one request of an earlier session; a start without a response counts as a build."""
         with self._lock:
             self.requests += 1
-            self.refused += answered.status == 429
+            self.refused += answered.status == answered.refusal
+            self._accepted += answered.answer.accepted
             if self._terms.starts:
                 self.spent_builds += answered.may_have_begun
 
@@ -88,7 +89,10 @@ class Bounds:
         if answered.status in {401, 403}:
             self.end("interrupted", f"a request was answered with {what}: the key may not do this; use another key")
         elif self._others >= MOST_OTHERS:
-            self.end("interrupted", f"{self._others} requests in a row gave no evidence of a limiter, the last {what}")
+            text = f"{self._others} requests in a row gave no evidence of a limiter, the last {what}"
+            if self._accepted and answered.status >= 400:
+                text += f"; if the target refuses requests above its limit so, add --refusal {answered.status}"
+            self.end("interrupted", text)
 
 
 class Pool:
@@ -178,7 +182,7 @@ class Sender:
         self, operation: str, link: Link, pool: Pool | None, ref: str, bounds: Bounds, keep: Record, seqs: Iterator[int]
     ) -> None:
         self._operation, self._link, self._pool, self._ref = operation, link, pool, ref
-        self._bounds, self._keep = bounds, keep
+        self._bounds, self._keep, self._refusal = bounds, keep, bounds.refusal
         self._seqs, self._number = seqs, 0
         self._answers: list[Answered] = []
         self._lock = threading.Lock()
@@ -251,8 +255,8 @@ class Sender:
         prepared = self._link.prepared(self._operation, ref)
         reply = self._link.send(prepared)
         status = reply.status
-        # The limiter has let a read pass, too, if the response is a 3xx or 4xx except 401, 403 and 429.
-        is_odd_read = self._operation != STARTS and 300 <= status < 500 and status not in {401, 403, 429}
+        # The limiter has let a read pass, too, if the response is a 3xx or 4xx except 401, 403 and a refusal.
+        is_odd_read = self._operation != STARTS and 300 <= status < 500 and status not in {401, 403, self._refusal}
         answer = Answer(
             sent_at=round(reply.sent_at, 6),
             done_at=round(reply.done_at, 6),
@@ -261,7 +265,7 @@ class Sender:
             quota=quota(reply.head.headers if reply.head else ()),
             stream=stream,
         )
-        answered = Answered(self._number, answer, status, seq, ref)
+        answered = Answered(self._number, answer, status, seq, ref, self._refusal)
         with self._lock:
             if self._pool and answered.may_have_begun:
                 self._pool.started(ref, holds=answer.accepted and segment.holds)
