@@ -133,8 +133,6 @@ def _steady_per_s(tier: RateLimit) -> float:
     """Sustained rate of a limiter; infinite if it accepts every single request."""
     if tier.family in _CAPPED:
         return tier.limit / tier.options["takes_s"] if "takes_s" in tier.options else math.inf
-    if tier.family == "decaying-counter":
-        return 1 / (tier.window_s * math.log(tier.limit / (tier.limit - 1)))
     return tier.limit / tier.window_s
 
 

@@ -37,7 +37,6 @@ FORMS: Mapping[str, Form] = {
     "sliding-counter/first-below-count": Form(
         "sliding-counter", "sliding-counter:{limit}/{window},opens=first,rule=below,refused=count"
     ),
-    "decaying-counter": Form("decaying-counter", "decaying-counter:{limit}/{window}"),
     "token-bucket": Form("token-bucket", "token-bucket:{limit}/{window},burst={burst}"),
     "token-bucket/empty": Form("token-bucket", "token-bucket:{limit}/{window},burst={burst},starts=empty"),
     "token-bucket/tick": Form("token-bucket", "token-bucket:{limit}/{window},burst={burst},tick=1"),

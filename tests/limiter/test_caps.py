@@ -7,7 +7,7 @@ import pytest
 
 from tests.limiter.answers import Rate, at_once, given, row
 from touchstone.facts.probe import Answer, Stimulus
-from touchstone.limiter.caps import Held, InFlight, perhaps_by_builds
+from touchstone.limiter.caps import Held, InFlight
 
 
 def held_after(*outcomes: str) -> Held:
@@ -146,24 +146,6 @@ def test_target_that_answers_nothing_is_not_tried_for_ever() -> None:
         assert part.propose(0.0, 100) is not None
         part.observe([])
     assert (part.over, part.propose(0.0, 100)) == (True, None)
-
-
-@pytest.mark.parametrize(
-    ("answers", "numbers"),
-    [
-        # Two began, and far less time went by than one of two was ever seen to end in.
-        ([*row("++-", step_s=0.001), *row("+++++", 1.0, step_s=0.05)], {2}),
-        # Others were let through as soon after two had begun.
-        ([*row("++-", step_s=0.001), *row("+++++", 1.0, step_s=0.001)], set()),
-        # Not as many had begun as the cap lets in; and not in far less time.
-        ([*row("+-", step_s=0.001), *row("+++++", 1.0, step_s=0.05)], set()),
-        ([*row("++-", step_s=0.04), *row("+++++", 1.0, step_s=0.05)], set()),
-        # Builds were never seen to end in time.
-        ([*row("++-", step_s=0.001)], {2}),
-    ],
-)
-def test_builds_in_flight_may_explain_refusals_soon_after_starts(answers: list[Answer], numbers: set[int]) -> None:
-    assert perhaps_by_builds(answers, 2) == numbers
 
 
 def volleys(cap: int, takes_s: float = 0.2, rate: Rate | None = None, left: int = 1000) -> InFlight:

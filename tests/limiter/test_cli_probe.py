@@ -73,6 +73,8 @@ def assert_refused(ended: Ended, *values: str) -> None:
         (["--resume", "nowhere"], ["--resume nowhere"]),
         (["--target", "own"], ["templates.buildable", "--operation getBuild"]),
         (["--knee"], ["--knee", "startBuild", "--operation getBuild"]),
+        (["--soak", "401"], ["--soak 401", "400 builds", "--max-builds"]),
+        (["--operation", "getBuild", "--soak", "1001"], ["--soak 1001", "1000 requests", "--max-requests"]),
         ([*KNEE, "--slo-ms", "0"], ["--slo-ms", "'0'"]),
         (["--operation", "getBuild", "--slo-ms", "50"], ["--slo-ms 50", "--knee"]),
     ],

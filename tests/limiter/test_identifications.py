@@ -57,7 +57,6 @@ def case(text: str, terms: Terms = NO_CAPS, *, alone: bool = False, **net: Any) 
         case("sliding-log:3/1"),
         case("token-bucket:4/2,burst=3"),
         pytest.param("sliding-counter:3/1", NO_CAPS, {}, id="sliding-counter:3/1", marks=pytest.mark.whole),
-        case("decaying-counter:4/1"),
         case("sliding-log:5/1.3", replace(NO_CAPS, seed=2, soak=60), alone=True),
         case("token-bucket:10/1,burst=8+concurrency:3,takes=0.07", PLENTY, alone=True),
         *(case("fixed-window:12/3", alone=True, jitter_s=late_s) for late_s in (0.005, 0.02)),
@@ -124,6 +123,37 @@ def test_limit_behind_another_is_found(text: str, terms: Terms, seed: int) -> No
 def test_queue_faster_than_the_network_is_no_cap(text: str, leg_s: float, jitter_s: float) -> None:
     far = through(Net(text, jitter_s=jitter_s, leg_s=leg_s), PLENTY).known
     assert (far.tiers, far.sure) == ((), False)
+
+
+def test_window_that_ends_while_it_is_filled_is_identified() -> None:
+    far = through(Net("fixed-window:30/1", leg_s=0.01), NO_CAPS).known
+    assert far.sure
+    assert_right("fixed-window:30/1", far)
+
+
+@pytest.mark.parametrize("soak", [0, 900])
+def test_quota_is_found_by_a_soak_alone(soak: int) -> None:
+    found = through(
+        Net("700/3600"), replace(NO_CAPS, most_requests=1000, most_builds=1000, most_s=200.0, soak=soak)
+    ).known
+    assert (found.sure, found.unlimited_to) == ((False, 0) if soak else (True, 200))
+    assert not soak or found.tiers[0].numbers["limit"].value == 700
+
+
+class Erratic(Net):
+    """A target that refuses every 40th request, whatever came before."""
+
+    def _decide(self, arrived_at: float) -> tuple[bool, float, float | None]:
+        self.asked_for = getattr(self, "asked_for", 0) + 1
+        return self.asked_for % 40 != 0, 0.0, None
+
+
+@pytest.mark.parametrize("terms", [PLENTY, READS])
+def test_no_limit_is_never_certain_after_a_refusal(terms: Terms) -> None:
+    found = through(Erratic("none"), replace(terms, most_requests=250, most_builds=250)).known
+    assert found.cost.refused > 0
+    assert (found.tiers != () or not found.sure, found.unlimited_to) == (True, 0), found
+    assert found.refused_for_s > 0
 
 
 def test_no_limit_is_described_by_what_was_tried() -> None:

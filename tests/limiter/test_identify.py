@@ -280,22 +280,20 @@ def test_identity_close_to_what_was_known_before_is_doubted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("numbers", "refill_s", "needed", "within_s"),
+    ("numbers", "refill_s", "needed"),
     [
-        pytest.param({"limit": 4, "window_s": 1.0}, 1.0, 20, 5.5, id="window"),
-        pytest.param({"limit": 30, "window_s": 2.0}, 2.0, 61, 11.0, id="many"),
-        pytest.param({"burst": 3, "rate_per_s": 2.0}, 1.5, 15, 8.25, id="bucket"),
-        pytest.param({"gap_s": 1.0}, 1.0, 5, 5.5, id="gap"),
-        pytest.param({"limit": 4, "window_s": 2.1}, 1.0, 0, 0.0, id="counts-for-longer"),
-        pytest.param({"limit": 4, "window_s": 1.0}, 2.1, 0, 0.0, id="is-shut-for-longer"),
+        pytest.param({"limit": 4, "window_s": 1.0}, 1.0, 20, id="window"),
+        pytest.param({"limit": 30, "window_s": 2.0}, 2.0, 61, id="many"),
+        pytest.param({"burst": 3, "rate_per_s": 2.0}, 1.5, 15, id="bucket"),
+        pytest.param({"gap_s": 1.0}, 1.0, 5, id="gap"),
+        pytest.param({"limit": 4, "window_s": 2.1}, 1.0, 0, id="counts-for-longer"),
+        pytest.param({"limit": 4, "window_s": 1.0}, 2.1, 0, id="is-shut-for-longer"),
     ],
 )
-def test_rate_of_a_moment_is_spent_several_times(
-    numbers: dict[str, float], refill_s: float, needed: int, within_s: float
-) -> None:
+def test_rate_of_a_moment_is_spent_several_times(numbers: dict[str, float], refill_s: float, needed: int) -> None:
     tier = Tier("family", "text", {name: number(value) for name, value in numbers.items()})
-    assert short_period_test([tier], refill_s) == pytest.approx((needed, within_s))
-    assert short_period_test([tier, tier], refill_s) == (0, 0.0)
+    assert short_period_test([tier], refill_s) == needed
+    assert short_period_test([tier, tier], refill_s) == 0
 
 
 GAP_TIER = Tier("minimum-gap", GAP, {"gap_s": number(0.7)})

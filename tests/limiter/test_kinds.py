@@ -20,7 +20,6 @@ NUMBERS: dict[str, tuple[str, dict[str, float]]] = {
     "fixed-window": ("5/1.7", {"limit": 5, "block_s": 2.5}),
     "sliding-log": ("5/1.7", {"limit": 5}),
     "sliding-counter": ("5/1.7", {"limit": 5}),
-    "decaying-counter": ("5/1.7", {"limit": 5}),
     "token-bucket": ("10/1.7,burst=5", {"limit": 5, "token_s": 0.17}),
     "minimum-gap": ("1.7", {"limit": 1, "gap_s": 1.7}),
 }

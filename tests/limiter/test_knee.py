@@ -273,7 +273,7 @@ def queue_tier(rate_per_s: float, burst: float, delay: float) -> Tier:
 TIERS = [
     window(200, number(1.0)),
     window(1_000, number(10.0)),
-    *(window(200, number(1.0), family) for family in ("sliding-log", "sliding-counter", "decaying-counter")),
+    *(window(200, number(1.0), family) for family in ("sliding-log", "sliding-counter")),
     bucket("token-bucket:200/1,burst=50", 50, 200),
     bucket("token-bucket:100/1,burst=100", 100, 100),
     bucket("token-bucket:1000/1,burst=20", 20, 1_000),
@@ -291,7 +291,7 @@ def test_ceiling_uses_much_of_the_limit_and_no_read_is_refused(tier: Tier) -> No
     most = (
         numbers["rate_per_s"].value if "rate_per_s" in numbers else numbers["limit"].value / numbers["window_s"].value
     )
-    assert (0.3 if tier.family == "decaying-counter" else 0.5) * most < per_s < most
+    assert 0.5 * most < per_s < most
 
 
 @pytest.mark.parametrize(

@@ -65,14 +65,14 @@ class HandLink:
         return [at for name, at in self.sent if name == operation]
 
 
-def sender_of(link: Any, operation: str, pool: Pool | None = None) -> tuple[Sender, Bounds]:
+def sender_of(link: Any, operation: str, pool: Pool | None = None, terms: Terms = TERMS) -> tuple[Sender, Bounds]:
     """A sender with a budget, whose waits set the clock."""
 
     def wait(wait_s: float) -> bool:
         link.at += wait_s
         return bounds.ended.is_set()
 
-    bounds = Bounds(replace(TERMS, starts=pool is not None), TERMS.most_s, link.now, 0)
+    bounds = Bounds(replace(terms, starts=pool is not None), terms.most_s, link.now, 0)
     bounds.ended.wait = wait  # type: ignore[assignment,method-assign]  # nothing waits
     return Sender(operation, link, pool, "a/b@1", bounds, lambda *_: None, count()), bounds
 
@@ -117,6 +117,16 @@ def test_builds_are_a_budget_and_one_without_an_answer_counts() -> None:
     assert (bounds.spent_builds, bounds.refused, bounds.why) == (5, 1, "budget")
     assert len(link.times("startBuild")) == 6
     assert len(link.times("cancelBuild")) == 5
+
+
+def test_other_status_can_be_a_refusal_and_is_proposed_as_one() -> None:
+    for refusal, evidence, builds in ((429, 1, 6), (503, 2, 1)):
+        link = HandLink(statuses={"startBuild": [202, 503]})
+        pool = Pool([f"a/{number}@1" for number in range(20)], link, 1.0)  # type: ignore[arg-type]  # as much as it uses
+        sender, bounds = sender_of(link, "startBuild", pool, replace(TERMS, refusal=refusal, most_builds=20))
+        answers = sender.send(1, Stimulus("a", (drain(0.1, 9),)))
+        assert (len(answers), bounds.spent_builds) == (evidence, builds)
+        assert ("--refusal 503" in bounds.failure) == (refusal == 429)
 
 
 def test_first_reason_to_end_counts() -> None:

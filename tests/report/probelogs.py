@@ -3,7 +3,7 @@
 import math
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from types import SimpleNamespace
 
 from tests.limiting import decide, limiter_for
@@ -11,7 +11,7 @@ from tests.loadlogs import header, log_of, workload
 from tests.report.identities import identity
 from touchstone.facts.events import Footer
 from touchstone.facts.identity import Cost, Identity, Runner, Step
-from touchstone.facts.probe import Answer
+from touchstone.facts.probe import Answer, Terms
 from touchstone.report.probe_view import probe_of
 from touchstone.report.view import View, view
 from touchstone.twin import RateLimit
@@ -23,7 +23,7 @@ RUNNERS = (
     ("sliding-log", "sliding-log:5/28.3", "accepted at 18.4 s, but it would have refused: 5 were in its last 28.3 s"),
     ("fixed-window", "fixed-window:5/29", "accepted at 6.2 s, in a window that was full until 29 s"),
     ("sliding-counter", "sliding-counter:6/31.5", "accepted 1 at 18.4 s, but it would have accepted 3"),
-    ("decaying-counter", "decaying-counter:5/25", "refused at 44.1 s, when its count had fallen to 3.2"),
+    ("leaky-bucket", "leaky-bucket:5/25", "refused at 44.1 s, when its queue had room for 3"),
     ("minimum-gap", "minimum-gap:6", "5 requests were accepted within 40 ms"),
 )
 
@@ -103,7 +103,9 @@ def story(text: str, count: int = 150, pause_s: float = 5.0, operation: str = "s
     steps = tuple(steps_of(ends, family, {one.family: one.probability for one in found.families}))
     evidence = [SimpleNamespace(answer=answer, is_evidence=True) for answer in answers]
     identified = Identified(found, steps if text != "none" else ())
-    probing = SimpleNamespace(operation=operation, knee=None)
+    probing = SimpleNamespace(
+        operation=operation, knee=None, terms=asdict(Terms(1, operation == "startBuild", 1000, 400, 900.0))
+    )
     return SimpleNamespace(probing=probing, answers=evidence, identified=identified, tried=(), knee=None)
 
 

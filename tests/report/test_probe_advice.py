@@ -19,7 +19,7 @@ BUILD_S = 1.7
 RATED = (
     *("fixed-window:8/4", "fixed-window:5/10,block=30", "fixed-window:6/3,refused=restart"),
     *("sliding-log:8/4", "sliding-log:5/2,refused=count", "sliding-counter:8/4"),
-    *("sliding-counter:10/10,refused=count", "sliding-counter:8/4,rule=below", "decaying-counter:8/4"),
+    *("sliding-counter:10/10,refused=count", "sliding-counter:8/4,rule=below"),
     *("token-bucket:10/60,burst=5", "token-bucket:3/1,burst=12,starts=empty"),
     *("token-bucket:4/2,burst=9,tick=1", "token-bucket:1/4,burst=1,tick=3"),
     *("token-bucket:2/1,burst=6,early=0.5", "minimum-gap:2", "leaky-bucket:8/4"),

@@ -21,7 +21,7 @@ from touchstone.report.probe_view import KneeView, advice
 
 LIMITERS = (
     *("none", "8/4", "fixed-window:100/60,opens=clock", "fixed-window:5/10,block=90", "sliding-log:1/2,refused=count"),
-    *("sliding-counter:8/4,rule=below", "decaying-counter:8/4", "token-bucket:10/60,burst=5"),
+    *("sliding-counter:8/4,rule=below", "token-bucket:10/60,burst=5"),
     *("token-bucket:5000/3600,burst=5", "token-bucket:8/4,starts=empty,tick=1,early=0.5", "minimum-gap:2.5"),
     *("leaky-bucket:8/4", "leaky-bucket:8/4,burst=6,delay=2", "concurrency:4,takes=0.5", "builds:1"),
     *("sliding-log:5/1+minimum-gap:0.1", "token-bucket:10/60,burst=5+builds:4"),

@@ -60,7 +60,6 @@ def delays_s(text: str, times: list[float]) -> list[float | None]:
         # After two idle windows, at 20, one opens that ends at 24; half of it is out at 26.
         ("sliding-counter:2/4,opens=first", [3, 20, 20, 23.9, 25.9, 26, 26], "yyynnyn"),
         # Two at 0 leave 2/e after 10 s; with two more, 2.74 of at most 3 are there, and no third fits.
-        ("decaying-counter:3/10", [0, 0, 10, 10, 10], "yyyyn"),
         ("leaky-bucket:1/2,burst=2", [0, 0, 0, 0, 1.9, 2, 2], "yyynnyn"),
         ("concurrency:2,takes=3", [0, 1, 2.9, 3, 3.9, 4], "yynyny"),
         ("builds:2", [0, 1, 2, 1000], "yynn"),
@@ -101,12 +100,7 @@ def test_responses_are_delayed_as_computed_by_hand(
         *("token-bucket:3/2.73,burst=7,early=0.3", "sliding-counter:3/2.73", "sliding-counter:3/2.73,rule=below"),
         *("sliding-counter:3/2.73,refused=count", "sliding-counter:1/2.73,opens=first,refused=count"),
         *("sliding-counter:3/2.73,opens=first", "sliding-counter:1/2.73", "sliding-counter:1/2.73,rule=below"),
-        *(
-            "decaying-counter:3/2.73",
-            "decaying-counter:2/2.73",
-            "leaky-bucket:3/2.73,burst=4",
-            "concurrency:3,takes=2.73",
-        ),
+        *("leaky-bucket:3/2.73,burst=4", "concurrency:3,takes=2.73"),
         "sliding-log:3/1+fixed-window:7/2.73",
     ],
 )
@@ -159,7 +153,7 @@ def test_text_of_a_limit_is_parsed(text: str, rate: RateLimit) -> None:
     [
         *((text, repr(text)) for text in ("8", "8/", "8/4/2", "eight/4", "0/4", "8/0", "8/inf", "8/nan", "-8/4")),
         *((text, repr(text)) for text in ("sliding-log", "none:8/4", "minimum-gap:0", "minimum-gap:1/2")),
-        *((text, repr(text)) for text in ("concurrency:0", "builds:4/2", "builds:four", "decaying-counter:1/4")),
+        *((text, repr(text)) for text in ("concurrency:0", "builds:4/2", "builds:four")),
         ("", "LIMIT/SECONDS"),
         ("tokenbucket:8/4", "token-bucket?"),
         ("non", "none?"),

@@ -14,7 +14,6 @@ from touchstone.limiter.story import in_turn_s
 # Function of a time: how many requests the rate limit accepts then, and when it has recovered completely.
 Room = Callable[[float], tuple[int, float]]
 
-_FAR_LESS = 0.5
 _TESTS, _MORE_TESTS, _FEW = 2, 3, 8  # tests of a cap; more tests if the rate limit accepts few starts
 # Pause in seconds before a start that a cap must refuse; if _EXTRA such starts are accepted, there is no cap.
 _STILL_S, _EXTRA = 0.3, 2
@@ -132,20 +131,6 @@ def room_for(count: int, room: Room, at: float) -> tuple[int, float]:
     if now >= count or full_at <= at:
         return now, at
     return room(full_at + AFTER_S)[0], full_at + AFTER_S
-
-
-def perhaps_by_builds(answers: Sequence[Answer], cap: int) -> set[int]:
-    """Indices of refusals that a build cap may explain: the *cap* builds before them were probably still running."""
-    began: list[float] = []
-    least_s, refused = math.inf, dict[int, float]()
-    for number, answer in enumerate(answers):
-        span_s = answer.sent_at - began[-cap] if len(began) >= cap else math.inf
-        if answer.accepted:
-            began.append(answer.sent_at)
-            least_s = min(least_s, span_s)
-        else:
-            refused[number] = span_s
-    return {number for number, span_s in refused.items() if span_s < _FAR_LESS * least_s}
 
 
 _SIZES = (4, 16)

@@ -3,20 +3,19 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import dropwhile
 
 from touchstone.facts.identity import Cost, Identity, Interval, Runner, Step, Tier, Why
 from touchstone.facts.probe import Answer, Moment, Segment, Stimulus, Terms, drain, volley
-from touchstone.facts.wording import brief, plural
 from touchstone.limiter.belief import against, hints, plain, taken, tier
-from touchstone.limiter.caps import Held, InFlight, perhaps_by_builds
+from touchstone.limiter.caps import Held, InFlight
 from touchstone.limiter.opening import Opening
 from touchstone.limiter.queues import Queues
 from touchstone.limiter.rate_inference import AFTER_S, EarlierResult, Rates
 from touchstone.limiter.story import Story
 
 # A limit with a period up to _MOMENT_S may hide a second, longer one. So the probe uses up the first _MOMENTS times.
-_MOMENT_S, _LEAST_LONG_S, _MOMENTS, _MOST_MOMENTS = 2.0, 5.0, 5.0, 61
-_SLOWER = 1.1  # interval between two bursts up to the limit, in refill times
+_MOMENT_S, _MOMENTS, _MOST_MOMENTS = 2.0, 5.0, 61
 _PLENTY = 10_000
 # A rest lasts _REST_TIMES times the refill time, or the probe so far if that is longer, but at most _MOST_REST_S.
 _ALONE, _RESTED, _REST_TIMES, _MOST_REST_S = "alone", "rest, once more", 1.5, 60.0
@@ -24,26 +23,21 @@ _MOST_MEASURED = 2  # most attempts to measure a build cap before the rate limit
 _MOST_RESULTS = 2  # most searches: a surprise (responses that contradict the result) starts a new search
 _SLOW_S = 0.01  # sequential requests that are further apart may be too slow to reach a rate limit
 _MOST_CROWDED = 40  # if this many requests, concurrent as far as a cap allows, are not refused: no rate limit
-_HIDDEN_RATE = (
-    "a volley as large as the cap was refused in part: there is a rate limit that sequential requests never reach",
-    "a volley was refused in part: there is a rate limit that sequential requests never reach, or a higher cap",
-)
-_SOAKS = ("soak", "builds", "in flight")  # stages whose acceptances count for `short_period_test` over any time
-_FEW_WINDOWS = 4  # windows that a probe may need to identify their limit
+_HIDDEN_RATE = "a volley was refused in part: there is a rate limit that single requests never reach, or a higher cap"
 _LEAST_SHARE = 1e-4  # families with a lower probability are not reported
 _NO_FIT = "other clients may use the key, or the limiter drifted, was changed, or is of an unknown family"
 _LESS = "it explains the responses less well"
 _WINDOW_S, _RATE_OFF = 1.0, 0.02  # larger errors in RateLimit fields are reported: of the window, of the rate
 
 
-def short_period_test(tiers: Sequence[Tier], refill_s: float) -> tuple[int, float]:
-    """Accepted requests and seconds that reveal a longer limit behind a single short one; zeros in other cases."""
+def short_period_test(tiers: Sequence[Tier], refill_s: float) -> int:
+    """Accepted requests that reveal a longer limit behind a single short one; 0 in other cases."""
     numbers = tiers[0].numbers
     longest_s = max(refill_s, numbers["window_s"].value if "window_s" in numbers else 0.0)
     if len(tiers) != 1 or longest_s > _MOMENT_S:
-        return 0, 0.0
+        return 0
     most = max((numbers[name].value for name in ("limit", "burst") if name in numbers), default=1.0)
-    return min(math.ceil(_MOMENTS * most), _MOST_MOMENTS), max(_SLOWER * _MOMENTS * longest_s, _LEAST_LONG_S)
+    return min(math.ceil(_MOMENTS * most), _MOST_MOMENTS)
 
 
 class Probe:
@@ -75,9 +69,7 @@ class Probe:
         self._held = Held(self._room, self.terms.most_held, self.terms.builds_s)
         self._in_flight = InFlight(self._room)
         self._crowded = self._crowd_refused = 0
-        self._capless = False
         self._by_cap: dict[str, set[int]] = {}
-        self._soaked = 0
         self._rested = False
 
     def propose(self, now_at: float) -> Stimulus | None:
@@ -128,13 +120,9 @@ class Probe:
         return now_at + min(_REST_TIMES * max(rates.refill_s, self.story.seconds), _MOST_REST_S)
 
     def _besides(self, now_at: float, left: int) -> Stimulus | None:
-        missing = 0
-        if self._rates:
-            needed, span_s = short_period_test(self._rates.tiers(), self._rates.refill_s)
-            sent_at = [answer.sent_at for answer in self.story.answers if answer.accepted and needed]
-            missing = needed - max(
-                [self._soaked, *(sum(at <= one <= at + span_s for one in sent_at) for at in sent_at)]
-            )
+        needed = short_period_test(self._rates.tiers(), self._rates.refill_s) if self._rates else 0
+        limited = dropwhile(lambda answer: answer.accepted, self.story.answers[1:])
+        missing = needed - sum(answer.accepted for answer in limited)
         return self._propose_caps(now_at, left) or self._soak(now_at, left, missing)
 
     def _propose_caps(self, now_at: float, left: int) -> Stimulus | None:
@@ -147,7 +135,6 @@ class Probe:
     def _propose_volley(self, now_at: float, left: int) -> Stimulus | None:
         """As many requests at once as a cap or the budget allows, if sequential ones were too slow to reach a limit."""
         under_way, held = self._in_flight.tier(), self._held.tier()
-        self._capless = not under_way and not held
         cap = self._in_flight.volley_caps[0] if under_way else self._held.cap if held else self.terms.most_held
         over = self._crowd_refused or self._crowded >= _MOST_CROWDED or self._opening.cap or not 1 < cap <= left
         if self._rates or self._opening.step_s < _SLOW_S or over:
@@ -180,15 +167,12 @@ class Probe:
         self._answers += answers
         self._pass_on(stimulus.stage, answers)
         self._refilled = self._refilled or self._opening.refilled
-        self._soaked += sum(answer.accepted for answer in answers) if stimulus.stage in _SOAKS else 0
         opened = stimulus.stage in ("opening", "queue", _ALONE) and self._opening.over and not self._opening.queued
         if opened and self._opening.limited:
             self._look_for_rate()
         elif self._rates:
             stage = stimulus.stage
             self._rates.observe(answers, for_rate=stage == "rate", bits=stimulus.bits, rested=stage == _RESTED)
-        if stimulus.stage == "builds":
-            self._doubt_refusals()
         self._doubted()
         ended_at = max((answer.done_at for answer in answers), default=0.0)
         self.steps.append(Step(stimulus.name, ended_at, stimulus.bits, self._rates.families() if self._rates else {}))
@@ -204,16 +188,7 @@ class Probe:
             if self._queue.disproved:
                 self._opening.resume(answers)
         elif stage == "builds":
-            self._held.observe(answers)
-            self._frees = self._held.holds_to
-            early = not self._opening.over
-            self._leave_out(answers, stage, disproved=self._held.disproved and not early)
-            if early and (self._held.over or self._held.disturbed):
-                self._measured += 2 if self._held.over else 1
-                self._opening.cap = self._held.cap if self._held.over and self._held.tier() else 0
-                self.story.alone_from = len(self.story.answers)
-                if not self._opening.cap:  # a rate limit may have refused starts in between: test the cap later
-                    self._held = Held(self._room, self.terms.most_held, self.terms.builds_s)
+            self._observe_builds(answers)
         elif stage == "in flight":
             self._in_flight.observe(answers)
             if not self._rates and self._opening.shows_queue(answers):
@@ -224,6 +199,25 @@ class Probe:
             self._crowd_refused += sum(not answer.accepted for answer in answers)
         elif stage == _RESTED:
             self._rested = self._rested or bool(answers)
+
+    def _observe_builds(self, answers: Sequence[Answer]) -> None:
+        held, early = self._held, not self._opening.over
+        held.observe(answers)
+        self._frees = held.holds_to
+        self._leave_out(answers, "builds", disproved=held.disproved and not early)
+        if early and (held.over or held.disturbed):
+            self._measured += 2 if held.over else 1
+            self._opening.cap = held.cap if held.over and held.tier() else 0
+            self.story.alone_from = len(self.story.answers)
+            if not self._opening.cap:
+                self._held = Held(self._room, self.terms.most_held, self.terms.builds_s)
+        disproved = self._measured >= _MOST_MEASURED and not self._alone if early else held.disproved
+        if disproved and self._opening.capped and not self._opening.cap and not self._rates:
+            self._opening.capped, self._opening.over = False, True  # a rate limit refused the starts
+            self._alone, self._refilled, self._opening.refilled = False, early, early
+            self.story.left_out.clear()
+            self.story.alone_from = 0
+            self._look_for_rate()
 
     def resume(self) -> None:
         """Continues after an interruption, which has cancelled all builds."""
@@ -243,24 +237,6 @@ class Probe:
             self.story.left_out |= refused
             self._by_cap[stage] = refused
 
-    def _doubt_refusals(self) -> None:
-        """Restarts the search for the rate limit if a build cap may explain refusals, or if this cap was disproved."""
-        held, opening = self._held, self._opening
-        if self._rates and not opening.capped and held.over and held.tier():
-            doubtful = perhaps_by_builds(self.story.answers, held.cap) - self.story.left_out
-            if doubtful:
-                self.story.left_out |= doubtful
-                opening.go_on_alone()
-                self._rates = None
-                if opening.over:
-                    self._look_for_rate()
-        if held.disproved and opening.capped and not self._rates:
-            # The cap that required one build at a time was disproved.
-            opening.capped = opening.refilled = self._alone = self._refilled = False
-            self.story.left_out.clear()
-            self.story.alone_from = 0
-            self._look_for_rate()
-
     def _look_for_rate(self) -> None:
         self._rates = Rates(self.story, self.terms.seed)
 
@@ -271,7 +247,6 @@ class Probe:
     def known(self) -> Identity:
         """The result so far."""
         (tiers, sure), rates, moments = self._tiers(), self._rates, self.story.moments()
-        refused = any(not answer.accepted for answer in self._answers)
         rest = "".join(f"+{one.text}" for one in tiers[1:])
         doubtful = rates if rates and rates.doubtful and moments else None
         return Identity(
@@ -279,7 +254,7 @@ class Probe:
             families=runners(rates, moments) if rates else (),
             cost=cost(self._answers, starts=self.terms.starts),
             alike=tuple(text + rest for text in alike(tiers[0])) if tiers else (),
-            unlimited_to=0 if rates or self._opening.queued or refused else len(self._answers),
+            unlimited_to=0 if rates or self._opening.queued or self._has_refused else len(self._answers),
             uncapped_to=self._in_flight.uncapped_to,
             holds_to=self._held.holds_to,
             refused_for_s=refused_for_s(self._answers),
@@ -298,11 +273,9 @@ class Probe:
         for one in self._before:
             is_doubted = any(one is other for other in doubted)
             yield one.describe(tiers, answers[0].sent_at if answers else 0.0, builds=self._alone, doubted=is_doubted)
-        if answers and not answers[-1].accepted and self._why in ("budget", "interrupted"):
-            yield _still_refused(answers)
         over = self._why not in ("", "interrupted")
         hidden = self._held.hidden(spent=self._why == "budget") if over and self._rates else ""
-        hidden_rate = _HIDDEN_RATE[self._capless] if self._crowd_refused else ""
+        hidden_rate = _HIDDEN_RATE if self._crowd_refused else ""
         yield from filter(None, (self._held.doubt, self._in_flight.doubt, hidden_rate, hidden))
 
     def _doubted(self) -> list[EarlierResult]:
@@ -315,6 +288,10 @@ class Probe:
         rates.doubted = bool(found)
         return found
 
+    @property
+    def _has_refused(self) -> bool:
+        return any(not answer.accepted for answer in self._answers)
+
     def _tiers(self) -> tuple[list[Tier], bool]:
         """All limiters found so far, and whether they are certain."""
         queue = self._queue.tier() if self._opening.queued else None
@@ -325,8 +302,7 @@ class Probe:
             sure = self._rates.settled and not self._doubted()
         caps = [cap for cap in (self._held.tier(), self._in_flight.tier()) if cap]
         # Refusals that nothing explains: without any limiter, or without a rate limit though there seemed to be one.
-        refused = any(not answer.accepted for answer in self._answers)
-        unexplained = refused and not (found or (caps and not self._before))
+        unexplained = self._has_refused and not (found or (caps and not self._before))
         sure = sure and self._held.sure and self._in_flight.sure
         return found + caps, sure and not self._crowd_refused and not unexplained
 
@@ -336,21 +312,6 @@ def cost(answers: Sequence[Answer], *, starts: bool) -> Cost:
     accepted = sum(answer.accepted for answer in answers)
     seconds = max(answer.done_at for answer in answers) - answers[0].sent_at if answers else 0.0
     return Cost(len(answers), len(answers) - accepted, accepted if starts else 0, round(seconds, 3))
-
-
-def _still_refused(answers: Sequence[Answer]) -> str:
-    """Sentence about a limit that refused requests up to the end, and about the time that a certain result may take."""
-    accepted = [answer for answer in answers if answer.accepted]
-    last_at = max((answer.sent_at for answer in accepted), default=-math.inf)
-    since_at = next(answer.sent_at for answer in answers if answer.sent_at > last_at)
-    ended_at, hint_s = answers[-1].done_at, answers[-1].retry_after_s
-    text = f"then refused for at least {brief(ended_at - since_at)}"
-    if accepted:
-        text = f"at least {plural(len(accepted), 'request')} in {brief(since_at - accepted[0].sent_at)}, {text}"
-    if hint_s is None:
-        return text
-    needs_s = math.ceil(_FEW_WINDOWS * (ended_at - since_at + hint_s) / 100) * 100
-    return f"{text}; Retry-After promises an acceptance {brief(hint_s)} later; if so, try --max-seconds {needs_s}"
 
 
 def refused_for_s(answers: Sequence[Answer]) -> float:

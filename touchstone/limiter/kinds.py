@@ -442,41 +442,6 @@ class _TokenBucket(Kind):
         return np.asarray((ticks + phase) * self.tick_s)
 
 
-class _DecayingCounter(Kind):
-    """Limits a count of requests that decays exponentially, to 1/e in *window_s* seconds."""
-
-    def limits(self, accepted: int, most: int, least: int) -> Sequence[int]:
-        return range(max(2, min(3 * accepted // 4, least)), most + 1)  # the count decays during a burst
-
-    def start(self, params: Params, at: float) -> State:
-        length = params["window_s"]
-        return {"count": np.zeros_like(length), "at": np.full_like(length, at), "since": np.full_like(length, at)}
-
-    def _left(self, params: Params, state: State, at: Array | float) -> Array:
-        return np.asarray(state["count"] * np.exp(-np.maximum(at - state["at"], 0.0) / params["window_s"]))
-
-    def free_at(self, params: Params, state: State) -> Array:
-        most, count = params["limit"] - 1.0, np.maximum(state["count"], 1e-12)
-        fallen = state["at"] + params["window_s"] * np.log(count / np.maximum(most, 1e-9))
-        return np.where(count > most, fallen, LONG_AGO)
-
-    def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
-        count, fullest = self._left(params, state, at), params["limit"] - 1.0
-        counted = np.where(accepted, np.minimum(count, fullest) + 1.0, np.maximum(count, fullest))
-        now = np.broadcast_to(np.asarray(at), np.shape(counted))
-        return {"count": counted, "at": now, "since": np.where(state["count"] < 1e-9, at, state["since"])}
-
-    def turn_at(self, params: Params, state: State) -> Array:
-        return np.asarray(state["at"] + params["window_s"])
-
-    def room(self, params: Params, state: State, at: Array | float) -> Array:
-        left = params["limit"] - self._left(params, state, at)
-        return np.asarray(np.clip(np.floor(left + 1e-9), 0.0, None))
-
-    def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
-        return np.asarray(share * np.maximum(np.abs(at - state["since"]), params["window_s"] / params["limit"]))
-
-
 _FIRST = "first."
 
 
@@ -549,7 +514,6 @@ KINDS: tuple[Kind, ...] = (
     _SlidingCounter("sliding-counter,rule=below,refused=count", 0.015, phase=True),
     _SlidingCounter("sliding-counter,opens=first,rule=below", 0.015),
     _SlidingCounter("sliding-counter,opens=first,rule=below,refused=count", 0.015),
-    _DecayingCounter("decaying-counter", 0.03),
     _TokenBucket("token-bucket", 0.19),
     _TokenBucket("token-bucket,starts=empty", 0.02),
     _TokenBucket("token-bucket,early=0.5", 0.02),

@@ -14,8 +14,6 @@ MOST_UNREFUSED, _LONG_S, _FEWER_UNREFUSED = 200, 30.0, 60
 _FIRST = 24
 _SOON_S, _LATER, _WAITS = 0.1, 1.5, 24  # back-off after a refused first request: first wait, factor, number of waits
 _REST_S = 1.0  # pause before the second test with one build at a time
-_DELAYED_S, _DELAYED_TIMES = 0.03, 4.0  # a delayed response exceeds the quickest one by these seconds and this factor
-_LAST_DELAYED, _ALIKE = 6, 0.5  # a queue delays this many responses in a row equally, within this share
 # A volley shows a queue if responses are this far apart (seconds; response times) and the last is this late (spreads).
 _LEAST_PACE_S, _PACE_TIMES, _SPREAD_TIMES = 0.005, 1.5, 3.0
 
@@ -110,11 +108,6 @@ class Opening:
         elif whole:
             self._rested = True  # the last refusal may be by a rate limit, which accepts more after a pause
 
-    def go_on_alone(self) -> None:
-        """Starts one build at a time from now on; continues the burst if a rate limit has refused nothing so far."""
-        self.capped, self.over, self._kept = True, self.limited, 0
-        self.story.alone_from = len(self.story.answers)
-
     def shows_queue(self, answers: Sequence[Answer]) -> bool:
         """Whether concurrent requests show a queue: steadily paced responses, the last one much later than usual."""
         pace_s = in_turn_s(answers)
@@ -132,10 +125,4 @@ class Opening:
 
     def _is_delayed(self) -> bool:
         """Whether the last responses took equally long, and much longer than the quickest one."""
-        served, served_s = [each.took_s for each in self.story.answers if each.accepted], self.story.served_s
-        last = served[-_LAST_DELAYED:]
-        if self.unqueued or waits(served):
-            return not self.unqueued
-        if len(served) <= _LAST_DELAYED or min(last) <= served_s + max(_DELAYED_S, _DELAYED_TIMES * served_s):
-            return False
-        return max(last) - min(last) <= _ALIKE * min(last)
+        return not self.unqueued and waits([each.took_s for each in self.story.answers if each.accepted])

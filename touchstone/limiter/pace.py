@@ -48,12 +48,6 @@ def pace(tiers: Iterable[Tier]) -> Pace:
     return Pace(**worst)
 
 
-def after_refusals(longest_s: float) -> Pace:
-    """Pace below a limiter of which only this is known: requests were refused for up to *longest_s* seconds."""
-    one_by_one = _spaced(1, longest_s, longest_s, longest_s, longest_s, harmful=True)
-    return replace(one_by_one, at_once=1, in_flight=1)
-
-
 def _pace(tier: Tier) -> Pace:
     numbers, harmful = tier.numbers, tier.options.get("refused") in ("count", "restart")
     if tier.family == "minimum-gap":
@@ -67,10 +61,6 @@ def _pace(tier: Tier) -> Pace:
     if tier.family == "builds":
         return Pace(burst=count, in_flight=count)
     window_s = numbers["window_s"].high
-    if tier.family == "decaying-counter":
-        count = max(count, 2)
-        spacing_s = -window_s * math.log(1 - 1 / count)
-        return _spaced(count - 1, spacing_s, window_s * math.log(count), spacing_s, spacing_s)
     if tier.family == "sliding-counter":
         # Limit - 1 requests in each window are always accepted; with a limit of 1, a request after an empty window.
         steady = count if tier.options.get("rule") == "below" else count - 1

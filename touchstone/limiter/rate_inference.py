@@ -44,7 +44,7 @@ _APART = 0.5  # refusals further apart than this share of a window belong to two
 AFTER_S, _SOON_TIMES, _SOON_SHARE, _AT_A_TIME = 0.05, 4.0, 0.005, ("fixed-window", "sliding-log")
 _WATCHES, _WATCH_LEAST = 5, 0.5  # requests while a sliding log is full, if it stays so for this share of a window
 # Families whose counts outlast a window; windows between two bursts for these; highest limit that is cheap to reach.
-_LONG_MEMORY, _FILLING_WINDOWS, _CHEAP = ("sliding-counter", "decaying-counter"), 2.0, 12
+_LONG_MEMORY, _FILLING_WINDOWS, _CHEAP = ("sliding-counter",), 2.0, 12
 _LEAST_FILLINGS, _MOST_OF_IT = 2, 0.8  # bursts before a limit is certain; share of the limit that each must reach
 _ROOMY = 0.5  # a limiter with room for this share of its limit need not recover further
 _MOST_GAINED = 0.9  # largest part of a token that a bucket may gain between two requests; with more it is never empty

@@ -10,7 +10,7 @@ from touchstone.facts.probe import Answer, Identified, Knee, ProbeStory, Tried
 from touchstone.facts.wording import brief, figure
 from touchstone.limiter.identify import cost
 from touchstone.limiter.knee import describe_reason
-from touchstone.limiter.pace import Pace, after_refusals, pace
+from touchstone.limiter.pace import Pace, pace
 from touchstone.report import probe_sentences as sentences
 
 
@@ -40,8 +40,9 @@ def advice(identity: Identity, operation: str) -> Advice:
         likely = [one.text for one in identity.families if one.probability >= 0.01 and one.text]
         chains += [tuple(map(_tier_of, text.split("+"))) for text in likely]
     safest = pace(chain.from_iterable(chains)).beside(identity.others_share.high) if chains else None
-    if not chains and identity.cost.refused:
-        safest = after_refusals(identity.refused_for_s)
+    if not chains and identity.refused_for_s:
+        wait_s = 1.1 * identity.refused_for_s  # the limiter is unknown
+        safest = Pace(wait_s, 1, wait_s, wait_s, wait_s, harmful=True, at_once=1, in_flight=1)
     families = tuple(dict.fromkeys("+".join(tier.family for tier in tiers) for tiers in chains))
     rate_per_s = 1 / safest.spacing_s if safest and safest.spacing_s else None
     retry_after = not any("retry-after" in finding.lower() for finding in identity.findings)
@@ -149,7 +150,7 @@ def probe_of(story: ProbeStory | None) -> ProbeView | None:
         steps=tuple(found.steps),
         sentence=_sentence("found", identity, limiter, free),
         limiter=limiter,
-        tried=[*(free if identity.tiers else []), *filter(None, [horizon])],
+        tried=[*(free if identity.tiers else []), *filter(None, [horizon, _sentence("shut", identity, answers)])],
         others=_sentence("others", identity.others_share),
         advice=given,
         knee=_knee_of(story),

@@ -160,28 +160,6 @@ class SlidingCounter(Limiter):
             self.take(now_at)
 
 
-@dataclass(eq=False)
-class DecayingCounter(Limiter):
-    """A count that shrinks by the factor exp(-t / *window_s*) in t seconds. A start may raise it up to *limit*."""
-
-    limit: int
-    window_s: float
-    _count: float = field(default=0.0, init=False)
-    _counted_at: float = field(default=0.0, init=False)
-
-    def _left(self, now_at: float) -> float:
-        return self._count * math.exp((self._counted_at - now_at) / self.window_s) if self._count else 0.0
-
-    def wait_s(self, now_at: float) -> float:
-        count = self._left(now_at)
-        if count + 1 <= self.limit:
-            return 0.0
-        return max(GRAIN_S, self.window_s * math.log(count / (self.limit - 1)))
-
-    def take(self, now_at: float, delay_s: float = 0.0) -> None:
-        self._count, self._counted_at = self._left(now_at) + 1, now_at
-
-
 class TokenBucket(Limiter):
     """A bucket of *burst* tokens that gains *limit* tokens per *window_s* seconds; `_full_at`: when it is full."""
 
@@ -300,7 +278,6 @@ class Family:
     options: Mapping[str, str] = field(default_factory=dict)  # by option: a key of _NUMBERS, or choices separated by |
     form: str = FORM
     numbers: str = "LIMIT/SECONDS"  # what follows the name and its colon
-    least: int = 1  # the smallest limit
 
     def argument(self, option: str) -> str:
         """Returns the name of the constructor argument that an option sets."""
@@ -312,11 +289,6 @@ FAMILIES: Mapping[str, Family] = {
     "fixed-window": Family(FixedWindow, {"opens": "first|clock", "block": "SECONDS", "refused": "restart"}),
     "sliding-log": Family(SlidingLog, {"refused": "count"}),
     "sliding-counter": Family(SlidingCounter, {"opens": "first|clock", "refused": "count", "rule": "below"}),
-    "decaying-counter": Family(
-        DecayingCounter,
-        form="at least 2 starts, since a count that decays is never 0 again, e.g. decaying-counter:2/1",
-        least=2,
-    ),
     "token-bucket": Family(TokenBucket, {"burst": "N", "starts": "empty", "tick": "SECONDS", "early": "SHARE"}),
     "minimum-gap": Family(
         SlidingLog, form="minimum-gap:SECONDS with more than 0 seconds, e.g. minimum-gap:2", numbers="SECONDS"
@@ -408,7 +380,7 @@ def _numbers(family: Family, text: str) -> tuple[int, float]:
             raise ValueError(text)
         return 0, 0.0
     limit, window = {"LIMIT/SECONDS": text.split("/"), "SECONDS": ["1", text], "LIMIT": [text, "1"]}[family.numbers]
-    if int(limit) < family.least or not 0 < float(window) < math.inf:
+    if int(limit) < 1 or not 0 < float(window) < math.inf:
         raise ValueError(text)
     return int(limit), float(window) if "SECONDS" in family.numbers else 0.0
 
