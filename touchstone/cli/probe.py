@@ -49,7 +49,7 @@ class Probe(SeededRun):
     )
     max_builds: int | None = option(f"Maximum number of builds that the run starts.  [default: {MOST_BUILDS}]")
     max_seconds: float | None = option(f"Maximum duration of the run in seconds.  [default: {MOST_S:g}]")
-    soak: int | None = option("Continue until this many requests are accepted, to find a second limit.", min=1)
+    soak: int | None = option("Continue until this many requests are accepted, to find a longer limit.", min=1)
     refusal: int | None = option("Status of refusals, if it is not 429, such as 503.", min=400, max=599)
     knee: bool = option(
         "Also find the highest rate of reads within the latency limit. This is a load.", "--knee", default=False

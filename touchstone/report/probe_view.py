@@ -42,7 +42,7 @@ def advice(identity: Identity, operation: str) -> Advice:
     safest = pace(chain.from_iterable(chains)).beside(identity.others_share.high) if chains else None
     if not chains and identity.refused_for_s:
         wait_s = 1.1 * identity.refused_for_s  # the limiter is unknown
-        safest = Pace(wait_s, 1, wait_s, wait_s, wait_s, harmful=True, at_once=1, in_flight=1)
+        safest = Pace(wait_s, 1, wait_s, wait_s, wait_s, at_once=1, in_flight=1)
     families = tuple(dict.fromkeys("+".join(tier.family for tier in tiers) for tiers in chains))
     rate_per_s = 1 / safest.spacing_s if safest and safest.spacing_s else None
     retry_after = not any("retry-after" in finding.lower() for finding in identity.findings)
