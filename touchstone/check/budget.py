@@ -30,10 +30,6 @@ class Silence:
         self._since = self._since if self._unanswered else sent_at
         self._unanswered = 0 if answered else self._unanswered + 1
 
-    def end(self) -> None:
-        """Forgets the requests so far."""
-        self._unanswered = 0
-
     def lasts(self, at_s: float) -> bool:
         """Whether the target is silent at the time *at_s*."""
         return self._unanswered >= self._fewest and at_s - self._since > SILENT_S

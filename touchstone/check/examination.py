@@ -58,6 +58,7 @@ class Ledger:
     journal: Journal | None = None
     log: RunLogWriter | None = None
     transport: Transport | None = None
+    on_removal: Callable[[], None] = lambda: None  # called after each attempted removal
 
     def intend(self, template: Template) -> None:
         """Records that *template* is about to be published."""
@@ -69,6 +70,7 @@ class Ledger:
         if gone and self.journal:
             self.journal.removed(template.ref, template.owner)
         self.write(template, "deleted" if gone else "left" if sure else "may-be-left")
+        self.on_removal()
 
     def write(self, template: Template, action: TemplateDeed, digest: str = "") -> None:
         """Writes an action on *template* into the run log."""
@@ -642,7 +644,7 @@ class Examination:
         """Cancels all builds and deletes all templates of the run, except the refs *keep*; returns whether it could."""
         self.budget.until_at = float("inf")
         self.case = CLEAN_UP
-        self._silence.end()  # the target may have recovered
+        self._silence.record(self.transport.now(), answered=True)  # the target may have recovered
         for ref in sorted(set().union(*(view.handed_over() for view in (self, *self._views)))):
             self.tried(Call("cancelBuild", ref, self._owner(ref)))
         self._silent = 0

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from touchstone.check.budget import Budget
 from touchstone.check.examination import Examination, Ledger, Unsuited, how_ended, transport_to
@@ -49,9 +49,6 @@ class _Clock(WallClock):
         super().__init__()
         self.stopped: Callable[[], bool] = _NEVER
 
-    def is_stopped(self) -> bool:
-        return self.stopped()
-
     def check(self) -> None:
         if self.stopped():
             raise Stopped
@@ -61,16 +58,6 @@ class _Clock(WallClock):
         while (left_s := until_at - self.now()) > 0:
             self.check()
             super().rest(min(left_s, _CHECK_S), until)
-
-
-class _Ledger(Ledger):
-    def __init__(self, *arguments: Any, count: Callable[[], None]) -> None:
-        super().__init__(*arguments)
-        self._count = count
-
-    def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
-        super().removed(template, gone=gone, sure=sure)
-        self._count()
 
 
 class SettingUp:
@@ -90,12 +77,12 @@ class SettingUp:
         self._contract = Contract.load()
         self.clock = _Clock()
         known = (target, self._contract, self._record)
-        self.transport = transport_to(*known, clock=self.clock, stopped=self.clock.is_stopped)
+        self.transport = transport_to(*known, clock=self.clock, stopped=lambda: self.clock.stopped())  # noqa: PLW0108 - it is replaced
         url = EMBEDDED_URL if target.embedded else target.url or ""
         self._journal = Journal.open(run_id, url, settings.state_dir, run_log.parent)
-        ledger = (run_id, self._journal, self._log, self.transport)
-        self._ledger = _Ledger(*ledger, count=self._count_deleted)
-        self._exam = Examination(self.transport, target, run_id, self._ledger, Budget(target.max_builds), case=SET_UP)
+        self._ledger = Ledger(run_id, self._journal, self._log, self.transport)
+        ledger = replace(self._ledger, on_removal=self._count_deleted)
+        self._exam = Examination(self.transport, target, run_id, ledger, Budget(target.max_builds), case=SET_UP)
         self._owners: dict[str, Credential] = {}
 
     def _record(self, exchange: Exchange) -> None:
@@ -243,7 +230,7 @@ class SettingUp:
         for template in self._exam.templates:
             if template.ref in left:
                 sure = self._exam.publications.standing(template) == "there"
-                Ledger.removed(self._ledger, template, gone=False, sure=sure)
+                self._ledger.removed(template, gone=False, sure=sure)
         if number := len(left.union(self._journal.builds)):
             left_behind = f"{plural(number, 'version')} may be left, and builds of them"
             self._log.write(Remark(f"the clean-up was stopped: {left_behind}; `touchstone sweep` removes them"))
