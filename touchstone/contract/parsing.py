@@ -28,7 +28,8 @@ def read_json(body: bytes) -> Any:
         raise ValueError("is nested too deeply to be read") from None
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns the members of a JSON object as a dictionary; raises ValueError if two have the same name."""
     value = dict(pairs)
     if len(value) != len(pairs):
         count = Counter(name for name, _ in pairs)
@@ -41,7 +42,7 @@ def _constant(name: str) -> Any:
 
 
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_object,
+    object_pairs_hook=unique_names,
     parse_constant=_constant,
     parse_int=lambda digits: (int if len(digits) <= _MAX_INTEGER_DIGITS else float)(digits),
 )

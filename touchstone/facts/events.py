@@ -5,6 +5,7 @@ Names that end in `_at` are seconds since the start of the run, unless a comment
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -85,6 +86,13 @@ class Header:
     known: tuple[str, ...] = ()  # Claims that the baseline lists as broken.
     baseline: tuple[Known, ...] = ()  # Entries of the baseline; older run logs have only *known*.
     contract_version: int | None = None  # Newer claims do not fail the run; without a version, all count.
+
+    @property
+    def command_line(self) -> list[str]:
+        """Words of the command, without the path of the program."""
+        is_path = bool(self.argv) and PurePath(self.argv[0]).name.startswith(("touchstone", "__main__"))
+        words = self.argv[1:] if is_path else self.argv
+        return ["touchstone", *([] if words[:1] == (self.command,) else [self.command]), *words]
 
     @property
     def expired(self) -> tuple[Known, ...]:

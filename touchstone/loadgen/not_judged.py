@@ -4,7 +4,6 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import PurePath
 
 from touchstone.check.budget import SILENT_S
 from touchstone.facts.events import Header, Notice, RunLog
@@ -36,14 +35,10 @@ class Ruling:
 
 def again(header: Header) -> str:
     """Command that repeats the run, for findings that no single request reproduces."""
-    argv = list(header.argv)
-    if argv and PurePath(argv[0]).name.startswith(("touchstone", "__main__")):
-        argv = argv[1:]
-    if not argv or argv[0] != header.command:
-        argv = [header.command, *argv]
-    if not any(one == "--seed" or one.startswith("--seed=") for one in argv):
-        argv += ["--seed", str(header.seed)]
-    return shlex.join(["touchstone", *argv])
+    words = header.command_line
+    if not any(one == "--seed" or one.startswith("--seed=") for one in words):
+        words += ["--seed", str(header.seed)]
+    return shlex.join(words)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import PurePath
 from typing import NamedTuple
 
+from touchstone.contract.parsing import unique_names
 from touchstone.facts.events import Attempt, Case, Header, LedgerClaim, Occurrence, RunLog, Workload
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Finding
@@ -179,7 +179,6 @@ def view(log: RunLog) -> View:
     verdict = judge(log)
     footer, claims = log.footer, verdict.claims
     findings = _findings(log, verdict)
-    command = _command(log.header)
     subjects: dict[str, list[ClaimVerdict]] = defaultdict(list)
     for item in claims:
         subjects[item.claim.subject].append(item)
@@ -206,8 +205,8 @@ def view(log: RunLog) -> View:
         warnings=tuple(dict.fromkeys([*log.warnings, *([news] if newer else [])])),
         left_behind=tuple(ref for ref, action in last_actions.items() if action == "left"),
         may_be_left=tuple(ref for ref, action in last_actions.items() if action == "may-be-left"),
-        command=shlex.join(command),
-        again=_again(command, log.header, findings),
+        command=shlex.join(log.header.command_line),
+        again=_again(log.header, findings),
         load=load_view(log),
         probe=probe_of(log.probe),
     )
@@ -270,22 +269,13 @@ def _reasons(claims: tuple[ClaimVerdict, ...], verdict: Verdict, *, must_only: b
     return tuple(map(Reason, groups, groups.values()))
 
 
-def _command(header: Header) -> list[str]:
-    arguments = list(header.argv)
-    if arguments and PurePath(arguments[0]).name.startswith(("touchstone", "__main__")):
-        arguments = arguments[1:]
-    if not arguments or arguments[0] != header.command:
-        arguments = [header.command, *arguments]
-    return ["touchstone", *arguments]
-
-
-def _again(command: list[str], header: Header, findings: tuple[FindingView, ...]) -> str:
+def _again(header: Header, findings: tuple[FindingView, ...]) -> str:
     """Command that repeats the run with the same seed; for a check, with the broken claims only."""
-    arguments = [word for word in _without(command, "--report-dir") if word != "--last-failed"]
+    arguments = [word for word in _without(header.command_line, "--report-dir") if word != "--last-failed"]
     if header.command in ("check", "load", "probe"):  # these commands have the option --seed
         arguments = [*_without(arguments, "--seed"), "--seed", str(header.seed)]
     claims = ",".join(dict.fromkeys(item.claim.id for item in findings))
-    claims = claims or (header.claims_glob if "--last-failed" in command else "")
+    claims = claims or (header.claims_glob if "--last-failed" in header.command_line else "")
     if claims and header.command == "check":
         arguments = [*_without(arguments, "--claims"), "--claims", claims]
     return shlex.join(arguments)
@@ -343,16 +333,9 @@ def _body(body: bytes, full_bytes: int | None) -> tuple[str, str]:
 def _indented(text: str) -> str:
     """Indents JSON; returns other text, and JSON with a repeated key, unchanged."""
     try:
-        return json.dumps(json.loads(text, object_pairs_hook=_unique), indent=2, ensure_ascii=False)
+        return json.dumps(json.loads(text, object_pairs_hook=unique_names), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
         return text
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise ValueError("a key occurs twice")
-    return value
 
 
 def load_view(log: RunLog) -> LoadView | None:
