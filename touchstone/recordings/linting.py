@@ -55,21 +55,17 @@ def lint(
         except RecordingError as error:
             remarks.append(Remark(path, str(error).removeprefix(f"{path}: ")))
             continue
-        remarks += (Remark(path, fault) for fault in _faults(recording, text))
+        if recording.origin == "touchstone":
+            remarks += (Remark(path, fault) for fault in _own(recording, text))
+        place = {exchange.seq: number for number, exchange in enumerate(recording.exchanges)}
+        findings = ((place[finding.evidence[-1]], finding.sentence()) for finding in alone(recording)[1])
+        remarks += (Remark(path, f"entry {number}: {sentence}") for number, sentence in findings)
         age_days = (now - har.moment(recording.recorded_at or har.utc(now))).total_seconds() / 86400
         limit_days = OLD_DAYS if max_age_days is None else max_age_days
         if age_days > limit_days:
             old = f"recorded {age_days:.0f} days ago, more than {limit_days:g}; record it again"
             remarks.append(Remark(path, old, is_fault=max_age_days is not None))
     return tuple(remarks)
-
-
-def _faults(recording: Recording, text: str) -> Iterator[str]:
-    if recording.origin == "touchstone":
-        yield from _own(recording, text)
-    place = {exchange.seq: number for number, exchange in enumerate(recording.exchanges)}
-    for finding in alone(recording)[1]:
-        yield f"entry {place[finding.evidence[-1]]}: {finding.sentence()}"
 
 
 def _own(recording: Recording, text: str) -> Iterator[str]:

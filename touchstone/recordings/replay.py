@@ -292,12 +292,8 @@ def evidence_of(recording: Recording) -> dict[int, tuple[str, ...]]:
     for judgement in alone(recording)[0]:
         if judgement.outcome == "held":
             found[judgement.evidence[-1]].add(judgement.claim)
-
-    def overlap(one: Exchange, other: Exchange) -> bool:
-        is_beside = other.sent_at < one.done_at and one.sent_at < other.done_at
-        return other is one or (is_beside and other.request == one.request)
-
     together = {
-        one.seq: [each.seq for each in recording.exchanges if overlap(one, each)] for one in recording.exchanges
+        one.seq: [e.seq for e in recording.exchanges if e is one or (e.overlaps(one) and e.request == one.request)]
+        for one in recording.exchanges
     }
     return {seq: tuple(sorted(set().union(*(found[other] for other in group)))) for seq, group in together.items()}
