@@ -23,6 +23,7 @@ from touchstone.facts.exchange import Chunk, Closed, Credential, Exchange, Respo
 from touchstone.facts.finding import Finding, Judgement
 from touchstone.rules.history import Bounds
 from touchstone.rules.judge import by_all_rules
+from touchstone.target.answer import Answer
 from touchstone.target.call import Call, MessageBuilder
 
 RUNNING = 3  # reads, logs and cancels of a running build
@@ -107,19 +108,13 @@ class SchemathesisRun:
             chunks = [Chunk(done_at - sent_at, response.content)] if is_stream and response.content else []
             received = self._builder.response(response.status_code, pairs, response.content, chunks)
             closed = ("client" if response.stream_cut_short else "server") if is_stream else ""
-        return Exchange(
-            seq=self._transport.take_number(),
-            operation=outgoing.operation,
+        answer = Answer(sent_at=sent_at, done_at=done_at, error="" if received else "no response", closed=closed)
+        return replace(
+            self._builder.exchange(outgoing, answer, self._transport.take_number(), case_id),
             ref=template.ref if template else outgoing.ref,
             credential=self._credential(headers.get("Authorization")),
-            case=case_id,
-            sent_at=sent_at,
             head_at=min(sent_at + response.elapsed, done_at) if response is not None else done_at,
-            done_at=done_at,
-            request=self._builder.request(outgoing),
             response=received,
-            error="" if response is not None else "no response",
-            closed=closed,
             note=note,
         )
 

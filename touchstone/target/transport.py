@@ -13,6 +13,7 @@ import httpx
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import EXPIRED, Chunk, Closed, Exchange, Response
 from touchstone.facts.wording import was
+from touchstone.target.answer import Answer
 from touchstone.target.body import ACCEPTED, BEYOND_BYTES, Intake, Refused
 from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, Room, cut_head, head_bytes
 from touchstone.target.call import Call, MessageBuilder, OutgoingRequest
@@ -138,21 +139,10 @@ class Transport:
         with self._client_for(outgoing) as client:
             outcome = self._exchange(client, outgoing, call)
         done_at = self.now()
-        exchange = Exchange(
-            seq=seq,
-            operation=outgoing.operation,
-            ref=outgoing.ref,
-            credential=call.credential,
-            case=case,
-            sent_at=sent_at,
-            head_at=outcome.head_at or done_at,
-            done_at=done_at,
-            request=self._builder.request(outgoing),
-            response=outcome.response,
-            error=self.secrets.text(outcome.error),
-            closed=outcome.closed,
-            note=dict(call.note) | outcome.note,
-        )
+        answer = Answer(sent_at=sent_at, done_at=done_at, error=outcome.error, closed=outcome.closed)
+        exchange = self._builder.exchange(outgoing, answer, seq, case)
+        head_at, note = outcome.head_at or done_at, exchange.note | outcome.note
+        exchange = replace(exchange, head_at=head_at, response=outcome.response, note=note)
         return _as_recorded(exchange, outcome.served[0]) if outcome.served else exchange
 
     @contextlib.contextmanager
