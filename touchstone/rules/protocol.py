@@ -103,10 +103,8 @@ def wrong_method(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """Judges that a method that the path does not have gets a 405. An earlier check may refuse it, such as with 401."""
     if exchange.response is None or not asks_for_another_method(exchange, history.contract):
         return
-    if exchange.status == 405:
-        yield held("http.wrong-method-is-405", exchange)
-    elif exchange.status < 500 and exchange.status not in {400, 401, 403, 404, 429}:
-        yield broken("http.wrong-method-is-405", exchange, expected="405")
+    if exchange.status < 500 and exchange.status not in {400, 401, 403, 404, 429}:
+        yield judged("http.wrong-method-is-405", exchange.status == 405, exchange, expected="405")
 
 
 @story_rule("protocol.head", "http.head-matches-get")
