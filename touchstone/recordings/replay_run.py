@@ -73,7 +73,12 @@ class ReplayRun(Run):
             self._warn(f"{recording.place}: was changed after it was recorded")
         for reason, number in sorted(recording.left_out.items()):
             self._warn(f"{recording.place}: {number} left out: {reason}")
-        playback = self._playback = self._playback_of(recording)
+        # Times and *seq* numbers continue those of the previous recording.
+        began_at = self._clock.now() + PAUSE_S if self._last_seq else 0.0
+        exchanges = tuple(moved(each, each.seq + self._last_seq, began_at) for each in recording.exchanges)
+        self._last_seq = max((exchange.seq for exchange in exchanges), default=self._last_seq)
+        self._clock.come_to(began_at)
+        playback = self._playback = Playback(replace(recording, exchanges=exchanges), self._speed, self._clock)
         playback.clean = self.transport.secrets.text
         self.judge = judge_of(recording)
         self._conclusion = conclusion_of(recording)
@@ -90,14 +95,6 @@ class ReplayRun(Run):
             if unused and is_story:
                 problem = f"{len(unused)} recorded, but not requested by the scenario"
                 self._warn(f"{recording.place}: {problem}: {some(map(in_short, unused))}")
-
-    def _playback_of(self, recording: Recording) -> Playback:
-        """Returns the playback of a recording; its times and *seq* numbers continue those of the previous recording."""
-        began_at = self._clock.now() + PAUSE_S if self._last_seq else 0.0
-        exchanges = tuple(moved(each, each.seq + self._last_seq, began_at) for each in recording.exchanges)
-        self._last_seq = max((exchange.seq for exchange in exchanges), default=self._last_seq)
-        self._clock.come_to(began_at)
-        return Playback(replace(recording, exchanges=exchanges), self._speed, self._clock)
 
     def _record(self, exchange: Exchange) -> None:
         with self._lock:

@@ -7,6 +7,7 @@ import re
 import shlex
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -118,15 +119,10 @@ def read_step(command: str) -> Step:
     if found := EXIT.fullmatch(text):
         return Step(exit_status=int(found[1][-18:]) % 256)
     if found := ECHO.fullmatch(text):
-        return Step(line=_printed(found[1] or ""))
+        with suppress(ValueError):  # a quote is not closed
+            return Step(line=" ".join(shlex.split(found[1] or "")))
+        return Step(line=found[1])
     return Step(line=f"+ {text}")
-
-
-def _printed(text: str) -> str:
-    try:
-        return " ".join(shlex.split(text))
-    except ValueError:  # a quote is not closed
-        return text
 
 
 def read_plan(document: dict[str, Any]) -> Plan:
