@@ -21,8 +21,8 @@ from touchstone.cli.options import say
 from touchstone.config import Settings
 from touchstone.facts.runlog import decode, read
 from touchstone.facts.sample import Window
-from touchstone.facts.wording import brief, one_line, plural
-from touchstone.loadgen.metrics import ALL, Kind, Totals
+from touchstone.facts.wording import one_line, plural
+from touchstone.loadgen.metrics import ALL, Totals
 from touchstone.report import github, html
 from touchstone.report.probe_sentences import describe_family
 from touchstone.report.terminal import say as say_fitted
@@ -33,7 +33,6 @@ from touchstone.types import Progress as Show
 
 LINE_EVERY_S = 30
 SHARED_FROM = ("lifecycle.fresh_build", "lifecycle.build_of_another")  # cases whose versions the others share
-_KIND_NAMES: dict[Kind, str] = {"refused": "refused", "error": "errors", "cut": "cut off", "unsent": "never sent"}
 
 
 def is_watched(console: Console) -> bool:
@@ -59,9 +58,9 @@ class CheckState:
 
     def __init__(self) -> None:
         self.cases = 0  # number of cases; 0 until they are known
-        self._done = self._findings = self._begun = 0
-        self._running: dict[str, None] = {}  # cases, in the order of their first requests
-        self._building: set[str] = set()
+        self.done = self.findings = self.begun = 0
+        self.running: dict[str, None] = {}  # cases, in the order of their first requests
+        self.building: set[str] = set()
 
     def add(self, event: dict[str, Any]) -> None:
         """Updates the progress with one event of any type."""
@@ -69,34 +68,28 @@ class CheckState:
             case "selected":
                 self.cases = len(event["cases"])
             case "case":
-                self._done += 1
-                self._running.pop(event["id"], None)
+                self.done += 1
+                self.running.pop(event["id"], None)
             case "finding":
-                self._findings += 1
+                self.findings += 1
             case "exchange":
                 if event["case"] in ("smoke", CLEAN_UP):
                     return
-                self._running.setdefault(event["case"])
+                self.running.setdefault(event["case"])
                 # The text is not parsed, since there are thousands of exchanges.
                 runs = '"building"' in ((event["response"] or {}).get("body") or {}).get("text", "")
                 operation, ref = event["operation"], str(event["ref"])
-                if runs and operation in ("startBuild", "publishTemplate") and ref not in self._building:
-                    self._begun += 1
-                    self._building.add(ref)
+                if runs and operation in ("startBuild", "publishTemplate") and ref not in self.building:
+                    self.begun += 1
+                    self.building.add(ref)
                 elif not runs and operation in ("getBuild", "deleteTemplate"):
-                    self._building.discard(ref)
+                    self.building.discard(ref)
 
     def line(self, elapsed_s: float) -> str:
         """Returns the progress as one line: cases, builds, findings, the case that runs longest, and the time left."""
-        if not self.cases:
-            return ""
-        parts = [f"{self._done} of {plural(self.cases, 'case')} done, {len(self._running)} under way"]
-        parts += [f"{plural(self._begun, 'build')} begun, {len(self._building)} in flight"]
-        parts += [plural(self._findings, "finding")] if self._findings else []
-        parts += [f"waiting for {next(iter(self._running))}"] if self._running else []
-        if 0 < self._done < self.cases:
-            parts += [f"about {_minutes(elapsed_s / self._done * (self.cases - self._done))} left"]
-        return "; ".join(parts)
+        is_open = 0 < self.done < self.cases
+        left = _minutes(elapsed_s / self.done * (self.cases - self.done)) if is_open else ""
+        return html.sentence("check_progress", self, left) if self.cases else ""
 
 
 class LoadState:
@@ -128,16 +121,7 @@ class LoadState:
 
     def line(self, _elapsed_s: float) -> str:
         """Returns the progress as one line: time, requests, latency, refusals, errors and findings."""
-        if self.set_up:
-            return self.set_up
-        is_over = self.at_s > self.duration_s
-        of = f", all {self.duration_s:g} s of the schedule are over" if is_over else f" of {self.duration_s:g} s"
-        kinds, times = self.totals.kinds, self.totals.times
-        parts = [f"{self.at_s} s{of}: {plural(self.totals.sent, 'request')}"]
-        parts += [f"p99 {brief(times.quantile_s(0.99))}"] if times.cells else []
-        parts += [f"{kinds[kind]:,} {name}" for kind, name in _KIND_NAMES.items() if kinds[kind]]
-        parts += [plural(self.findings, "finding")] if self.findings else []
-        return ", ".join(parts)
+        return self.set_up or html.sentence("load_progress", self, self.totals)
 
 
 @contextmanager

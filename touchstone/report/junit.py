@@ -4,7 +4,7 @@ from collections import defaultdict
 
 from touchstone.facts.wording import clipped, one_line, visible
 from touchstone.report import html
-from touchstone.report.view import FindingView, View, describe_check
+from touchstone.report.view import FindingView, View
 from touchstone.rules.verdict import ClaimVerdict
 
 Outcome = tuple[str, str, str, str]  # XML element in a test case (empty for a pass), its type, its message, its text
@@ -22,16 +22,7 @@ def render(view: View) -> str:
         of_run = ("failure", "expired", view.reason, "")
     jinja = html.environment().overlay()
     jinja.filters |= {"message": lambda text: clipped(one_line(text), 500), "text": _text}
-    about_run = [f"exit {view.exit_code}: {view.reason}", view.command, *view.warnings]
-    about_run += [f"left on the target: {ref}; `touchstone sweep` removes it" for ref in view.left_behind]
-    about_run += [f"may be left on the target: {ref}; `touchstone sweep` checks" for ref in view.may_be_left]
-    values = {"view": view, "outcomes": outcomes, "of_run": of_run, "about": _about, "about_run": "\n".join(about_run)}
-    return jinja.get_template("junit.xml.j2").render(values) + "\n"
-
-
-def _about(item: ClaimVerdict) -> str:
-    lines = [f"{item.claim.level}: {item.claim.sentence}", f"source: {item.claim.source}"]
-    return "\n".join([*lines, *(f"{check.check}: {describe_check(check)}" for check in item.checks)])
+    return jinja.get_template("junit.xml.j2").render(view=view, outcomes=outcomes, of_run=of_run) + "\n"
 
 
 def _outcome(item: ClaimVerdict, findings: list[FindingView]) -> Outcome:
