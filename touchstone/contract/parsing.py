@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +104,17 @@ def read_yaml(text: str | bytes, loader: type[Loader] = Loader) -> Any:
     except (ValueError, TypeError, OverflowError, AttributeError) as error:
         # PyYAML's constructors of dates, numbers and bytes raise other errors for invalid values.
         raise yaml.YAMLError(str(error).partition("; use")[0]) from None
+
+
+def read_mapping(text: bytes) -> dict[str, Any] | None:
+    """Parses a JSON object or a YAML mapping; returns None for any other text."""
+    document = None
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        with suppress(yaml.YAMLError):
+            document = read_yaml(text)
+    return document if isinstance(document, dict) else None
 
 
 def read_as(form: Any, path: Path) -> Any:

@@ -8,7 +8,6 @@ Playwright and schemathesis write.
 """
 
 import base64
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -17,11 +16,9 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 from urllib.parse import parse_qs, parse_qsl
 
-import yaml
-
 from touchstone.contract.document import EVENT_STREAM, Contract
 from touchstone.contract.event_stream import parse
-from touchstone.contract.parsing import read_yaml
+from touchstone.contract.parsing import read_mapping
 from touchstone.facts.exchange import Chunk, Closed, Credential, Exchange, Request, Response
 from touchstone.recordings import har
 from touchstone.recordings.recording import BASE_URL, Accounts, Given, Headers, Owner, Recording, Terms, cleaned, moved
@@ -197,7 +194,8 @@ def _operation(request: Request, path: str, response: Response | None, contract:
 def _published_ref(body: bytes, answer: Json) -> str | None:
     """The ref of the published version: from the sent document, or from the response if the document is incomplete."""
     answered = answer["ref"] if isinstance(answer.get("ref"), str) else None
-    document, inner = _document(body), _document(body).get("template")
+    document = read_mapping(body) or {}
+    inner = document.get("template")
     is_wrapped = isinstance(inner, dict) and "api_version" in inner
     content = inner if isinstance(inner, dict) and is_wrapped else document
     about = content["template"] if isinstance(content.get("template"), dict) else content
@@ -208,17 +206,6 @@ def _published_ref(body: bytes, answer: Json) -> str | None:
     if not name or not version or (answered and not namespace and answered.endswith(f"/{name}@{version}")):
         return answered
     return f"{namespace or 'default'}/{name}@{version}"
-
-
-def _document(body: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        try:
-            document = read_yaml(body)
-        except yaml.YAMLError:
-            document = None
-    return document if isinstance(document, dict) else {}
 
 
 # --- entries ---------------------------------------------------------------------------------------------------------

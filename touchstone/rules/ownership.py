@@ -3,16 +3,13 @@
 `standing` also depends on later requests. So only version rules (`story_rule`), which see all requests, may call it.
 """
 
-import contextlib
 import functools
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
-import yaml
-
 from touchstone.contract.answers import answer
-from touchstone.contract.parsing import read_yaml
+from touchstone.contract.parsing import read_mapping
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.attribution import PLAN, REFUSED, published_by, surely_missing, was_vanished, was_written
@@ -137,15 +134,8 @@ def _written(story: Iterable[Exchange]) -> list[dict[str, Any]]:
 
 @functools.lru_cache(maxsize=512)
 def _document(body: bytes) -> dict[str, Any] | None:
-    document = None
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        with contextlib.suppress(yaml.YAMLError):
-            document = read_yaml(body)
-    if not isinstance(document, dict):
-        return None
-    inner = document.get("template")
+    document = read_mapping(body)
+    inner = document.get("template") if document else None
     wrapped = isinstance(inner, dict) and "api_version" in inner
     return inner if wrapped else document
 
