@@ -1,6 +1,7 @@
 """report.json of a run, for programs, with all texts in full: its writer and its reader."""
 
 import json
+import tomllib
 from dataclasses import asdict
 from math import isfinite
 from operator import attrgetter
@@ -22,51 +23,7 @@ from touchstone.report.view import LoadView, View
 
 SCHEMA_VERSION = 1
 
-_RUN = """
-    id=header.run_id target=header.target.name started_at=header.started_at duration_s exit_code reason interrupted
-    url=header.target.url kind=header.target.kind command profile=header.profile seed=header.seed strict=header.strict
-    claims_glob=header.claims_glob known=header.known contract_sha256=header.contract_sha256
-    contract_version=header.contract_version tool_version=header.tool_version
-"""
-_CLAIM = """
-    id=claim.id level=claim.level since=claim.since verdict findings reason known new
-    sentence=claim.sentence source=claim.source
-"""
-_FINDING = """
-    claim=finding.claim level=claim.level operation=finding.operation expected=finding.expected actual=finding.actual
-    curl=finding.curl id=finding.id check=finding.check where=finding.where occurrences cases evidence=finding.evidence
-    known
-"""
-_LANE = """
-    seq=exchange.seq operation=exchange.operation ref=exchange.ref status=exchange.status sent_at=exchange.sent_at
-    done_at=exchange.done_at is_evidence text
-"""
-_THRESHOLD = """
-    operation=reading.limit.operation statistic=reading.limit.statistic limit=reading.limit.value bound
-    measured=reading.value margin_share samples=reading.count verdict=reading.verdict reason=reading.reason
-"""
-_CAPACITY = """
-    finding at_least at_most refused_full refused_below refused_needless refused_unsure refusals_say=messages admitted
-"""
-_ROOM = "is_full_host inside refused unbidden let_in"
-_CLIENTS = "wanted at_once later gave_up still_trying turned_away failed tries wait_p50_s wait_max_s"
-_GENERATOR = """
-    kept_up scheduled sent unsent unwatched over_budget spent_at_s unknown=missing behind_from_s behind_s
-"""
-_WORKER = """
-    number=last.number state=last.state assigned=last.assigned sent=last.sent unsent=last.unsent
-    behind_from_s=last.behind_from_s behind_s=last.behind_s cpu_share rss_bytes
-    clock_offset_s=last.clock_offset_s clock_error_s=last.clock_error_s note=last.note
-"""
-_PROBE = """
-    operation sentence sure=identity.sure why=identity.why text=identity.text alike=identity.alike
-    unlimited_to=identity.unlimited_to uncapped_to=identity.uncapped_to holds_to=identity.holds_to
-    findings=identity.findings notes=identity.notes
-"""
-_PACE = """
-    spacing_s burst rest_before_burst_s=rest_s wait_after_burst_s=after_s parallel_requests=at_once
-    parallel_builds=in_flight wait_after_429_s=free_s refused_requests_count=harmful
-"""
+_FIELDS: dict[str, str] = tomllib.loads((Path(__file__).parent / "assets" / "report_json.toml").read_text("utf-8"))
 
 
 def fields(value: object, *names: str) -> dict[str, Any]:
@@ -79,15 +36,15 @@ def render(view: View) -> str:
     """The report as JSON in ASCII."""
     document = {
         "schema_version": SCHEMA_VERSION,
-        "run": fields(view, _RUN) | {"duration_s": round(view.duration_s, 3)},
+        "run": fields(view, _FIELDS["run"]) | {"duration_s": round(view.duration_s, 3)},
         "claims": [
-            fields(item, _CLAIM)
+            fields(item, _FIELDS["claim"])
             | {"checks": [check.check for check in item.checks]}
             | {"judgements": {check.check: fields(check, "held broken indeterminate") for check in item.checks}}
             for item in view.verdict.claims
         ],
         "findings": [
-            fields(item, _FINDING) | {"history": _history(item.picture) if item.picture else None}
+            fields(item, _FIELDS["finding"]) | {"history": _history(item.picture) if item.picture else None}
             for item in view.findings
         ],
         "baseline": [asdict(entry) for entry in view.header.baseline],
@@ -102,7 +59,7 @@ def render(view: View) -> str:
 
 def _history(picture: Picture) -> dict[str, Any]:
     return {
-        "lanes": [fields(lane, _LANE) for lane in picture.lanes],
+        "lanes": [fields(lane, _FIELDS["lane"]) for lane in picture.lanes],
         "states": [{"from": start, "to": end, "possible": sorted(states)} for start, end, states in picture.periods],
         **fields(picture, "explained_until=explained_at allowed"),
         "unexplained": next(lane.exchange.seq for lane in picture.lanes if lane.decides),
@@ -118,16 +75,16 @@ def _load(load: LoadView) -> dict[str, Any]:
         "measured_s": numbers.measured_s,
         "total": {**_operation(numbers.total), "not_in_times": numbers.lasting},
         "operations": {one.name: _operation(one) for one in numbers.operations},
-        "thresholds": [fields(line, _THRESHOLD) for line in load.limits],
+        "thresholds": [fields(line, _FIELDS["threshold"]) for line in load.limits],
         "capacity": _capacity(load.capacity) if load.capacity else None,
         "asked": dict(zip(("starts", "refused", "failed"), load.closing_counts, strict=True)),
         "silent": fields(silence, "from_s unanswered cut_off unanswered_in_all=in_all") if silence else None,
         "pauses": [fields(one, "from_s to_s waiting") for one in load.pauses],
         "generator": {
             "says": sentence("generator", load.kept, load.workload.began_at),
-            **fields(load.kept, _GENERATOR),
+            **fields(load.kept, _FIELDS["generator"]),
             "late": _times(load.kept.late),
-            "workers": [fields(line, _WORKER) | {"late": _times(line.late)} for line in load.kept.workers],
+            "workers": [fields(line, _FIELDS["worker"]) | {"late": _times(line.late)} for line in load.kept.workers],
         },
     }
 
@@ -154,22 +111,22 @@ def _times(times: Times | None) -> dict[str, Any] | None:
 
 
 def _capacity(found: Capacity) -> dict[str, Any]:
-    room = found.room and fields(found.room, _ROOM) | {"cancels": len(found.room.turns)}
+    room = found.room and fields(found.room, _FIELDS["room"]) | {"cancels": len(found.room.turns)}
     return {
         "says": sentence("capacity", found),
-        **fields(found, _CAPACITY),
+        **fields(found, _FIELDS["capacity"]),
         "room": room,
         "busiest": {f"{span_s}_s": number for span_s, number in found.busiest.items()},
-        "clients": {"says": sentence("beyond", found), **fields(found.clients, _CLIENTS)},
+        "clients": {"says": sentence("beyond", found), **fields(found.clients, _FIELDS["clients"])},
     }
 
 
 def _probe(probe: ProbeView) -> dict[str, Any]:
-    identity, found = probe.identity, probe.advice.pace
-    pace = fields(found, _PACE) if found else {name.partition("=")[0]: None for name in _PACE.split()}
+    identity, found, names = probe.identity, probe.advice.pace, _FIELDS["pace"]
+    pace = fields(found, names) if found else {name.partition("=")[0]: None for name in names.split()}
     pace |= {"spacing_s": pace["spacing_s"] or None, "retry_after_contradicted": not probe.advice.retry_after}
     return {
-        **fields(probe, _PROBE),
+        **fields(probe, _FIELDS["probe"]),
         "family": identity.families[0].family if identity.families else "none",
         "tiers": [
             fields(tier, "family text options")
