@@ -5,7 +5,6 @@ import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
-from urllib.parse import quote
 
 from touchstone.contract.lifecycle import AT_REST, STATUSES
 from touchstone.facts.curl import command
@@ -14,6 +13,7 @@ from touchstone.facts.exchange import Exchange, Request
 from touchstone.facts.finding import Finding
 from touchstone.facts.key_sources import KeySources, is_variable
 from touchstone.report.picture import VERBS
+from touchstone.target.call import fill
 
 _MUTATING = frozenset({"publishTemplate", "deleteTemplate", "startBuild", "cancelBuild"})
 _NEEDED = ("startBuild", "publishTemplate")  # a read or a cancel needs a start, which needs a publish
@@ -217,11 +217,9 @@ class Way:
         return self._line(f"await {shlex.quote(status_of(read))} {tries}", read.request)
 
     def _removal(self, publish: Exchange) -> None:
-        namespace, _, rest = (publish.ref or "").partition("/")
-        name, _, version = rest.rpartition("@")
-        path = "/".join(quote(part, safe="") for part in (namespace, name, version))
+        path = fill("/templates/{namespace}/{name}/{version}", publish.ref)
         headers = tuple(pair for pair in publish.request.headers if pair[0].lower() != "content-type")
-        line = self._line("remove", Request("GET", f"{self.log.header.target.url}/templates/{path}", headers))
+        line = self._line("remove", Request("GET", f"{self.log.header.target.url}{path}", headers))
         if line not in self.removals:
             self.removals.append(line)
 
