@@ -46,7 +46,13 @@ def read_baseline(path: Path, ledger: Ledger) -> tuple[Known, ...]:
 
 def _parts(path: Path, ledger: Ledger) -> Iterator[tuple[Known | None, str]]:
     """Yields each entry of the file with its lines, and None with lines that belong to no entry."""
-    text = _text(path)
+    try:
+        text = read_regular(path).decode("utf-8-sig").rstrip("\n") + "\n"
+    except OSError as error:
+        why = f"cannot be read: {error.strerror}; `touchstone baseline REPORT --output {path}` writes one"
+        raise UsageError(f"--baseline {path}: {why}") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--baseline {path}: byte {error.start}: not UTF-8; expected a baseline") from None
     if path.suffix != ".toml":
         for number, line in enumerate(text.splitlines(keepends=True), start=1):
             name = line.partition("#")[0].strip()
@@ -115,16 +121,6 @@ def write_baseline(path: Path, log: RunLog, only: str = "") -> str:
     write_whole(path, "".join(texts))
     total = len(entries) - len(gone) + len(new)
     return f"baseline: {path}: {plural(total, 'claim')}, {len(new)} new, {len(gone)} removed"
-
-
-def _text(path: Path) -> str:
-    try:
-        return read_regular(path).decode("utf-8-sig").rstrip("\n") + "\n"
-    except OSError as error:
-        why = f"cannot be read: {error.strerror}; `touchstone baseline REPORT --output {path}` writes one"
-    except UnicodeDecodeError as error:
-        why = f"byte {error.start}: not UTF-8; expected a baseline"
-    raise UsageError(f"--baseline {path}: {why}")
 
 
 _HEADER: TypeAdapter[Header] = TypeAdapter(Header)

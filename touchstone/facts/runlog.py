@@ -150,21 +150,16 @@ def read(path: Path) -> events.RunLog:
         tried=tuple(found["tried"]),
         knee=latest["knee"],
     )
+    plain = ("exchange", "case", "notice", "template", "window", "attempt", "build", "worker")
+    lists: dict[str, Any] = {f"{name}s": tuple(found[name]) for name in plain}
     return events.RunLog(
         header=found["header"][0],
         selected=tuple(case for selected in found["selected"] for case in selected.cases),
-        exchanges=tuple(found["exchange"]),
         occurrences=tuple(found["finding"]),
         tallies=tuple(found["tally"]),
-        cases=tuple(found["case"]),
-        notices=tuple(found["notice"]),
-        templates=tuple(found["template"]),
         warnings=tuple(remark.text for remark in found["warning"]),
         workload=latest["workload"],
-        windows=tuple(found["window"]),
-        attempts=tuple(found["attempt"]),
-        builds=tuple(found["build"]),
-        workers=tuple(found["worker"]),
+        **lists,
         probe=story,
         footer=latest["footer"],
         cut_bytes=cut_bytes,

@@ -455,11 +455,9 @@ def punctuality(log: RunLog) -> Punctuality:
         behind_from_s=min((worker.behind_from_s for worker in last if worker.behind_from_s is not None), default=None),
         behind_s=max((worker.behind_s for worker in last), default=0.0),
         workers=tuple(lines),
-        unwatched=sum(worker.unwatched for worker in last),
-        over_budget=sum(worker.over_budget for worker in last),
         spent_at_s=max(spent, default=None) if len(spent) == len(last) else None,
         allowed=workload.options.get("max_requests"),
-        undone=sum(worker.undone for worker in last),
+        **{name: sum(getattr(worker, name) for worker in last) for name in ("unwatched", "over_budget", "undone")},
     )
 
 

@@ -209,17 +209,14 @@ def decode(document: Json, path: str = "") -> Recording:
             raise ValueError(f"{place}: {error}") from error
         exchanges[exchange.seq] = exchange
         evidence[exchange.seq] = tuple(entry.get("_claims", ()))
+    own = {name: getattr(about, name) for name in ("case", "claims", "contract_sha256", "target", "terms")}
     return Recording(
         name=log["pages"][0]["id"],
         exchanges=tuple(exchanges[seq] for seq in sorted(exchanges)),
         path=path,
         recorded_at=recorded_at,
         tool_version=log["creator"]["version"],
-        contract_sha256=about.contract_sha256,
-        target=about.target,
-        case=about.case,
-        claims=about.claims,
-        terms=about.terms,
+        **own,
         evidence=evidence,
         is_changed=about.entries_sha256 != fingerprint(log["entries"]),
     )

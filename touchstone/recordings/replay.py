@@ -228,16 +228,14 @@ def target_of(recording: Recording, like: TargetSettings) -> TargetSettings:
         failing=tuple(one.ref for one in terms.given if one.outcome == "failed"),
         restricted=tuple(one.ref for one in terms.given if one.owner == "restricted"),
     )
+    same = {name: getattr(terms, name) for name in ("build_timeout_s", "cancel_timeout_s", "patience_s", "publish")}
     return replace(
         like,
         api_key=KEYS["primary"],
         second_api_key=KEYS["second"] if "second" in terms.keys else None,
         restricted_api_key=KEYS["restricted"] if "restricted" in terms.keys else None,
-        build_timeout_s=terms.build_timeout_s,
-        cancel_timeout_s=terms.cancel_timeout_s,
-        patience_s=terms.patience_s,
-        publish=terms.publish,
         templates=templates,
+        **same,
     )
 
 

@@ -324,11 +324,5 @@ def _as_recorded(exchange: Exchange, served: Exchange) -> Exchange:
     if response and served.response and len(served.response.chunks) == len(response.chunks):
         pairs = zip(served.response.chunks, response.chunks, strict=True)
         response = replace(response, chunks=tuple(Chunk(old.at_s, new.data) for old, new in pairs))
-    return replace(
-        served,
-        operation=exchange.operation,
-        ref=exchange.ref,
-        case=exchange.case,
-        request=exchange.request,
-        response=response,
-    )
+    own = {name: getattr(exchange, name) for name in ("operation", "ref", "case", "request")}
+    return replace(served, response=response, **own)
