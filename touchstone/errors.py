@@ -77,10 +77,14 @@ def one_line(name: object) -> str:
 def nearest(word: str, known: Iterable[str]) -> str:
     """Returns the end of a message about an unknown word: the nearest known word, or all known words."""
     names = sorted(map(one_line, known))
-    near = difflib.get_close_matches(word[:100], names, n=1)
-    if near:
-        return f"did you mean {near[0]}?"
-    return f"known: {', '.join(names)}" if names else "none is known"
+    all_names = f"known: {', '.join(names)}" if names else "none is known"
+    return similar(word, names).removeprefix("; ") or all_names
+
+
+def similar(word: str, known: Iterable[str]) -> str:
+    """Returns the end of a message that asks if the nearest known word is meant; empty if none is similar."""
+    near = difflib.get_close_matches(word[:100], list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from touchstone.contract.claims import Ledger
 from touchstone.contract.document import Contract
 from touchstone.contract.files import WRITTEN_BYTES, open_regular, read_regular, read_toml
 from touchstone.contract.quoting import checked, quoted
-from touchstone.errors import UsageError, nearest
+from touchstone.errors import UsageError, nearest, similar
 from touchstone.facts.events import Header, Known, RunLog
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
@@ -87,8 +87,8 @@ def _objection(name: str, ledger: Ledger) -> str:
     if any(char in name for char in "*?["):
         return "a glob, expected the id of one claim; list the claims one by one"
     if row is None:
-        near = nearest(name, (claim.id for claim in ledger.judged()))
-        return f"no such claim; {near if near.startswith('did') else '`touchstone claims` lists them'}"
+        near = similar(name, (claim.id for claim in ledger.judged()))
+        return f"no such claim{near or '; `touchstone claims` lists them'}"
     if row.excluded:
         return "a claim that no command judges; remove it"
     return f"only `touchstone {row.by}` judges this claim; remove it" if row.by != "check" else ""

@@ -1,6 +1,5 @@
 """Reads openapi/claims.yaml, the ledger of claims."""
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -13,7 +12,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, with
 from touchstone.contract.files import openapi_dir
 from touchstone.contract.parsing import read_as
 from touchstone.contract.quoting import quoted
-from touchstone.errors import ContractError, UsageError
+from touchstone.errors import ContractError, UsageError, similar
 
 Level = Literal["must", "should"]
 By = Literal["check", "load"]
@@ -84,7 +83,7 @@ class Ledger(dict[str, Claim]):
         other = next((row for row in self.judged(None) if fnmatchcase(row.id, glob)), None)
         if other is not None:
             return f"`touchstone {other.by}` judges {other.id}; run that instead"
-        return f"no claim matches{_nearest(glob, [claim.id for claim in judged])}; `touchstone claims` lists them"
+        return f"no claim matches{similar(glob, [claim.id for claim in judged])}; `touchstone claims` lists them"
 
     def raised(self, ids: Iterable[str]) -> "Ledger":
         """Returns a copy of the ledger in which the claims *ids* have the level must."""
@@ -94,7 +93,7 @@ class Ledger(dict[str, Claim]):
     def explain(self, claim_id: str) -> Claim:
         """Returns the row with this id; raises UsageError for an unknown id."""
         if claim_id not in self:
-            raise UsageError(f"{claim_id!r}: no such claim{_nearest(claim_id, self)}; `touchstone claims` lists them")
+            raise UsageError(f"{claim_id!r}: no such claim{similar(claim_id, self)}; `touchstone claims` lists them")
         return self[claim_id]
 
 
@@ -110,8 +109,3 @@ def load(path: Path | None = None) -> Ledger:
     if newer := [row.id for row in file.claims if row.since > file.version]:
         raise ContractError(f"{path}: {newer[0]}: expected to be since the version {file.version} at most")
     return rows
-
-
-def _nearest(wanted: str, ids: Iterable[str]) -> str:
-    near = difflib.get_close_matches(wanted, list(ids), n=1)
-    return f"; did you mean {near[0]}?" if near else ""

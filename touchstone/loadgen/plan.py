@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from touchstone.errors import UsageError, nearest
+from touchstone.errors import UsageError, similar
 from touchstone.facts.events import Limit, Workload
 from touchstone.loadgen.arrivals import MAX_ARRIVALS, Times, Trace, due_times, parse
 from touchstone.loadgen.workloads import ACTIONS, AT_ONCE, Options
@@ -114,9 +114,7 @@ def assign(count: int, weights: Mapping[str, float], seed: int | None = None) ->
 def _traced(trace: Trace, count: int, names: list[str]) -> NDArray[np.intp]:
     for name, line in zip(trace.actions, trace.lines, strict=True):
         if name not in names:
-            near = nearest(name, names)
-            hint = f"; {near}" if near.startswith("did you mean") else ""
-            expected = f"expected an action of this run: {', '.join(sorted(names))}{hint}"
+            expected = f"expected an action of this run: {', '.join(sorted(names))}{similar(name, names)}"
             raise UsageError(f"{trace.path}:{line}: found {name!r} in the column operation; {expected}")
     return np.array([names.index(name) for name in trace.actions[:count]])
 
