@@ -61,7 +61,7 @@ class Template:
 
     def steps(self) -> list[str]:
         """The build steps in order."""
-        rest_s = self._rest_s()
+        rest_s = self.sleep_s / 2 if self.halved else 0.0
         steps = [f"sleep {self.sleep_s - rest_s:g}"] if self.sleep_s else []
         steps += [f"echo {shlex.quote(line)}" for line in self.lines()]
         steps += [f"sleep {rest_s:g}"] if rest_s else []
@@ -72,9 +72,6 @@ class Template:
         """Output of the build: the marker, then more lines; all lines differ."""
         more = (f"{self.marker}-line-{n}{_ENDINGS[n % len(_ENDINGS)]}" for n in range(2, self.more_lines + 2))
         return [] if self.silent else [self.marker, *more]
-
-    def _rest_s(self) -> float:
-        return self.sleep_s / 2 if self.halved else 0.0
 
     def revised(self) -> "Template":
         """Returns another document for the same ref."""
@@ -110,7 +107,7 @@ class Template:
             "sleep_s": self.sleep_s,
             "marker": "" if self.silent else self.marker,
             "lines": self.lines(),
-            "marker_after_s": self.sleep_s - self._rest_s(),
+            "marker_after_s": self.sleep_s / 2 if self.halved else self.sleep_s,
         }
 
 

@@ -136,9 +136,8 @@ def _progress_on(console: Console) -> Iterator[Callable[[Trial, int], None]]:
 
 
 def _print(chosen: list[Candidate], console: Console) -> None:
-    subjects = [candidate.subject for candidate in chosen]
     rows = [
         (one.name, one.kind or one.sort, one.says, ", ".join(one.breaks) if one.is_fault else one.permits)
-        for one in subjects
+        for one in (candidate.subject for candidate in chosen)
     ]
     table(console, ("name", "class", "behaviour", "breaks, or permitted by"), rows)

@@ -194,7 +194,7 @@ def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_lim
             writer.write(*(Occurrence(finding, case) for finding in ruling.findings), *ruling.notices)
             for notice in ruling.notices:
                 if notice.verdict == "could-not-run":  # the rule raised an error, so that the run must not pass
-                    _write_failed(writer, notice.claim, notice.reason)
+                    writer.write(Case(f"rule.{notice.claim}", "", "error", 0.0, (), notice.reason))
         judged = dataclasses.replace(read(run_log), footer=footer)
         reason, notices = unwatched(judged)
         notices += unprobed(judged)
@@ -253,11 +253,7 @@ def write_judgements(writer: RunLogWriter, judge: Judge, judgements: Sequence[Ju
     writer.write(*tallies(case, judgements))
     writer.write(*(Occurrence(judge.finding(j), case) for j in judgements if j.outcome == "broken"))
     for rule_id, error in judge.failed.items():
-        _write_failed(writer, rule_id, f"the rule {rule_id} failed: {error}")
-
-
-def _write_failed(writer: RunLogWriter, rule_id: str, text: str) -> None:
-    writer.write(Case(f"rule.{rule_id}", "", "error", 0.0, (), text))
+        writer.write(Case(f"rule.{rule_id}", "", "error", 0.0, (), f"the rule {rule_id} failed: {error}"))
 
 
 def _write_untested(log: RunLog, writer: RunLogWriter, case: str) -> None:

@@ -243,10 +243,10 @@ def is_broken(limit: Limit, statistic: Statistic, value: float) -> bool:
 def judge_thresholds(readings: Iterable[Reading], log: RunLog, ledger: Ledger) -> Ruling:
     """Judges the claims about limits from the readings of a run."""
     readings = tuple(readings)
-    unclear = {_claim(reading) for reading in readings if reading.verdict == "indeterminate"}
+    unclear = {STATISTICS[one.limit.statistic].claim for one in readings if one.verdict == "indeterminate"}
     ruling = Ruling()
     for reading in readings:
-        claim, limit = _claim(reading), limit_text(reading.limit)
+        claim, limit = STATISTICS[reading.limit.statistic].claim, limit_text(reading.limit)
         operation = reading.limit.operation.removeprefix(ALL)
         if reading.verdict == "broken":
             remark = f" ({reading.reason})" if reading.reason else ""
@@ -265,10 +265,6 @@ def judge_thresholds(readings: Iterable[Reading], log: RunLog, ledger: Ledger) -
         elif claim not in unclear:
             ruling.judgements.append(Judgement(claim, "held", CHECK, operation, ()))
     return ruling
-
-
-def _claim(reading: Reading) -> str:
-    return STATISTICS[reading.limit.statistic].claim
 
 
 def scope_text(operation: str) -> str:
@@ -309,7 +305,8 @@ def read_thresholds(path: Path | None = None) -> Thresholds:
     for scenario, tables in document.items():
         place = f"{path}: [{one_line(scenario)}]"
         for operation, limits in _rows(place, tables, "scenario", scenario, SCENARIOS):
-            inner = f"{path}: [{scenario}.{_key(operation)}]"
+            key = operation if operation.isidentifier() else f'"{one_line(operation)}"'
+            inner = f"{path}: [{scenario}.{key}]"
             rows = _rows(inner, limits, "operation", operation, operations)
             found[scenario] += tuple(_limit(inner, operation, name, value) for name, value in rows)
     return found
@@ -345,7 +342,3 @@ def _limit(place: str, operation: str, name: str, value: object) -> Limit:
         expected = {"time": "seconds above 0", "rate": "requests per second above 0"}.get(sort, "a share from 0 to 1")
         raise UsageError(f"{place} {name}: found {quoted(value)}; expected {expected}")
     return Limit(operation, name, float(number))
-
-
-def _key(operation: str) -> str:
-    return operation if operation.isidentifier() else f'"{one_line(operation)}"'

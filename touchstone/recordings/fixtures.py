@@ -94,20 +94,15 @@ def build_twin(request: pytest.FixtureRequest) -> "Iterator[ServedTwin]":
     """Starts a live server of the whole API; ``@pytest.mark.build_twin(capacity=1)`` configures it."""
     from touchstone.recordings.servers import ServedTwin  # noqa: PLC0415 - heavy, and few runs need it
 
-    try:
-        twin = ServedTwin(**_options(request))
-    except HarnessError as error:
-        pytest.fail(f"@pytest.mark.{MARK}: {error}", pytrace=False)
-    with twin:
-        yield twin
-
-
-def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """The combined arguments of a test's markers; for a repeated argument, the marker nearest to the test wins."""
     options: dict[str, Any] = {}
-    for mark in reversed(list(request.node.iter_markers(MARK))):
+    for mark in reversed(list(request.node.iter_markers(MARK))):  # the marker nearest to the test wins
         if mark.args:
             problem = f"found {mark.args[0]!r}; expected keywords, e.g. capacity=1"
             pytest.fail(f"@pytest.mark.{MARK}: {problem}", pytrace=False)
         options |= mark.kwargs
-    return options
+    try:
+        twin = ServedTwin(**options)
+    except HarnessError as error:
+        pytest.fail(f"@pytest.mark.{MARK}: {error}", pytrace=False)
+    with twin:
+        yield twin
