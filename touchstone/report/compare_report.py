@@ -30,7 +30,6 @@ from touchstone.rules.verdict import RunVerdict
 SCHEMA_VERSION = 1
 _STYLES = {"slower": "bold red", "faster": "bold green", "more": "bold", "less": "bold"}
 _STYLES |= dict.fromkeys((NOISE, UNCERTAIN, TOO_FEW), "dim")
-_TONES = {"slower": "broken", "faster": "upheld", "more": "indeterminate", "less": "indeterminate"}
 _NAMES = {"throughput_per_s": "served per second", "error_share": "errors", "refused_share": "refused (429)"}
 
 
@@ -92,7 +91,6 @@ def render(both: Comparison) -> str:
         headline="The runs differ" if both.differs else alike,
         kind=limits.kind_of_run(both.trend.runs[-1]).partition(" (")[0],
         charts=_overlays(both.load.operations) if both.load else (),
-        tones=_TONES,
         scope_text=scope_text,
     )
 

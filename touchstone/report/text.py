@@ -11,13 +11,6 @@ from touchstone.report.view import View
 
 _KIND_STYLES: dict[Kind, str] = {"refused": "yellow", "error": "bold red", "cut": "yellow", "unsent": "yellow"}
 _SHARES = (0.5, 0.9, 0.99, 0.999)
-_STYLES = {
-    "upheld": "green",
-    "broken": "bold red",
-    "could_not_run": "bold yellow",
-    "indeterminate": "yellow",
-    "not_applicable": "dim",
-}
 
 
 def write(view: View, console: Console, *, ends: bool = True, advises: bool = False) -> None:
@@ -33,7 +26,6 @@ def write(view: View, console: Console, *, ends: bool = True, advises: bool = Fa
         advises=advises,
         texts=html.describe_load(load) if load else {},
         family=probe_sentences.describe_family,
-        styles=_STYLES,
     )
     if ends:
         style = {0: "bold green", 1: "bold red"}.get(view.exit_code, "bold yellow")

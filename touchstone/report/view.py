@@ -4,6 +4,7 @@ import json
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -321,21 +322,15 @@ def _headers(pairs: tuple[tuple[str, str], ...]) -> str:
 def _body(body: bytes, full_bytes: int | None) -> tuple[str, str]:
     length = full_bytes or len(body)
     try:
-        text = _indented(body.decode("utf-8"))
+        text = body.decode("utf-8")
     except UnicodeDecodeError:
         text = body[:_MAX_HEX_BYTES].hex(" ") + (" …" if len(body) > _MAX_HEX_BYTES else "")
         return text, f"{length:,} bytes, not UTF-8: the first {min(len(body), _MAX_HEX_BYTES)} in hexadecimal"
+    with suppress(ValueError, RecursionError):  # other text stays unchanged, and so does JSON with a repeated key
+        text = json.dumps(json.loads(text, object_pairs_hook=unique_names), indent=2, ensure_ascii=False)
     if not body or (full_bytes is None and len(text) <= MAX_BODY_CHARS):
         return text, ""
     return clipped(text, MAX_BODY_CHARS), f"cut: the full body has {length:,} bytes"
-
-
-def _indented(text: str) -> str:
-    """Indents JSON; returns other text, and JSON with a repeated key, unchanged."""
-    try:
-        return json.dumps(json.loads(text, object_pairs_hook=unique_names), indent=2, ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return text
 
 
 def load_view(log: RunLog) -> LoadView | None:
