@@ -1,6 +1,6 @@
 """HTML report of a run, and the parts that all pages share. Pages are self-contained; text of a target is escaped.
 
-The sentences about a load are in every report, not only in HTML.
+The sentences are in every report, not only in HTML.
 """
 
 import base64
@@ -17,13 +17,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from touchstone.facts.key_sources import KeySources, is_variable
-from touchstone.facts.sample import CUT_OFF
 from touchstone.facts.wording import brief, clipped, describe_chance, figure, one_line, percentage, plural, visible, was
 from touchstone.loadgen.metrics import kind_of
 from touchstone.report import load_charts, probe_charts
 from touchstone.report.probe_sentences import describe_end, describe_family, describe_stage, describe_stimulus
 from touchstone.report.probe_view import ProbeView
-from touchstone.report.view import FindingView, LoadView, View, describe_check
+from touchstone.report.view import FindingView, View, describe_check
 
 MAX_FINDINGS = 60  # findings shown in full; the others get one line each
 
@@ -46,7 +45,6 @@ def render(view: View) -> str:
         ("report.js",),
         view=view,
         pictures=load_charts.pictures(view.load) if view.load else None,
-        texts=describe_load(view.load) if view.load else {},
         drawn=probe_charts.pictures(view.probe) if view.probe else None,
         kind_of=kind_of,
         key_sources=KeySources.of,
@@ -128,6 +126,7 @@ def environment() -> Environment:
         when=when,
         is_variable=is_variable,
     )
+    jinja.globals["sentence"] = sentence
     return jinja
 
 
@@ -167,21 +166,3 @@ def _sentences(of: str) -> Template:
 def sentence(name: str, *about: object, of: str = "") -> str:
     """Sentence from a macro in assets/sentences.j2, or of a probe (*of*); empty if it does not apply."""
     return " ".join(str(getattr(_sentences(of).module, name)(*about)).split())
-
-
-def describe_load(load: LoadView) -> dict[str, str]:
-    """Sentences about a load by name of their macro; a sentence that does not apply is empty."""
-    found, began_at, numbers = load.capacity, load.workload.began_at, load.numbers
-    cut_off = [row for one in numbers.operations for row in one.outcomes if row.outcome == CUT_OFF]
-    return {
-        "capacity": sentence("capacity", found) if found else "",
-        "failed": sentence("failed", load.attempts),
-        "beyond": sentence("beyond", found) if found else "",
-        "closing": sentence("closing", *load.closing_counts),
-        "silence": sentence("silence", load.silence, began_at) if load.silence else "",
-        "pauses": sentence("pauses", load.pauses, began_at),
-        "cut": sentence("cut", cut_off),
-        "generator": sentence("generator", load.kept, began_at),
-        "workload": sentence("workload", load.workload),
-        **{name: sentence(name, numbers) for name in ("times", "timed", "remarks")},
-    }
