@@ -110,7 +110,11 @@ class ServedTwin(Twin):
         plan = checked("plan", plan or "scale", _of("scale", "hacker"))
         self.key = next(account.key for account in DEFAULT_ACCOUNTS if account.plan == plan)
         self.keys = {account.name: account.key for account in DEFAULT_ACCOUNTS}
-        chosen, behaviour = _checked(options), _behaviour(fault, variant)
+        for name in options:
+            if name not in OPTIONS:
+                raise UsageError(f"{name}: unknown option; {nearest(name, [*OPTIONS, 'plan', 'fault', 'variant'])}")
+        chosen = {name: checked(name, value, OPTIONS[name]) for name, value in options.items() if value is not None}
+        behaviour = _behaviour(fault, variant)
         for name in sorted(behaviour.pace.keys() & chosen.keys()):
             if behaviour.pace[name] != chosen[name]:
                 raise UsageError(f"{name}: {behaviour.name} needs {behaviour.pace[name]}; leave {name} out")
@@ -168,13 +172,6 @@ OPTIONS: Mapping[str, Kind[Any]] = {
     "digest_scope": _of("document", "content"),
     "seed": kind(Seed),
 }
-
-
-def _checked(options: Mapping[str, object]) -> dict[str, Any]:
-    for name in options:
-        if name not in OPTIONS:
-            raise UsageError(f"{name}: unknown option; {nearest(name, [*OPTIONS, 'plan', 'fault', 'variant'])}")
-    return {name: checked(name, value, OPTIONS[name]) for name, value in options.items() if value is not None}
 
 
 def _behaviour(fault: str | None, variant: str | None) -> Behaviour:

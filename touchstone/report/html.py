@@ -100,7 +100,8 @@ def environment() -> Environment:
     jinja = Environment(
         loader=FileSystemLoader(_ASSETS),
         autoescape=True,
-        finalize=_finalize,
+        # Makes hidden characters in a string visible; Jinja escapes the string afterwards. Other values stay unchanged.
+        finalize=lambda value: visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -128,11 +129,6 @@ def environment() -> Environment:
     )
     jinja.globals["sentence"] = sentence
     return jinja
-
-
-def _finalize(value: Any) -> Any:
-    """Makes hidden characters in a string visible; Jinja escapes the string afterwards. Other values stay unchanged."""
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _coded(text: str, pattern: str = r"`([^`\n]+)`") -> Markup:

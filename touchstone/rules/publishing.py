@@ -269,13 +269,10 @@ def _republished(history: History) -> set[bool]:
         shelf = history.once(Shelf, ref)
         for publish in _judged(shelf):
             before = shelf.replaces(publish)
-            if before and not publish.note.get("force") and _written(before) == _written(publish):
+            is_alike = before and all(before.note.get(key) == publish.note.get(key) for key in ("content", "form"))
+            if is_alike and not publish.note.get("force"):
                 answers.add(publish.status == 409)
     return answers
-
-
-def _written(publish: Exchange) -> tuple[object, object]:
-    return publish.note["content"], publish.note.get("form")
 
 
 def _is_inconclusive(digest: str, publish: Exchange, history: History) -> bool:
