@@ -25,7 +25,7 @@ MOST_REQUESTS, MOST_BUILDS, MOST_S = 1000, 400, 900.0
 # When a limiter is changed, in times of what it takes to give its limit anew.
 CHANGED_AFTER = (0.5, 2.0)
 _CLOCK_S = 60.0
-_CAPS = ("builds", "in flight")
+_CAPS = ("builds", "in flight", "both")
 _CAPPED = ("none", "concurrency", "builds")
 
 

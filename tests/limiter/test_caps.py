@@ -187,7 +187,7 @@ def test_cap_on_requests_under_way_is_found(cap: int, takes_s: float, text: str)
 
 @pytest.mark.parametrize(
     ("cap", "rate", "left", "uncapped_to"),
-    [(16, None, 1000, 16), (1000, None, 1000, 16), (1000, Rate(6), 1000, 6), (1000, None, 12, 8), (1000, None, 1, 0)],
+    [(16, None, 1000, 16), (1000, None, 1000, 16), (1000, Rate(6), 1000, 6), (1000, None, 12, 12), (1000, None, 1, 0)],
 )
 def test_no_cap_is_found_within_rate_and_budget(cap: int, rate: Rate | None, left: int, uncapped_to: int) -> None:
     part = volleys(cap, 0.001, rate, left)

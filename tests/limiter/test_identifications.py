@@ -352,7 +352,7 @@ def changed(before: str, at: float, after: str, terms: Terms = NO_CAPS) -> Playe
 def test_limiter_that_is_changed_is_identified_anew(before: str, at: float, after: str) -> None:
     whole = changed(before, at, after)
     known = whole.known
-    assert known.sure
+    assert not known.sure  # other clients may be the cause as well
     assert_right(after, known)
     surprised_s, last_s = (float(second) for second in re.findall(r"second (\S+) ", known.notes[0])[:1] * 2)
     assert at < surprised_s + 0.2  # the stimulus may have begun before

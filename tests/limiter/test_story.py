@@ -14,7 +14,7 @@ POLL = Segment((1.0, 2.0, 3.0, 4.0), "accepted")
 @pytest.mark.parametrize(("limits", "expected"), [((3.0, 3.0), 3.0), ((3.0, 4.0), None), ((), None)])
 def test_field_counts_only_where_all_answers_agree(limits: tuple[float, ...], expected: float | None) -> None:
     answers = [Answer(0.0, 0.1, True, quota={"limit": limit}) for limit in limits]
-    assert Story([*answers, *row("+")]).reported("limit") == expected
+    assert Story([*answers, *row("+")]).quote() == (expected, None)
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,11 @@ def _alike(took_s: Sequence[float]) -> bool:
     return max(took_s) - min(took_s) <= _ALIKE * min(took_s) + _BLUR_S
 
 
+def promised(quota: Mapping[str, float]) -> int:
+    """Number of requests that the RateLimit header fields of a response promise to accept; 0 without a promise."""
+    return int(quota.get("remaining", quota.get("limit", 1.0) - 1))
+
+
 def drain(at: float, most: int) -> Segment:
     """Returns a segment of at most *most* requests in sequence without pauses, until one is rejected."""
     return Segment((at,) * most, "refused")

@@ -10,7 +10,7 @@ from touchstone.facts.identity import Interval, Tier
 from touchstone.facts.probe import Moment
 from touchstone.limiter.cells import Cells, grid, joined, picked
 from touchstone.limiter.interference import SHARED, UNSHARED, Known
-from touchstone.limiter.kinds import KINDS, Array, State, Tiered
+from touchstone.limiter.kinds import KINDS, Array, Kind, State, Tiered
 
 _WINDOW_S, _TOKEN_S = (0.02, 10_000.0), (0.001, 5_000.0)  # times considered, in seconds: of a window, of a token
 _FINE, _COARSE = 160, 96  # cells along each time: for kinds with one unknown time or phase, and for kinds with more
@@ -20,6 +20,7 @@ _MOST_BEHIND, _BEHIND_STEPS, _SLOWER = 150, 60, 1.3
 _LOW, _HIGH = 0.025, 0.975
 # Decisions between two refinements, and most refinements: without any, coarse cells around the truth may be dropped.
 _AT_ONCE, _MOST_PARTS = 12, 8
+_QUOTED, _QUOTED_TIMES = 0.002, 0.1  # a quoted window is true within this share, or the quote is wrong; odds for it
 _POINTS = 9  # points per cell at equal distances, for quantiles
 _HINT_S = 1.1  # seconds by which a Retry-After may be too long, due to rounding and network delay
 _LEAST_OFF, _OFF_SHARE = 2, 0.2  # wrong Retry-After values are reported from this number and share of refusals on
@@ -58,6 +59,7 @@ class Belief:
     accepted: int  # accepted requests before the first refusal
     least: int = 0  # least limit of a window that may have ended during these requests; 0: none ended
     longest_s: float = 0.0  # longest such window, in seconds
+    quoted: tuple[float | None, float | None] = (None, None)  # limit and window (seconds) in RateLimit fields
     wide: bool = False  # whether the limit may be higher, because other clients used a part of it
     cells: list[Cells] = field(default_factory=list)
 
@@ -70,7 +72,18 @@ class Belief:
                 steps = _FINE if len(kind.scales) + int(kind.phase) == 1 else _COARSE
                 cells = grid(kind, limits, ranges_s, steps, kind.prior)
                 ended = cells.logs[0] < math.log(max(self.longest_s, 1e-9))
-                self.cells.append(cells if kind.fills else picked(cells, ended | (cells.limits >= usual)))
+                cells = cells if kind.fills else picked(cells, ended | (cells.limits >= usual))
+                self.cells.append(joined(cells, self._as_quoted(kind)) if self._quotes(kind, limits) else cells)
+
+    def _quotes(self, kind: Kind, limits: Sequence[int]) -> bool:
+        return len(kind.scales) == 1 and bool(self.quoted[1]) and self.quoted[0] in limits
+
+    def _as_quoted(self, kind: Kind) -> Cells:
+        """A narrow cell at the quoted limit and window, in addition to the others."""
+        limit, window_s = self.quoted[0] or 1.0, self.quoted[1] or 1.0
+        time_s = window_s / limit if kind.fills else window_s
+        near_s = (time_s * (1 - _QUOTED), time_s * (1 + _QUOTED))
+        return grid(kind, [int(limit)], [near_s], 1, _QUOTED_TIMES * kind.prior)
 
     def update(self, story: Sequence[Moment]) -> None:
         """Updates the posterior with those decisions in *story* that it does not include yet."""

@@ -29,6 +29,7 @@ class Held:
     lasts_s: float = 0.0  # least duration of a build in seconds; 0 if unknown
     cap: int = 0  # builds in flight at a refusal that the rate limit does not explain
     holds_to: int = 0  # most builds in flight so far
+    at_once: int = 0  # builds of a volley of which a part was refused
     edges: list[bool] = field(default_factory=list)  # per test: whether a cancelled build let in just one start
     over: bool = False
     disproved: bool = False  # whether the refusals have another cause than a cap
@@ -121,8 +122,8 @@ class Held:
 
     @property
     def sure(self) -> bool:
-        """Whether the result is certain: there is no cap, or the last tests confirm the cap."""
-        return not self.cap or (bool(self.edges) and all(self.edges[-_TESTS:]))
+        """Whether the result is certain: there is no cap, or the last tests confirm it, and it was never higher."""
+        return not self.cap or (bool(self.edges) and all(self.edges[-_TESTS:]) and self.cap >= self.at_once)
 
 
 def room_for(count: int, room: Room, at: float) -> tuple[int, float]:
@@ -133,7 +134,7 @@ def room_for(count: int, room: Room, at: float) -> tuple[int, float]:
     return room(full_at + AFTER_S)[0], full_at + AFTER_S
 
 
-_SIZES = (4, 16)
+_AT_ONCE = 16
 _AGREE, _MOST_REFUSED = 3, 9  # volleys that must show the same cap; maximum number of volleys with refusals
 _REST_S, _REST_TIMES = 0.2, 2.0
 _LEAST_S = 0.002  # least error of response times, in seconds
@@ -142,7 +143,7 @@ _LEAST_PACE_S = 0.005  # a shorter interval between responses may be due to the 
 
 @dataclass
 class InFlight:
-    """Search for a concurrency cap: sends volleys (concurrent requests) of growing size."""
+    """Search for a concurrency cap: sends volleys (concurrent requests)."""
 
     room: Room
     uncapped_to: int = 0  # largest volley without a refusal
@@ -151,7 +152,6 @@ class InFlight:
     disproved: bool = False  # whether the refusals have another cause than a cap
     taken_back: bool = False  # whether the last volley disproved an earlier cap
     _checks: bool = False
-    _size: int = 0
     _free_at: float = 0.0
     _in_turn_s: float = 0.0
     _served_s: list[float] = field(default_factory=list)
@@ -162,7 +162,7 @@ class InFlight:
         if self.over:
             return None
         most = max(self.volley_caps, default=0)
-        want = most + (1 if self._checks else 2) if self.volley_caps else _SIZES[self._size]
+        want = most + (1 if self._checks else 2) if self.volley_caps else _AT_ONCE
         room, at = room_for(want, self.room, max(now_at, self._free_at))
         count = min(want, room, left)
         if self._checks:
@@ -184,8 +184,7 @@ class InFlight:
             self._checks, self.over = False, self.over or self.disproved
         elif accepted == len(answers):
             self.uncapped_to = max(self.uncapped_to, accepted)
-            self._size += 1
-            self.over = self._size >= len(_SIZES) or len(self.volley_caps) > 0
+            self.over = True
             self.taken_back = any(one < accepted for one in self.volley_caps)
             self.volley_caps = [one for one in self.volley_caps if one >= accepted]
         else:

@@ -1,15 +1,16 @@
 """Identifies a limiter: goes through the stages of a probe, proposes each stimulus, and gives the result; no I/O."""
 
 import math
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import dropwhile
 
 from touchstone.facts.identity import Cost, Identity, Interval, Runner, Step, Tier, Why
-from touchstone.facts.probe import Answer, Moment, Segment, Stimulus, Terms, drain, volley
+from touchstone.facts.probe import Answer, Moment, Segment, Stimulus, Terms, drain, promised, volley
 from touchstone.limiter.belief import against, hints, plain, taken, tier
-from touchstone.limiter.caps import Held, InFlight
-from touchstone.limiter.opening import Opening
+from touchstone.limiter.caps import Held, InFlight, room_for
+from touchstone.limiter.opening import CANARY_S, Opening
 from touchstone.limiter.queues import Queues
 from touchstone.limiter.rate_inference import AFTER_S, EarlierResult, Rates
 from touchstone.limiter.story import Story
@@ -19,6 +20,10 @@ _MOMENT_S, _MOMENTS, _MOST_MOMENTS = 2.0, 5.0, 61
 _PLENTY = 10_000
 # A rest lasts _REST_TIMES times the refill time, or the probe so far if that is longer, but at most _MOST_REST_S.
 _ALONE, _RESTED, _REST_TIMES, _MOST_REST_S = "alone", "rest, once more", 1.5, 60.0
+# The check of a result: a rest of such a share of the refill time, a drain and refused requests; then, from that time
+# on, the first request that must be refused and those that must be accepted.
+_CHECK, _CHECKS, _CHECK_REST, _CHECK_REFUSED = "check", 2, (0.35, 0.65), 6
+_BOTH, _AT_ONCE = "both", 16  # a volley that tests both caps: on concurrent requests, and on builds in flight
 _MOST_MEASURED = 2  # most attempts to measure a build cap before the rate limit is known
 _MOST_RESULTS = 2  # most searches: a surprise (responses that contradict the result) starts a new search
 _SLOW_S = 0.01  # sequential requests that are further apart may be too slow to reach a rate limit
@@ -70,7 +75,8 @@ class Probe:
         self._in_flight = InFlight(self._room)
         self._crowded = self._crowd_refused = 0
         self._by_cap: dict[str, set[int]] = {}
-        self._rested = False
+        self._rested = self._volleyed = False
+        self._checked = 0
 
     def propose(self, now_at: float) -> Stimulus | None:
         """Next stimulus, with no request due before *now_at*; None at the end of the probe."""
@@ -95,15 +101,17 @@ class Probe:
             # Once a cap refused a start, it is measured first: the search for a rate limit then stays below it.
             measures = self._opening.capped and self._measured < _MOST_MEASURED
             early = self._held.propose(now_at + self._measured, left) if measures else None
-            return early or self._opening.propose(now_at)
+            return early or self._promised(now_at, left) or self._opening.propose(now_at)
         if self._opening.queued:
             return self._queue.propose(now_at, left)
         if rates and rates.nearly:
             if not self._rested and not self.story.answers[0].accepted:  # the whole limit may never have been available
                 fills = drain(self._rested_at(rates, now_at), round(rates.limit) + 2)
                 return Stimulus(_RESTED, (replace(fills, beside=self._opening.beside),), stage=_RESTED)
-            if stimulus := self._besides(rates.begins_at(now_at), left):
+            if stimulus := self._check(now_at, left) or self._besides(now_at, left):
                 return stimulus
+        elif rates and rates.likely and (stimulus := self._check(now_at, left)):
+            return stimulus
         if rates and (stimulus := rates.propose(now_at, left)):
             parts = tuple(replace(part, beside=self._opening.beside) for part in stimulus.segments)
             return replace(stimulus, segments=parts)
@@ -114,13 +122,45 @@ class Probe:
             part = Segment((self._rested_at(rates, now_at),), beside=0)
             return Stimulus("one build alone", (part,), stage=_ALONE)
         missing = self.terms.soak - sum(answer.accepted for answer in self._answers)
-        return self._besides(now_at, left) or self._soak(now_at, left, missing)
+        besides = self._check(now_at, left) or self._besides(now_at, left)
+        return besides or self._soak(now_at, left, missing)
+
+    def _check(self, now_at: float, left: int) -> Stimulus | None:
+        """Requests at times that the search did not choose, which a limiter of another family answers differently."""
+        rates, low = self._rates, _CHECK_REST[0]
+        if self._checked >= _CHECKS or not rates or rates.quoted:
+            return None
+        if self._checked:
+            *before, drained = rates.edges(now_at)
+            at_once = self._volley(rates.room(drained.at[0])[0], drained.at[0], left)
+            parts = (*before, *at_once, drained)
+        else:
+            share = low + (_CHECK_REST[1] - low) * random.Random(f"{self.terms.seed}/{len(self._answers)}").random()
+            at = now_at + share * rates.refill_s
+            refused = Segment((at,) * min(_CHECK_REFUSED, round(rates.limit)))
+            parts = (drain(at, 2 * round(rates.limit) + 2), refused)
+        return Stimulus(_CHECK, tuple(replace(part, beside=self._beside) for part in parts), stage=_CHECK)
+
+    def _promised(self, now_at: float, left: int) -> Stimulus | None:
+        """The volley that tests both caps, if the RateLimit fields promise to accept it."""
+        answers = self.story.answers
+        if len(answers) != 1 or not (both := self._volley(promised(answers[0].quota) - 1, now_at + CANARY_S, left)):
+            return None
+        return Stimulus(f"{len(both[0].at)} at once, kept in flight", both, stage=_BOTH)
+
+    def _volley(self, room: int, at: float, left: int) -> tuple[Segment, ...]:
+        """The volley that tests both caps, unless it was sent; it reaches a low rate limit once more."""
+        count = min(room + 1, _AT_ONCE, self.terms.most_held, left)
+        if self._volleyed or self._opening.capped or not self.terms.caps or count < 2:
+            return ()
+        return (replace(volley(at, count), holds=self.terms.starts),)
 
     def _rested_at(self, rates: Rates, now_at: float) -> float:
         return now_at + min(_REST_TIMES * max(rates.refill_s, self.story.seconds), _MOST_REST_S)
 
     def _besides(self, now_at: float, left: int) -> Stimulus | None:
-        needed = short_period_test(self._rates.tiers(), self._rates.refill_s) if self._rates else 0
+        rates = self._rates
+        needed = short_period_test(rates.tiers(), rates.refill_s) if rates and not rates.quoted else 0
         limited = dropwhile(lambda answer: answer.accepted, self.story.answers[1:])
         missing = needed - sum(answer.accepted for answer in limited)
         return self._propose_caps(now_at, left) or self._soak(now_at, left, missing)
@@ -128,6 +168,9 @@ class Probe:
     def _propose_caps(self, now_at: float, left: int) -> Stimulus | None:
         if not self.terms.caps:
             return None
+        room, at = room_for(min(_AT_ONCE, self.terms.most_held), self._room, now_at)
+        if both := self._volley(room, at, left):
+            return Stimulus(f"{len(both[0].at)} at once, kept in flight", both, stage=_BOTH)
         held = self._held.propose(now_at, left) if self.terms.starts else None
         under_way = held or self._in_flight.propose(now_at, min(left, self._held.cap or left))
         return under_way or self._propose_volley(now_at, left)
@@ -148,8 +191,12 @@ class Probe:
         _, full_at = self._rates.room(now_at)
         at = max(now_at, full_at + AFTER_S)
         room, _ = self._rates.room(at)
-        beside = max(self._held.cap - 2, 0) if self._held.tier() else self._opening.beside
-        return Stimulus("soak", (Segment((at,) * max(1, min(room, left, missing)), beside=beside),), stage="soak")
+        return Stimulus("soak", (Segment((at,) * max(1, min(room, left, missing)), beside=self._beside),), stage="soak")
+
+    @property
+    def _beside(self) -> int | None:
+        """Most builds beside which no cap refuses a start; None without a cap."""
+        return max(self._held.cap - 2, 0) if self._held.tier() else self._opening.beside
 
     def _room(self, at: float) -> tuple[int, float]:
         return self._rates.room(at) if self._rates else (_PLENTY, at)
@@ -158,29 +205,36 @@ class Probe:
         """Updates the probe with the responses to a stimulus, in order of sending; the last ones may be missing."""
         if stimulus.anew:
             self.resume()
+        at_once = next((part for part in stimulus.segments if part.together), None)
+        room = min(self._room(at_once.at[0])[0], len(at_once.at)) if at_once else 0
         if stimulus.stage == _ALONE and answers:
             self._alone = True
             self._begin(0.0)
         if answers:
             self._anew, self._frees = False, 0
+        if stimulus.frees and stimulus.stage != "builds":
+            self._held.begin_anew()
         self.story.answers += answers
         self._answers += answers
-        self._pass_on(stimulus.stage, answers)
+        self._pass_on(stimulus.stage, answers, room)
         self._refilled = self._refilled or self._opening.refilled
-        opened = stimulus.stage in ("opening", "queue", _ALONE) and self._opening.over and not self._opening.queued
-        if opened and self._opening.limited:
+        opens = stimulus.stage in ("opening", "queue", _ALONE, _BOTH)
+        if opens and self._opening.over and not self._opening.queued and self._opening.limited:
             self._look_for_rate()
         elif self._rates:
             stage = stimulus.stage
             self._rates.observe(answers, for_rate=stage == "rate", bits=stimulus.bits, rested=stage == _RESTED)
-        self._doubted()
+            quote = self.story.quote()
+            self._rates.quoted = None not in quote and not [*_misquoted(self._rates.tiers()[0], *quote)]
         ended_at = max((answer.done_at for answer in answers), default=0.0)
         self.steps.append(Step(stimulus.name, ended_at, stimulus.bits, self._rates.families() if self._rates else {}))
         if self._rates and self._rates.surprise and len(self._before) + 1 < _MOST_RESULTS:
             self._before.append(self._rates.surprise)
             self._begin(ended_at + _REST_TIMES * max(self._rates.refill_s, self.story.seconds))
 
-    def _pass_on(self, stage: str, answers: Sequence[Answer]) -> None:
+    def _pass_on(self, stage: str, answers: Sequence[Answer], room: int) -> None:
+        self._rested = self._rested or (stage == _RESTED and bool(answers))
+        self._checked += stage == _CHECK and bool(answers)
         if stage in ("opening", _ALONE):
             self._opening.observe(answers)
         elif stage == "queue":
@@ -194,16 +248,38 @@ class Probe:
             if not self._rates and self._opening.shows_queue(answers):
                 self._opening.queued, self._in_flight = True, InFlight(self._room)
             self._leave_out(answers, stage, disproved=self._in_flight.disproved or self._in_flight.taken_back)
+        elif stage in (_BOTH, _CHECK) and any(answer.stream for answer in answers):
+            self._observe_both(answers, room)
         elif stage == "crowd":
             self._crowded += max(1, len(answers))
             self._crowd_refused += sum(not answer.accepted for answer in answers)
-        elif stage == _RESTED:
-            self._rested = self._rested or bool(answers)
+
+    def _observe_both(self, answers: Sequence[Answer], room: int) -> None:
+        """Both caps are at least as high as a volley that the rate limit alone explains; else each is looked for."""
+        sent = [number for number, answer in enumerate(answers) if answer.stream]
+        room -= sum(answer.accepted for answer in answers[: sent[0] - 1])
+        answers, count = answers[sent[0] - 1 :], len(sent) + 1
+        accepted = [answer for answer in answers[:count] if answer.accepted]
+        self._frees = len(accepted)
+        if len(accepted) == count < room:  # an interruption cut the volley short
+            return
+        self._volleyed = True
+        if not self._rates and self._opening.shows_queue(answers):
+            self._opening.queued = self._opening.over = True
+        elif len(accepted) < room and not self._opening.over:
+            self._opening.observe(sorted(answers, key=lambda answer: not answer.accepted))
+        elif len(accepted) < room:
+            self._checked, self._held.at_once = 0, len(accepted)
+            self._leave_out(answers, "builds", disproved=False)
+        elif accepted:
+            self._in_flight.uncapped_to, self._in_flight.over = len(accepted), True
+            if self.terms.starts:
+                self._held.observe(accepted)
 
     def _observe_builds(self, answers: Sequence[Answer]) -> None:
         held, early = self._held, not self._opening.over
         held.observe(answers)
-        self._frees = held.holds_to
+        self._frees = held.holds_to if answers else self._frees
         self._leave_out(answers, "builds", disproved=held.disproved and not early)
         if early and (held.over or held.disturbed):
             self._measured += 2 if held.over else 1
@@ -266,27 +342,16 @@ class Probe:
         )
 
     def _notes(self, tiers: Sequence[Tier]) -> Iterator[str]:
-        answers, doubted = self._answers, self._doubted()
+        answers = self._answers
         if answers and not answers[0].accepted and any(answer.accepted for answer in answers):
             why = "the key was used shortly before, or the limiter starts empty"
             yield f"the first request was refused: {why}"
         for one in self._before:
-            is_doubted = any(one is other for other in doubted)
-            yield one.describe(tiers, answers[0].sent_at if answers else 0.0, builds=self._alone, doubted=is_doubted)
+            yield one.describe(tiers, answers[0].sent_at if answers else 0.0, builds=self._alone)
         over = self._why not in ("", "interrupted")
         hidden = self._held.hidden(spent=self._why == "budget") if over and self._rates else ""
         hidden_rate = _HIDDEN_RATE if self._crowd_refused else ""
         yield from filter(None, (self._held.doubt, self._in_flight.doubt, hidden_rate, hidden))
-
-    def _doubted(self) -> list[EarlierResult]:
-        rates = self._rates
-        if not self._before or not rates:
-            return []
-        tiers, moments, evidence = rates.tiers(), self.story.moments(), rates.belief.evidence()
-        before = [one for one in self._before if rates.settled and not one.is_same(tiers)]
-        found = [one for one in before if one.is_close(tiers) or one.explains(moments, evidence)]
-        rates.doubted = bool(found)
-        return found
 
     @property
     def _has_refused(self) -> bool:
@@ -299,7 +364,7 @@ class Probe:
         sure = self._queue.settled if self._opening.queued else self._opening.unrefused
         if self._rates:
             found = self._rates.tiers()
-            sure = self._rates.settled and not self._doubted()
+            sure = self._rates.settled and all(before.is_same(found) for before in self._before)
         caps = [cap for cap in (self._held.tier(), self._in_flight.tier()) if cap]
         # Refusals that nothing explains: without any limiter, or without a rate limit though there seemed to be one.
         unexplained = self._has_refused and not (found or (caps and not self._before))
@@ -354,7 +419,7 @@ def findings(rates: Rates | None, tiers: Sequence[Tier], story: Story) -> tuple[
     if rates is None or not rates.settled:
         return ()
     wrong_hints = hints(rates.belief.likeliest().best(), story.moments())
-    return (*wrong_hints, *_misquoted(tiers[0], story.reported("limit"), story.reported("window_s")))
+    return (*wrong_hints, *_misquoted(tiers[0], *story.quote()))
 
 
 def _misquoted(found: Tier, limit: float | None, window_s: float | None) -> Iterator[str]:

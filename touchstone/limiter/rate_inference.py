@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
@@ -18,6 +18,7 @@ from touchstone.limiter.story import Story
 NEARLY = 0.97  # a kind above this probability is nearly certain
 # Thresholds of certainty: probabilities, then widths of intervals. _NARROW_ENOUGH: if stimuli change nothing more.
 _SURE, _SURE_KIND, _LIKELY_KIND, _SURE_LIMIT, _NARROW, _NARROW_ENOUGH = 0.993, 0.998, 0.93, 0.998, 0.019, 0.05
+_LIKELY = 0.9  # above this probability, a check says more than further stimuli
 _MOST_STUCK, _STILL, _STILL_WIDE = 5, 0.003, 0.98  # the search stops after this many stimuli with less effect
 # Each refused stimulus that changes the probability by less than _MOVED delays the next by _PATIENCE refill times.
 _MOVED, _PATIENCE = 0.1, 0.05
@@ -46,11 +47,7 @@ _WATCHES, _WATCH_LEAST = 5, 0.5  # requests while a sliding log is full, if it s
 # Families whose counts outlast a window; windows between two bursts for these; highest limit that is cheap to reach.
 _LONG_MEMORY, _FILLING_WINDOWS, _CHEAP = ("sliding-counter",), 2.0, 12
 _LEAST_FILLINGS, _MOST_OF_IT = 2, 0.8  # bursts before a limit is certain; share of the limit that each must reach
-_ROOMY = 0.5  # a limiter with room for this share of its limit need not recover further
 _MOST_GAINED = 0.9  # largest part of a token that a bucket may gain between two requests; with more it is never empty
-_CLOSE = 1.5  # parameters that differ by a smaller factor may belong to one limiter with other clients
-# An earlier limiter may explain later responses if its times are this exact, and its log evidence is lower by less.
-_KNOWN_BEFORE, _LESS_LIKELY = 0.05, 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,34 +58,14 @@ class EarlierResult:
     probability: float  # probability of the family
     last_at: float  # time of the last request before the surprise
     surprised_at: float  # time of the first request of the surprising stimulus
-    cell: Cells | None = field(default=None, compare=False)  # the limiter; None if its parameters are too uncertain
 
     def is_same(self, tiers: Sequence[Tier]) -> bool:
         """Whether all limiters of this result agree with *tiers*."""
         pairs = zip(self.tiers, tiers, strict=False)
         return len(self.tiers) == len(tiers) and all(overlap(before, after) for before, after in pairs)
 
-    def is_close(self, tiers: Sequence[Tier]) -> bool:
-        """Whether this result has the same families as *tiers*, and different but close parameters."""
-        pairs = list(zip(self.tiers, tiers, strict=False))
-        if self.is_same(tiers) or [one.family for one in self.tiers] != [one.family for one in tiers]:
-            return False
-        return all(
-            name in mine.numbers and 1 / _CLOSE < mine.numbers[name].value / number.value < _CLOSE
-            for mine, other in pairs
-            for name, number in other.numbers.items()
-        )
-
-    def explains(self, moments: Sequence[Moment], evidence: float) -> bool:
-        """Whether this limiter, with other clients, fits *moments* about as well as hypotheses with log *evidence*."""
-        if self.cell is None:
-            return False
-        cell = replace(self.cell)
-        cell.update(moments)
-        return float((cell.likely + cell.run).max()) > evidence - _LESS_LIKELY
-
-    def describe(self, tiers: Sequence[Tier], first_at: float, *, builds: bool, doubted: bool) -> str:
-        """Sentence about this result. *builds*: builds in flight may be the cause; *doubted*: it may still be right."""
+    def describe(self, tiers: Sequence[Tier], first_at: float, *, builds: bool) -> str:
+        """Sentence about this result. *builds*: builds in flight may be the cause."""
         last_s, surprised_s = self.last_at - first_at, self.surprised_at - first_at
         why = "builds in flight may be the cause, or " if builds else ""
         if self.is_same(tiers):
@@ -96,11 +73,11 @@ class EarlierResult:
                 f"from second {surprised_s:.1f} on, responses contradicted the limiter, but after a rest the probe "
                 f"found the same limiter: {why}other clients may use the key at times"
             )
-        text, as_well = "+".join(tier.text for tier in self.tiers), ", but it may still be the same limiter"
+        text = "+".join(tier.text for tier in self.tiers)
         return (
             f"until second {last_s:.1f} the likeliest limiter was {text} ({self.probability:.0%}), but responses from "
             f"second {surprised_s:.1f} on contradict it: {why}the limiter was changed, or other clients use the key; "
-            f"the result describes the time after that{as_well if doubted else ''}"
+            f"the result describes the time after that"
         )
 
 
@@ -118,9 +95,9 @@ class Rates:
 
     def __init__(self, story: Story, seed: int) -> None:
         self._story, self._seed = story, seed
-        self.wide = self.doubted = False  # *doubted*: whether an earlier limiter may explain all responses as well
+        self.wide = False
         self.surprise: EarlierResult | None = None
-        self.belief = Belief(*story.opened())
+        self.belief = Belief(*story.opened(), story.quote())
         self.belief.update(story.moments())
         # By family: the likeliest limiter and its notation, for families that were likely at any time.
         self.remembered: dict[str, tuple[Cells, str]] = {}
@@ -135,6 +112,8 @@ class Rates:
         # Log improbability of the latest responses while all were accepted or all refused, and which of the two.
         self._unlikely, self._alike = 0.0, set[bool]()
         self._has_observed = self._contradicted = False
+        self.quoted = False  # whether RateLimit fields report the same limit and window
+        self._odd = 0  # decisions that contradict the likeliest limiter
         self._rethought: float | None = None
         self._widened = 0
         self._remember()
@@ -192,22 +171,30 @@ class Rates:
         """The likeliest kind, its limit, its refill time, and the time at which the whole limit is available again."""
         return self.belief.likeliest().kind, self.limit, self.refill_s, self.room(now_at)[1]
 
+    def edges(self, now_at: float) -> tuple[Segment, ...]:
+        """A request just before the likely limiters accept one again, and all that they accept after they recovered."""
+        cells, soon_s = self.belief.likeliest(), _SOON_TIMES * self._story.blur_s() + _SOON_SHARE * self.refill_s
+        keep = cells.masses() > cells.masses().max() - _UNLIKELY
+        free_at = float(cells.kind.free_at(cells.params(), cells.state)[keep].min()) - soon_s
+        before = (Segment((free_at,)),) if free_at > now_at else ()
+        return (*before, *self._once_more(now_at).segments[-1:])
+
+    @property
+    def likely(self) -> bool:
+        """Whether one limiter is so likely that a check of it says the most."""
+        cells, others = self.belief.likeliest(), self.belief.others()
+        if isinstance(cells.kind, Tiered) or self.doubtful or others > _UNSHARED or best_limit(cells)[1] < _HIDDEN:
+            return False
+        if cells.kind.family in _LONG_MEMORY:  # what came before the probe may still count
+            return self.nearly
+        return self._leader()[1] > _LIKELY and 2 * loose(tier(cells)) <= _NARROW_ENOUGH
+
     def _watch(self, now_at: float, until_at: float) -> tuple[Segment, ...]:
         """A few requests while a sliding log is full: one is accepted if a request of another client expires."""
         if self.belief.likeliest().kind.text != "sliding-log" or until_at - now_at < _WATCH_LEAST * self.refill_s:
             return ()
         step_s = (until_at - now_at) / _WATCHES
         return (Segment(tuple(now_at + step_s * (number + 0.9) for number in range(_WATCHES)), "accepted"),)
-
-    def begins_at(self, now_at: float) -> float:
-        """Earliest time at which stimuli of other stages can also serve as a second burst up to the limit."""
-        kind, limit, refill_s, full_at = self._filled(now_at)
-        if self.settled or isinstance(kind, Tiered):
-            return now_at
-        if kind.family in _LONG_MEMORY:
-            first_at = next((moment.at for moment in self._story.moments() if not moment.accepted), now_at)
-            return max(now_at, first_at + _FILLING_WINDOWS * refill_s + AFTER_S)
-        return now_at if self.room(now_at)[0] >= _ROOMY * limit else max(now_at, full_at + AFTER_S)
 
     def observe(
         self, answers: Sequence[Answer], *, for_rate: bool = True, bits: float = 0.0, rested: bool = False
@@ -230,7 +217,8 @@ class Rates:
         self.belief.update(moments)
         after = self._leader()
         self._count(before, after, for_rate=for_rate, accepted=any(answer.accepted for answer in answers))
-        self._contradicted = after[1] > NEARLY and len(self.odd()) > max(1, _CONTRADICTED * len(moments))
+        self._odd = len(self.odd())
+        self._contradicted = after[1] > NEARLY and self._odd > max(1, _CONTRADICTED * len(moments))
         allowed = _SURPRISE + math.log(2) * bits if bits or not for_rate else _PREDICTED
         surprising = known is not None and evidence - self.belief.evidence() > allowed
         widens = may_widen and (surprising or (self.doubtful and not self.wide))
@@ -277,10 +265,7 @@ class Rates:
         if not self._has_observed or not answers:
             return None
         last_at, share = self._story.answers[-len(answers) - 1].sent_at, next(iter(self.families().values()))
-        cells = self.belief.likeliest()
-        off, numbers = loose(tier(cells)), {name: float(value[0]) for name, value in cells.best().params().items()}
-        cell = Cells.point(cells.kind, numbers, off) if off <= _KNOWN_BEFORE else None
-        return EarlierResult(tuple(self.tiers()), share, last_at, answers[0].sent_at, cell)
+        return EarlierResult(tuple(self.tiers()), share, last_at, answers[0].sent_at)
 
     def _widen(self) -> None:
         """Adds two hypotheses: other clients use a part of a higher limit, or there is a second limiter."""
@@ -292,7 +277,7 @@ class Rates:
     def _begin_anew(self) -> None:
         moments = self._story.moments()
         old = self.belief
-        self.belief = Belief(old.accepted, old.least, old.longest_s, wide=self.wide)
+        self.belief = Belief(old.accepted, old.least, old.longest_s, self._story.quote(), wide=self.wide)
         accepted, longest_s = sum(moment.accepted for moment in moments), moments[-1].at - moments[0].at
         for first in list(self._firsts.values())[-_MOST_FIRSTS:] if self.wide else ():
             self.belief.cells += behind(*first, accepted, longest_s)
@@ -310,7 +295,7 @@ class Rates:
 
     def families(self) -> dict[str, float]:
         """Probability of each family, the likeliest first; the sum is below 1 until the result is certain."""
-        most = _AT_MOST if self.doubtful or self.doubted else 1.0 if self.settled else _UNSETTLED
+        most = _AT_MOST if self.doubtful else 1.0 if self.settled else _UNSETTLED
         return {family: share * most for family, share in self.belief.families().items()}
 
     @property
@@ -321,8 +306,8 @@ class Rates:
     @property
     def settled(self) -> bool:
         """Whether one family and its parameters are certain, if necessary by a second burst up to the limit."""
-        both_ways = self._unlikely < _ONE_SIDED and not self._filled_once
-        return self._known and both_ways and self.belief.others() < _UNSHARED
+        both_ways = self._unlikely < _ONE_SIDED and (self.quoted or not self._filled_once)
+        return self._known and both_ways and not self._odd and self.belief.others() < _UNSHARED
 
     @property
     def _filled_once(self) -> bool:

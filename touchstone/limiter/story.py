@@ -9,6 +9,7 @@ import numpy as np
 from touchstone.facts.probe import Answer, Moment, moments
 
 _PACE_S = 0.001
+_QUOTE = ("limit", "window_s")
 # A gap of several mean ones is a pause; a window is rarely so short that it ends during a burst.
 _PAUSE_TIMES, _SHORT_TIMES, _MANY = 4.0, 50.0, 150
 _FEWEST, _STEADY, _SPREAD = 4, 0.97, 0.5  # signs of a steady pace: number of responses, R² of a line, spread
@@ -68,10 +69,11 @@ class Story:
             gaps = [float(np.mean([gap for gap in gaps if gap <= _PAUSE_TIMES * np.mean(gaps)]))]
         return max(min(gaps, default=_PACE_S), self.quickest_s)
 
-    def reported(self, name: str) -> float | None:
-        """Number *name* from the RateLimit header fields; None if no response has it, or if responses disagree."""
-        values = {answer.quota[name] for answer in self.answers if name in answer.quota}
-        return values.pop() if len(values) == 1 else None
+    def quote(self) -> tuple[float | None, float | None]:
+        """Limit and window (seconds) in the RateLimit fields; None if no response has it, or if responses disagree."""
+        values = [{answer.quota[name] for answer in self.answers if name in answer.quota} for name in _QUOTE]
+        limit, window_s = (found.pop() if len(found) == 1 else None for found in values)
+        return limit, window_s
 
 
 def in_turn_s(answers: Sequence[Answer]) -> float:
