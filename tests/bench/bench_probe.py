@@ -15,7 +15,7 @@ from tests.bench.probe_tables import Run
 from tests.limiter.forms import FORMS, USUAL, drawn
 from tests.limiter.judged import Judged, judge, spent
 from tests.limiter.virtual import Net
-from touchstone.facts.identity import Cost, Identity
+from touchstone.facts.identity import Identity
 from touchstone.facts.probe import Answer, Stimulus, Terms
 from touchstone.limiter.identify import Probe
 from touchstone.twin import RateLimit
@@ -25,7 +25,6 @@ MOST_REQUESTS, MOST_BUILDS, MOST_S = 1000, 400, 900.0
 # When a limiter is changed, in times of what it takes to give its limit anew.
 CHANGED_AFTER = (0.5, 2.0)
 _CLOCK_S = 60.0
-_CAPS = ("builds", "in flight", "both")
 _CAPPED = ("none", "concurrency", "builds")
 
 
@@ -57,28 +56,6 @@ CLEAN = Condition()
 CONDITIONS = (Condition(0.005), Condition(0.020), Condition(foreign=0.1), Condition(changed=True))
 
 
-class Meter:
-    """What was spent before caps were looked for, and after."""
-
-    def __init__(self) -> None:
-        self.requests = self.refused = self.caps = 0
-        self.seconds = 0.0
-
-    def record(self, stimulus: Stimulus, answers: Sequence[Answer], at: float) -> None:
-        """Counts."""
-        if stimulus.stage in _CAPS:
-            self.caps += len(answers)
-            return
-        self.requests += len(answers)
-        self.refused += sum(not answer.accepted for answer in answers)
-        self.seconds = at
-
-    @property
-    def cost(self) -> Cost:
-        """What the rate alone took."""
-        return Cost(self.requests, self.refused, self.requests - self.refused, self.seconds)
-
-
 def probed(name: str, seed: int, condition: Condition) -> Run:
     """Probes one limiter in virtual time."""
     text = drawn(name, seed)
@@ -87,20 +64,19 @@ def probed(name: str, seed: int, condition: Condition) -> Run:
     # Nobody knows at which place of its clock a limiter is met.
     net.began_at += random.Random(f"{text}/{seed}/began").uniform(0.0, _CLOCK_S)
     probe = Probe(Terms(seed, True, MOST_REQUESTS, MOST_BUILDS, MOST_S))
-    meter, began_s = Meter(), time.process_time()
+    began_s = time.process_time()
     title = f"{text} then {other}" if other else text
     try:
-        _play(probe, net, meter)
+        _play(probe, net)
         identity = probe.known()
     except (ArithmeticError, LookupError, ValueError) as error:
         return Run(name, FORMS[name].family, seed, title, error=repr(error), cpu_s=time.process_time() - began_s)
     cpu_s = time.process_time() - began_s
-    cost = identity.cost if _has_cap(text) else meter.cost
-    run = Run(name, FORMS[name].family, seed, title, identity, _judged(text, other, identity), cost, spent(text, cost))
-    return replace(run, caps=0 if _has_cap(text) else meter.caps, cpu_s=cpu_s)
+    judged, cost = _judged(text, other, identity), spent(text, identity.cost)
+    return Run(name, FORMS[name].family, seed, title, identity, judged, cost, cpu_s)
 
 
-def _play(probe: Probe, net: Net, meter: Meter) -> None:
+def _play(probe: Probe, net: Net) -> None:
     """Has a probe ask until it asks no more, or its time is over, which cuts a stimulus short."""
     most_s = probe.terms.most_s
     while (stimulus := probe.propose(net.now_at)) is not None:
@@ -108,7 +84,6 @@ def _play(probe: Probe, net: Net, meter: Meter) -> None:
         within = replace(stimulus, segments=tuple(part for part in parts if part.at))
         answers = net.send(within)
         probe.observe(stimulus, answers)
-        meter.record(stimulus, answers, net.now_at)
         net.now_at += net.think_s
         # One that ended before the place where it was cut, or there by an answer that ends it, is as good as whole.
         if (len(answers) == within.most < stimulus.most and not _ended(within, answers)) or net.now_at > most_s:
@@ -118,10 +93,6 @@ def _play(probe: Probe, net: Net, meter: Meter) -> None:
 def _ended(stimulus: Stimulus, answers: Sequence[Answer]) -> bool:
     """Whether an answer came after which the rest of some segment is left out."""
     return any(part.ends_with(accepted=one.accepted, took_s=()) for part in stimulus.segments for one in answers[-2:])
-
-
-def _has_cap(text: str) -> bool:
-    return any(tier.family in _CAPPED for tier in RateLimit.parse(text).tiers)
 
 
 def _foreign_per_s(text: str, condition: Condition) -> float:

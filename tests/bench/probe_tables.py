@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tests.limiter.judged import Judged, Spent
-from touchstone.facts.identity import Cost, Identity
+from touchstone.facts.identity import Identity
 
 # A time counts as near that is off by no more than this share of itself.
 NEAR = 0.01
 _NONE, _ALL = "-", "all"
-_WRONG, _FREE, _NOTHING = Judged(False, False, False, (), False), Cost(0, 0, 0, 0.0), Spent(0.0, 0.0, None)
+_WRONG, _NOTHING = Judged(False, False, False, (), False), Spent(0.0, 0.0, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,7 @@ class Run:
         name: The form of the limiter.
         family: What it is counted under.
         text: What it was made from.
-        cost: Until its rate was known, or until the end where it has a cap.
-        caps: Requests by which the search for caps went on after that.
+        spent: Cost of the whole probe.
         error: Why there is no result.
     """
 
@@ -33,9 +32,7 @@ class Run:
     text: str
     identity: Identity | None = None
     judged: Judged = _WRONG
-    cost: Cost = _FREE
     spent: Spent = _NOTHING
-    caps: int = 0
     cpu_s: float = 0.0
     error: str = ""
 
@@ -66,9 +63,7 @@ def accuracy(runs: Sequence[Run]) -> Iterator[str]:
 
 def costs(runs: Sequence[Run]) -> Iterator[str]:
     """A line for each family and one for all: what that took."""
-    head = (
-        f"{'req/(L+5)':>12}{'p95':>7}{'refused-L/10':>14}{'s/window':>10}{'p95':>9}{'CPU s':>8}{'most':>7}{'caps':>7}"
-    )
+    head = f"{'req/(L+5)':>12}{'p95':>7}{'refused-L/10':>14}{'s/window':>10}{'p95':>9}{'CPU s':>8}{'most':>7}"
     yield f"{'':<18}{'n':>4}{head}"
     for name, each in _grouped(runs):
         # What has no rate is asked for one up to a few hundred requests, whatever its cap: no part of the sum.
@@ -77,12 +72,10 @@ def costs(runs: Sequence[Run]) -> Iterator[str]:
         ]
         of_windows = [run.spent.windows for run in each if run.spent.windows is not None]
         refused = statistics.median(run.spent.refused for run in each)
-        caps = [run.caps for run in each if run.caps]
         yield (
             f"{name:<18}{len(each):>4}{_format(_median(of_requests), '.2f'):>12}{_format(_p95(of_requests), '.2f'):>7}"
             f"{refused:>14.1f}{_format(_median(of_windows), '.2f'):>10}{_format(_p95(of_windows), '.2f'):>9}"
             f"{statistics.median(run.cpu_s for run in each):>8.1f}{max(run.cpu_s for run in each):>7.1f}"
-            f"{_format(_median(caps), '.0f'):>7}"
         )
 
 

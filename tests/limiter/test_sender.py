@@ -111,7 +111,7 @@ def test_stimulus_ends_with_its_answer_or_the_budget(
 
 def test_builds_are_a_budget_and_one_without_an_answer_counts() -> None:
     link = HandLink(statuses={"startBuild": [202, 429, 500, 0, 202, 202]})
-    pool = Pool([f"a/{number}@1" for number in range(20)], link, 1.0)  # type: ignore[arg-type]  # as much as it uses
+    pool = Pool([f"a/{number}@1" for number in range(20)], link, 1.0, 429)  # type: ignore[arg-type]  # as much as it uses
     sender, bounds = sender_of(link, "startBuild", pool)
     sender.send(1, Stimulus("a", (Segment((0.1,) * 20),)))
     assert (bounds.spent_builds, bounds.refused, bounds.why) == (5, 1, "budget")
@@ -122,7 +122,7 @@ def test_builds_are_a_budget_and_one_without_an_answer_counts() -> None:
 def test_other_status_can_be_a_refusal_and_is_proposed_as_one() -> None:
     for refusal, evidence, builds in ((429, 1, 6), (503, 2, 1)):
         link = HandLink(statuses={"startBuild": [202, 503]})
-        pool = Pool([f"a/{number}@1" for number in range(20)], link, 1.0)  # type: ignore[arg-type]  # as much as it uses
+        pool = Pool([f"a/{number}@1" for number in range(20)], link, 1.0, 429)  # type: ignore[arg-type]  # as much as it uses
         sender, bounds = sender_of(link, "startBuild", pool, replace(TERMS, refusal=refusal, most_builds=20))
         answers = sender.send(1, Stimulus("a", (drain(0.1, 9),)))
         assert (len(answers), bounds.spent_builds) == (evidence, builds)
@@ -157,7 +157,7 @@ def test_version_is_started_again_only_where_its_build_ended(
     monkeypatch: pytest.MonkeyPatch, cancels: list[int], reads: list[int], body: bytes, free: int
 ) -> None:
     link = HandLink(statuses={"cancelBuild": cancels, "getBuild": reads}, body=body)
-    pool = Pool(["a/b@1"], link, 0.05)  # type: ignore[arg-type]  # as much as it uses
+    pool = Pool(["a/b@1"], link, 0.05, 429)  # type: ignore[arg-type]  # as much as it uses
     monkeypatch.setattr(pool._closed, "wait", lambda wait_s: False)
     (ref,) = pool.take(1, threading.Event())
     pool.started(ref, holds=True)

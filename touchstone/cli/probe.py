@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
-from typer import Typer
+from typer import Typer, confirm
 
 from touchstone.cli.live import print_report, probe_progress_on
 from touchstone.cli.options import SeededRun, command, option
@@ -19,6 +19,7 @@ from touchstone.facts.probe import KneeTerms, Terms
 from touchstone.facts.runlog import read
 from touchstone.limiter.probe import runner as probing
 from touchstone.limiter.probe.loop import terms_of
+from touchstone.report.probe_view import probe_of
 from touchstone.report.terminal import render
 from touchstone.report.write import conclude, write_reports
 
@@ -76,10 +77,19 @@ class Probe(SeededRun):
             versions = len(probing.needs(settings, launch.terms))
             render(out, "probe_plan.txt.j2", {}, target=settings.target, launch=launch, versions=versions)
             return 0
+        return self._probe(settings, launch, out)
+
+    def _probe(self, settings: Settings, launch: probing.Launch, out: Console) -> int:
+        """Probes; on a terminal, asks whether to go on if the limiter needs more time than the budget has."""
         with probe_progress_on(Console(stderr=True)) as progress:
             outcome = probing.probe(settings, launch, ["touchstone", *sys.argv[1:]], progress, conclude)
         print_report(outcome.run_log, outcome.folder, out, advises=self.advise)
-        return outcome.exit_code
+        log = read(outcome.run_log)
+        view, asks = probe_of(log.probe), bool(settings.target.url and out.is_terminal and sys.stdin.isatty())
+        if not (asks and view and view.needs_s and confirm(f"Go on with --max-seconds {view.needs_s}?")):
+            return outcome.exit_code
+        terms = dataclasses.replace(launch.terms, most_s=float(view.needs_s))
+        return self._probe(settings, dataclasses.replace(launch, past=log, terms=terms), out)
 
     def _launch(self, settings: Settings, past: RunLog | None) -> probing.Launch:
         if past and past.probe:

@@ -26,15 +26,18 @@ _HINT_S = 1.1  # seconds by which a Retry-After may be too long, due to rounding
 _LEAST_OFF, _OFF_SHARE = 2, 0.2  # wrong Retry-After values are reported from this number and share of refusals on
 
 
-def behind(first: Cells, loose: float, log_prior: float, accepted: int, longest_s: float) -> list[Cells]:
+def behind(first: Cells, loose: float, log_prior: float, story: Sequence[Moment]) -> list[Cells]:
     """Candidates, as cells, for a second limiter that gets only the requests which *first*, a single cell, accepts.
 
     *loose*: relative error of the times of *first*; *log_prior*: logarithm of its prior.
     """
+    unexplained = (one.at for one, _ in disagreements(first, story, loose) if not one.accepted)
+    refused_at, longest_s = next(unexplained, story[-1].at), story[-1].at - story[0].at
+    accepted = sum(moment.accepted for moment in story if moment.at < refused_at)
     params = first.params()
     known, window_s = {name: float(value[0]) for name, value in params.items()}, float(first.kind.refill_s(params)[0])
     # The second limiter has a higher limit, and a lower rate in the long run.
-    limits = range(int(known["limit"]) + 1, min(accepted, _MOST_BEHIND) + 1)
+    limits = range(max(int(known["limit"]) + 1, accepted - _MOST_BEHIND), accepted + 1)
     found = []
     for second in KINDS if limits else ():
         if second.text in _BEHIND:

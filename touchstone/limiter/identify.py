@@ -58,6 +58,7 @@ class Probe:
         self._anew = False
         self._why: Why = ""
         self._before: list[EarlierResult] = []
+        self._past: list[Story] = []  # responses before each new search, which its result must explain as well
         self._alone = self._refilled = False
         self._answers: list[Answer] = []
         self._begin(0.0)
@@ -146,7 +147,7 @@ class Probe:
         answers = self.story.answers
         if len(answers) != 1 or not (both := self._volley(promised(answers[0].quota) - 1, now_at + CANARY_S, left)):
             return None
-        return Stimulus(f"{len(both[0].at)} at once, kept in flight", both, stage=_BOTH)
+        return Stimulus(f"{len(both[0].at)} at once", both, stage=_BOTH)
 
     def _volley(self, room: int, at: float, left: int) -> tuple[Segment, ...]:
         """The volley that tests both caps, unless it was sent; it reaches a low rate limit once more."""
@@ -170,7 +171,7 @@ class Probe:
             return None
         room, at = room_for(min(_AT_ONCE, self.terms.most_held), self._room, now_at)
         if both := self._volley(room, at, left):
-            return Stimulus(f"{len(both[0].at)} at once, kept in flight", both, stage=_BOTH)
+            return Stimulus(f"{len(both[0].at)} at once", both, stage=_BOTH)
         held = self._held.propose(now_at, left) if self.terms.starts else None
         under_way = held or self._in_flight.propose(now_at, min(left, self._held.cap or left))
         return under_way or self._propose_volley(now_at, left)
@@ -230,6 +231,7 @@ class Probe:
         self.steps.append(Step(stimulus.name, ended_at, stimulus.bits, self._rates.families() if self._rates else {}))
         if self._rates and self._rates.surprise and len(self._before) + 1 < _MOST_RESULTS:
             self._before.append(self._rates.surprise)
+            self._past.append(self.story)
             self._begin(ended_at + _REST_TIMES * max(self._rates.refill_s, self.story.seconds))
 
     def _pass_on(self, stage: str, answers: Sequence[Answer], room: int) -> None:
@@ -269,7 +271,7 @@ class Probe:
         elif len(accepted) < room and not self._opening.over:
             self._opening.observe(sorted(answers, key=lambda answer: not answer.accepted))
         elif len(accepted) < room:
-            self._checked, self._held.at_once = 0, len(accepted)
+            self._checked, self._held.at_once = min(self._checked, 1), len(accepted)
             self._leave_out(answers, "builds", disproved=False)
         elif accepted:
             self._in_flight.uncapped_to, self._in_flight.over = len(accepted), True
@@ -364,7 +366,7 @@ class Probe:
         sure = self._queue.settled if self._opening.queued else self._opening.unrefused
         if self._rates:
             found = self._rates.tiers()
-            sure = self._rates.settled and all(before.is_same(found) for before in self._before)
+            sure = self._rates.settled and not any(map(self._rates.odd, self._past))
         caps = [cap for cap in (self._held.tier(), self._in_flight.tier()) if cap]
         # Refusals that nothing explains: without any limiter, or without a rate limit though there seemed to be one.
         unexplained = self._has_refused and not (found or (caps and not self._before))

@@ -171,8 +171,16 @@ def choose(
     cost = _cost(found, predictions, now, (1.0 / (limit + 5), second, 0.0 if first else _GAINED))
     worth = (np.maximum(bits, 0.0) * (_NARROW_WORTH if narrow else 1.0) + np.maximum(family_bits, 0.0)) / cost
     best = int(np.argmax(worth))
+    chosen = stimuli[best]
     tells = bits[best] >= _LEAST_BITS or family_bits[best] >= _LEAST_BITS
-    return replace(stimuli[best], bits=float(bits[best])) if tells else None
+    # The limit may be higher than all likely limiters have it: a drain ends only with a refusal.
+    more = [part.at[:1] * limit if _drains(part) else () for part in chosen.segments]
+    parts = tuple(replace(part, at=part.at + at) for part, at in zip(chosen.segments, more, strict=True))
+    return replace(chosen, segments=parts, bits=float(bits[best])) if tells else None
+
+
+def _drains(part: Segment) -> bool:
+    return part.until == "refused" and part.at[0] == part.at[-1] and len(part.at) > 1
 
 
 def _worth(found: Sequence[Draws], predictions: Sequence[Prediction]) -> tuple[Array, Array]:

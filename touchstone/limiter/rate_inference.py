@@ -172,12 +172,14 @@ class Rates:
         return self.belief.likeliest().kind, self.limit, self.refill_s, self.room(now_at)[1]
 
     def edges(self, now_at: float) -> tuple[Segment, ...]:
-        """A request just before the likely limiters accept one again, and all that they accept after they recovered."""
+        """A request just before the likely limiters accept one again, and those that they accept afterwards."""
         cells, soon_s = self.belief.likeliest(), _SOON_TIMES * self._story.blur_s() + _SOON_SHARE * self.refill_s
         keep = cells.masses() > cells.masses().max() - _UNLIKELY
         free_at = float(cells.kind.free_at(cells.params(), cells.state)[keep].min()) - soon_s
         before = (Segment((free_at,)),) if free_at > now_at else ()
-        return (*before, *self._once_more(now_at).segments[-1:])
+        drained = self._once_more(now_at).segments[-1]
+        enough = len(drained.at) if self._filled_once else 2  # if the whole limit was reached twice, two will do
+        return (*before, replace(drained, at=drained.at[:enough]))
 
     @property
     def likely(self) -> bool:
@@ -278,9 +280,8 @@ class Rates:
         moments = self._story.moments()
         old = self.belief
         self.belief = Belief(old.accepted, old.least, old.longest_s, self._story.quote(), wide=self.wide)
-        accepted, longest_s = sum(moment.accepted for moment in moments), moments[-1].at - moments[0].at
         for first in list(self._firsts.values())[-_MOST_FIRSTS:] if self.wide else ():
-            self.belief.cells += behind(*first, accepted, longest_s)
+            self.belief.cells += behind(*first, moments)
         self.belief.update(moments)
 
     def rethink(self) -> None:
@@ -288,10 +289,15 @@ class Rates:
         self._stuck, self._rethought = 0, self.belief.evidence()
         self._begin_anew()
 
-    def odd(self) -> list[Moment]:
-        """Decisions that contradict the likeliest limiter by more than the error of its parameters."""
-        cells = self.belief.likeliest()
-        return [moment for moment, _ in disagreements(cells.best(), self._story.moments(), loose(tier(cells)))]
+    def odd(self, story: Story | None = None) -> list[Moment]:
+        """Decisions that contradict the likeliest limiter by more than the error of its parameters.
+
+        First refusals may be due to requests before the probe, which still count: they contradict nothing.
+        """
+        cells, moments = self.belief.likeliest(), (story or self._story).moments()
+        since = moments[0].at + self.refill_s * (2 if cells.kind.family in _LONG_MEMORY else 1) if moments else 0.0
+        found = (moment for moment, _ in disagreements(cells.best(), moments, loose(tier(cells))))
+        return [moment for moment in found if moment.accepted or moment.at > since]
 
     def families(self) -> dict[str, float]:
         """Probability of each family, the likeliest first; the sum is below 1 until the result is certain."""

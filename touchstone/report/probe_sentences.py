@@ -1,10 +1,12 @@
 """Result of a probe as text: limiters with their numbers, certainty and cost."""
 
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from touchstone.facts.identity import Identity, Interval, Tier
+from touchstone.facts.probe import Answer
 from touchstone.facts.wording import brief, figure, percentage, plural
 
 _UNITS = {1.0: "per second", 60.0: "per minute", 3600.0: "per hour", 86400.0: "per day"}
@@ -116,3 +118,38 @@ def describe_free(identity: Identity) -> Iterable[str]:
         yield f"no cap on open requests up to {identity.uncapped_to}"
     if identity.holds_to and "builds" not in capped:
         yield f"no cap on builds in flight up to {identity.holds_to}"
+
+
+def describe_fields(identity: Identity, answers: Sequence[Answer]) -> Iterable[tuple[str, str, str]]:
+    """Yields a row for each header field about the limit: its name, what it says, and what the limiter does."""
+    numbers = identity.tiers[0].numbers if identity.tiers else {}
+    pairs = {"limit": numbers.get("limit") or numbers.get("burst"), "window_s": numbers.get("window_s")}
+    for name, number in pairs.items():
+        if values := {answer.quota[name] for answer in answers if name in answer.quota}:
+            unit = " s" if name == "window_s" else ""
+            yield TEXTS["fields"][name], _ends(values, unit), figure(number.value) + unit if number else "not found"
+    hinted = [number for number, answer in enumerate(answers) if answer.retry_after_s is not None]
+    found = Counter(filter(None, (_after(number, answers) for number in hinted)))
+    if any(tier.family in ("builds", "concurrency") for tier in identity.tiers):
+        found.pop("early", None)  # the probe itself made room
+    if found:
+        says = _ends([answers[number].retry_after_s or 0.0 for number in hinted], " s")
+        does = ", ".join(f"{count} of {found.total()} {TEXTS['waits'][what]}" for what, count in sorted(found.items()))
+        yield TEXTS["fields"]["retry_after"], says, does
+
+
+def _ends(values: Collection[float], unit: str) -> str:
+    return " to ".join(dict.fromkeys((f"{min(values):g}{unit}", f"{max(values):g}{unit}")))
+
+
+def _after(number: int, answers: Sequence[Answer]) -> str:
+    """What came of a Retry-After, as in the table ``waits``; empty if no later request shows it."""
+    at = answers[number].done_at
+    due_at = at + (answers[number].retry_after_s or 0.0)
+    later = (one for one in answers[number + 1 :] if one.sent_at > at and (one.accepted or one.sent_at >= due_at))
+    first = next(later, None)
+    if first is None:
+        return ""
+    if not first.accepted:
+        return "late"
+    return "early" if first.sent_at < due_at - 1.0 else "kept"

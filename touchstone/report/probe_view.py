@@ -1,7 +1,7 @@
 """View of a probe: limiter, advice for clients, and knee (the highest rate that meets a latency limit); no I/O."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -107,6 +107,8 @@ class ProbeView:
     others: str  # share of the limit that other clients use; empty if they use none
     advice: Advice
     knee: KneeView | None
+    needs_s: int  # seconds that a longer probe needs if the last Retry-After is right; 0 if this one suffices
+    says: list[tuple[str, str, str]]  # rows: what header fields say beside what the limiter does
 
     @property
     def numbers(self) -> Iterator[tuple[str, str, str, str]]:
@@ -142,6 +144,7 @@ def probe_of(story: ProbeStory | None) -> ProbeView | None:
     limiter = sentences.describe_limiter(identity.tiers, sentences.noun(operation))
     free, given = list(sentences.describe_free(identity)), advice(identity, operation)
     horizon = _sentence("horizon", identity, sentences.noun(operation), _soak(story, identity, given.pace))
+    shut = _sentence("shut", identity, answers, needed := needed_s(identity, answers))
     return ProbeView(
         operation=operation,
         answers=tuple(answers),
@@ -150,13 +153,26 @@ def probe_of(story: ProbeStory | None) -> ProbeView | None:
         steps=tuple(found.steps),
         sentence=_sentence("found", identity, limiter, free),
         limiter=limiter,
-        tried=[*(free if identity.tiers else []), *filter(None, [horizon, _sentence("shut", identity, answers)])],
+        tried=[*(free if identity.tiers else []), *filter(None, [horizon, shut])],
         others=_sentence("others", identity.others_share),
         advice=given,
         knee=_knee_of(story),
+        needs_s=needed,
+        says=list(sentences.describe_fields(identity, answers)),
     )
 
 
+def needed_s(identity: Identity, answers: Sequence[Answer]) -> int:
+    """Seconds that a probe needs, if its limiter refused up to the end, and the last Retry-After is right; else 0."""
+    hint_s, since = answers[-1].retry_after_s if answers else None, identity.refused_for_s
+    if hint_s is None or identity.sure or identity.why not in ("budget", "interrupted"):
+        return 0
+    if any(answer.accepted for answer in answers if answer.sent_at > answers[-1].done_at - since):
+        return 0
+    return math.ceil(_WINDOWS * (since + hint_s) / 100) * 100
+
+
+_WINDOWS = 4  # an identification may need so many windows
 _MORE = 5  # a longer soak accepts so many times the requests of this probe
 
 

@@ -40,6 +40,10 @@ from touchstone.target.answer import kept_bytes
 from touchstone.target.bounds import Room
 
 CASE = "probe"
+_COUNTS_ALL = (
+    "a cancel was refused like a start, so the limit counts every request with this key; the cancels and reads of a "
+    "probe of starts disturb it: use --operation getBuild, which sends nothing else"
+)
 _LAST_S = 1.0  # a last request so long before the end of the time, if all further ones are due after it
 
 
@@ -77,7 +81,7 @@ class ProbeRun:
         # Limits for exchanges in the run log: their size in bytes, and their number.
         self._room, self._left = Room(target.bounds.max_total_bytes), 5_000
         starts = probing.operation == STARTS
-        self._pool = Pool(handover.refs, self._link, target.cancel_timeout_s) if starts else None
+        self._pool = Pool(handover.refs, self._link, target.cancel_timeout_s, terms.refusal) if starts else None
         self._seqs = itertools.count(handover.first_seq)
         self._sender = Sender(
             probing.operation, self._link, self._pool, handover.refs[0], self.bounds, self._record, self._seqs
@@ -143,6 +147,8 @@ class ProbeRun:
                 self._keep(*each)
             self._pending.clear()
             self._observe(number, stimulus, answers)
+            if self._pool and self._pool.refused.is_set():
+                self.bounds.end("interrupted", _COUNTS_ALL)
 
     def _seek(self) -> None:
         """Searches for the knee; if the limiter is not certain, only records why the knee is unknown."""

@@ -102,12 +102,13 @@ class Pool:
     runs *settle_s* seconds after the cancel.
     """
 
-    def __init__(self, refs: Iterable[str], link: Link, settle_s: float) -> None:
-        self._free = deque(refs)
+    def __init__(self, refs: Iterable[str], link: Link, settle_s: float, refusal: int) -> None:
+        self._free, self._refusal = deque(refs), refusal
         self._held: deque[str] = deque()
         self._link, self._settle_s = link, settle_s
         self._leaving: set[Future[Any]] = set()
         self._closed = threading.Event()
+        self.refused = threading.Event()  # whether a cancel was refused, so that the limit may count every request
 
     def take(self, count: int, stopped: threading.Event) -> list[str]:
         """Waits for *count* versions that can be started; returns fewer if no more become free."""
@@ -159,6 +160,8 @@ class Pool:
                 if self._ended(ref):
                     self._free.append(ref)
                 return
+            if reply.status == self._refusal:
+                self.refused.set()
             if self._closed.wait(wait_s if reply.retry_after_s is None else reply.retry_after_s):
                 return
 
