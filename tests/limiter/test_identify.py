@@ -13,7 +13,8 @@ from tests.limiter.virtual import Net
 from touchstone.facts.identity import Tier
 from touchstone.facts.probe import Answer, Stimulus, Terms
 from touchstone.limiter.identify import Probe, _misquoted, alike, short_period_test
-from touchstone.limiter.rate_inference import EarlierResult, Rates
+from touchstone.limiter.rate_inference import Rates
+from touchstone.limiter.story import Story
 from touchstone.twin import RateLimit
 
 GAP = "minimum-gap:0.7"
@@ -266,15 +267,12 @@ def test_rate_is_looked_for_where_the_cap_on_builds_is_none(monkeypatch: pytest.
     assert probe.story.left_out == (set() if disproved else {2, 4})
 
 
-def test_identity_unlike_what_was_known_before_is_not_sure() -> None:
+@pytest.mark.parametrize(("outcomes", "sure"), [("++++", False), ("+", True)])
+def test_result_that_does_not_explain_what_came_before_is_not_sure(outcomes: str, sure: bool) -> None:
     probe = probe_of(terms=NO_CAPS)
-    gap_s = probe.known().tiers[0].numbers["gap_s"].value
-    assert (probe.known().sure, probe.known().families[0].probability > 0.99) == (True, True)
-    for value, sure in ((1.3 * gap_s, False), (gap_s, True)):
-        near = Tier("minimum-gap", f"minimum-gap:{value:g}", {"gap_s": number(value, 0.995 * value, 1.005 * value)})
-        probe._before = [EarlierResult((near,), 0.97, 1.0, 1.5)]
-        known = probe.known()
-        assert (known.sure, len(known.notes)) == (sure, 1), value
+    assert probe.known().sure
+    probe._past = [Story(row(outcomes, 0.0))]
+    assert probe.known().sure is sure
 
 
 @pytest.mark.parametrize(
