@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from tests import loadlogs
-from tests.limiter.queueing import Queue, searched
+from tests.loadgen.queueing import Queue, searched
 from tests.loadlogs import BEGAN_AT, Storm, behind, fold, four_workers, log_of, steady, unsent, worker, workload
 from tests.report import checklogs, proofs
 from tests.report.identities import around

@@ -9,8 +9,8 @@ from touchstone.facts.identity import Identity, Interval, Step, Tier
 from touchstone.facts.probe import Answer, Identified, Knee, ProbeStory, Tried
 from touchstone.facts.wording import brief, figure
 from touchstone.limiter.identify import cost
-from touchstone.limiter.knee import describe_reason
 from touchstone.limiter.pace import Pace, pace
+from touchstone.loadgen.knee import describe_reason
 from touchstone.report import probe_sentences as sentences
 
 

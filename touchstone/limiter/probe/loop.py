@@ -31,10 +31,10 @@ from touchstone.facts.probe import (
 )
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.limiter.identify import Probe
-from touchstone.limiter.knee import Search
 from touchstone.limiter.pace import ceiling
 from touchstone.limiter.probe.connections import Link, Prepared
 from touchstone.limiter.probe.sender import STARTS, Bounds, OpenLoop, Pool, Sender
+from touchstone.loadgen.knee import Search
 from touchstone.target.answer import Answer as Reply
 from touchstone.target.answer import kept_bytes
 from touchstone.target.bounds import Room

@@ -21,9 +21,9 @@ from touchstone.facts.identity import Identity
 from touchstone.facts.probe import KneeTerms, ProbeStory, Probing, Terms
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.wording import describe_chance, plural
-from touchstone.limiter.knee import describe_reason
 from touchstone.limiter.probe.loop import CASE, ProbeHandover
 from touchstone.loadgen.judge import INLINE_RULES, write_judgements
+from touchstone.loadgen.knee import describe_reason
 from touchstone.loadgen.not_judged import judged_claims
 from touchstone.loadgen.plan import Need
 from touchstone.loadgen.runner import SLACK_S, StagedJob, check_allowed

@@ -12,9 +12,9 @@ import numpy as np
 from touchstone.facts.backoff import FIRST_WAIT_S, back_off_s, poll_s
 from touchstone.facts.identity import Why
 from touchstone.facts.probe import Answer, Answered, Outcome, Segment, Stimulus, Terms, Trial, in_order
-from touchstone.limiter.knee import LATE_SHARE, due_times
 from touchstone.limiter.probe.connections import Link, Prepared
 from touchstone.limiter.probe.quota_fields import quota
+from touchstone.loadgen.knee import LATE_SHARE, due_times
 from touchstone.target.answer import Answer as Reply
 from touchstone.target.bounds import Room
 

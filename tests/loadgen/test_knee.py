@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from tests.limiter.answers import bucket, given, number, window
-from tests.limiter.queueing import Late, Queue, Times, exponential, mixed, searched
 from tests.limiting import decide, limiter_for
+from tests.loadgen.queueing import Late, Queue, Times, exponential, mixed, searched
 from touchstone.facts.identity import Cost, Identity, Interval, Tier
 from touchstone.facts.probe import KneeTerms, KneeWhy, Mark, Outcome, Stage, Trial
-from touchstone.limiter.knee import Search, due_times, marked, miss_share, most_missed
 from touchstone.limiter.pace import ceiling
+from touchstone.loadgen.knee import Search, due_times, marked, miss_share, most_missed
 
 QUEUES = {
     "M/D/4": Queue(),

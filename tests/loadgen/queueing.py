@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from touchstone.facts.probe import Knee, KneeTerms, Outcome, Trial
-from touchstone.limiter.knee import LATE_SHARE, Search, due_times
+from touchstone.loadgen.knee import LATE_SHARE, Search, due_times
 
 Times = NDArray[np.float64]
 # When each read of a trial is sent after it was due.
