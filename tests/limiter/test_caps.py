@@ -185,6 +185,15 @@ def test_cap_on_requests_under_way_is_found(cap: int, takes_s: float, text: str)
     assert part.uncapped_to <= cap
 
 
+@pytest.mark.parametrize(("at_once", "sure"), [(4, True), (7, False)])
+def test_cap_that_was_higher_before_is_not_sure(at_once: int, sure: bool) -> None:
+    part = Held(Rate().room, 16, at_once=at_once)
+    for one in ("+++++-", *("-", "+") * 3):
+        part.observe(row(one))
+    assert part.cap == 5
+    assert (part.sure, bool(part.tier())) == (sure, sure)
+
+
 @pytest.mark.parametrize(
     ("cap", "rate", "left", "uncapped_to"),
     [(16, None, 1000, 16), (1000, None, 1000, 16), (1000, Rate(6), 1000, 6), (1000, None, 12, 12), (1000, None, 1, 0)],

@@ -365,3 +365,34 @@ def test_limiter_that_is_changed_is_identified_anew(before: str, at: float, afte
         again.observe(turn.stimulus, turn.answers)
     assert again.known() == replace(known, why="")
     assert again.steps == whole.probe.steps
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "wrong_ones"),
+    [("fixed-window:43/3", 43, 2), ("sliding-log:21/4", 21, 2), ("token-bucket:32/8", 32, 0)],
+)
+def test_true_fields_save_requests_and_wrong_ones_mislead_nobody(text: str, limit: int, wrong_ones: int) -> None:
+    true, wrong = (through(Net(text, seed=3, quotes=quotes), PLENTY).known for quotes in (1.0, 2.0))
+    for known in (true, wrong):
+        assert known.sure
+        assert_right(text, known)
+    assert true.cost.requests <= 2 * (limit + 5)
+    assert (true.findings, len(wrong.findings)) == ((), wrong_ones)  # a rate may be quoted for any time
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_one_of_two_limiters_of_like_size_is_never_taken_for_both(seed: int) -> None:
+    known = through(Net("fixed-window:8/2+token-bucket:3/1,burst=12", seed), PLENTY).known
+    assert not known.sure or len(known.tiers) == 2
+
+
+def test_limit_that_others_used_before_the_probe_is_found_whole() -> None:
+    known = through(used("fixed-window:30/2", 4), NO_CAPS).known
+    assert known.tiers[0].numbers["limit"].value == 30
+
+
+@pytest.mark.whole
+def test_soak_finds_a_second_limit_of_hundreds() -> None:
+    known = through(Net("10/1+200/60"), replace(PLENTY, soak=300, most_builds=1500, most_s=900.0)).known
+    assert known.sure
+    assert_right("10/1+200/60", known)

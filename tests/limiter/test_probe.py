@@ -53,6 +53,20 @@ def answering(status: int) -> Callable[[Asgi], Asgi]:
     return wrap
 
 
+def refusing_a_cancel(app: Asgi) -> Asgi:
+    """Refuses the first cancel of a build."""
+    refused: list[int] = []
+
+    async def answered(scope: Any, receive: Any, send: Any) -> None:
+        if not refused and scope["type"] == "http" and scope["method"] == "DELETE" and scope["path"].endswith("/build"):
+            refused.append(429)
+            await JSONResponse({"error": "no"}, 429)(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return answered
+
+
 @dataclass(frozen=True, slots=True)
 class Probed:
     """A probe that is over, the requests that its target received, and what is left: versions, builds, journals."""
@@ -180,6 +194,14 @@ def test_refusals_that_break_a_claim_are_findings(
     refused = {answered.seq for answered in log.probe.answers if answered.status == 429}
     assert finding["occurrences"] == len(refused)
     assert set(finding["evidence"]) <= refused & {exchange.seq for exchange in log.exchanges}
+
+
+def test_limit_on_all_requests_ends_a_probe_of_starts(tmp_path: Path, here: Command) -> None:
+    with Watched(wrap=refusing_a_cancel, rate=RateLimit.parse("6/1")) as twin:
+        run = probed(probes.shell(tmp_path), twin, call=here)
+    assert run.ended.code == 3
+    assert "use --operation getBuild, which sends nothing else" in " ".join(run.ended.out.split())
+    assert run.left == ([], 0, 0)
 
 
 @pytest.mark.whole

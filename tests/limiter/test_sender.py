@@ -129,6 +129,15 @@ def test_other_status_can_be_a_refusal_and_is_proposed_as_one() -> None:
         assert ("--refusal 503" in bounds.failure) == (refusal == 429)
 
 
+@pytest.mark.parametrize(("statuses", "refused"), [([204], False), ([503, 204], False), ([429, 204], True)])
+def test_refused_cancel_is_a_sign_of_a_limit_on_all_requests(statuses: list[int], refused: bool) -> None:
+    link = HandLink(statuses={"startBuild": [202], "cancelBuild": statuses, "getBuild": [404]})
+    pool = Pool(["a/b@1"], link, 1.0, 429)  # type: ignore[arg-type]  # as much as it uses
+    pool._closed.wait = lambda _: False  # type: ignore[assignment,method-assign]  # nothing waits
+    sender_of(link, "startBuild", pool)[0].send(1, Stimulus("a", (Segment((0.1,)),)))
+    assert pool.refused.is_set() is refused
+
+
 def test_first_reason_to_end_counts() -> None:
     bounds = Bounds(TERMS, 9.0, lambda: 0.0, 0)
     assert bounds.room(0.0) == 5

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from tests.limiting import decide, limiter_for
 from touchstone.facts.probe import Answer, Segment, Stimulus
+from touchstone.twin import RateLimit
 from touchstone.twin.limits import Limiter
 
 LEG_S, SPREAD_S, GAP_S = 0.0004, 0.0003, 0.0002
@@ -24,6 +25,7 @@ class Net:
         foreign_per_s: Requests of somebody else with the same key, at random moments.
         changes: When another limiter takes its place, and which.
         hints: Whether a refusal says when to come back, in whole seconds that are never too short.
+        quotes: By which factor the RateLimit fields of each response are wrong, if it is not 1; 0 without the fields.
         lasts_s: After which a build ends by itself.
         think_s: How long each decision takes.
     """
@@ -34,6 +36,7 @@ class Net:
     foreign_per_s: float = 0.0
     changes: tuple[tuple[float, str], ...] = ()
     hints: bool = True
+    quotes: float = 0.0
     think_s: float = 0.05
     leg_s: float = LEG_S
     lasts_s: float = float("inf")
@@ -117,4 +120,9 @@ class Net:
             self.held.append(arrived_at)
         elif accepted:
             self._limiter.ended()
-        return Answer(sent_at, arrived_at + delay_s + self._leg_s(), accepted, hint_s, stream=stream)
+        done_at = arrived_at + delay_s + self._leg_s()
+        return Answer(sent_at, done_at, accepted, hint_s, self._quota() if self.quotes else {}, stream)
+
+    def _quota(self) -> dict[str, float]:
+        tier = RateLimit.parse(self.text).tiers[0]
+        return {"limit": tier.limit * self.quotes, "window_s": tier.window_s * self.quotes}

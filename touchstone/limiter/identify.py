@@ -226,7 +226,8 @@ class Probe:
             stage = stimulus.stage
             self._rates.observe(answers, for_rate=stage == "rate", bits=stimulus.bits, rested=stage == _RESTED)
             quote = self.story.quote()
-            self._rates.quoted = None not in quote and not [*_misquoted(self._rates.tiers()[0], *quote)]
+            self._rates.quoted = quote[0] == self._rates.limit and bool(quote[1])
+            self._rates.quoted = self._rates.quoted and not [*_misquoted(self._rates.tiers()[0], *quote)]
         ended_at = max((answer.done_at for answer in answers), default=0.0)
         self.steps.append(Step(stimulus.name, ended_at, stimulus.bits, self._rates.families() if self._rates else {}))
         if self._rates and self._rates.surprise and len(self._before) + 1 < _MOST_RESULTS:
