@@ -4,18 +4,20 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.command import KEYS, Ended, Shell, called
 from tests.report import identities
+from touchstone.check.job import Outcome
 from touchstone.config import Flags, load
 from touchstone.facts.events import Footer, Header, LedgerClaim, Target
 from touchstone.facts.identity import Cost, Identity, Interval, Runner
 from touchstone.facts.probe import Answer, Answered, Identified, Knee, KneeTerms, Probing, Terms
 from touchstone.facts.runlog import Event, RunLogWriter, read
-from touchstone.limiter.probe.runner import builds_s, no_knee, unsure
+from touchstone.limiter.probe.runner import Launch, builds_s, no_knee, unsure
 
 Command = Callable[..., Ended]
 URL = "http://127.0.0.1:9/api"
@@ -197,6 +199,33 @@ def test_unsure_probe_names_the_budget_to_raise(tmp_path: Path, identity: Identi
     assert bool(reason) == (values is not None)
     assert [value for value in values or [] if value not in reason] == []
     assert ("--max" in reason) == bool(values)
+
+
+REFUSED = [Answered(1, Answer(sent_at, sent_at + 0.1, False, 100.0), 429) for sent_at in (2.0, 59.9)]
+SHUT = Identified(Identity((), (), Cost(2, 1, 1, 60.0), refused_for_s=58.0, why="budget"))
+
+
+@pytest.mark.parametrize(("answer", "seconds"), [(True, [60.0, 1000.0]), (False, [60.0])])
+def test_terminal_asks_whether_to_go_on_for_as_long_as_a_window_needs(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, answer: bool, seconds: list[float]
+) -> None:
+    log = log_of(tmp_path, begun(), Answered(1, Answer(1.0, 1.1, True), 202), *REFUSED, SHUT)
+    launched: list[Launch] = []
+
+    def probe(_settings: Any, launch: Launch, *_: Any) -> Outcome:
+        launched.append(launch)
+        log_now = log if len(launched) == 1 else log_of(tmp_path / "second", begun(), Identified(known(sure=True)))
+        return Outcome(3, log_now.parent, log_now)
+
+    (tmp_path / "second").mkdir()
+    monkeypatch.setattr("touchstone.cli.probe.probing.probe", probe)
+    monkeypatch.setattr("touchstone.cli.probe.confirm", lambda _: answer)
+    terminal = SimpleNamespace(argv=[""], stdin=SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("touchstone.cli.probe.sys", terminal)
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    assert command("--url", URL, "--max-seconds", "60").code == 3
+    assert [launch.terms.most_s for launch in launched] == seconds
+    assert all(launch.past and launch.past.probe for launch in launched[1:])
 
 
 def test_builds_that_may_have_begun_count_as_spent(tmp_path: Path) -> None:

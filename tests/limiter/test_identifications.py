@@ -386,11 +386,6 @@ def test_one_of_two_limiters_of_like_size_is_never_taken_for_both(seed: int) -> 
     assert not known.sure or len(known.tiers) == 2
 
 
-def test_limit_that_others_used_before_the_probe_is_found_whole() -> None:
-    known = through(used("fixed-window:30/2", 4), NO_CAPS).known
-    assert known.tiers[0].numbers["limit"].value == 30
-
-
 @pytest.mark.whole
 def test_soak_finds_a_second_limit_of_hundreds() -> None:
     known = through(Net("10/1+200/60"), replace(PLENTY, soak=300, most_builds=1500, most_s=900.0)).known

@@ -1,6 +1,7 @@
 """Terminal output of commands: the plan of a run, its progress, and its report."""
 
 import json
+import math
 import os
 import time
 from collections import defaultdict
@@ -25,6 +26,7 @@ from touchstone.facts.wording import one_line, plural
 from touchstone.loadgen.metrics import ALL, Totals
 from touchstone.report import github, html
 from touchstone.report.probe_sentences import describe_family
+from touchstone.report.probe_view import WINDOWS
 from touchstone.report.terminal import say as say_fitted
 from touchstone.report.terminal import table
 from touchstone.report.text import write as write_text
@@ -150,12 +152,17 @@ def progress_on(
 def probe_progress_on(console: Console) -> Iterator[Show]:
     """Yields a function that prints what a probe sends and finds. On a terminal, it also shows the present step."""
     belief: dict[str, Any] = {}
+    terms: dict[str, Any] = {}
     template = html.environment().overlay(autoescape=False).get_template("probe_progress.txt.j2")
     with changing_on(console) as change:
 
         def show(event: dict[str, Any]) -> None:
             if event.get("type") == "heard":
                 belief.update(event)
+            terms.update(event.get("terms", {}))
+            needs_s = WINDOWS * (event.get("retry_after_s") or 0.0)
+            if needs_s > terms.get("most_s", math.inf):
+                event |= {"type": "long", "needs_s": needs_s, "most_s": terms.pop("most_s")}  # said once
             text = template.render(event=event, belief=belief, describe_family=describe_family)
             now, _, line = text.rstrip().partition("\n")
             if now:

@@ -225,9 +225,7 @@ class Probe:
         elif self._rates:
             stage = stimulus.stage
             self._rates.observe(answers, for_rate=stage == "rate", bits=stimulus.bits, rested=stage == _RESTED)
-            quote = self.story.quote()
-            self._rates.quoted = quote[0] == self._rates.limit and bool(quote[1])
-            self._rates.quoted = self._rates.quoted and not [*_misquoted(self._rates.tiers()[0], *quote)]
+            self._rates.quoted = _is_quoted(self._rates, *self.story.quote())
         ended_at = max((answer.done_at for answer in answers), default=0.0)
         self.steps.append(Step(stimulus.name, ended_at, stimulus.bits, self._rates.families() if self._rates else {}))
         if self._rates and self._rates.surprise and len(self._before) + 1 < _MOST_RESULTS:
@@ -423,6 +421,11 @@ def findings(rates: Rates | None, tiers: Sequence[Tier], story: Story) -> tuple[
         return ()
     wrong_hints = hints(rates.belief.likeliest().best(), story.moments())
     return (*wrong_hints, *_misquoted(tiers[0], *story.quote()))
+
+
+def _is_quoted(rates: Rates, limit: float | None, window_s: float | None) -> bool:
+    """Whether RateLimit fields report the very limiter that is likeliest."""
+    return limit == rates.limit and window_s is not None and not [*_misquoted(rates.tiers()[0], limit, window_s)]
 
 
 def _misquoted(found: Tier, limit: float | None, window_s: float | None) -> Iterator[str]:

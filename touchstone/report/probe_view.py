@@ -169,10 +169,10 @@ def needed_s(identity: Identity, answers: Sequence[Answer]) -> int:
         return 0
     if any(answer.accepted for answer in answers if answer.sent_at > answers[-1].done_at - since):
         return 0
-    return math.ceil(_WINDOWS * (since + hint_s) / 100) * 100
+    return math.ceil(WINDOWS * (since + hint_s) / 100) * 100
 
 
-_WINDOWS = 4  # an identification may need so many windows
+WINDOWS = 6  # an identification may need so many windows
 _MORE = 5  # a longer soak accepts so many times the requests of this probe
 
 

@@ -154,7 +154,9 @@ class _Probe(StagedJob):
                 probing = story.probing
                 stage.clock.origin = time.monotonic() - (time.time() - probing.origin_utc)
                 spent_s = round(probing.spent_s + max(0.0, story.last_at - probing.began_at), 6)
-                probing = dataclasses.replace(probing, spent_s=spent_s, began_at=round(stage.clock.now(), 6))
+                probing = dataclasses.replace(
+                    probing, terms=plain, spent_s=spent_s, began_at=round(stage.clock.now(), 6)
+                )
                 exchanges = [exchange for exchange in past.exchanges if exchange.case == CASE]
                 numbers = [*(a.seq for a in story.answers), *(e.seq for e in exchanges)]
                 stage.transport.number_from(1 + max(numbers, default=0))
