@@ -131,7 +131,7 @@ def test_window_that_ends_while_it_is_filled_is_identified() -> None:
     assert_right("fixed-window:30/1", far)
 
 
-@pytest.mark.parametrize("soak", [0, 900])
+@pytest.mark.parametrize("soak", [0, pytest.param(900, marks=pytest.mark.alone)])
 def test_quota_is_found_by_a_soak_alone(soak: int) -> None:
     found = through(
         Net("700/3600"), replace(NO_CAPS, most_requests=1000, most_builds=1000, most_s=200.0, soak=soak)
@@ -369,7 +369,13 @@ def test_limiter_that_is_changed_is_identified_anew(before: str, at: float, afte
 
 @pytest.mark.parametrize(
     ("text", "limit", "wrong_ones"),
-    [("fixed-window:43/3", 43, 2), ("sliding-log:21/4", 21, 2), ("token-bucket:32/8", 32, 0)],
+    [
+        ("sliding-log:21/4", 21, 2),
+        *(
+            pytest.param(*one, marks=pytest.mark.alone)
+            for one in (("fixed-window:43/3", 43, 2), ("token-bucket:32/8", 32, 0))
+        ),
+    ],
 )
 def test_true_fields_save_requests_and_wrong_ones_mislead_nobody(text: str, limit: int, wrong_ones: int) -> None:
     true, wrong = (through(Net(text, seed=3, quotes=quotes), PLENTY).known for quotes in (1.0, 2.0))
@@ -380,6 +386,7 @@ def test_true_fields_save_requests_and_wrong_ones_mislead_nobody(text: str, limi
     assert (true.findings, len(wrong.findings)) == ((), wrong_ones)  # a rate may be quoted for any time
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("seed", range(1, 4))
 def test_one_of_two_limiters_of_like_size_is_never_taken_for_both(seed: int) -> None:
     known = through(Net("fixed-window:8/2+token-bucket:3/1,burst=12", seed), PLENTY).known
