@@ -142,6 +142,8 @@ def test_progress_of_a_probe_equals_its_golden_file(monkeypatch: pytest.MonkeyPa
         {"type": "stimulus", "number": 1, "name": "canary"},
         {"type": "heard", "families": families, "builds": 1, "requests": 9, "refused": 2},
         {"type": "stimulus", "number": 2, "name": "burst"},
+        {"type": "probe", "terms": {"most_s": 900.0}},
+        *({"type": "answer", "retry_after_s": hint_s} for hint_s in (None, 60.0, 3542.0, 3541.0)),
         {"type": "trial", **trial},
         {"type": "tried", "trial": trial, "outcome": outcome, "mark": "late"},
         {"type": "tried", "trial": trial, "outcome": outcome, "mark": "passed"},

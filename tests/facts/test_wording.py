@@ -26,7 +26,7 @@ def test_number_has_its_digits_and_no_exponent(number: float, digits: int, text:
     [
         *((0, "0 s"), (0.00002, "20 µs"), (0.000852, "852 µs"), (0.00434, "4.34 ms"), (0.09996, "100 ms")),
         *((0.9999, "1 s"), (1.012, "1.01 s"), (60, "60 s"), (99.94, "99.9 s"), (185, "3 min 05 s")),
-        (float("inf"), "never"),
+        *((7199, "119 min 59 s"), (7200, "2 h 00 min"), (21252, "5 h 54 min"), (float("inf"), "never")),
     ],
 )
 def test_duration_has_three_digits_and_a_suitable_unit(duration_s: float, text: str) -> None:

@@ -11,12 +11,19 @@ from tests.report.golden import agrees
 from tests.report.identities import around, exactly, identity
 from tests.report.probelogs import run_of, story
 from touchstone.facts.identity import Cost, Interval, Runner
-from touchstone.facts.probe import Knee
+from touchstone.facts.probe import Answer, Knee
 from touchstone.facts.wording import describe_chance
 from touchstone.limiter.pace import Pace
 from touchstone.report.html import sentence
 from touchstone.report.probe_charts import knee_chart, pictures
-from touchstone.report.probe_sentences import describe_free, describe_limiter, describe_rate, give_or_take, lasting
+from touchstone.report.probe_sentences import (
+    describe_fields,
+    describe_free,
+    describe_limiter,
+    describe_rate,
+    give_or_take,
+    lasting,
+)
 from touchstone.report.probe_view import KneeView, advice
 
 LIMITERS = (
@@ -135,3 +142,25 @@ def test_retry_after_is_reliable_unless_a_finding_contradicts_it() -> None:
     assert advice(identity("sliding-log:8/4"), "startBuild").retry_after
     assert not advice(identity("sliding-log:8/4", findings=findings), "startBuild").retry_after
     assert advice(identity("none"), "getBuild").pace is None
+
+
+@pytest.mark.parametrize(
+    ("hint_s", "accepted_at", "refused_at", "does"),
+    [
+        (5.0, 7.0, None, "1 of 1 accepted after that time"),
+        (5.0, 7.0, 6.5, "1 of 2 accepted after that time, 1 of 2 refused after that time"),
+        (5.0, 3.0, None, "1 of 1 accepted at least 1 s earlier"),
+        (5.0, 5.5, None, "1 of 1 accepted after that time"),
+        (5.0, None, None, None),
+    ],
+)
+def test_table_has_what_fields_say_beside_what_the_limiter_does(
+    hint_s: float, accepted_at: float | None, refused_at: float | None, does: str | None
+) -> None:
+    quota = {"limit": 100.0, "window_s": 60.0}
+    answers = [Answer(0.0, 0.1, True, quota=quota), Answer(1.0, 1.1, False, hint_s, quota)]
+    answers += [Answer(refused_at, refused_at, False, 0.1)] if refused_at else []
+    answers += [Answer(accepted_at, accepted_at, True)] if accepted_at else []
+    rows = list(describe_fields(identity("fixed-window:60/60"), answers))
+    assert rows[:2] == [("limit (RateLimit fields)", "100", "60"), ("window (RateLimit fields)", "60 s", "60 s")]
+    assert [row[2] for row in rows[2:]] == ([does] if does else [])

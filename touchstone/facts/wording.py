@@ -45,12 +45,12 @@ def describe_chance(share: float) -> str:
 
 
 def brief(duration_s: float, digits: int = 3) -> str:
-    """Formats a duration: ``20 µs``, ``4.34 ms``, ``3 min 05 s``; ``never`` if it is infinite."""
+    """Formats a duration: ``20 µs``, ``4.34 ms``, ``3 min 05 s``, ``5 h 54 min``; ``never`` if it is infinite."""
     if math.isinf(duration_s):
         return "never"
     if round(duration_s, 1) >= 100 and digits <= 3:
         minutes, seconds = divmod(round(duration_s), 60)
-        return f"{minutes} min {seconds:02d} s"
+        return f"{minutes} min {seconds:02d} s" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
     for factor, unit in ((1.0, "s"), (1e-3, "ms")):
         if duration_s >= factor * 0.9995:
             return f"{figure(duration_s / factor, digits)} {unit}"

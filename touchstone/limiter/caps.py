@@ -134,7 +134,7 @@ def room_for(count: int, room: Room, at: float) -> tuple[int, float]:
     return room(full_at + AFTER_S)[0], full_at + AFTER_S
 
 
-_AT_ONCE = 16
+AT_ONCE = 16  # size of the first volley
 _AGREE, _MOST_REFUSED = 3, 9  # volleys that must show the same cap; maximum number of volleys with refusals
 _REST_S, _REST_TIMES = 0.2, 2.0
 _LEAST_S = 0.002  # least error of response times, in seconds
@@ -162,7 +162,7 @@ class InFlight:
         if self.over:
             return None
         most = max(self.volley_caps, default=0)
-        want = most + (1 if self._checks else 2) if self.volley_caps else _AT_ONCE
+        want = most + (1 if self._checks else 2) if self.volley_caps else AT_ONCE
         room, at = room_for(want, self.room, max(now_at, self._free_at))
         count = min(want, room, left)
         if self._checks:

@@ -9,7 +9,7 @@ from itertools import dropwhile
 from touchstone.facts.identity import Cost, Identity, Interval, Runner, Step, Tier, Why
 from touchstone.facts.probe import Answer, Moment, Segment, Stimulus, Terms, drain, promised, volley
 from touchstone.limiter.belief import against, hints, plain, taken, tier
-from touchstone.limiter.caps import Held, InFlight, room_for
+from touchstone.limiter.caps import AT_ONCE, Held, InFlight, room_for
 from touchstone.limiter.opening import CANARY_S, Opening
 from touchstone.limiter.queues import Queues
 from touchstone.limiter.rate_inference import AFTER_S, EarlierResult, Rates
@@ -20,10 +20,10 @@ _MOMENT_S, _MOMENTS, _MOST_MOMENTS = 2.0, 5.0, 61
 _PLENTY = 10_000
 # A rest lasts _REST_TIMES times the refill time, or the probe so far if that is longer, but at most _MOST_REST_S.
 _ALONE, _RESTED, _REST_TIMES, _MOST_REST_S = "alone", "rest, once more", 1.5, 60.0
-# The check of a result: a rest of such a share of the refill time, a drain and refused requests; then, from that time
-# on, the first request that must be refused and those that must be accepted.
+# The two stimuli of a check. First: a rest of such a share of the refill time, requests until one is refused, and some
+# more. Second: a request just before the limiter accepts one again, and requests just after that.
 _CHECK, _CHECKS, _CHECK_REST, _CHECK_REFUSED = "check", 2, (0.35, 0.65), 6
-_BOTH, _AT_ONCE = "both", 16  # a volley that tests both caps: on concurrent requests, and on builds in flight
+_BOTH = "both"  # a volley that tests both caps: on concurrent requests, and on builds in flight
 _MOST_MEASURED = 2  # most attempts to measure a build cap before the rate limit is known
 _MOST_RESULTS = 2  # most searches: a surprise (responses that contradict the result) starts a new search
 _SLOW_S = 0.01  # sequential requests that are further apart may be too slow to reach a rate limit
@@ -151,7 +151,7 @@ class Probe:
 
     def _volley(self, room: int, at: float, left: int) -> tuple[Segment, ...]:
         """The volley that tests both caps, unless it was sent; it reaches a low rate limit once more."""
-        count = min(room + 1, _AT_ONCE, self.terms.most_held, left)
+        count = min(room + 1, AT_ONCE, self.terms.most_held, left)
         if self._volleyed or self._opening.capped or not self.terms.caps or count < 2:
             return ()
         return (replace(volley(at, count), holds=self.terms.starts),)
@@ -169,7 +169,7 @@ class Probe:
     def _propose_caps(self, now_at: float, left: int) -> Stimulus | None:
         if not self.terms.caps:
             return None
-        room, at = room_for(min(_AT_ONCE, self.terms.most_held), self._room, now_at)
+        room, at = room_for(min(AT_ONCE, self.terms.most_held), self._room, now_at)
         if both := self._volley(room, at, left):
             return Stimulus(f"{len(both[0].at)} at once", both, stage=_BOTH)
         held = self._held.propose(now_at, left) if self.terms.starts else None
