@@ -60,7 +60,7 @@ def test_cap_on_builds_is_found_and_its_edge_tested_twice(cap: int) -> None:
         # Two starts were let through after one build had ended, again and again.
         (("+++-", "-", *["+", "+", "-"] * 4), 3, [False] * 4, True, False),
         (("+++-",), 3, [], False, False),
-        (("-",), 0, [], True, False),
+        (("-",), 0, [], True, True),
         (("+" * 16,), 0, [], True, False),
     ],
 )

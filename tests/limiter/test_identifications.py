@@ -15,6 +15,7 @@ from tests.limiting import decide
 from touchstone.facts.identity import Identity
 from touchstone.facts.probe import Answer, Segment, Stimulus, Terms
 from touchstone.limiter.identify import Probe
+from touchstone.limiter.pace import pace
 from touchstone.twin import RateLimit
 
 SHORT = Terms(1, True, most_requests=400, most_builds=400, most_s=300.0, caps=False)
@@ -213,6 +214,57 @@ class Lingers(Net):
 def test_builds_that_end_late_make_no_rate_of_a_cap(cap: int, linger_s: float) -> None:
     found = through(Lingers(f"builds:{cap}", linger_s=linger_s), PLENTY).known
     assert (found.text, found.sure, found.families, found.notes) == (f"builds:{cap}", True, (), ())
+
+
+@dataclass
+class Lags(Net):
+    """A target whose builds end when they are cancelled, but whose places are free only some time after that."""
+
+    lag_s: float = 0.5
+    ending: list[float] = field(default_factory=list)
+
+    def send(self, stimulus: Stimulus) -> list[Answer]:
+        count = min(stimulus.frees, len(self.held))
+        self.held, self.ending = self.held[count:], [*self.ending, *[self.now_at + self.lag_s] * count]
+        return super().send(replace(stimulus, frees=0))
+
+    def _ask(self, sent_at: float, segment: Segment, stream: int, leg_s: float | None = None) -> Answer:
+        for end_at in [end_at for end_at in self.ending if end_at <= sent_at]:
+            self.ending.remove(end_at)
+            self._limiter.ended()
+        answer = super()._ask(sent_at, replace(segment, holds=True), stream, leg_s)
+        if answer.accepted and not segment.holds:
+            self.held.pop()
+            self.ending.append(answer.done_at + self.lag_s)
+        return answer
+
+
+@pytest.mark.parametrize(("cap", "lag_s"), [(5, 0.25), (7, 0.5)])
+def test_cap_whose_places_are_free_late_is_named_with_what_is_open(cap: int, lag_s: float) -> None:
+    found = through(Lags(f"builds:{cap}", lag_s=lag_s), PLENTY).known
+    assert (found.tiers[-1].text, found.sure) == (f"builds:{cap}", False)
+    assert any("may keep its place" in note for note in found.notes)
+    safe = pace(found.tiers)
+    assert safe.in_flight == cap - 1
+    assert safe.spacing_s > lag_s
+
+
+@dataclass
+class Slows(Net):
+    """A target that refuses nothing, and delays what comes beyond 12 requests in a window of 7 s."""
+
+    came_at: list[float] = field(default_factory=list)
+
+    def _ask(self, sent_at: float, segment: Segment, stream: int, leg_s: float | None = None) -> Answer:
+        answer = super()._ask(sent_at, segment, stream, leg_s)
+        self.came_at = [at for at in self.came_at if at // 7.0 == sent_at // 7.0] + [sent_at]
+        return replace(answer, done_at=answer.done_at + 0.25 * max(0, len(self.came_at) - 12))
+
+
+def test_target_that_delays_instead_of_refusing_is_not_certain() -> None:
+    found = through(Slows("none"), PLENTY).known
+    assert (found.text, found.sure) == ("none", False)
+    assert any("may delay requests" in note for note in found.notes)
 
 
 @pytest.mark.alone

@@ -17,6 +17,10 @@ Room = Callable[[float], tuple[int, float]]
 _TESTS, _MORE_TESTS, _FEW = 2, 3, 8  # tests of a cap; more tests if the rate limit accepts few starts
 # Pause in seconds before a start that a cap must refuse; if _EXTRA such starts are accepted, there is no cap.
 _STILL_S, _EXTRA = 0.3, 2
+_LEAST_LATE_S, _MOST_LATE_S = (
+    0.1,
+    2.0,
+)  # first and longest pause, in seconds, in which a cancelled build may free its place
 _MOST_WAITS = 2  # most waits until the rate limit accepts a start
 
 
@@ -33,6 +37,11 @@ class Held:
     edges: list[bool] = field(default_factory=list)  # per test: whether a cancelled build let in just one start
     over: bool = False
     disproved: bool = False  # whether the refusals have another cause than a cap
+    waits: bool = False  # whether a start that is refused after a cancel is sent again later
+    late_s: float = 0.0  # seconds from a cancel to the start that was accepted, after others were refused
+    _late: bool = False
+    _freed_at: float = 0.0
+    _pause_s: float = 0.0
     _held: int = 0
     _first_at: float = math.inf
     _frees: bool = False
@@ -45,7 +54,14 @@ class Held:
     def begin_anew(self) -> None:
         """Restarts an unfinished search after all held builds have ended."""
         if not self.over:
-            self._held, self.cap, self._frees, self._tests, self._first_at = 0, 0, False, False, math.inf
+            self._held, self.cap, self._frees, self._tests, self._late, self._first_at = (
+                0,
+                0,
+                False,
+                False,
+                False,
+                math.inf,
+            )
             self.edges.clear()
 
     def propose(self, now_at: float, left: int) -> Stimulus | None:
@@ -53,7 +69,9 @@ class Held:
         if self.over or left < 2:
             return None
         want = 1 if self.cap else self.most - self._held
-        at = max(now_at, self._last_at + _STILL_S) if self.cap and not self._frees else now_at
+        still_s = self._pause_s if self._late else _STILL_S + 2 * self.late_s
+        waits = self.cap or self._late
+        at = now_at + self.late_s if self._frees else max(now_at, self._last_at + still_s) if waits else now_at
         room, at = room_for(min(want, 2), self.room, at)
         self._short = room < want
         count = min(want, room, left)
@@ -73,14 +91,16 @@ class Held:
             return
         accepted = sum(answer.accepted for answer in answers)
         self._last_at = max(answer.done_at for answer in answers)
-        if not self.cap:
+        if freed := self._frees or self._late or not (self.cap or self._held or accepted):
+            self._observe_freed(answers[0])
+        if not self.cap and not self._late:
             self._held += accepted
             self._first_at = min(self._first_at, answers[0].sent_at) if accepted else self._first_at
             self.holds_to = max(self.holds_to, self._held)
             self.cap = 0 if answers[-1].accepted else self._held
             self.over = self._held >= self.most if answers[-1].accepted else not self._held
-        elif self._frees:
-            self._frees, self._tests, self.disproved = False, True, not accepted
+        elif freed:
+            pass
         elif accepted:
             # A rate limit accepts requests again after some time; a cap does not until a build ends.
             self._extra += 1
@@ -95,6 +115,15 @@ class Held:
         if self.disproved:
             self.over, self.cap = True, 0
 
+    def _observe_freed(self, answer: Answer) -> None:
+        """Handles the response to the first start after a cancel: if it is refused, places may be free late."""
+        self._freed_at = self._freed_at if self._late else answer.sent_at - self.late_s
+        late_s = answer.sent_at - self._freed_at
+        self._late = not answer.accepted and self.waits and late_s < _MOST_LATE_S
+        self.late_s = late_s if answer.accepted else self.late_s
+        self._pause_s, self._frees, self._tests = max(late_s, _LEAST_LATE_S), False, self.cap > 0
+        self.disproved = not answer.accepted and not self._late
+
     def hidden(self, *, spent: bool) -> str:
         """Sentence that the rate limit prevented the search for a cap above *holds_to*; empty if it did not."""
         if self.cap or self.disproved or not self._short or not self.holds_to:
@@ -104,15 +133,20 @@ class Held:
 
     def tier(self) -> Tier | None:
         """The cap; None if there is no cap or its value is uncertain."""
-        if not self.cap or not self.sure:
+        if not self._proven:
             return None
-        return Tier("builds", f"builds:{self.cap}", {"limit": Interval(self.cap, self.cap, self.cap)})
+        late = {"late": f"{self.late_s:g}"} if self.late_s else {}
+        return Tier("builds", f"builds:{self.cap}", {"limit": Interval(self.cap, self.cap, self.cap)}, late)
 
     @property
     def doubt(self) -> str:
         """Why the refusals are not reported as a cap; empty if a cap is reported or nothing was refused."""
         if self.sure:
             return ""
+        if self._proven:
+            return (
+                f"after a cancel, starts were refused for up to {self.late_s:.2g} s: an ended build may keep its place"
+            )
         return f"a start was refused with {self.cap} builds in flight; cancelling one did not prove a build cap"
 
     @property
@@ -122,8 +156,14 @@ class Held:
 
     @property
     def sure(self) -> bool:
-        """Whether the result is certain: there is no cap, or the last tests confirm it, and it was never higher."""
-        return not self.cap or (bool(self.edges) and all(self.edges[-_TESTS:]) and self.cap >= self.at_once)
+        """Whether the result is certain: there is no cap, or a proven one, and ended builds free their places."""
+        return not self.late_s and (not self.cap or self._proven)
+
+    @property
+    def _proven(self) -> bool:
+        """Whether the last tests confirm a cap, and it was never higher."""
+        tested = bool(self.edges) and all(self.edges[-_TESTS:])
+        return self.cap > 0 and tested and self.cap >= self.at_once
 
 
 def room_for(count: int, room: Room, at: float) -> tuple[int, float]:

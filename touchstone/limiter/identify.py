@@ -26,6 +26,7 @@ _CHECK, _CHECKS, _CHECK_REST, _CHECK_REFUSED = "check", 2, (0.35, 0.65), 6
 _BOTH = "both"  # a volley that tests both caps: on concurrent requests, and on builds in flight
 _MOST_MEASURED = 2  # most attempts to measure a build cap before the rate limit is known
 _MOST_RESULTS = 2  # most searches: a surprise (responses that contradict the result) starts a new search
+_LATE_TIMES = 2.0  # after a cancel, the probe waits so many times as long as a cancelled build has kept its place
 _SLOW_S = 0.01  # sequential requests that are further apart may be too slow to reach a rate limit
 _MOST_CROWDED = 40  # if this many requests, concurrent as far as a cap allows, are not refused: no rate limit
 _HIDDEN_RATE = "a volley was refused in part: there is a rate limit that single requests never reach, or a higher cap"
@@ -172,6 +173,7 @@ class Probe:
         room, at = room_for(min(AT_ONCE, self.terms.most_held), self._room, now_at)
         if both := self._volley(room, at, left):
             return Stimulus(f"{len(both[0].at)} at once", both, stage=_BOTH)
+        self._held.waits = self._rates is not None
         held = self._held.propose(now_at, left) if self.terms.starts else None
         under_way = held or self._in_flight.propose(now_at, min(left, self._held.cap or left))
         return under_way or self._propose_volley(now_at, left)
@@ -281,6 +283,8 @@ class Probe:
         held, early = self._held, not self._opening.over
         held.observe(answers)
         self._frees = held.holds_to if answers else self._frees
+        if held.over and held.late_s:
+            self._begins_at = self.story.answers[-1].done_at + _LATE_TIMES * held.late_s
         self._leave_out(answers, "builds", disproved=held.disproved and not early)
         if early and (held.over or held.disturbed):
             self._measured += 2 if held.over else 1
@@ -352,7 +356,8 @@ class Probe:
         over = self._why not in ("", "interrupted")
         hidden = self._held.hidden(spent=self._why == "budget") if over and self._rates else ""
         hidden_rate = _HIDDEN_RATE if self._crowd_refused else ""
-        yield from filter(None, (self._held.doubt, self._in_flight.doubt, hidden_rate, hidden))
+        delays = "" if self._rates or self._opening.queued else self.story.delays
+        yield from filter(None, (self._held.doubt, self._in_flight.doubt, hidden_rate, hidden, delays))
 
     @property
     def _has_refused(self) -> bool:
@@ -362,10 +367,12 @@ class Probe:
         """All limiters found so far, and whether they are certain."""
         queue = self._queue.tier() if self._opening.queued else None
         found = [queue] if queue else []
-        sure = self._queue.settled if self._opening.queued else self._opening.unrefused
+        unlimited = self._opening.unrefused and not self.story.delays
+        sure = self._queue.settled if self._opening.queued else unlimited
         if self._rates:
             found = self._rates.tiers()
-            sure = self._rates.settled and not any(map(self._rates.odd, self._past))
+            explains = not any(map(self._rates.odd, self._past)) and (not self._past or self._answers[0].accepted)
+            sure = self._rates.settled and explains
         caps = [cap for cap in (self._held.tier(), self._in_flight.tier()) if cap]
         # Refusals that nothing explains: without any limiter, or without a rate limit though there seemed to be one.
         unexplained = self._has_refused and not (found or (caps and not self._before))

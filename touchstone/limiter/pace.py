@@ -58,6 +58,8 @@ def _pace(tier: Tier) -> Pace:
     count = _whole(numbers["limit"].low)
     if tier.family == "concurrency":
         return Pace(burst=count, at_once=count)
+    if late_s := float(tier.options.get("late", 0.0)):
+        return replace(_spaced(1, late_s, late_s, late_s, late_s), in_flight=max(count - 1, 1))
     if tier.family == "builds":
         return Pace(burst=count, in_flight=count)
     window_s = numbers["window_s"].high

@@ -12,6 +12,7 @@ _PACE_S = 0.001
 _QUOTE = ("limit", "window_s")
 # A gap of several mean ones is a pause; a window is rarely so short that it ends during a burst.
 _PAUSE_TIMES, _SHORT_TIMES, _MANY = 4.0, 50.0, 150
+_SLOW_SHARE, _SLOW_TIMES, _SLOW_S = 0.9, 10.0, 0.1  # requests this much slower than half of them may be delayed
 _FEWEST, _STEADY, _SPREAD = 4, 0.97, 0.5  # signs of a steady pace: number of responses, R² of a line, spread
 
 
@@ -56,6 +57,18 @@ class Story:
         fast = len(at) - 1 - int(np.max(np.nonzero(gaps_s > _PAUSE_TIMES * np.mean(gaps_s)), initial=-1))
         longest_s = min(2 * (at[-1] - at[0]), _SHORT_TIMES * (at[-1] - at[-fast]))
         return len(at), max(fast // 2, 1), longest_s
+
+    @property
+    def delays(self) -> str:
+        """Sentence that many requests took much longer than most; empty if they did not."""
+        usual_s, slow_s = np.quantile([answer.took_s for answer in self.answers] or [0.0], (0.5, _SLOW_SHARE))
+        if slow_s < _SLOW_TIMES * usual_s + _SLOW_S:
+            return ""
+        slow, usual = (
+            f"{1 - _SLOW_SHARE:.0%} of the requests took at least {slow_s:.2g} s",
+            f"half at most {usual_s:.2g} s",
+        )
+        return f"{slow}, {usual}: the target may delay requests instead of refusing them"
 
     def blur_s(self, share: float = 0.5) -> float:
         """Quantile *share* of the errors, in seconds, with which the times of decisions are known."""
