@@ -7,8 +7,8 @@ from typing import Any
 
 from touchstone.facts.identity import Identity, Tier
 
-# Safety factor for all times, because travel times differ from request to request.
-_MARGIN = 1.02
+# Safety factor for all times: travel times differ from request to request, and some limiters count coarsely.
+_MARGIN = 1.05
 # For requests at random times: usable share of the rate, and standard deviations below the limit.
 _USED, _UNLIKELY = 0.95, 4.0
 _MOST_OTHERS = 0.95
@@ -95,7 +95,7 @@ def _whole(number: float) -> int:
 def _spaced(
     burst: int, spacing_s: float, rest_s: float, after_s: float, free_s: float, *, harmful: bool = False
 ) -> Pace:
-    """Adds 2 % to each time; if *burst* is 1, adds at least 10 ms or 10 % to *spacing_s*, whichever is less."""
+    """Adds 5 % to each time; if *burst* is 1, adds at least 10 ms or 10 % to *spacing_s*, whichever is less."""
     jitter_s = max(min(0.01, 0.1 * spacing_s), (_MARGIN - 1) * spacing_s)
     spacing_s = spacing_s * _MARGIN if burst > 1 else spacing_s + jitter_s
     return Pace(spacing_s, burst, rest_s * _MARGIN, max(after_s * _MARGIN, spacing_s), free_s * _MARGIN, harmful)
