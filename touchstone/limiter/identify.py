@@ -343,7 +343,7 @@ class Probe:
             sure=sure,
             why=self._why,
             findings=findings(rates, tiers, self.story),
-            notes=(*(_odd(doubtful, moments) if doubtful else ()), *self._notes(tiers)),
+            notes=(*_odd(rates, moments), *self._notes(tiers)),
         )
 
     def _notes(self, tiers: Sequence[Tier]) -> Iterator[str]:
@@ -448,9 +448,12 @@ def _misquoted(found: Tier, limit: float | None, window_s: float | None) -> Iter
         yield f"the RateLimit fields report a window of {window_s:g} s, but the window is {plain(window)} s"
 
 
-def _odd(rates: Rates, moments: Sequence[Moment]) -> tuple[str, ...]:
-    odd = [moment.at - moments[0].at for moment in rates.odd()]
-    if len(odd) < 2:
-        return (f"some responses fit no known limiter: {_NO_FIT}",)
-    when = f"from second {odd[0]:.1f} to second {odd[-1]:.1f}"
-    return (f"{len(odd)} of {len(moments)} responses contradict the likeliest limiter, {when}: {_NO_FIT}",)
+def _odd(rates: Rates | None, moments: Sequence[Moment]) -> Iterator[str]:
+    odd = [moment.at - moments[0].at for moment in rates.odd()] if rates and moments else []
+    if len(odd) > 1:
+        when = f"from second {odd[0]:.1f} to second {odd[-1]:.1f}"
+        yield f"{len(odd)} of {len(moments)} responses contradict the likeliest limiter, {when}: {_NO_FIT}"
+    elif odd:
+        yield f"one of {len(moments)} responses contradicts the likeliest limiter, in second {odd[0]:.1f}: {_NO_FIT}"
+    elif rates and rates.doubtful:
+        yield f"some responses fit no known limiter: {_NO_FIT}"
