@@ -216,32 +216,25 @@ def test_builds_that_end_late_make_no_rate_of_a_cap(cap: int, linger_s: float) -
     assert (found.text, found.sure, found.families, found.notes) == (f"builds:{cap}", True, (), ())
 
 
-@dataclass
-class Lags(Net):
+class Lags(Lingers):
     """A target whose builds end when they are cancelled, but whose places are free only some time after that."""
 
-    lag_s: float = 0.5
-    ending: list[float] = field(default_factory=list)
+    def _settle(self, beside: int = 0) -> None:
+        self._ended(self.now_at)
 
     def send(self, stimulus: Stimulus) -> list[Answer]:
         count = min(stimulus.frees, len(self.held))
-        self.held, self.ending = self.held[count:], [*self.ending, *[self.now_at + self.lag_s] * count]
+        self.held, self.ending = self.held[count:], [*self.ending, *[self.now_at + self.linger_s] * count]
         return super().send(replace(stimulus, frees=0))
-
-    def _ask(self, sent_at: float, segment: Segment, stream: int, leg_s: float | None = None) -> Answer:
-        for end_at in [end_at for end_at in self.ending if end_at <= sent_at]:
-            self.ending.remove(end_at)
-            self._limiter.ended()
-        answer = super()._ask(sent_at, replace(segment, holds=True), stream, leg_s)
-        if answer.accepted and not segment.holds:
-            self.held.pop()
-            self.ending.append(answer.done_at + self.lag_s)
-        return answer
 
 
 @pytest.mark.parametrize(("cap", "lag_s"), [(5, 0.25), (7, 0.5)])
 def test_cap_whose_places_are_free_late_is_named_with_what_is_open(cap: int, lag_s: float) -> None:
-    found = through(Lags(f"builds:{cap}", lag_s=lag_s), PLENTY).known
+    whole = through(Lags(f"builds:{cap}", linger_s=lag_s), PLENTY)
+    found, rebuilt = whole.known, Probe(PLENTY)
+    for turn in whole.turns:
+        rebuilt.observe(turn.stimulus, turn.answers)
+    assert replace(rebuilt.known(), why=found.why) == found
     assert (found.tiers[-1].text, found.sure) == (f"builds:{cap}", False)
     assert any("may keep its place" in note for note in found.notes)
     safe = pace(found.tiers)

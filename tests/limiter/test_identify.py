@@ -267,6 +267,23 @@ def test_rate_is_looked_for_where_the_cap_on_builds_is_none(monkeypatch: pytest.
     assert probe.story.left_out == (set() if disproved else {2, 4})
 
 
+def test_one_response_that_contradicts_the_result_is_noted() -> None:
+    probe = probe_of(terms=NO_CAPS)
+    assert probe.known().notes == ()
+    rates = probe._rates
+    assert rates is not None
+    rates.odd = lambda _=None: rates._story.moments()[-1:]  # type: ignore[method-assign]
+    (note,) = probe.known().notes
+    assert "contradicts" in note
+
+
+def test_new_search_after_a_refused_first_request_is_not_sure() -> None:
+    probe = probe_of(terms=NO_CAPS)
+    probe._past = [Story(row("+", 0.0))]
+    probe._answers = row("-+", 0.0)
+    assert not probe.known().sure
+
+
 @pytest.mark.parametrize(("outcomes", "sure"), [("++++", False), ("+", True)])
 def test_result_that_does_not_explain_what_came_before_is_not_sure(outcomes: str, sure: bool) -> None:
     probe = probe_of(terms=NO_CAPS)

@@ -17,10 +17,8 @@ Room = Callable[[float], tuple[int, float]]
 _TESTS, _MORE_TESTS, _FEW = 2, 3, 8  # tests of a cap; more tests if the rate limit accepts few starts
 # Pause in seconds before a start that a cap must refuse; if _EXTRA such starts are accepted, there is no cap.
 _STILL_S, _EXTRA = 0.3, 2
-_LEAST_LATE_S, _MOST_LATE_S = (
-    0.1,
-    2.0,
-)  # first and longest pause, in seconds, in which a cancelled build may free its place
+# Pauses in seconds before a start that was refused after a cancel is sent again: the first one, and the longest.
+_LEAST_LATE_S, _MOST_LATE_S = 0.1, 2.0
 _MOST_WAITS = 2  # most waits until the rate limit accepts a start
 
 
@@ -37,10 +35,10 @@ class Held:
     edges: list[bool] = field(default_factory=list)  # per test: whether a cancelled build let in just one start
     over: bool = False
     disproved: bool = False  # whether the refusals have another cause than a cap
-    waits: bool = False  # whether a start that is refused after a cancel is sent again later
-    late_s: float = 0.0  # seconds from a cancel to the start that was accepted, after others were refused
-    _late: bool = False
-    _freed_at: float = 0.0
+    waits: bool = False  # whether a start that is refused after a cancel is sent again
+    late_s: float = 0.0  # longest time in seconds from a cancel to an accepted start, if others were refused between
+    _late: bool = False  # whether such a start is due
+    _freed_at: float = 0.0  # time of the cancel
     _pause_s: float = 0.0
     _held: int = 0
     _first_at: float = math.inf
@@ -54,14 +52,8 @@ class Held:
     def begin_anew(self) -> None:
         """Restarts an unfinished search after all held builds have ended."""
         if not self.over:
-            self._held, self.cap, self._frees, self._tests, self._late, self._first_at = (
-                0,
-                0,
-                False,
-                False,
-                False,
-                math.inf,
-            )
+            self._held, self.cap, self._first_at = 0, 0, math.inf
+            self._frees = self._tests = self._late = False
             self.edges.clear()
 
     def propose(self, now_at: float, left: int) -> Stimulus | None:
@@ -69,9 +61,11 @@ class Held:
         if self.over or left < 2:
             return None
         want = 1 if self.cap else self.most - self._held
-        still_s = self._pause_s if self._late else _STILL_S + 2 * self.late_s
-        waits = self.cap or self._late
-        at = now_at + self.late_s if self._frees else max(now_at, self._last_at + still_s) if waits else now_at
+        at = now_at
+        if self._frees:
+            at += self.late_s
+        elif self.cap or self._late:
+            at = max(at, self._last_at + (self._pause_s if self._late else _STILL_S + 2 * self.late_s))
         room, at = room_for(min(want, 2), self.room, at)
         self._short = room < want
         count = min(want, room, left)
@@ -93,14 +87,14 @@ class Held:
         self._last_at = max(answer.done_at for answer in answers)
         if freed := self._frees or self._late or not (self.cap or self._held or accepted):
             self._observe_freed(answers[0])
-        if not self.cap and not self._late:
+        if freed and (self.cap or self._late):
+            pass  # whether there is a cap is still open
+        elif not self.cap:
             self._held += accepted
             self._first_at = min(self._first_at, answers[0].sent_at) if accepted else self._first_at
             self.holds_to = max(self.holds_to, self._held)
             self.cap = 0 if answers[-1].accepted else self._held
             self.over = self._held >= self.most if answers[-1].accepted else not self._held
-        elif freed:
-            pass
         elif accepted:
             # A rate limit accepts requests again after some time; a cap does not until a build ends.
             self._extra += 1
@@ -116,7 +110,7 @@ class Held:
             self.over, self.cap = True, 0
 
     def _observe_freed(self, answer: Answer) -> None:
-        """Handles the response to the first start after a cancel: if it is refused, places may be free late."""
+        """Handles the response to a start after a cancel; a refused one is sent again, after a longer pause."""
         self._freed_at = self._freed_at if self._late else answer.sent_at - self.late_s
         late_s = answer.sent_at - self._freed_at
         self._late = not answer.accepted and self.waits and late_s < _MOST_LATE_S
@@ -143,10 +137,9 @@ class Held:
         """Why the refusals are not reported as a cap; empty if a cap is reported or nothing was refused."""
         if self.sure:
             return ""
-        if self._proven:
-            return (
-                f"after a cancel, starts were refused for up to {self.late_s:.2g} s: an ended build may keep its place"
-            )
+        if self.late_s:
+            late = f"after a cancel, starts were refused for up to {self.late_s:.2g} s"
+            return f"{late}: an ended build may keep its place"
         return f"a start was refused with {self.cap} builds in flight; cancelling one did not prove a build cap"
 
     @property
@@ -156,7 +149,7 @@ class Held:
 
     @property
     def sure(self) -> bool:
-        """Whether the result is certain: there is no cap, or a proven one, and ended builds free their places."""
+        """Whether the result is certain: there is no cap or a proven one, and a cancel frees a place at once."""
         return not self.late_s and (not self.cap or self._proven)
 
     @property

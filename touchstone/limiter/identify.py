@@ -173,7 +173,6 @@ class Probe:
         room, at = room_for(min(AT_ONCE, self.terms.most_held), self._room, now_at)
         if both := self._volley(room, at, left):
             return Stimulus(f"{len(both[0].at)} at once", both, stage=_BOTH)
-        self._held.waits = self._rates is not None
         held = self._held.propose(now_at, left) if self.terms.starts else None
         under_way = held or self._in_flight.propose(now_at, min(left, self._held.cap or left))
         return under_way or self._propose_volley(now_at, left)
@@ -281,6 +280,7 @@ class Probe:
 
     def _observe_builds(self, answers: Sequence[Answer]) -> None:
         held, early = self._held, not self._opening.over
+        held.waits = self._rates is not None
         held.observe(answers)
         self._frees = held.holds_to if answers else self._frees
         if held.over and held.late_s:

@@ -64,11 +64,8 @@ class Story:
         usual_s, slow_s = np.quantile([answer.took_s for answer in self.answers] or [0.0], (0.5, _SLOW_SHARE))
         if slow_s < _SLOW_TIMES * usual_s + _SLOW_S:
             return ""
-        slow, usual = (
-            f"{1 - _SLOW_SHARE:.0%} of the requests took at least {slow_s:.2g} s",
-            f"half at most {usual_s:.2g} s",
-        )
-        return f"{slow}, {usual}: the target may delay requests instead of refusing them"
+        slow = f"{1 - _SLOW_SHARE:.0%} of the requests took at least {slow_s:.2g} s, and half at most {usual_s:.2g} s"
+        return f"{slow}: the target may delay requests instead of refusing them"
 
     def blur_s(self, share: float = 0.5) -> float:
         """Quantile *share* of the errors, in seconds, with which the times of decisions are known."""
