@@ -129,7 +129,7 @@ class Held:
         """The cap; None if there is no cap or its value is uncertain."""
         if not self._proven:
             return None
-        late = {"late": f"{self.late_s:g}"} if self.late_s else {}
+        late = {"late": f"{self.late_s:.2g}"} if self.late_s else {}
         return Tier("builds", f"builds:{self.cap}", {"limit": Interval(self.cap, self.cap, self.cap)}, late)
 
     @property

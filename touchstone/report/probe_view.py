@@ -122,7 +122,7 @@ class ProbeView:
                 yield sentences.TEXTS["numbers"].get(name, name), family, value, _ends(name, tier.numbers[name])
             for name, value in tier.options.items():
                 if name not in values:
-                    yield name, family, value, ""
+                    yield sentences.TEXTS["numbers"].get(name, name), family, value, ""
 
 
 def _ends(name: str, number: Interval) -> str:

@@ -182,7 +182,8 @@ def unsure(story: ProbeStory | None) -> str:
         known += f" ({first.family.replace('-', ' ')} with a probability of {describe_chance(first.probability)})"
     elif identity.unlimited_to:
         known = f"no limit within {plural(identity.unlimited_to, 'request')}"
-    whys = {"budget": _spent(story, identity), "nothing left to learn": "no further request gives more information"}
+    doubt = "; ".join(identity.notes) or "no further request gives more information"
+    whys = {"budget": _spent(story, identity), "nothing left to learn": doubt}
     return f"{known}: {whys.get(identity.why, 'the probe ended early')}"
 
 
