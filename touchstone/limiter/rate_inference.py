@@ -43,7 +43,6 @@ _KNOWN_FIRST, _LOOSE_FIRST, _SURE_FIRST = 0.3, 0.05, 0.9
 _APART = 0.5  # refusals further apart than this share of a window belong to two bursts
 # Extra wait after a refill: AFTER_S; for families in _AT_A_TIME, these time errors plus this share of the refill time.
 AFTER_S, _SOON_TIMES, _SOON_SHARE, _AT_A_TIME = 0.05, 4.0, 0.005, ("fixed-window", "sliding-log")
-_WATCHES, _WATCH_LEAST = 5, 0.5  # requests while a sliding log is full, if it stays so for this share of a window
 # Families whose counts outlast a window; windows between two bursts for these; highest limit that is cheap to reach.
 _LONG_MEMORY, _FILLING_WINDOWS, _CHEAP = ("sliding-counter",), 2.0, 12
 _LEAST_FILLINGS, _MOST_OF_IT = 2, 0.8  # bursts before a limit is certain; share of the limit that each must reach
@@ -158,14 +157,13 @@ class Rates:
             return Stimulus("once more", (steady(kind, max(now_at, full_at) + AFTER_S, 2 * round(limit) + 2),))
         each_s = max(self._story.pace_s(), self._story.served_s)  # a bucket refills while it is emptied
         gained = min(each_s * limit / refill_s, _MOST_GAINED) if limit > 1 else 0.0
-        most, moments, remembers = round(limit / (1.0 - gained)) + 2, self._story.moments(), kind.family in _LONG_MEMORY
-        if full_at > now_at and moments[-1].accepted and not remembers:
-            leaves_at = refill_s + min(one.at for one in moments if one.accepted and one.at > now_at - refill_s)
-            return Stimulus("once more", (drain(now_at, most), *self._watch(now_at, leaves_at)))
+        most, remembers = round(limit / (1.0 - gained)) + 2, kind.family in _LONG_MEMORY
+        if full_at > now_at and self._story.moments()[-1].accepted and not remembers:
+            return Stimulus("once more", (drain(now_at, most),))
         soon_s = _SOON_TIMES * self._story.blur_s() + _SOON_SHARE * refill_s
         later_s = AFTER_S + kind.tick_s + (refill_s if remembers else 0.0)
         at = max(now_at, full_at) + (soon_s if kind.family in _AT_A_TIME else later_s)
-        return Stimulus("once more", (*self._watch(now_at, full_at), drain(at, most)))
+        return Stimulus("once more", (drain(at, most),))
 
     def _filled(self, now_at: float) -> tuple[Kind, float, float, float]:
         """The likeliest kind, its limit, its refill time, and the time at which the whole limit is available again."""
@@ -190,13 +188,6 @@ class Rates:
         if cells.kind.family in _LONG_MEMORY:  # what came before the probe may still count
             return self.nearly
         return self._leader()[1] > _LIKELY and 2 * loose(tier(cells)) <= _NARROW_ENOUGH
-
-    def _watch(self, now_at: float, until_at: float) -> tuple[Segment, ...]:
-        """A few requests while a sliding log is full: one is accepted if a request of another client expires."""
-        if self.belief.likeliest().kind.text != "sliding-log" or until_at - now_at < _WATCH_LEAST * self.refill_s:
-            return ()
-        step_s = (until_at - now_at) / _WATCHES
-        return (Segment(tuple(now_at + step_s * (number + 0.9) for number in range(_WATCHES)), "accepted"),)
 
     def observe(
         self, answers: Sequence[Answer], *, for_rate: bool = True, bits: float = 0.0, rested: bool = False
