@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -54,37 +54,51 @@ class Twin:
         self.settings = settings or TwinSettings()
         self.url = ""  # without a final slash; empty while the twin is stopped
         self._engine_class, self._app_class, self._wrap = engine, app, wrap
-        self._server: _Server | None = None
-        self._thread: threading.Thread | None = None
+        self._serving: Serving | None = None
 
     def start(self) -> Self:
         """Starts the server and returns once it is up; raises a UsageError for an unusable host or port."""
-        if self._server is not None:
+        if self._serving is not None:
             return self
-        listener = _listener(self.settings)
+        listener = listen(self.settings.host, self.settings.port)
         engine = self._engine_class(self.settings)
-        self._server = _Server(self._wrap(self._app_class(engine)), engine)
-        self._thread = threading.Thread(target=self._server.run, args=([listener],), name="twin", daemon=True)
-        self._thread.start()
-        if not self._server.up.wait(START_TIMEOUT_S):
-            raise RuntimeError(f"twin: its thread did not start within {START_TIMEOUT_S} s")
-        host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
-        self.url = f"http://{host}:{listener.getsockname()[1]}{self.settings.base_path}"
+        self._serving = Serving(self.application(engine), listener, engine.close)
+        self.url = self._serving.origin + self.settings.base_path
         return self
+
+    def application(self, engine: Engine) -> Asgi:
+        """Returns the ASGI application of the server."""
+        return self._wrap(self._app_class(engine))
 
     def stop(self) -> None:
         """Ends builds, closes streams and frees the port. The next `start` begins without earlier versions."""
-        if self._server is None or self._thread is None:
-            return
-        self._server.stop()
-        self._thread.join(STOP_TIMEOUT_S)
-        self._server, self._thread, self.url = None, None, ""
+        if self._serving is not None:
+            self._serving.stop()
+            self._serving, self.url = None, ""
 
     def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+class Serving:
+    """An ASGI application that is served on *listener*, in a thread of its own; *close* is called before it stops."""
+
+    def __init__(self, app: Asgi, listener: socket.socket, close: Callable[[], None] = lambda: None) -> None:
+        host, port = listener.getsockname()[:2]
+        self.origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self._server = _Server(app, close)
+        self._thread = threading.Thread(target=self._server.run, args=([listener],), name="server", daemon=True)
+        self._thread.start()
+        if not self._server.up.wait(START_TIMEOUT_S):
+            raise RuntimeError(f"the server did not start within {START_TIMEOUT_S} s")
+
+    def stop(self) -> None:
+        """Closes streams and frees the port."""
+        self._server.stop()
+        self._thread.join(STOP_TIMEOUT_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +118,31 @@ class Behaviour:
         return Twin(replace(settings, **self.pace), engine=self.engine, app=self.app, wrap=self.wrap)
 
 
+def combined(parts: Sequence[Behaviour]) -> Behaviour:
+    """Returns all *parts* as one behaviour. If two change the same response, the first one wins."""
+    engines = tuple(one.engine for one in parts if one.engine is not Engine)
+    apps = tuple(one.app for one in parts if one.app is not App)
+
+    def wrap(asgi_app: Asgi) -> Asgi:
+        for one in reversed(parts):
+            asgi_app = one.wrap(asgi_app)
+        return asgi_app
+
+    return Behaviour(
+        name=" + ".join(one.name for one in parts),
+        says=" ".join(one.says for one in parts),
+        engine=type("Together", engines, {}) if engines else Engine,
+        app=type("Together", apps, {}) if apps else App,
+        wrap=wrap if any(one.wrap is not unwrapped for one in parts) else unwrapped,
+        pace={key: value for one in reversed(parts) for key, value in one.pace.items()},
+        target={key: value for one in reversed(parts) for key, value in one.target.items()},
+    )
+
+
 class _Server(uvicorn.Server):
     """A uvicorn server that signals when it is up, and that stops at once instead of at uvicorn's next tick."""
 
-    def __init__(self, app: Asgi, engine: Engine) -> None:
+    def __init__(self, app: Asgi, close: Callable[[], None]) -> None:
         config = uvicorn.Config(
             app,
             ws="none",
@@ -122,7 +157,7 @@ class _Server(uvicorn.Server):
         )
         super().__init__(config)
         self.up = threading.Event()
-        self._engine = engine
+        self._close = close
         self._halt = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -133,7 +168,7 @@ class _Server(uvicorn.Server):
         ticking = asyncio.create_task(super().main_loop())
         await self._halt.wait()
         ticking.cancel()
-        self._engine.close()
+        self._close()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Closes the listener, lets responses finish for GRACE_S seconds, and closes the connections."""
@@ -158,26 +193,33 @@ class _Server(uvicorn.Server):
                 self._loop.call_soon_threadsafe(self._halt.set)
 
 
-def _listener(settings: TwinSettings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+def listen(host: str, port: int) -> socket.socket:
+    """Returns a listening socket; raises a UsageError for an unusable host or port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=1024)
+        return socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
-        problem = f"cannot listen on {settings.host!r} port {settings.port}: {error.strerror or error}"
+        problem = f"cannot listen on {host!r} port {port}: {error.strerror or error}"
         expected = "expected an address of this machine and a free port, such as 127.0.0.1 and 0 for any free one"
-        raise UsageError(f"twin: {problem}; {expected}") from None
+        raise UsageError(f"{problem}; {expected}") from None
+
+
+@contextlib.contextmanager
+def until_signal() -> Iterator[Callable[[], bool]]:
+    """Yields a function that waits for SIGINT or SIGTERM, which do not end the process inside this block."""
+    ended = threading.Event()
+    before = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield ended.wait
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def serve_forever(twin: Twin, announce: Callable[[str], None]) -> None:
     """Serves in the main thread until SIGINT or SIGTERM. *announce* gets a line for the URL and for each account."""
-    ended = threading.Event()
-    before = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with twin:
-            announce(f"twin listening on {twin.url}")
-            for account in twin.settings.accounts:
-                announce(f"account {account.name or '(no name)'}: plan {account.plan}, key {account.key}")
-            ended.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with until_signal() as wait, twin:
+        announce(f"twin listening on {twin.url}")
+        for account in twin.settings.accounts:
+            announce(f"account {account.name or '(no name)'}: plan {account.plan}, key {account.key}")
+        wait()
