@@ -2,9 +2,10 @@
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,13 +18,16 @@ from touchstone.check.job import Outcome
 from touchstone.cli.live import CheckState, print_plan, print_report, progress_on
 from touchstone.cli.options import ReportDir, Run, command, examples, option
 from touchstone.config import Settings, TargetSettings, keys_in
+from touchstone.errors import UsageError
 from touchstone.facts.runlog import read
 from touchstone.facts.wording import one_line, plural
 from touchstone.recordings import drifting, linting, reader, recorder
+from touchstone.recordings.conversation import Conversation
 from touchstone.recordings.recording import BASE_URL
 from touchstone.recordings.replay import KEYS
 from touchstone.report.terminal import say
 from touchstone.report.write import conclude
+from touchstone.twin.serve import until_signal
 
 app = Typer()
 
@@ -81,13 +85,18 @@ class Record(Run):
         return _end(console, outcome, map(str, written), *recorder.ending(*ended, written, self.scenarios or ()))
 
 
-@app.command(epilog=examples("replay", "replay session.har --as primary=ORGO_API_KEY --strict"))
+@app.command(
+    epilog=examples("replay", "replay session.har --as primary=ORGO_API_KEY --strict", "replay --serve 8125 rate-limit")
+)
 def replay(
     files: Files = None,
     as_: As = None,
     speed: Annotated[
         float, Option(help="Speed of recorded streams: 1 for the original speed, 0 for no waits.", min=0)
     ] = 0.0,
+    serve: Annotated[
+        bool, Option("--serve", help="Serve the recordings to clients instead, on the port in front of the files.")
+    ] = False,
     report_dir: ReportDir = None,
     strict: Annotated[
         bool | None,
@@ -101,6 +110,9 @@ def replay(
 
     HAR files of browsers, proxies and schemathesis work, too.
     """
+    if serve:
+        _serve(list(files or ()), as_ or (), speed)
+        return
     paths, accounts = reader.found(files or ()), reader.accounts_of(as_ or (), os.environ)
     # An invalid file ends the command before anything runs.
     origins = {reader.read(path, accounts).origin for path in paths}
@@ -118,6 +130,28 @@ def replay(
         outcome = runner.check(settings, ["touchstone", *argv], progress, conclude, errand=errand)
     print_report(outcome.run_log, outcome.folder, console)
     raise Exit(outcome.exit_code)
+
+
+def _serve(files: list[Path], as_: Sequence[str], speed: float) -> None:
+    """Serves recordings until a signal arrives. The first of *files* may be a port; the others may be scenarios."""
+    from touchstone.recordings import servers, serving  # noqa: PLC0415 - slow, and only needed here
+
+    console = Console()
+    port = int(str(files.pop(0))) if files and str(files[0]).isdecimal() else 0
+    if not files:
+        raise UsageError("--serve: no recording; expected PORT or nothing, then scenarios or HAR files")
+    accounts = reader.accounts_of(as_, os.environ)
+    names = {name for name in map(str, files) if name in recorder.scenarios()}
+    bundled = [servers.read(name) for name in map(str, files) if name in names]
+    paths = [path for path in files if str(path) not in names]
+    recordings = bundled + [reader.read(path, accounts) for path in (reader.found(paths) if paths else ())]
+    conversation = Conversation(recordings, speed)
+    with until_signal() as wait, serving.served(conversation, port, partial(say, console)):
+        say(console, f"recordings at {conversation.url}")
+        say(console, f"keys: {', '.join(f'{role} {key}' for role, key in conversation.keys.items())}")
+        for ref in conversation.refs:
+            say(console, f"version {ref}")
+        wait()
 
 
 @command(app, "drift --target staging --plan", "drift --target staging recordings/staging")

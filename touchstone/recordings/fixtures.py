@@ -26,17 +26,22 @@ class BuildRecordings:
         self._serving = ExitStack()
         self._reported = 0
 
-    def __call__(self, scenario: str | Path, speed: float = 0.0, folder: Path | None = None) -> "ServedRecording":
-        """Serves a recording in place of the previous one. *speed* of streams: 1 as recorded, 0 without pauses."""
+    def __call__(
+        self, scenario: str | Path, speed: float = 0.0, folder: Path | None = None, *, serve: bool = False
+    ) -> "ServedRecording":
+        """Serves a recording in place of the previous one; with *serve*, over HTTP to any client.
+
+        *speed* of streams: 1 as recorded, 0 without pauses.
+        """
         __tracebackhide__ = True
         from touchstone.recordings import servers  # noqa: PLC0415 - heavy, and few runs need it
 
         self.stop()
         try:
-            recording = servers.ServedRecording(servers.read(scenario, folder), speed)
+            recording = servers.ServedRecording(servers.read(scenario, folder), speed, serve=serve)
         except HarnessError as error:
             pytest.fail(f"build_recordings: {error}", pytrace=False)
-        self._serving.enter_context(recording.router)
+        self._serving.enter_context(recording.running())
         self._recordings.append(recording)
         return recording
 

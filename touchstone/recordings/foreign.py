@@ -185,13 +185,13 @@ def _operation(request: Request, path: str, response: Response | None, contract:
         return "", None
     match = contract.match(request.method, path)
     if match and match[0].id == "publishTemplate":
-        return match[0].id, _published_ref(request.body, (response.json_object() if response else None) or {})
+        return match[0].id, published_ref(request.body, (response.json_object() if response else None) or {})
     values = (match or contract.match("GET", path) or (None, {}))[1]
     ref = "{namespace}/{name}@{version}".format(**values) if {"namespace", "name", "version"} <= values.keys() else None
     return (match[0].id if match else ""), ref
 
 
-def _published_ref(body: bytes, answer: Json) -> str | None:
+def published_ref(body: bytes, answer: Json) -> str | None:
     """The ref of the published version: from the sent document, or from the response if the document is incomplete."""
     answered = answer["ref"] if isinstance(answer.get("ref"), str) else None
     document = read_mapping(body) or {}

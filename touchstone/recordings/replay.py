@@ -2,6 +2,7 @@
 
 Each recording is judged separately. A recorded exchange answers a request with the same method, path, query and body.
 If several recorded requests are equal, their responses are used in order, each once. A further request is an error.
+A client of its own needs a `conversation` instead, which has the state of each version.
 
 A foreign file (a HAR file of another tool) shows only some requests of an account: other clients may use its key. So a
 response that contradicts earlier responses is no finding there. A response that is wrong by itself is a finding.
@@ -93,8 +94,7 @@ class Playback:
         self._lock = threading.Lock()
         self._recorded: dict[RequestKey, list[Exchange]] = defaultdict(list)
         for exchange in recording.exchanges:
-            target = exchange.request.url.removeprefix(BASE_URL)
-            self._recorded[request_key(exchange.request.method, target, exchange.request.body)].append(exchange)
+            self._recorded[key_of(exchange)].append(exchange)
 
     def rewind(self) -> None:
         """Makes every recorded response available again."""
@@ -112,21 +112,6 @@ class Playback:
         Raises a RecordingError that names the nearest recorded request, if the request is not recorded, was sent too
         often, or is not below *url*.
         """
-        exchange = self._next(request)
-        if (slot := request.extensions.get(SERVED)) is not None:
-            slot.append(exchange)
-        self.clock.come_to(exchange.done_at)
-        if (response := exchange.response) is None:
-            raise _failure(exchange.error, request)
-        # A link, such as Location, points to where the client sends its requests.
-        sent = [(n, v) for n, v in response.headers if n.lower() not in _HEADERS_OF_THE_WIRE]
-        headers = [(name, value.replace(BASE_URL, self.url)) for name, value in sent]
-        # respx reads a ByteStream at once, so that its calls have the body.
-        is_whole = not response.chunks and not exchange.error
-        stream = httpx.ByteStream(response.body) if is_whole else _Body(exchange, response, self._speed, request)
-        return httpx.Response(response.status, headers=headers, stream=stream)
-
-    def _next(self, request: httpx.Request) -> Exchange:
         target = request.extensions.get("target", request.url.raw_path).decode("utf-8", "replace")
         url = f"{request.url.scheme}://{request.url.netloc.decode()}{target}"
         if not url.startswith(self._base):
@@ -134,17 +119,57 @@ class Playback:
             problem = f"not below the URL of the recording; expected {self._base}…"
             raise self._rejected(f"{request.method} {where}: {problem}; set the base URL of the client to it")
         body = request.read() if isinstance(request.stream, httpx.ByteStream) else request.content
-        below, sent = self.clean(url[len(self._base) - 1 :]), self.clean(body.decode("latin-1"))
-        key = request_key(request.method, below, sent.encode("latin-1"))
+        exchange = self.find(request.method, url[len(self._base) - 1 :], request.headers.get("authorization"), body)
+        if (slot := request.extensions.get(SERVED)) is not None:
+            slot.append(exchange)
+        self.clock.come_to(exchange.done_at)
+        if (response := exchange.response) is None:
+            raise _failure(exchange.error, request)
+        # respx reads a ByteStream at once, so that its calls have the body.
+        is_whole = not response.chunks and not exchange.error
+        stream = httpx.ByteStream(response.body) if is_whole else _Body(self, exchange, response, request)
+        return httpx.Response(response.status, headers=self.headers(response), stream=stream)
+
+    def headers(self, response: Response) -> list[tuple[str, str]]:
+        """The headers of a response; links, such as Location, point to where the client sends its requests."""
+        sent = [(n, v) for n, v in response.headers if n.lower() not in _HEADERS_OF_THE_WIRE]
+        return [(name, value.replace(BASE_URL, self.url)) for name, value in sent]
+
+    def find(self, method: str, target: str, authorization: str | None, body: bytes) -> Exchange:
+        """Returns the recorded exchange for a request; *target*: path below the base URL, and query.
+
+        Raises a RecordingError that names the nearest recorded request.
+        """
+        below, sent = self.clean(target), self.clean(body.decode("latin-1"))
+        key = request_key(method, below, sent.encode("latin-1"))
         with self._lock:
-            known, times = self._recorded.get(key, []), self._served[key]
-            if times < len(known):
-                self._served[key] += 1
-                return known[times]
+            return self._pick(key, authorization)
+
+    def paced_chunks(self, exchange: Exchange) -> Iterator[tuple[bytes, float]]:
+        """Yields each chunk of a response with the pause before it, in seconds."""
+        response, before_s = exchange.response or Response(0), exchange.head_at - exchange.sent_at
+        try:
+            for chunk in response.chunks or (Chunk(before_s, response.body),):
+                yield chunk.data, max(0.0, chunk.at_s - before_s) / self._speed
+                before_s = max(before_s, chunk.at_s)
+        finally:
+            self._ended(exchange)
+
+    def _pick(self, key: RequestKey, authorization: str | None) -> Exchange:  # noqa: ARG002 - a conversation reads it
+        known, times = self._recorded.get(key, []), self._served[key]
+        if times < len(known):
+            self._served[key] += 1
+            return known[times]
         if known:
             entries = ", ".join(map(self._number, known))
             raise self._rejected(f"{key}: sent {times + 1} times, recorded {times} times (entry {entries})")
-        raise self._rejected(f"{key}: not in this recording; {self._nearest(key)}")
+        raise self._unknown(key)
+
+    def _ended(self, exchange: Exchange) -> None:
+        """Called when the last chunk of a response was sent, or the client left."""
+
+    def _unknown(self, key: RequestKey) -> RecordingError:
+        return self._rejected(f"{key}: not in this recording; {self._nearest(key)}")
 
     def _rejected(self, problem: str) -> RecordingError:
         self.errors.append(f"{self.recording.place}: {problem}")
@@ -171,11 +196,17 @@ class Playback:
         return str(self.recording.exchanges.index(exchange))
 
 
+def key_of(exchange: Exchange) -> RequestKey:
+    """Returns what identifies the request of a recorded exchange."""
+    request = exchange.request
+    return request_key(request.method, request.url.removeprefix(BASE_URL), request.body)
+
+
 class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
     """The body of a recorded response, in the recorded chunks and at the recorded pace."""
 
-    def __init__(self, exchange: Exchange, response: Response, speed: float, request: httpx.Request) -> None:
-        self._exchange, self._response, self._speed, self._request = exchange, response, speed, request
+    def __init__(self, playback: Playback, exchange: Exchange, response: Response, request: httpx.Request) -> None:
+        self._playback, self._exchange, self._response, self._request = playback, exchange, response, request
 
     def __iter__(self) -> Iterator[bytes]:
         for data, pause_s in self._paced_chunks():
@@ -190,10 +221,7 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
 
     def _paced_chunks(self) -> Iterator[tuple[bytes, float]]:
         """Yields each chunk with the pause before it, in seconds; then raises the recorded error."""
-        before_s = self._exchange.head_at - self._exchange.sent_at
-        for chunk in self._response.chunks or (Chunk(before_s, self._response.body),):
-            yield chunk.data, max(0.0, chunk.at_s - before_s) / self._speed
-            before_s = max(before_s, chunk.at_s)
+        yield from self._playback.paced_chunks(self._exchange)
         if self._exchange.error:
             raise _failure(self._exchange.error, self._request)
 

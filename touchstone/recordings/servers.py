@@ -19,8 +19,9 @@ from touchstone.contract.quoting import Kind, checked
 from touchstone.errors import RecordingError, Unfit, UsageError, nearest
 from touchstone.proof import catalogue
 from touchstone.recordings import reader
-from touchstone.recordings.recording import RUN_ID, Recording
-from touchstone.recordings.replay import Playback, in_short
+from touchstone.recordings.conversation import Conversation
+from touchstone.recordings.recording import Recording
+from touchstone.recordings.serving import served
 from touchstone.twin import DEFAULT_ACCOUNTS, RateLimit, TwinSettings
 from touchstone.twin.console import ConsoleTwin
 from touchstone.twin.limits import FORM
@@ -29,39 +30,40 @@ from touchstone.twin.serve import Behaviour
 PUBLISHED_WITHIN_S = 10.0
 
 
-class ServedRecording(Playback):
+class ServedRecording(Conversation):
     """A recording that answers every httpx client of the process, sync or async, in the context of *router*.
 
-    Each recorded exchange answers one request. *errors* lists all other requests; a test that expects some clears it.
+    With *serve*, it answers over HTTP on this machine instead, so that any client may be tested. *errors* lists all
+    requests without a recorded response; a test that expects some clears it.
     """
 
-    key = "sk_live_test_recorded"
+    def __init__(self, recording: Recording, speed: float = 0.0, *, serve: bool = False) -> None:
+        super().__init__([recording], checked("speed", speed, _amount))
+        self._serves = serve
 
-    def __init__(self, recording: Recording, speed: float = 0.0) -> None:
-        super().__init__(recording, checked("speed", speed, _amount))
-        self.router = respx.MockRouter(assert_all_called=False)
-        self.router.route().mock(side_effect=self.serve)
-        # *refs* are all versions in the recording, in order; *ref* is the version that the scenario is about.
-        self.refs = tuple(dict.fromkeys(each.ref for each in recording.exchanges if each.ref))
-        own = f"/touchstone-{RUN_ID}-{recording.name}@"
-        self.ref = next((ref for ref in self.refs if own in ref), next(iter(self.refs), ""))
-        path, _, self.version = self.ref.partition("@")
-        self.namespace, _, self.name = path.partition("/")
-
-    @property
-    def unused(self) -> tuple[str, ...]:
-        """The exchanges that have not answered a request, in order, such as ``POST /templates → 201``."""
-        return tuple(map(in_short, self.left()))
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Answers requests in this context."""
+        if self._serves:
+            with served(self):
+                yield
+            return
+        router = respx.MockRouter(assert_all_called=False)
+        router.route().mock(side_effect=self.serve)
+        with router:
+            yield
 
 
 @contextmanager
-def recorded(scenario: str | Path, speed: float = 0.0, folder: Path | None = None) -> Iterator[ServedRecording]:
+def recorded(
+    scenario: str | Path, speed: float = 0.0, folder: Path | None = None, *, serve: bool = False
+) -> Iterator[ServedRecording]:
     """Serves a recording; at the end, raises a RecordingError if a request had no recorded response."""
-    served = ServedRecording(read(scenario, folder), speed)
-    with served.router:
-        yield served
-    if served.errors:
-        raise RecordingError("\n".join(dict.fromkeys(served.errors)))
+    recording = ServedRecording(read(scenario, folder), speed, serve=serve)
+    with recording.running():
+        yield recording
+    if recording.errors:
+        raise RecordingError("\n".join(dict.fromkeys(recording.errors)))
 
 
 class RecordedRoute(respx.Route):
@@ -70,7 +72,7 @@ class RecordedRoute(respx.Route):
     def __init__(self, recording: Recording, speed: float, base_url: str) -> None:
         super().__init__()
         pace, url = checked("speed", speed, _amount), checked("base_url", base_url, kind(Url))
-        self._playback = Playback(recording, pace, url=url)
+        self._playback = Conversation([recording], pace, url)
         self.side_effect = self._playback.serve
 
     def rollback(self) -> None:
