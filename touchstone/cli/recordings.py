@@ -126,7 +126,7 @@ def replay(
     errand = Errand("replay", "replay", plays, speed, "touchstone.recordings.replay_run", accounts)
     console = Console()
     with progress_on(Console(stderr=True), CheckState()) as progress:
-        argv = [_without_keys(word, as_ or ()) for word in sys.argv[1:]]
+        argv = [without_keys(word, as_ or ()) for word in sys.argv[1:]]
         outcome = runner.check(settings, ["touchstone", *argv], progress, conclude, errand=errand)
     print_report(outcome.run_log, outcome.folder, console)
     raise Exit(outcome.exit_code)
@@ -186,7 +186,7 @@ def _end(console: Console, outcome: Outcome, lines: Iterable[str], code: int, re
     return code
 
 
-def _without_keys(word: str, options: Iterable[str]) -> str:
+def without_keys(word: str, options: Iterable[str]) -> str:
     """Replaces keys in a word of the command line by placeholders. *options*: the values of --as, ROLE=KEY each."""
     for given in options:
         role, _, key = given.partition("=")

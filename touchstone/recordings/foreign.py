@@ -36,8 +36,8 @@ LAPSED = "refused, and the key may have been invalid at that time"
 NO_ACCOUNT = "with a key that is in no --as"
 
 # The account whose versions a request with this credential can reach.
-_OWNERS: Mapping[str, Owner] = {role: role for role in get_args(Owner)} | {"lowercase-scheme": "primary"}
-_CHANGING = frozenset({"publishTemplate", "deleteTemplate", "startBuild", "cancelBuild"})
+OWNERS: Mapping[str, Owner] = {role: role for role in get_args(Owner)} | {"lowercase-scheme": "primary"}
+CHANGING = frozenset({"publishTemplate", "deleteTemplate", "startBuild", "cancelBuild"})
 _SUCCESS = range(200, 300)
 # By operation: statuses that prove that a version existed before the request, and statuses that prove the opposite.
 _CONCLUSIVE: Mapping[str, tuple[Container[int], Container[int]]] = {
@@ -72,8 +72,8 @@ def recording(
         else:
             kept.append(replace(call.exchange, credential=credential))
     began_at = kept[0].sent_at if kept else 0.0
-    exchanges = tuple(noted(_marked(moved(one, seq, -began_at), secrets)) for seq, one in enumerate(kept, 1))
-    present = {_OWNERS.get(exchange.credential) for exchange in exchanges}
+    exchanges = tuple(noted(marked(moved(one, seq, -began_at), secrets)) for seq, one in enumerate(kept, 1))
+    present = {OWNERS.get(exchange.credential) for exchange in exchanges}
     return Recording(
         name,
         exchanges,
@@ -99,7 +99,7 @@ class _Call:
     exchange: Exchange  # not yet redacted; all calls of a file share one clock
     status: int  # status of the response, even if its body is not in the file; 0 without a response
     left_out: str  # why the call is not judged; empty for a judged call
-    key_form: str  # see `_key_of`
+    key_form: str  # see `key_of`
     key: str = field(repr=False)
 
 
@@ -155,20 +155,20 @@ def _call(entry: Json, target: str, writer: str, before_at: float | None, contra
     unknown = _unknown(sent, answer, gave_up=gave_up, failed=bool(error))
     sent_at, head_at, done_at = _times(entry, writer, before_at)
     response = _response(answer, round(done_at - sent_at, 6)) if status and not unknown else None
-    operation, ref = _operation(request, target.partition("?")[0], response, contract)
+    operation, ref = operation_of(request, target.partition("?")[0], response, contract)
     left_out = _left_out(entry, error)
     # A request that may have changed a version is kept without its response, because later exchanges depend on it.
-    if not left_out and (operation not in _CHANGING or 400 <= status < 500):
+    if not left_out and (operation not in CHANGING or 400 <= status < 500):
         left_out = unknown
     error = unknown if gave_up or not error else error
     exchange = Exchange(0, operation, ref, "primary", "", sent_at, head_at, done_at, request, response, error)
     if response is None:
         # The server is not to blame for a response that the client did not await or store.
         exchange = replace(exchange, closed="client" if unknown else "")
-    elif not error and _is_events(response.header("content-type")):
+    elif not error and is_events(response.header("content-type")):
         exchange = replace(exchange, closed=_closed(exchange, writer, gave_up=gave_up))
     # Chrome stores all headers that were sent, such as cookies, only if headersSize is known.
-    return _Call(exchange, status, left_out, *_key_of(request, is_complete=sent.get("headersSize") != -1))
+    return _Call(exchange, status, left_out, *key_of(request, is_complete=sent.get("headersSize") != -1))
 
 
 def _closed(stream: Exchange, writer: str, *, gave_up: bool) -> Closed:
@@ -178,7 +178,7 @@ def _closed(stream: Exchange, writer: str, *, gave_up: bool) -> Closed:
     return "server" if by_server and (not body or body.endswith(_ENDS_OF_FRAME)) else "client"
 
 
-def _operation(request: Request, path: str, response: Response | None, contract: Contract) -> tuple[str, str | None]:
+def operation_of(request: Request, path: str, response: Response | None, contract: Contract) -> tuple[str, str | None]:
     """The operationId (empty for a request outside the contract), and the ref of the version or None."""
     if path.startswith("/templates/global/"):
         # Listings of curated templates: their paths match those of versions only by chance.
@@ -243,7 +243,7 @@ def _left_out(entry: Json, error: str) -> str:
 
 def _unknown(request: Json, answer: Json, *, gave_up: bool, failed: bool) -> str:
     """Why the file lacks the complete response; empty if it has the response, or the request itself failed."""
-    content, is_stream = answer["content"], _is_events(answer["content"].get("mimeType"))
+    content, is_stream = answer["content"], is_events(answer["content"].get("mimeType"))
     if answer["status"] <= 0:
         return "" if failed and not gave_up else GIVEN_UP
     if _CUT.search(str(content.get("comment") or "")):
@@ -256,7 +256,8 @@ def _unknown(request: Json, answer: Json, *, gave_up: bool, failed: bool) -> str
     return GIVEN_UP if gave_up and not is_stream else ""
 
 
-def _is_events(media_type: str | None) -> bool:
+def is_events(media_type: str | None) -> bool:
+    """Whether a media type is that of an event stream."""
     return (media_type or "").lower().startswith(EVENT_STREAM)
 
 
@@ -274,7 +275,7 @@ def _response(answer: Json, taken_s: float) -> Response:
         # Some tools omit all headers.
         headers = (("content-type", content["mimeType"]),)
     response = Response(int(answer["status"]), headers, har.body_of(content))
-    if response.body and _is_events(response.header("content-type")):
+    if response.body and is_events(response.header("content-type")):
         # A stream is one chunk here; `cleaned` splits it into events.
         response = replace(response, chunks=(Chunk(taken_s, response.body),))
     return response
@@ -311,7 +312,7 @@ def _times(entry: Json, writer: str, before_at: float | None) -> tuple[float, fl
         # The start time of an entry is that of its response. Requests follow one another, so a stream may have begun
         # when the previous entry ended.
         sent_at = began_at - _seconds(entry["time"])
-        is_later = before_at is not None and _is_events(entry["response"]["content"].get("mimeType"))
+        is_later = before_at is not None and is_events(entry["response"]["content"].get("mimeType"))
         times = (min(sent_at, before_at or 0.0) if is_later else sent_at, began_at, began_at)
     if not all(0 <= at < _YEAR_10000_AT for at in times):
         raise ValueError("its times are outside the years 1970 to 9999")
@@ -338,7 +339,7 @@ _QUERY_KEY = re.compile(r"(?i)(?:x[_-]?)?api[_-]?key")
 _OTHER_PARAMETERS = re.compile(r"(?i)key|jwt|sig|signature|session|(?:\w+[_-])?(?:token|auth|secret)|auth\w*")
 
 
-def _key_of(request: Request, *, is_complete: bool) -> tuple[str, str]:
+def key_of(request: Request, *, is_complete: bool) -> tuple[str, str]:
     """Form and text of a request's key. ``unclear``: a tool masked the key, or another credential may replace it."""
     header = next((value for name, value in request.headers if name.lower() == "authorization"), None)
     has_other = not is_complete or bool(_other_keys(request))
@@ -434,7 +435,7 @@ def _secrets(keys: _Keys, calls: Sequence[_Call]) -> Secrets:
     return Secrets([*pairs, *((f"cookie-{number}", value) for number, value in enumerate(cookies))])
 
 
-def _marked(exchange: Exchange, secrets: Secrets) -> Exchange:
+def marked(exchange: Exchange, secrets: Secrets) -> Exchange:
     """The exchange with a placeholder for each key; all cookies share one placeholder."""
     gone = _ANY if exchange.operation in _QUOTING and exchange.status < 400 else _COOKIE
     request = replace(exchange.request, headers=secrets.headers(exchange.request.headers))
@@ -466,16 +467,16 @@ def given(exchanges: Iterable[Exchange]) -> tuple[Given, ...]:
     """The versions that existed before the recording; the first conclusive response about a version decides."""
     found: dict[str, Given | None] = {}
     for exchange in exchanges:
-        owner, ref = _OWNERS.get(exchange.credential), exchange.ref
+        owner, ref = OWNERS.get(exchange.credential), exchange.ref
         if owner is None or ref is None or ref in found:
             continue
-        was_there = _was_there(exchange)
-        if was_there is not None:
-            found[ref] = Given(ref, owner) if was_there else None
+        existed = was_there(exchange)
+        if existed is not None:
+            found[ref] = Given(ref, owner) if existed else None
     return tuple(one for one in found.values() if one)
 
 
-def _was_there(exchange: Exchange) -> bool | None:
+def was_there(exchange: Exchange) -> bool | None:
     """Whether a version existed before the request, by its response; None if the response is inconclusive."""
     present, absent = _CONCLUSIVE.get(exchange.operation, ((), ()))
     if exchange.request.method in {"HEAD", "OPTIONS"}:

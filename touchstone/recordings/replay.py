@@ -29,7 +29,7 @@ from touchstone.errors import RecordingError
 from touchstone.facts.exchange import Chunk, Exchange, Response
 from touchstone.facts.finding import Finding, Judgement
 from touchstone.recordings import reader
-from touchstone.recordings.recording import BASE_URL, Accounts, Recording
+from touchstone.recordings.recording import BASE_URL, Accounts, Given, Recording
 from touchstone.rules import catalogue
 from touchstone.rules.history import Bounds, Content
 from touchstone.rules.judge import Judge, by_all_rules
@@ -290,11 +290,13 @@ def judge_of(recording: Recording) -> Judge:
 
 def given_of(recording: Recording) -> dict[str, Content]:
     """The versions that existed before the recording, in the form that rules use."""
+    return {one.ref: content_of(one) for one in recording.terms.given}
+
+
+def content_of(given: Given) -> Content:
+    """A version that existed before the recording, in the form that rules use."""
     before = float("-inf")
-    return {
-        one.ref: Content(one.ref, one.owner, f"given:{one.ref}", one.outcome, 0.0, "", 0, before, before)
-        for one in recording.terms.given
-    }
+    return Content(given.ref, given.owner, f"given:{given.ref}", given.outcome, 0.0, "", 0, before, before)
 
 
 def conclusion_of(recording: Recording) -> Callable[[Judgement], Judgement]:
