@@ -119,14 +119,20 @@ class _Connection:
             if self._far:
                 self._far[1].close()
 
-    async def _pass_one(self) -> bool:
-        """Passes one request and its response; returns whether the connections may carry another one."""
+    async def _head(self) -> bytes:
+        """Receives the head of the next request, without its empty line; returns nothing if none comes."""
         while b"\r\n\r\n" not in self._rest:
             data = await self._reader.read(_PIECE_BYTES)
             self._rest += data
             if not data or len(self._rest) > _MAX_HEAD_BYTES:
-                return False
-        head, _, rest = self._rest.partition(b"\r\n\r\n")
+                return b""
+        head, _, self._rest = self._rest.partition(b"\r\n\r\n")
+        return head
+
+    async def _pass_one(self) -> bool:
+        """Passes one request and its response; returns whether the connections may carry another one."""
+        if not (head := await self._head()):
+            return False
         inbound = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX_HEAD_BYTES)
         inbound.receive_data(head + b"\r\n\r\n")
         try:
@@ -143,8 +149,8 @@ class _Connection:
             self._proxy.end(passage)
             return await self._refuse(502, f"the target cannot be reached: {error.strerror or error}")
         far_writer.write(_HOST.sub(b"Host: " + self._proxy.host, head, count=1) + b"\r\n\r\n")
-        self._rest = b""
-        sending = asyncio.create_task(self._send(inbound, rest, passage, far_writer))
+        begun, self._rest = self._rest, b""
+        sending = asyncio.create_task(self._send(inbound, begun, passage, far_writer))
         try:
             may_go_on = await self._receive(request.method, passage, far_reader)
             if not passage.status and not passage.error:
@@ -158,6 +164,14 @@ class _Connection:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
             self._proxy.end(passage)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The connection to the target: the one of the last request, unless the target has closed it since."""
+        if self._far and self._far[0].at_eof():
+            self._far[1].close()
+            self._far = None
+        self._far = self._far or await self._proxy.connect()
+        return self._far
 
     async def _send(self, inbound: h11.Connection, data: bytes, passage: Passage, writer: asyncio.StreamWriter) -> None:
         """Passes the body of a request on; then waits, and closes the connection to the target if the client leaves."""

@@ -282,8 +282,9 @@ class _ProxyJob(Job):
         )
         ends_at = time.monotonic() + (self.settings.max_seconds or float("inf"))
         async with server:
-            while not self.interrupted.by and not errors and time.monotonic() < ends_at:
-                await asyncio.sleep(_POLL_S)  # noqa: ASYNC110 - a signal handler sets the flag, from outside the loop
+            # A signal handler or another thread sets the flags, so that no event of asyncio can.
+            while not self.interrupted.by and not errors and time.monotonic() < ends_at:  # noqa: ASYNC110
+                await asyncio.sleep(_POLL_S)
             server.close()
             await proxy.stop()
 
