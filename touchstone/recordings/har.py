@@ -123,14 +123,16 @@ class HarWriter:
 
     def __init__(self, path: Path, recording: Recording) -> None:
         self._path, self._recording = path, recording
-        head, _, self._tail = render(recording).partition('"entries": []')
+        log = json.loads(render(recording))["log"]
+        self._about = log.pop(OURS)
+        del log["entries"]
         self._digest = hashlib.sha256(b"[")
+        self._end, self._separator = 0, ""
         try:
             self._file = path.open("wb")
         except OSError as error:
             raise unwritten(f"{path}: cannot be written: {error.strerror}", error) from error
-        self._end, self._separator = 0, ""
-        self._write(f'{head}"entries": [')
+        self._write(json.dumps({"log": {**log, "entries": []}}).removesuffix("]}}"))
 
     def add(self, exchange: Exchange) -> None:
         """Appends an exchange."""
@@ -147,14 +149,15 @@ class HarWriter:
     def _write(self, text: str) -> None:
         digest = self._digest.copy()
         digest.update(b"]")
-        tail = self._tail.replace(fingerprint([]), digest.hexdigest())
+        about = json.dumps(self._about | {"entries_sha256": digest.hexdigest()})
+        data = text.encode("utf-8", "surrogatepass")
         try:
             self._file.seek(self._end)
-            self._file.write(f"{text}\n]{tail}".encode("utf-8", "surrogatepass"))
+            self._file.write(data + f'\n], "{OURS}": {about}}}}}\n'.encode())
             self._file.flush()
         except OSError as error:
             raise unwritten(f"{self._path}: cannot be written: {error.strerror}", error) from error
-        self._end = self._file.tell() - len(f"\n]{tail}".encode())
+        self._end += len(data)
 
 
 def _entry(exchange: Exchange, recording: Recording) -> Json:

@@ -95,7 +95,8 @@ class Traffic:
         if why := why or doubt:
             self.left_out[why] += 1
             return
-        for each in self._in_turn(exchange):
+        request = replace(exchange.request, url=exchange.request.url.replace(BASE_URL, self._target.url or "", 1))
+        for each in self._in_turn(replace(exchange, request=request)):
             self._take(self._judge.add(each))
         if len(self._judge.by_seq) >= _MOST_JUDGED:
             self._conclude()
@@ -103,6 +104,7 @@ class Traffic:
     def finish(self) -> None:
         """Judges what is left, and writes the rest of the run log."""
         self._conclude()
+        self._log.write(Remark(f"{plural(self.count, 'exchange')} passed; {RECORDING} has those with the API"))
         for reason, number in sorted(self.left_out.items()):
             self._log.write(Remark(f"{plural(number, 'exchange')} not judged: {reason}"))
 
