@@ -37,7 +37,9 @@ class Passing:
 def passing(url: str, folder: Path, **target: Any) -> Iterator[Passing]:
     """A proxy in front of the server at *url*; everything is judged at the end."""
     folder.mkdir(exist_ok=True, parents=True)
-    har = HarWriter(folder / "traffic.har", Recording("traffic", (), recorded_at="2026-01-31T00:00:00.000000Z", case=TRAFFIC))
+    har = HarWriter(
+        folder / "traffic.har", Recording("traffic", (), recorded_at="2026-01-31T00:00:00.000000Z", case=TRAFFIC)
+    )
     log = RunLogWriter(folder / "runlog.jsonl")
     broken: dict[str, str] = {}
 
@@ -97,14 +99,32 @@ def suite(url: str) -> None:
             return path
 
         good = publish("good", "echo good-1", "echo good-2")
-        for method, part in (("GET", ""), ("GET", "/build"), ("DELETE", "/build"), ("POST", "/build"), ("POST", "/build")):
+        for method, part in (
+            ("GET", ""),
+            ("GET", "/build"),
+            ("DELETE", "/build"),
+            ("POST", "/build"),
+            ("POST", "/build"),
+        ):
             send(method, good + part)
         send("GET", f"{good}/build/events")
         wait(good)
-        for method, part in (("GET", "/build/events"), ("POST", "/build"), ("DELETE", "/build"), ("GET", ""), ("HEAD", "/build")):
+        for method, part in (
+            ("GET", "/build/events"),
+            ("POST", "/build"),
+            ("DELETE", "/build"),
+            ("GET", ""),
+            ("HEAD", "/build"),
+        ):
             send(method, good + part)
         for key in (None, "sk_live_test_nobody_has_this", "second", "restricted"):
-            for method, part in (("GET", "/build"), ("POST", "/build"), ("DELETE", "/build"), ("GET", "/build/events"), ("GET", "")):
+            for method, part in (
+                ("GET", "/build"),
+                ("POST", "/build"),
+                ("DELETE", "/build"),
+                ("GET", "/build/events"),
+                ("GET", ""),
+            ):
                 send(method, good + part, key)
         slow = publish("slow", "echo slow-1", "sleep 30")
         for method in ("POST", "GET", "DELETE", "DELETE"):
@@ -125,7 +145,13 @@ def suite(url: str) -> None:
         send("POST", "/templates", content=b"{", headers={"Content-Type": "application/json"})
         send("POST", "/templates", json={"api_version": "orgo.ai/v1"})
         send("PUT", f"{good}/build")
-        for method, part in (("POST", "/build"), ("GET", "/build"), ("DELETE", "/build"), ("GET", "/build/events"), ("GET", "")):
+        for method, part in (
+            ("POST", "/build"),
+            ("GET", "/build"),
+            ("DELETE", "/build"),
+            ("GET", "/build/events"),
+            ("GET", ""),
+        ):
             send(method, f"/templates/default/nowhere/9.9.9{part}")
         send("POST", "/templates/system/claude-code/1.0.0/build")
         send("GET", "/templates/system/claude-code/1.0.0/build")

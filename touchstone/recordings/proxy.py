@@ -23,6 +23,7 @@ _PIECE_BYTES = 65_536
 _MAX_HEAD_BYTES = 1 << 20
 _HOST = re.compile(rb"(?im)^host:[^\r\n]*")
 _MAX_CHUNKS = 10_000
+_POLL_S = 0.05
 
 
 @dataclass(slots=True)
@@ -73,7 +74,7 @@ class Proxy:
         assert task
         self._connections.add(task)
         try:
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(ConnectionError, asyncio.CancelledError):  # only `stop` cancels
                 await _Connection(self, reader, writer).run()
         finally:
             self._connections.discard(task)
@@ -122,7 +123,16 @@ class _Connection:
     async def _head(self) -> bytes:
         """Receives the head of the next request, without its empty line; returns nothing if none comes."""
         while b"\r\n\r\n" not in self._rest:
-            data = await self._reader.read(_PIECE_BYTES)
+            reads = [asyncio.create_task(self._reader.read(_PIECE_BYTES))]
+            if self._far and not self._rest:  # if the target closes its connection now, the client learns it
+                reads.append(asyncio.create_task(self._far[0].read(1)))
+            try:
+                done, _ = await asyncio.wait(reads, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in reads:
+                    task.cancel()
+                await asyncio.gather(*reads, return_exceptions=True)
+            data = reads[0].result() if reads[0] in done else b""
             self._rest += data
             if not data or len(self._rest) > _MAX_HEAD_BYTES:
                 return b""
@@ -156,8 +166,11 @@ class _Connection:
             if not passage.status and not passage.error:
                 kind = NOT_REACHED[0] if is_reused else "RemoteProtocolError"
                 passage.error = f"{kind}: the target closed the connection without a response"
+            # The target may respond before it has the whole request.
+            while may_go_on and inbound.their_state is h11.SEND_BODY and not sending.done():
+                await asyncio.wait([sending], timeout=_POLL_S)
             return may_go_on and inbound.their_state is h11.DONE
-        except (ConnectionError, asyncio.CancelledError):
+        except BaseException:  # the client has gone, or the proxy stops: not the fault of the target
             passage.closed = "client"
             raise
         finally:
