@@ -1,7 +1,8 @@
 """The page about commands: each with its usage, arguments, options and defaults, as `--help` tells them."""
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import typer
@@ -33,6 +34,7 @@ What goes wrong besides is an error of one of these kinds; the message says what
 An interrupt (Ctrl-C, SIGTERM) ends with 130. `make` turns every code but 0 into its own 2.
 """
 
+HEADS = ("argument or option", "default", "is")
 _BRACKET = re.compile(r"\s*\[(?P<value>default: [^\[\]]*?|required)?(?:; )?(?P<bound>(?:[\d.]+<=?)?x[<>]=?[\d.]+)?\]$")
 
 
@@ -47,15 +49,31 @@ def found() -> Iterator[tuple[str, Any]]:
             yield f"{name} {inner}", one
 
 
+COMMON = """
+## Common options
+
+Several commands have these; each names those that it has:
+
+{options}
+"""
+
+# An option that this many commands describe alike is documented once.
+SEVERAL = 3
+
+Row = tuple[str, str, str]
+
+
 def page() -> str:
     """The page."""
     commands = list(found())
+    counts = Counter(row for name, command in commands for row in _rows(name, command))
+    common = [row for row, count in counts.items() if count >= SEVERAL and row[0].startswith("`--")]
     rows = [
         (f"[`touchstone {name}`](#{slug(f'touchstone {name}')})", paragraphs(command.help or "").split("\n\n")[0])
         for name, command in commands
     ]
-    parts = [BEGINNING, table(("command", "does"), rows), _endings()]
-    parts += [_section(name, command) for name, command in commands]
+    parts = [BEGINNING, table(("command", "does"), rows), _endings(), COMMON.format(options=table(HEADS, common))]
+    parts += [_section(name, command, common) for name, command in commands]
     return "\n\n".join(part.strip() for part in parts)
 
 
@@ -69,24 +87,27 @@ def _endings() -> str:
     )
 
 
-def _section(name: str, command: Any) -> str:
+def _section(name: str, command: Any, common: Sequence[Row]) -> str:
     context = typer.Context(command, info_name=f"touchstone {name}")
     usage = " ".join(command.get_usage(context).split()).removeprefix("Usage: ")
     parts = [f"## touchstone {name}", f"    {usage}", paragraphs(command.help or "")]
-    rows = [_row(*record) for record in _records(command, context)]
-    parts += [table(("argument or option", "default", "is"), rows)] if rows else []
+    rows = _rows(name, command)
+    own = [row for row in rows if row not in common]
+    parts += [table(HEADS, own)] if own else []
+    shared = ", ".join(code(re.split(r"[, ]", row[0].strip("`"))[0]) for row in rows if row in common)
+    parts += [f"[Common options](#common-options): {shared}."] if shared else []
     parts += [paragraphs(command.epilog)] if command.epilog else []
     return "\n\n".join(parts)
 
 
-def _records(command: Any, context: typer.Context) -> Iterator[tuple[str, str]]:
-    for parameter in command.params:
-        record = parameter.get_help_record(context)
-        if record is not None:
-            yield record
+def _rows(name: str, command: Any) -> list[Row]:
+    """Arguments and options of a command."""
+    context = typer.Context(command, info_name=f"touchstone {name}")
+    records = (parameter.get_help_record(context) for parameter in command.params)
+    return [_row(*record) for record in records if record is not None]
 
 
-def _row(name: str, text: str) -> tuple[str, str, str]:
+def _row(name: str, text: str) -> Row:
     """
     One parameter; what stands in brackets at the end of its help is the default, a bound, or that it must be given.
     """

@@ -56,6 +56,15 @@ FROM: Mapping[str, tuple[type, ...]] = {
 # Objects whose names are data, such as an operation or a status.
 BY_NAME = ("claims[].judgements", "load.operations", "probe.tiers[].parameters", "probe.tiers[].options")
 BY_NAME_ENDINGS = (".families", ".mix", ".kinds", ".outcomes", ".options", ".scheduled", ".busiest", ".shares", "cases")
+# Objects with fields of another object, which alone has rows for them.
+LIKE: Mapping[str, str] = {
+    "load.total.service": "load.total.response",
+    "load.total.late": "load.total.response",
+    "load.operations.*": "load.total",
+    "load.operations.*.outcomes.*": "load.total",
+    "probe.knee.rate_per_s": "probe.tiers[].parameters.*",
+    "probe.knee.missed": "probe.tiers[].parameters.*",
+}
 # Documented once, though they occur in many places.
 REPEATED = ("response", "service", "late")
 
@@ -71,7 +80,7 @@ def page() -> str:
         rows = [
             (code(path), _types(types[path]), description(path))
             for path in sorted(types, key=lambda path: _place(path, list(types)))
-            if _top(path) == top and not path.endswith("[]")
+            if _top(path) == top and not path.endswith("[]") and not _is_known(path, types)
         ]
         parts += [f"## {title}", table(("field", "type", "meaning"), rows)]
     return "\n\n".join(parts)
@@ -81,7 +90,14 @@ def description(path: str) -> str:
     """Meaning of a field; empty if the code does not document it."""
     parent, _, name = path.rpartition(".")
     known = {key: text for kind in FROM.get(parent, ()) for key, text in attributes(kind).items()}
-    return SAYS.get(path) or known.get(name) or SAYS.get(f"*.{name}", "")
+    text = SAYS.get(path) or known.get(name) or SAYS.get(f"*.{name}", "")
+    return f"{text} Fields as in {code(LIKE[path])}.".strip() if path in LIKE else text
+
+
+def _is_known(path: str, types: Mapping[str, object]) -> bool:
+    """Whether a field needs no row: another object documents it, or its name is data and the object says it all."""
+    parent, _, name = path.rpartition(".")
+    return f"{LIKE.get(parent)}.{name}" in types or ("*" in path.split(".")[-2:] and not description(path))
 
 
 def _types(types: Mapping[str, None]) -> str:
