@@ -17,21 +17,21 @@ BEGINNING = """
 # Commands
 
 What `touchstone COMMAND --help` says, in one place. Options that are left out take the value of
-[the settings](settings.md), else the default. All commands:
+[the settings](settings.md), else the default.
 """
 
 ENDINGS = """
 ## Exit codes
 
-A command that judges ends with one of these, and repeats it with its reason in the last line:
+The last line of a command that judges repeats its exit code, with the reason:
 
 {judging}
 
-What goes wrong besides is an error of one of these kinds; the message says what to do:
+Errors have these exit codes:
 
 {errors}
 
-An interrupt (Ctrl-C, SIGTERM) ends with 130. `make` turns every code but 0 into its own 2.
+`make` turns every code but 0 into its own 2.
 """
 
 HEADS = ("argument or option", "default", "is")

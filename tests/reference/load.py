@@ -6,24 +6,22 @@ from collections.abc import Iterable
 
 from tests.reference.marks import code, codes, plain, table
 from touchstone.facts.events import Limit
-from touchstone.loadgen.arrivals import HELP
 from touchstone.loadgen.thresholds import STATISTICS, Statistic, limit_text, read_thresholds
 from touchstone.loadgen.workloads import ACTIONS, AT_ONCE, INVARIANTS, SCENARIOS, Scenario
 
 BEGINNING = """
 # Load scenarios and thresholds
 
-`touchstone load SCENARIO` runs one of these. What it sends is in `load/`, one file a scenario;
-[load.md](../load.md) explains arrivals and how the capacity is told.
+`touchstone load SCENARIO` runs one of these. `load/` has a file for each. [load.md](../load.md) explains arrivals and
+capacity.
 """
 
 EVERY_RUN = """
-Each is a `must` there, also where a check takes it for a `should`. Every exchange that a run keeps whole passes the
-rules of a check besides.
+Each is a `must` there. Every exchange that a run keeps whole is judged by the rules of a check, too.
 """.strip()
 LIMITS = """
-A threshold is a limit on one of these, for one operation or for all (`*`). A file of your own, `--thresholds FILE`, has
-a table for each scenario and operation, as `load/thresholds.toml` has.
+A threshold is a limit on one of these, for one operation or for all (`*`). Your own file (`--thresholds FILE`) has the
+form of `load/thresholds.toml`.
 """.strip()
 
 FLAGS = ("rate", "arrivals", "mix", "builds", "watchers", "build-s", "lines", "users")
@@ -34,15 +32,13 @@ def page() -> str:
     limits = read_thresholds()
     parts = [BEGINNING.strip()]
     parts += [_section(scenario, limits[name]) for name, scenario in SCENARIOS.items()]
-    parts += [
-        "## What arrives",
-        "An action is timed by the operation that it begins with, and thresholds are set for that:",
-    ]
-    parts += [
-        table(("action", "operation"), [(code(name), code(action.operation)) for name, action in ACTIONS.items()])
-    ]
-    parts += ["## When it arrives", plain(HELP)]
-    parts += ["## Claims of every load run", EVERY_RUN, "\n".join(f"- {code(claim)}" for claim in INVARIANTS)]
+    actions: dict[str, list[str]] = {}
+    for name, action in ACTIONS.items():
+        actions.setdefault(action.operation, []).append(name)
+    rows = [(code(operation), codes(names)) for operation, names in actions.items()]
+    parts += ["## What arrives", "An action is timed by the operation that it begins with:"]
+    parts += [table(("operation", "actions"), rows)]
+    parts += ["## Claims of every load run", EVERY_RUN, f"{codes(INVARIANTS)}."]
     parts += [
         "## Statistics",
         LIMITS,

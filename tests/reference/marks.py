@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 def cell(text: str) -> str:
     """A text as it stands in a table: on one line, bars escaped, and what reads like a tag shown as it is."""
-    pieces = re.split(r"(``.+?``|`[^`]*`|<a id=\"[^\"]*\"></a>|<br>)", " ".join(text.split()).replace("|", r"\|"))
+    pieces = re.split(r"(``.+?``|`[^`]*`|<br>)", " ".join(text.split()).replace("|", r"\|"))
     # Every second piece is code or a mark of ours, in which nothing is a mark.
     return "".join(piece if number % 2 else plain(piece) for number, piece in enumerate(pieces))
 
@@ -36,11 +36,6 @@ def code(text: object) -> str:
 def codes(texts: Iterable[object]) -> str:
     """Texts as code, separated by commas."""
     return ", ".join(map(code, texts))
-
-
-def anchor(name: str) -> str:
-    """A place that a link leads to."""
-    return f'<a id="{name}"></a>'
 
 
 def slug(heading: str) -> str:

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from tests.reference.docstrings import sentence
-from tests.reference.marks import anchor, code, table
+from tests.reference.marks import code, table
 from touchstone.contract import files
 from touchstone.recordings import reader
 
 BEGINNING = """
 # Recorded scenarios
 
-`touchstone record` plays these with a target, `touchstone replay` judges what was recorded, `touchstone drift` compares
-a live target with it, and the fixture `build_recordings` answers a client with it. The requests counted are those of
-the recording of the twin, with which the package travels.
+`touchstone record` plays these with a target ([recordings.md](../recordings.md)). The column *requests* counts those in
+the recording of the twin, which comes with the package.
 """
 
 
@@ -48,4 +47,4 @@ def _row(name: str, scenario: Any) -> tuple[str, ...]:
     path = Path(files.recordings_dir()) / f"{name}.har"
     requests = str(len(reader.read(path).exchanges)) if path.exists() else ""
     claims = ", ".join(map(code, scenario.claims))
-    return anchor(name) + code(name), sentence(scenario.story), str(scenario.builds), requests, claims
+    return code(name), sentence(scenario.story), str(scenario.builds), requests, claims

@@ -7,31 +7,30 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticUndefined
 
-from tests.reference.marks import anchor, code, table
+from tests.reference.marks import code, table
 from touchstone.config import Flags, RunTable, TargetTable, Templates
 
 # The environment variables that the package reads.
 VARIABLES: Mapping[str, str] = {
-    "TOUCHSTONE_TARGET": "The target of the settings file to take; `--target` and `--url` outweigh it.",
-    "ORGO_BASE_URL": "The base URL to take, as `--url`, where no target is named.",
+    "TOUCHSTONE_TARGET": "Target of the settings file; `--target` and `--url` outweigh it.",
+    "ORGO_BASE_URL": "Base URL, as `--url`, where no target is named.",
     "ORGO_API_KEY": "Key of an account on the Scale plan, unless the target names another variable or spells it out.",
     "ORGO_SECOND_API_KEY": "Key of another account on the Scale plan, likewise.",
     "ORGO_RESTRICTED_API_KEY": "Key of an account below the Scale plan, likewise.",
     "HOME": "Journals go to `.local/state/touchstone/journals` below it.",
     "XDG_STATE_HOME": "Journals go to `touchstone/journals` below it instead, where it is an absolute path.",
-    "GITHUB_ACTIONS": "Where it is `true`, a run is a step of a job of GitHub Actions, and says so there as well.",
-    "GITHUB_STEP_SUMMARY": "Set by GitHub Actions: the file that a summary of the run is added to.",
-    "CI": "Where it is set, no progress is drawn.",
+    "GITHUB_ACTIONS": "Where it is `true`, a run also reports to GitHub Actions.",
+    "GITHUB_STEP_SUMMARY": "File that the summary of a run is added to.",
+    "CI": "If set, no progress is drawn.",
 }
 
 BEGINNING = """
 # Settings
 
-A run is set up by flags, the environment, a settings file and defaults; what comes first in this list wins. The file
-is `touchstone.toml` in the working directory, or the table `[tool.touchstone]` of its `pyproject.toml`, where a target
-is `[tool.touchstone.targets.NAME]`. `--config FILE` names another one. An unknown key is an error that names the
-nearest known one. Paths start from the folder of the file. A target is chosen by `--target NAME` or `--url URL`;
-without one it is the embedded twin, which `--target twin` names.
+Flags win over the environment, the environment over a settings file, and the file over defaults. The file is
+`touchstone.toml` in the working directory, or the table `[tool.touchstone]` of its `pyproject.toml`, where a target is
+`[tool.touchstone.targets.NAME]`. `--config FILE` names another one. An unknown key is an error. Paths start from the
+folder of the file. Without `--target NAME` or `--url URL`, the target is the embedded twin, as with `--target twin`.
 """
 
 
@@ -62,7 +61,7 @@ def page() -> str:
 
 def _row(name: str, key: Any, holds: str) -> tuple[str, str, str, str, str]:
     flag = f"`--{name.replace('_', '-')}`" if name in {field.name for field in dataclasses.fields(Flags)} else ""
-    return anchor(name) + code(name), holds, _default(key.default), flag, str(key.description)
+    return code(name), holds, _default(key.default), flag, str(key.description)
 
 
 def expected(form: Any, name: str) -> str:
