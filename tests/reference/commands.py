@@ -32,6 +32,12 @@ Errors have these exit codes:
 {errors}
 
 `make` turns every code but 0 into its own 2.
+
+## Common options
+
+Several commands have these; each names those that it has:
+
+{common}
 """
 
 HEADS = ("argument or option", "default", "is")
@@ -49,45 +55,31 @@ def found() -> Iterator[tuple[str, Any]]:
             yield f"{name} {inner}", one
 
 
-COMMON = """
-## Common options
-
-Several commands have these; each names those that it has:
-
-{options}
-"""
-
-# An option that this many commands describe alike is documented once.
-SEVERAL = 3
-
-Row = tuple[str, str, str]
-
-
 def page() -> str:
     """The page."""
     commands = list(found())
     counts = Counter(row for name, command in commands for row in _rows(name, command))
-    common = [row for row, count in counts.items() if count >= SEVERAL and row[0].startswith("`--")]
+    # An option that three commands describe alike is documented once.
+    common = [row for row, count in counts.items() if count > 2 and row[0].startswith("`--")]
     rows = [
         (f"[`touchstone {name}`](#{slug(f'touchstone {name}')})", paragraphs(command.help or "").split("\n\n")[0])
         for name, command in commands
     ]
-    parts = [BEGINNING, table(("command", "does"), rows), _endings(), COMMON.format(options=table(HEADS, common))]
+    parts = [BEGINNING, table(("command", "does"), rows), _endings(table(HEADS, common))]
     parts += [_section(name, command, common) for name, command in commands]
     return "\n\n".join(part.strip() for part in parts)
 
 
-def _endings() -> str:
+def _endings(common: str) -> str:
     epilog = str(get_group(app.app).epilog)
     judging = re.findall(r"(\d+) ([^,.]+)", epilog)
     kinds = [errors.HarnessError, *errors.HarnessError.__subclasses__()]
     raised = [(code(kind.__name__), str(kind.exit_code), sentence(kind)) for kind in kinds[1:]]
-    return ENDINGS.format(
-        judging=table(("code", "means"), judging), errors=table(("error", "exit code", "when"), raised)
-    )
+    failing = table(("error", "exit code", "when"), raised)
+    return ENDINGS.format(judging=table(("code", "means"), judging), errors=failing, common=common)
 
 
-def _section(name: str, command: Any, common: Sequence[Row]) -> str:
+def _section(name: str, command: Any, common: Sequence[tuple[str, ...]]) -> str:
     context = typer.Context(command, info_name=f"touchstone {name}")
     usage = " ".join(command.get_usage(context).split()).removeprefix("Usage: ")
     parts = [f"## touchstone {name}", f"    {usage}", paragraphs(command.help or "")]
@@ -100,17 +92,15 @@ def _section(name: str, command: Any, common: Sequence[Row]) -> str:
     return "\n\n".join(parts)
 
 
-def _rows(name: str, command: Any) -> list[Row]:
+def _rows(name: str, command: Any) -> list[tuple[str, ...]]:
     """Arguments and options of a command."""
     context = typer.Context(command, info_name=f"touchstone {name}")
     records = (parameter.get_help_record(context) for parameter in command.params)
     return [_row(*record) for record in records if record is not None]
 
 
-def _row(name: str, text: str) -> Row:
-    """
-    One parameter; what stands in brackets at the end of its help is the default, a bound, or that it must be given.
-    """
+def _row(name: str, text: str) -> tuple[str, ...]:
+    """One parameter; brackets at the end of its help hold the default or a bound, or say that it must be given."""
     default, bounds = "", ""
     while bracket := _BRACKET.search(text):
         text = text[: bracket.start()]

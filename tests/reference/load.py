@@ -16,9 +16,7 @@ BEGINNING = """
 capacity.
 """
 
-EVERY_RUN = """
-Each is a `must` there. Every exchange that a run keeps whole is judged by the rules of a check, too.
-""".strip()
+EVERY_RUN = "Each is a `must` there. The rules of a check judge every exchange that a run keeps whole, too."
 LIMITS = """
 A threshold is a limit on one of these, for one operation or for all (`*`). Your own file (`--thresholds FILE`) has the
 form of `load/thresholds.toml`.
@@ -36,14 +34,11 @@ def page() -> str:
     for name, action in ACTIONS.items():
         actions.setdefault(action.operation, []).append(name)
     rows = [(code(operation), codes(names)) for operation, names in actions.items()]
-    parts += ["## What arrives", "An action is timed by the operation that it begins with:"]
-    parts += [table(("operation", "actions"), rows)]
+    arriving = table(("operation", "actions"), rows)
+    parts += ["## What arrives", "An action is timed by the operation that it begins with:", arriving]
     parts += ["## Claims of every load run", EVERY_RUN, f"{codes(INVARIANTS)}."]
-    parts += [
-        "## Statistics",
-        LIMITS,
-        table(("statistic", "is", "limit", "decides"), map(_statistic, STATISTICS.values())),
-    ]
+    statistics = table(("statistic", "is", "limit", "decides"), map(_statistic, STATISTICS.values()))
+    parts += ["## Statistics", LIMITS, statistics]
     return "\n\n".join(parts)
 
 
