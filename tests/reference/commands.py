@@ -40,7 +40,7 @@ Several commands have these; each names those that it has:
 {common}
 """
 
-HEADS = ("argument or option", "default", "is")
+HEADS = ("parameter", "default", "is")
 _BRACKET = re.compile(r"\s*\[(?P<value>default: [^\[\]]*?|required)?(?:; )?(?P<bound>(?:[\d.]+<=?)?x[<>]=?[\d.]+)?\]$")
 
 
@@ -82,7 +82,8 @@ def _endings(common: str) -> str:
 def _section(name: str, command: Any, common: Sequence[tuple[str, ...]]) -> str:
     context = typer.Context(command, info_name=f"touchstone {name}")
     usage = " ".join(command.get_usage(context).split()).removeprefix("Usage: ")
-    parts = [f"## touchstone {name}", f"    {usage}", paragraphs(command.help or "")]
+    usages = [] if usage.endswith(f"{name} [OPTIONS]") else [f"    {usage}"]
+    parts = [f"## touchstone {name}", *usages, paragraphs(command.help or "")]
     rows = _rows(name, command)
     own = [row for row in rows if row not in common]
     parts += [table(HEADS, own)] if own else []

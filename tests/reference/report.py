@@ -135,7 +135,7 @@ def _type(value: Any) -> str:
     if isinstance(value, list):
         inner = dict.fromkeys(_type(one) for one in value)
         return f"list of {'s or '.join(inner)}s" if inner else "list"
-    for kind, name in ((bool, "true or false"), (str, "text"), (int | float, "number"), (dict, "object")):
+    for kind, name in ((bool, "boolean"), (str, "text"), (int | float, "number"), (dict, "object")):
         if isinstance(value, kind):
             return name
     return "null"
