@@ -20,7 +20,7 @@ from touchstone.facts.key_sources import KeySources, is_variable
 from touchstone.facts.wording import brief, clipped, describe_chance, figure, one_line, percentage, plural, visible, was
 from touchstone.loadgen.metrics import kind_of
 from touchstone.report import load_charts, probe_charts
-from touchstone.report.probe_sentences import describe_end, describe_family, describe_stage, describe_stimulus
+from touchstone.report.probe_sentences import TEXTS, describe_family, describe_stimulus
 from touchstone.report.probe_view import ProbeView
 from touchstone.report.view import FindingView, View, describe_check
 
@@ -116,8 +116,8 @@ def environment() -> Environment:
         content=lambda text: Markup(escape(visible(text), quote=False)),
         levels=partial(_coded, pattern=r"\b(must|should)(?= claim)"),
         stimulus=describe_stimulus,
-        stage=describe_stage,
-        ended=describe_end,
+        stage=lambda stage: {"capacity": "overload", "bracket": "bisect"}.get(stage, stage),
+        ended=lambda identity: TEXTS["endings"][identity.why],
         family=describe_family,
         plural=plural,
         spaced=lambda verdict: verdict.replace("-", " ").replace("_", " "),

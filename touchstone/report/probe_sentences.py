@@ -89,11 +89,6 @@ def give_or_take(name: str, number: Interval) -> str:
     return f" (±{percentage(share, 2)})" if share >= 0.0005 else ""
 
 
-def describe_end(identity: Identity) -> str:
-    """Why the probe ended."""
-    return TEXTS["endings"][identity.why]
-
-
 def describe_stimulus(name: str) -> str:
     """Describes a stimulus: ``3 spread, drain`` is three requests with pauses, then requests until one is refused."""
     parts = []
@@ -104,11 +99,6 @@ def describe_stimulus(name: str) -> str:
             part = f"{plural(int(count), 'request')} {rest}".strip()  # noqa: PLW2901
         parts.append(TEXTS["stimuli"].get(part, part))
     return ", then ".join(parts)
-
-
-def describe_stage(stage: str) -> str:
-    """Display name of a stage of the knee search."""
-    return {"capacity": "overload", "bracket": "bisect"}.get(stage, stage)
 
 
 def describe_free(identity: Identity) -> Iterable[str]:
