@@ -92,7 +92,10 @@ class Secrets:
     def _header(self, name: str, value: str) -> str:
         marked = self._value(value)
         is_cookie = name in _COOKIE_HEADERS and _MARKER.fullmatch(marked) is None
-        is_foreign = marked if is_cookie else name in _KEY_HEADERS and not _is_marked_only(marked)
+        # A few characters beside a placeholder belong to a deliberately altered key; more may be another secret.
+        rest = _MARKER.sub("", marked).strip().lower()
+        is_short = _MARKER.search(marked) and len(rest.removeprefix("bearer").strip()) < MIN_SECRET_LENGTH
+        is_foreign = marked if is_cookie else name in _KEY_HEADERS and not (rest in _SCHEMES or is_short)
         return REDACTED if is_foreign else marked
 
     def _prepare(self) -> None:
@@ -262,11 +265,3 @@ def _unescaped(data: bytes) -> tuple[bytes, Sequence[int], Sequence[int]]:
 def _untorn(data: bytes, start: int) -> int:
     torn = _TORN_ESCAPE.search(data, max(0, start - 64), start) if data[start - 6 : start].count(b"\\") else None
     return torn.start(1) if torn else start
-
-
-def _is_marked_only(value: str) -> bool:
-    # A few characters beside a placeholder belong to a deliberately altered key; more may be another secret.
-    rest = _MARKER.sub("", value).strip().lower()
-    if rest in _SCHEMES:
-        return True
-    return bool(_MARKER.search(value)) and len(rest.removeprefix("bearer").strip()) < MIN_SECRET_LENGTH
