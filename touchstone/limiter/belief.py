@@ -76,10 +76,8 @@ class Belief:
                 cells = grid(kind, limits, ranges_s, steps, kind.prior)
                 ended = cells.logs[0] < math.log(max(self.longest_s, 1e-9))
                 cells = cells if kind.fills else picked(cells, ended | (cells.limits >= usual))
-                self.cells.append(joined(cells, self._as_quoted(kind)) if self._quotes(kind, limits) else cells)
-
-    def _quotes(self, kind: Kind, limits: Sequence[int]) -> bool:
-        return len(kind.scales) == 1 and bool(self.quoted[1]) and self.quoted[0] in limits
+                quotes = len(kind.scales) == 1 and self.quoted[1] and self.quoted[0] in limits
+                self.cells.append(joined(cells, self._as_quoted(kind)) if quotes else cells)
 
     def _as_quoted(self, kind: Kind) -> Cells:
         """A narrow cell at the quoted limit and window, in addition to the others."""

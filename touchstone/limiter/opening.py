@@ -82,7 +82,7 @@ class Opening:
             return
         if self._kept:
             self._check(answers)
-        elif self._is_delayed():
+        elif not self.unqueued and waits([each.took_s for each in everything if each.accepted]):
             self.queued = self.over = True
         elif not answers[-1].accepted and len(everything) > 1:
             # Either a rate limit refused the start, or a build cap, because earlier builds have not ended.
@@ -122,7 +122,3 @@ class Opening:
         self.queued = self.over = False
         self.unqueued = True
         self.observe(answers)
-
-    def _is_delayed(self) -> bool:
-        """Whether the last responses took equally long, and much longer than the quickest one."""
-        return not self.unqueued and waits([each.took_s for each in self.story.answers if each.accepted])

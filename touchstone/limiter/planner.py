@@ -174,13 +174,11 @@ def choose(
     chosen = stimuli[best]
     tells = bits[best] >= _LEAST_BITS or family_bits[best] >= _LEAST_BITS
     # The limit may be higher than all likely limiters have it: a drain ends only with a refusal.
-    more = [part.at[:1] * limit if _drains(part) else () for part in chosen.segments]
-    parts = tuple(replace(part, at=part.at + at) for part, at in zip(chosen.segments, more, strict=True))
+    parts = tuple(
+        replace(part, at=part.at + part.at[:1] * limit) if part == drain(part.at[0], len(part.at)) else part
+        for part in chosen.segments
+    )
     return replace(chosen, segments=parts, bits=float(bits[best])) if tells else None
-
-
-def _drains(part: Segment) -> bool:
-    return part.until == "refused" and part.at[0] == part.at[-1] and len(part.at) > 1
 
 
 def _worth(found: Sequence[Draws], predictions: Sequence[Prediction]) -> tuple[Array, Array]:

@@ -11,7 +11,7 @@ from touchstone.facts.identity import Tier
 from touchstone.facts.probe import Answer, Moment, Segment, Stimulus, drain
 from touchstone.limiter.belief import Belief, behind, best_limit, disagreements, loose, overlap, taken, tier, uncertain
 from touchstone.limiter.cells import Cells
-from touchstone.limiter.kinds import Kind, Tiered
+from touchstone.limiter.kinds import Tiered
 from touchstone.limiter.planner import ALONE, choose, steady
 from touchstone.limiter.story import Story
 
@@ -152,7 +152,8 @@ class Rates:
 
     def _once_more(self, now_at: float) -> Stimulus:
         """Proposes to use up the whole limit until a request is refused. Recently accepted requests count as well."""
-        kind, limit, refill_s, full_at = self._filled(now_at)
+        kind, limit, refill_s = self.belief.likeliest().kind, self.limit, self.refill_s
+        full_at = self.room(now_at)[1]
         if isinstance(kind, Tiered):
             return Stimulus("once more", (steady(kind, max(now_at, full_at) + AFTER_S, 2 * round(limit) + 2),))
         each_s = max(self._story.pace_s(), self._story.served_s)  # a bucket refills while it is emptied
@@ -164,10 +165,6 @@ class Rates:
         later_s = AFTER_S + kind.tick_s + (refill_s if remembers else 0.0)
         at = max(now_at, full_at) + (soon_s if kind.family in _AT_A_TIME else later_s)
         return Stimulus("once more", (drain(at, most),))
-
-    def _filled(self, now_at: float) -> tuple[Kind, float, float, float]:
-        """The likeliest kind, its limit, its refill time, and the time at which the whole limit is available again."""
-        return self.belief.likeliest().kind, self.limit, self.refill_s, self.room(now_at)[1]
 
     def edges(self, now_at: float) -> tuple[Segment, ...]:
         """A request just before the likely limiters accept one again, and those that they accept afterwards."""
@@ -334,7 +331,10 @@ class Rates:
 
     @property
     def _all_but_limit(self) -> bool:
-        return not self.doubtful and self._family_known() and self._agreed(self.belief.likeliest()) and self._narrow
+        family, share = next(iter(self.belief.families().items()))
+        alone = share < _SURE and self.belief.others() < ALONE
+        is_family_known = share >= _SURE or (alone and self.belief.alone(family) >= _SURE)
+        return not self.doubtful and is_family_known and self._agreed(self.belief.likeliest()) and self._narrow
 
     @property
     def _known(self) -> bool:
@@ -344,10 +344,6 @@ class Rates:
             if not was_sure or kind.loose > _LOOSE_FIRST or self.belief.others() > ALONE:
                 return False
         return best_limit(cells)[1] >= _SURE_LIMIT and self._all_but_limit
-
-    def _family_known(self) -> bool:
-        family, share = next(iter(self.belief.families().items()))
-        return share >= _SURE or (self.belief.others() < ALONE and self.belief.alone(family) >= _SURE)
 
     def _agreed(self, cells: Cells) -> bool:
         """Whether the kind of *cells* is certain in its family, or likely while other kinds have equal parameters."""
