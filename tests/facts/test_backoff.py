@@ -4,7 +4,7 @@ from itertools import islice
 
 import pytest
 
-from touchstone.facts.backoff import back_off_s, http_date, retry_after_s
+from touchstone.facts.backoff import back_off_s, retry_after_s
 from touchstone.facts.exchange import Response
 
 DATE, LATER = "Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:40 GMT"
@@ -38,11 +38,3 @@ def test_retry_after_is_whole_seconds_or_an_http_date(value: str | None, expecte
 
 def test_retry_after_date_needs_the_date_of_the_response() -> None:
     assert retry_after_s(response(LATER, None)) is retry_after_s(response(LATER, "now")) is retry_after_s(None) is None
-
-
-def test_http_date_is_in_utc() -> None:
-    moment = http_date(DATE)
-
-    assert moment
-    assert moment.isoformat() == "1994-11-06T08:49:37+00:00"
-    assert http_date("yesterday") is None

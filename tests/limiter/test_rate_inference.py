@@ -1,35 +1,20 @@
 """The part of a probe that finds the rate: what it still wants to know, when it is settled, and what it then says."""
 
 from collections.abc import Sequence
-from copy import deepcopy
-from dataclasses import replace
-from functools import cache
 
 import pytest
 
-from tests.limiter.answers import given, number, row, window
+from tests.limiter.answers import number, row, window
 from tests.limiter.judged import judge
 from tests.limiter.played import NO_CAPS, played, rates_of
 from tests.limiting import decide, limiter_for
 from touchstone.facts.identity import Tier
-from touchstone.limiter.belief import tier
-from touchstone.limiter.identify import findings, runners
 from touchstone.limiter.rate_inference import EarlierResult, Rates
-from touchstone.limiter.story import Story
 
 WINDOW, GAP = "fixed-window:3/1", "minimum-gap:0.7"
 LIMITS = {WINDOW: 3, "sliding-log:3/1": 3, "token-bucket:4/2,burst=3": 3, GAP: 1}
 # Whole probes of these take seconds.
 RATES = [pytest.param(text, marks=() if text in (WINDOW, GAP) else pytest.mark.alone) for text in LIMITS]
-
-
-@cache
-def _opened() -> Rates:
-    return Rates(Story([*row("+"), *row("++++-", 0.2)]), 1)
-
-
-def opened() -> Rates:
-    return deepcopy(_opened())
 
 
 def answered(rates: Rates, outcomes: str, at: float) -> None:
@@ -72,20 +57,6 @@ def test_room_is_what_the_limiter_lets_through(text: str) -> None:
             for moment in moments:
                 decide(limiter, 1000.0 + moment.at)
             assert all(decide(limiter, 1000.0 + when + 1e-5 * count)[0] for count in range(rates.room(when)[0]))
-
-
-def test_opening_alone_settles_nothing() -> None:
-    rates = opened()
-    assert not rates.settled
-    assert len(rates.belief.families()) > 3
-    stimulus = given(rates.propose(1.0, 100))
-    assert (stimulus.stage, stimulus.bits > 0) == ("rate", True)
-    assert min(at for segment in stimulus.segments for at in segment.at) >= 1.0
-    found = runners(rates, rates._story.moments())
-    assert [runner.family for runner in found] == list(rates.belief.families())[: len(found)]
-    assert len(found) > 3
-    quoted = Story([replace(answer, quota={"limit": 99.0}) for answer in rates._story.answers])
-    assert findings(rates, [tier(rates.belief.likeliest())], quoted) == findings(None, [], quoted) == ()
 
 
 @pytest.mark.parametrize("outcomes", ["++-", "+++++"])
