@@ -1,7 +1,6 @@
-"""Runs the scenarios of scenarios.py: to check a target, to record it, or to replay recordings."""
+"""Runs the scenarios of scenarios.py: to check a target, or to record it."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ import scenarios_access
 import scenarios_builds
 from scenarios import SCENARIOS, Scenario
 
-from touchstone.check.handover import CheckHandover, Errand
+from touchstone.check.handover import CheckHandover
 from touchstone.check.run import Run
 
 # The imports of these modules register their scenarios, in this order.
@@ -19,40 +18,17 @@ __all__ = ["scenarios_builds", "scenarios_access"]
 REQUESTS = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One case: a scenario, a recording of a scenario, or another recording (*scenario* is then None)."""
-
-    id: str
-    scenario: Scenario | None
-
-    def param(self) -> Any:
-        """Returns the case as a pytest parameter."""
-        if self.scenario is None:
-            return pytest.param(self, id=self.id)
-        marks = [
-            pytest.mark.claims(*self.scenario.claims),
-            pytest.mark.cost(builds=self.scenario.builds, requests=REQUESTS),
-        ]
-        return pytest.param(self, id=self.id, marks=marks)
-
-
-def parts(errand: Errand) -> Iterator[Part]:
-    """Yields the cases to run."""
-    if errand.mode == "replay":
-        from touchstone.recordings.replay import plays  # noqa: PLC0415 - slow, and only a replay needs it
-
-        recordings = plays(errand.plays, tuple(errand.accounts.items()))
-        yield from (Part(name, SCENARIOS.get(recording.name)) for name, recording in recordings.items())
-    else:
-        yield from (Part(n, s) for n, s in SCENARIOS.items() if n in errand.plays or not errand.plays)
+def parts(plays: Sequence[str]) -> Iterator[Any]:
+    """Yields the scenarios to run as pytest parameters; all if *plays* is empty."""
+    for name, scenario in SCENARIOS.items():
+        if name in plays or not plays:
+            marks = [pytest.mark.claims(*scenario.claims), pytest.mark.cost(builds=scenario.builds, requests=REQUESTS)]
+            yield pytest.param(scenario, id=name, marks=marks)
 
 
 @pytest.mark.once
 @pytest.mark.profile("thorough")
-@pytest.mark.parametrize("part", [part.param() for part in parts(CheckHandover.received().errand)])
-def test_plays(part: Part, run: Run) -> None:
-    """A scenario runs on a target, or on a recording of the scenario."""
-    with run.playing(part.id, is_story=part.scenario is not None) as exam:
-        if part.scenario:
-            part.scenario.play(exam)
+@pytest.mark.parametrize("scenario", parts(CheckHandover.received().errand.plays))
+def test_plays(scenario: Scenario, run: Run) -> None:
+    """A scenario runs on a target."""
+    scenario.play(run.exam)

@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from tests.distorted import distorted
 from tests.recorded import every, recorded
@@ -11,7 +10,7 @@ from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Exchange
 from touchstone.loadgen.client import PreparedRequest, Requests
 from touchstone.recordings.recording import BASE_URL, Recording
-from touchstone.recordings.replay import KEYS, given_of
+from touchstone.recordings.replay import given_of
 from touchstone.rules.history import Bounds, History
 from touchstone.target.answer import Answer, Head
 from touchstone.target.call import Call
@@ -42,8 +41,7 @@ def answer_of(exchange: Exchange) -> Answer:
 
 def keys() -> Keys:
     """The keys of a replay."""
-    known: dict[str, Any] = dict(KEYS)
-    return Keys(**known)
+    return Keys("sk_live_test_replayed_primary", "sk_live_test_replayed_second", "sk_live_test_replayed_restricted")
 
 
 def requests() -> Requests:

@@ -1,7 +1,6 @@
 """A proxy in this process, and a client whose requests show as much as an ordinary end-to-end suite."""
 
 import asyncio
-import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Any
 import httpx
 
 from touchstone.config import TargetSettings
-from touchstone.facts.runlog import RunLogWriter, read
+from touchstone.facts.runlog import RunLogWriter
 from touchstone.recordings.har import HarWriter
 from touchstone.recordings.proxy import Proxy
 from touchstone.recordings.recording import TRAFFIC, Recording

@@ -368,7 +368,7 @@ class Examination:
         return Call(operation, ref, by or owner, stream_s=LOG_S if operation == "streamBuildEvents" else 0.0)
 
     def rest(self, seconds: float) -> None:
-        """Waits for *seconds* on the run's clock, which may be faster in a replay; a stopped run does not wait."""
+        """Waits for *seconds* ; a stopped run does not wait."""
         self.transport.clock.rest(seconds, None if self.case == CLEAN_UP else self.stopping)
 
     def together(self, *calls: Call) -> list[Reply]:

@@ -5,7 +5,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, Self
 
 from pydantic import ConfigDict, TypeAdapter
@@ -60,12 +60,7 @@ class Errand:
 
     command: str = "check"  # name of the command, for the run log
     mode: Mode = "run"
-    # names of the scenarios to record, or paths of the recordings to replay; empty for a check
-    plays: tuple[str, ...] = ()
-    speed: float = 0.0  # factor by which a replay speeds up streams and waits; 0 for no waits at all
-    plugin: str = ""  # name of an additional pytest plugin
-    # for recordings by other tools: the account of each key
-    accounts: Mapping[str, str] = field(default_factory=dict, repr=False)
+    plays: tuple[str, ...] = ()  # names of the scenarios to record; empty for a check
     only: tuple[str, ...] = ()  # ids of the cases to run; empty for all cases of the profile
     keep: bool = False  # whether the versions of broken claims stay on the target, and in the journal
 

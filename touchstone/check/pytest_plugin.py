@@ -120,7 +120,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     handover = config.stash[HANDOVER]
     for item in items:
         item.stash[CASE] = declared_by(item, handover.settings.profile)
-    if handover.errand.mode in ("record", "replay"):
+    if handover.errand.mode == "record":
         config.stash[RUN].declared = {claim for item in items for claim in item.stash[CASE].claims}
     else:
         _choose(config, handover, items)
@@ -267,8 +267,7 @@ def _explained(run: Run, case: Declared, error: BaseException) -> tuple[CaseOutc
         return "error", "interrupted"
     if isinstance(error, Unsuited):
         run.notice(case, error.verdict, error.reason)
-        # A recording contains all responses that its scenario needs. If one is missing, somebody changed the recording.
-        return "error" if run.is_replay else "skipped", error.reason
+        return "skipped", error.reason
     is_ours = isinstance(error, RecordingError)
     message = str(error) if is_ours else f"{type(error).__name__}: {error}"
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
@@ -293,7 +292,7 @@ def _body(run: Run, item: pytest.Function, exam: Examination) -> None:
 def _attempted(run: Run, case: Declared, exam: Examination, body: Callable[[], None]) -> str:
     """Runs *body*, and again with longer builds if a claim of the case was not judged; returns a note on that."""
     try:
-        if run.settings.target.publish == "never" and not (case.is_given or run.is_replay):
+        if run.settings.target.publish == "never" and not case.is_given:
             raise Unsuited("not-applicable", PUBLISH_ADVICE)
         body()
     finally:
@@ -313,7 +312,7 @@ def _attempted(run: Run, case: Declared, exam: Examination, body: Callable[[], N
 
 
 def _concluded(run: Run, case: Declared, exam: Examination, *, interrupted: bool) -> list[Finding]:
-    if not interrupted and not run.is_replay:
+    if not interrupted:
         if run.handover.errand.mode == "record":
             exam.case = CLEAN_UP  # a recording omits the requests of the clean-up
         with contextlib.suppress(Unsuited):

@@ -2,9 +2,8 @@
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,8 +44,6 @@ class _CaseSoFar:
 class Run:
     """One run of the contract tests in this process; *suspects* are the versions with findings."""
 
-    is_replay = False
-
     def __init__(self, handover: CheckHandover) -> None:
         self.settings = settings = handover.settings
         self.handover = handover
@@ -64,7 +61,6 @@ class Run:
         self.journal = self._open_journal()
         self.exam = self._examination(target, handover.latency_s)
         self.plan = PlanWatch()
-        self._conclusion: Callable[[Judgement], Judgement] = lambda judgement: judgement
         self.scheduler = Scheduler(self.exam.flow)
         self._lock = threading.RLock()
         self.suspects: set[str] = set()
@@ -106,11 +102,6 @@ class Run:
         url = EMBEDDED_URL if self.settings.target.embedded else self.settings.target.url or ""
         return Journal.open(self.handover.run_id, url, self.settings.state_dir, Path(self.handover.run_log).parent)
 
-    @contextmanager
-    def playing(self, play_id: str, *, is_story: bool) -> Iterator[Examination]:  # noqa: ARG002
-        """Yields the examination for the scenario *play_id*. A replay overrides it, see `recordings.replay_run`."""
-        yield self.exam
-
     @property
     def is_lost(self) -> bool:
         """Whether the run log can no longer be written. If so, the run stops and cleans up."""
@@ -139,9 +130,6 @@ class Run:
         if exchange.ref:
             case.refs[exchange.ref] = case.news[exchange.ref] = None
 
-    def _catch_up(self) -> None:
-        """Judges exchanges whose judgement was postponed; only a replay postpones any."""
-
     def add(self, case_id: str, judgements: list[Judgement]) -> None:
         """Adds judgements of Schemathesis, except findings about exchanges for which a rule already has a finding."""
         with self._lock:
@@ -152,9 +140,8 @@ class Run:
     def conclude(self, case_id: str, *, final: bool = True) -> list[Finding]:
         """Judges all exchanges about the versions that the case used; writes the judgements, returns the findings."""
         with self._lock:
-            self._catch_up()
             case = self._cases.pop(case_id, _CaseSoFar())
-            judgements = list(map(self._conclusion, case.judgements + self.judge.conclude(case.refs)))
+            judgements = case.judgements + self.judge.conclude(case.refs)
             judgements = [j for j in judgements if j.claim in self.selected]
             self._clear |= {j.claim for j in judgements if j.outcome != "indeterminate"}
             self._broken |= {j.claim for j in judgements if j.outcome == "broken"}

@@ -65,10 +65,9 @@ class _Check(Job):
             with RunLogWriter(self.run_log) as writer:
                 writer.write(*facts(self.earlier))
             sweep_run(settings, (settings.state_dir, self.folder), self.earlier.header.run_id)
-        if errand.mode != "replay":
-            with closing(transport_to(settings.target, self.contract)) as transport:
-                latency_s = smoke(transport, settings.target.key_sources.primary)
-                check_given(transport, settings.target)
+        with closing(transport_to(settings.target, self.contract)) as transport:
+            latency_s = smoke(transport, settings.target.key_sources.primary)
+            check_given(transport, settings.target)
         if errand.mode == "record":
             # Templates depend on the latency. It is rounded, so that a renewed recording has the same templates.
             latency_s = math.ceil(latency_s / COARSE_S) * COARSE_S
@@ -87,7 +86,7 @@ class _Check(Job):
 
     def clear(self) -> bool:
         """Removes leftovers of a child that did not finish; the journal keeps templates that cannot be removed."""
-        if self.errand.mode == "replay" or self.errand.keep:
+        if self.errand.keep:
             return True
         try:
             left = sweep_run(self.settings, (self.settings.state_dir, self.folder), self.run_id)
@@ -128,13 +127,11 @@ _PLUGINS = ("touchstone.check.pytest_plugin", "no:unraisableexception", "no:thre
 def pytest_arguments(errand: Errand = CHECK) -> list[str]:
     """Returns the pytest arguments for the contract tests; working folder and installed plugins have no influence."""
     tests = contract_tests_dir()
-    plays = errand.mode in ("record", "replay")
-    plugins = [*_PLUGINS, *filter(None, [errand.plugin])]
     return [
         "--disable-plugin-autoload",
-        *(argument for plugin in plugins for argument in ("-p", plugin)),
+        *(argument for plugin in _PLUGINS for argument in ("-p", plugin)),
         *("-c", str(tests / "pytest.ini")),
         *("--rootdir", str(tests)),
         *("--quiet", "--tb=short", "--assert=plain"),
-        str(tests / "test_scenarios.py" if plays else tests),
+        str(tests / "test_scenarios.py" if errand.mode == "record" else tests),
     ]

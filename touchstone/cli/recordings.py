@@ -12,8 +12,6 @@ from typing import Annotated
 from rich.console import Console
 from typer import Argument, Exit, Option, Typer
 
-from touchstone.check import runner
-from touchstone.check.handover import Errand
 from touchstone.check.job import Outcome
 from touchstone.cli.live import CheckState, print_plan, print_report, progress_on
 from touchstone.cli.options import ReportDir, Run, command, examples, option
@@ -21,10 +19,9 @@ from touchstone.config import Settings, TargetSettings, keys_in
 from touchstone.errors import UsageError
 from touchstone.facts.runlog import read
 from touchstone.facts.wording import one_line, plural
-from touchstone.recordings import drifting, linting, reader, recorder
-from touchstone.recordings.conversation import Conversation
+from touchstone.recordings import drifting, linting, reader, recorder, replaying
+from touchstone.recordings.conversation import KEY, Conversation
 from touchstone.recordings.recording import BASE_URL
-from touchstone.recordings.replay import KEYS
 from touchstone.report.terminal import say
 from touchstone.report.write import conclude
 from touchstone.twin.serve import until_signal
@@ -92,7 +89,7 @@ def replay(
     files: Files = None,
     as_: As = None,
     speed: Annotated[
-        float, Option(help="Speed of recorded streams: 1 for the original speed, 0 for no waits.", min=0)
+        float, Option(help="With --serve: speed of streams; 1 for the original speed, 0 for no waits.", min=0)
     ] = 0.0,
     serve: Annotated[
         bool, Option("--serve", help="Serve the recordings to clients instead, on the port in front of the files.")
@@ -119,15 +116,10 @@ def replay(
     strict = origins == {"touchstone"} if strict is None else strict
     # The recorded bodies may contain keys of this environment, so these are redacted, too.
     unused = (*keys_in(os.environ).values(), *accounts)
-    keys = (KEYS["primary"], KEYS["second"], KEYS["restricted"])
-    target = TargetSettings("recordings" if files else _BUNDLED, BASE_URL, *keys, unused_keys=unused)
+    target = TargetSettings("recordings" if files else _BUNDLED, BASE_URL, KEY, unused_keys=unused)
     settings = Settings(target=target, report_dir=report_dir, strict=strict)
-    plays = tuple(str(path.absolute()) for path in paths)
-    errand = Errand("replay", "replay", plays, speed, "touchstone.recordings.replay_run", accounts)
-    console = Console()
-    with progress_on(Console(stderr=True), CheckState()) as progress:
-        argv = [without_keys(word, as_ or ()) for word in sys.argv[1:]]
-        outcome = runner.check(settings, ["touchstone", *argv], progress, conclude, errand=errand)
+    argv = ["touchstone", *(without_keys(word, as_ or ()) for word in sys.argv[1:])]
+    outcome, console = replaying.replay(settings, paths, accounts, argv, conclude), Console()
     print_report(outcome.run_log, outcome.folder, console)
     raise Exit(outcome.exit_code)
 

@@ -1,14 +1,27 @@
-"""A recording that answers a client with the state of each version: a start moves on, a poll repeats its response."""
+"""Recordings that answer a client with the state of each version: a start moves on, a poll repeats its response.
 
+A recorded exchange answers a request with the same method, path, query and body; a publish needs only the same version.
+"""
+
+import contextlib
+import json
+import math
+import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from typing import NamedTuple
+from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlencode
+
+import anyio
+import httpx
 
 from touchstone.errors import RecordingError
-from touchstone.facts.exchange import Credential, Exchange
+from touchstone.facts.exchange import Chunk, Credential, Exchange, Response
 from touchstone.recordings.foreign import published_ref
 from touchstone.recordings.recording import BASE_URL, RUN_ID, Recording, moved
-from touchstone.recordings.replay import Playback, RequestKey, in_short, key_of
+from touchstone.target.clock import wait_s
 from touchstone.target.keys import Keys
 
 KEY = "sk_live_test_recorded"
@@ -16,6 +29,33 @@ _KEYS = Keys(KEY, f"{KEY}_second", f"{KEY}_restricted")
 _VALID: tuple[Credential, ...] = ("primary", "second", "restricted", "lowercase-scheme")
 _ROLES: tuple[Credential, ...] = (*_VALID, "longer", "shorter", "recased")
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_MAX_QUOTED = 200
+_HEADERS_OF_THE_WIRE = frozenset({"content-length", "content-encoding", "transfer-encoding"})
+
+
+class RequestKey(NamedTuple):
+    """What identifies a request in a recording; each part has a normal form, so that equal requests have equal keys."""
+
+    method: str
+    path: str  # below the base URL, with uniform percent-encoding
+    query: str  # sorted, form-encoded
+    body: bytes  # JSON without white space and with sorted keys; other bodies unchanged
+
+    def __str__(self) -> str:
+        query = f"?{self.query}" if self.query else ""
+        body = f" with the body {self.body[:_MAX_QUOTED]!r}" if self.body else ""
+        return f"{self.method} {self.path}{query}{body}"
+
+
+def request_key(method: str, target: str, body: bytes) -> RequestKey:
+    """Returns what identifies a request; *target* is its path below the base URL, and its query."""
+    path, _, query = target.partition("?")
+    pairs = sorted(parse_qsl(query, keep_blank_values=True, errors="replace"))
+    if body[:1] in (b"{", b"["):
+        with contextlib.suppress(ValueError, RecursionError):
+            body = json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
+    path = "/".join(quote(unquote_to_bytes(part), safe="") for part in path.split("/"))
+    return RequestKey(method.upper(), path, urlencode(pairs, errors="replace"), body)
 
 
 @dataclass(slots=True)
@@ -65,21 +105,27 @@ class _Story:
         return exchange
 
 
-class Conversation(Playback):
+class Conversation:
     """Recordings that answer one client. *errors* lists the requests without a recorded response."""
 
     keys = _KEYS.hidden()
 
     def __init__(self, recordings: Sequence[Recording], speed: float = 0.0, url: str = BASE_URL) -> None:
-        (first, *others), exchanges = recordings, list[Exchange]()
-        self._stories: dict[str | None, _Story] = defaultdict(_Story)
-        self._place: dict[int, str] = {}
+        self.recording = first = recordings[0]
+        exchanges: list[Exchange] = []
+        self.url, self._base = url, str(httpx.URL(url)).rstrip("/") + "/"
+        self.errors: list[str] = []
+        self._name = ", ".join(recording.place for recording in recordings)
+        self._speed, self._secrets, self._lock = speed or math.inf, _KEYS.secrets(), threading.Lock()
+        self._recorded: dict[RequestKey, list[Exchange]] = defaultdict(list)
+        self._places: dict[int, str] = {}
         for recording in recordings:
             for number, each in enumerate(recording.exchanges):
-                exchanges.append(moved(each, len(exchanges) + 1, 0.0))
-                self._place[len(exchanges)] = f"{number} of {recording.place}" if others else str(number)
-        super().__init__(replace(first, exchanges=tuple(exchanges)), speed, url=url)
-        self.clean = _KEYS.secrets().text
+                exchange = moved(each, len(exchanges) + 1, 0.0)
+                exchanges.append(exchange)
+                self._recorded[key_of(exchange)].append(exchange)
+                self._places[exchange.seq] = f"{number} of {recording.place}" if len(recordings) > 1 else str(number)
+        self._exchanges = tuple(exchanges)
         self.rewind()
         self._used: set[int] = set()
         # *refs* are all versions, in order; *ref* is the version that the first scenario is about.
@@ -92,18 +138,83 @@ class Conversation(Playback):
 
     def rewind(self) -> None:
         """Begins again: no client has changed anything."""
-        self._stories.clear()
-        for exchange in self.recording.exchanges:
+        self._stories: dict[str | None, _Story] = defaultdict(_Story)
+        for exchange in self._exchanges:
             self._stories[exchange.ref].exchanges.append(exchange)
-
-    def left(self) -> tuple[Exchange, ...]:
-        """Recorded exchanges whose response no request has received yet, in order."""
-        return tuple(each for each in self.recording.exchanges if each.seq not in self._used)
 
     @property
     def unused(self) -> tuple[str, ...]:
         """The exchanges that have not answered a request, in order, such as ``POST /templates → 201``."""
-        return tuple(map(in_short, self.left()))
+        return tuple(in_short(each) for each in self._exchanges if each.seq not in self._used)
+
+    def serve(self, request: httpx.Request) -> httpx.Response:
+        """Returns the recorded response to a request; raises an httpx.TransportError if there was none.
+
+        Raises a RecordingError that names the nearest recorded request, if the request is not recorded, does not fit
+        the state of its version, or is not below *url*.
+        """
+        target = request.url.raw_path.decode("utf-8", "replace")
+        url = f"{request.url.scheme}://{request.url.netloc.decode()}{target}"
+        if not url.startswith(self._base):
+            where = url.partition("?")[0]  # without the query, because it may contain a key
+            problem = f"not below the URL of the recording; expected {self._base}…"
+            raise self._rejected(f"{request.method} {where}: {problem}; set the base URL of the client to it")
+        body = request.read() if isinstance(request.stream, httpx.ByteStream) else request.content
+        exchange = self.find(request.method, url[len(self._base) - 1 :], request.headers.get("authorization"), body)
+        if (response := exchange.response) is None:
+            raise _failure(exchange.error, request)
+        # respx reads a ByteStream at once, so that its calls have the body.
+        is_whole = not response.chunks and not exchange.error
+        stream = httpx.ByteStream(response.body) if is_whole else _Body(self, exchange, response, request)
+        return httpx.Response(response.status, headers=self.headers(response), stream=stream)
+
+    def headers(self, response: Response) -> list[tuple[str, str]]:
+        """The headers of a response; links, such as Location, point to where the client sends its requests."""
+        sent = [(n, v) for n, v in response.headers if n.lower() not in _HEADERS_OF_THE_WIRE]
+        return [(name, value.replace(BASE_URL, self.url)) for name, value in sent]
+
+    def find(self, method: str, target: str, authorization: str | None, body: bytes) -> Exchange:
+        """Returns the recorded exchange for a request; *target*: path below the base URL, and query.
+
+        Raises a RecordingError that names the nearest recorded request.
+        """
+        key = request_key(method, self._secrets.text(target), self._secrets.data(body))
+        with self._lock:
+            return self._pick(key, authorization)
+
+    def paced_chunks(self, exchange: Exchange) -> Iterator[tuple[bytes, float]]:
+        """Yields each chunk of a response with the pause before it, in seconds."""
+        response, before_s = exchange.response or Response(0), exchange.head_at - exchange.sent_at
+        try:
+            for chunk in response.chunks or (Chunk(before_s, response.body),):
+                yield chunk.data, max(0.0, chunk.at_s - before_s) / self._speed
+                before_s = max(before_s, chunk.at_s)
+        finally:
+            self._ended(exchange)
+
+    def _unknown(self, key: RequestKey) -> RecordingError:
+        return self._rejected(f"{key}: not in this recording; {self._nearest(key)}")
+
+    def _rejected(self, problem: str) -> RecordingError:
+        self.errors.append(f"{self._name}: {problem}")
+        return RecordingError(self.errors[-1])
+
+    def _nearest(self, wanted: RequestKey) -> str:
+        """Describes the most similar recorded request and its differences."""
+
+        def similarity(one: RequestKey) -> tuple[bool, bool, float, bool]:
+            alike = SequenceMatcher(None, one.path, wanted.path).ratio()
+            return one.path == wanted.path, one.method == wanted.method, alike, one.query == wanted.query
+
+        if not self._recorded:
+            return "the recording is empty"
+        near = max(self._recorded, key=similarity)
+        parts = "; ".join(
+            f"{name}: sent {sent!r:.{_MAX_QUOTED}}, recorded {recorded!r:.{_MAX_QUOTED}}"
+            for name, sent, recorded in zip(RequestKey._fields, wanted, near, strict=True)
+            if sent != recorded
+        )
+        return f"the nearest is entry {self._number(self._recorded[near][0])}; {parts}"
 
     def _pick(self, key: RequestKey, authorization: str | None) -> Exchange:
         equal = self._recorded.get(key, []) or self._published(key)
@@ -137,7 +248,51 @@ class Conversation(Playback):
             story.at = max(story.at, place)
 
     def _number(self, exchange: Exchange) -> str:
-        return self._place[exchange.seq]
+        return self._places[exchange.seq]
+
+
+class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """The body of a recorded response, in the recorded chunks and at the recorded pace."""
+
+    def __init__(self, playback: Conversation, exchange: Exchange, response: Response, request: httpx.Request) -> None:
+        self._playback, self._exchange, self._response, self._request = playback, exchange, response, request
+
+    def __iter__(self) -> Iterator[bytes]:
+        for data, pause_s in self._paced_chunks():
+            wait_s(pause_s)
+            yield data
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for data, pause_s in self._paced_chunks():
+            if pause_s > 0:
+                await anyio.sleep(pause_s)
+            yield data
+
+    def _paced_chunks(self) -> Iterator[tuple[bytes, float]]:
+        """Yields each chunk with the pause before it, in seconds; then raises the recorded error."""
+        yield from self._playback.paced_chunks(self._exchange)
+        if self._exchange.error:
+            raise _failure(self._exchange.error, self._request)
+
+
+def _failure(error: str, request: httpx.Request) -> httpx.TransportError:
+    """The httpx exception that a recorded error names; RemoteProtocolError if the error names none."""
+    name, _, message = error.partition(": ")
+    kind = getattr(httpx, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, httpx.TransportError)):
+        kind, message = httpx.RemoteProtocolError, error
+    return kind(message, request=request)
+
+
+def key_of(exchange: Exchange) -> RequestKey:
+    """Returns what identifies the request of a recorded exchange."""
+    request = exchange.request
+    return request_key(request.method, request.url.removeprefix(BASE_URL), request.body)
+
+
+def in_short(exchange: Exchange) -> str:
+    """Describes a recorded exchange, such as ``POST /templates → 201``."""
+    return f"{exchange.request.method} {exchange.request.url.removeprefix(BASE_URL)} → {exchange.status}"
 
 
 def _reads(exchange: Exchange) -> bool:

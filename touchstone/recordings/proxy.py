@@ -147,10 +147,14 @@ class _Connection:
         inbound.receive_data(head + b"\r\n\r\n")
         try:
             request = inbound.next_event()
+            assert isinstance(request, h11.Request)
+            passage = self._proxy.begin(request)
         except h11.RemoteProtocolError as error:
             return await self._refuse(400, f"the request is no HTTP/1.1: {error}")
-        assert isinstance(request, h11.Request)
-        passage = self._proxy.begin(request)
+        return await self._exchange(head, request.method, inbound, passage)
+
+    async def _exchange(self, head: bytes, method: bytes, inbound: h11.Connection, passage: Passage) -> bool:
+        """Sends a request on, and its response back; returns whether the connections may carry another one."""
         is_reused = self._far is not None and not self._far[0].at_eof()
         try:
             far_reader, far_writer = await self._connect()
@@ -162,7 +166,7 @@ class _Connection:
         begun, self._rest = self._rest, b""
         sending = asyncio.create_task(self._send(inbound, begun, passage, far_writer))
         try:
-            may_go_on = await self._receive(request.method, passage, far_reader)
+            may_go_on = await self._receive(method, passage, far_reader)
             if not passage.status and not passage.error:
                 kind = NOT_REACHED[0] if is_reused else "RemoteProtocolError"
                 passage.error = f"{kind}: the target closed the connection without a response"

@@ -17,11 +17,9 @@ from touchstone.target.answer import Answer
 from touchstone.target.body import ACCEPTED, BEYOND_BYTES, Intake, Refused
 from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, Room, cut_head, head_bytes
 from touchstone.target.call import Call, MessageBuilder, OutgoingRequest
-from touchstone.target.clock import RecordedClock, WallClock
+from touchstone.target.clock import WallClock
 from touchstone.target.connections import SURPLUS_BYTES, BoundedBackend, Deadline, NoCookies, Wire
 from touchstone.target.keys import KeyCommand, Keys
-
-SERVED = "touchstone.served"  # request extension: a list to which a replay adds the recorded exchange that it served
 
 # After this many pieces of a stream, pieces that arrive within this time (in seconds) are merged.
 _MANY_PIECES, _SAME_TIME_S = 1_000, 0.001
@@ -37,7 +35,6 @@ class Transport:
         url: Base URL of the target without a trailing slash.
         record: Called with each finished exchange, in the thread that sent it.
         request_timeout_s: Time limit of connecting, of a wait for a byte, and of a whole response that is no stream.
-        wire: Replaces the network in a replay; it may add the recorded exchange to the list `SERVED`.
         stopped: Tells whether the run was stopped, after which all waits soon end; None if a run cannot be stopped.
         command: Prints a new primary key once the old one has expired.
     """
@@ -49,8 +46,6 @@ class Transport:
         contract: Contract,
         record: Callable[[Exchange], None],
         request_timeout_s: float = 30.0,
-        wire: httpx.BaseTransport | None = None,
-        clock: WallClock | RecordedClock | None = None,
         stopped: Callable[[], bool] | None = None,
         bounds: Bounds = DEFAULT_BOUNDS,
         command: KeyCommand | None = None,
@@ -59,13 +54,12 @@ class Transport:
         self._build = functools.partial(MessageBuilder, url, contract=contract)
         self._builder, self._command = self._build(keys), command
         self.secrets = self._builder.secrets
-        self.clock: WallClock | RecordedClock = clock or WallClock()
+        self.clock = WallClock()
         self._record = record
         self._timeout_s = request_timeout_s
         self._seq = itertools.count(1)
         self._deadline = Deadline(stopped)
         self._bounds = bounds
-        self._wire = wire
         # A server may close an idle connection at any time. Requests with side effects must not be sent twice, so they
         # do not reuse connections. Each of the other clients serves one thread at a time: a pool of httpcore that
         # several threads share may close a connection on which one of them has just sent a request.
@@ -78,7 +72,7 @@ class Transport:
 
     def _client(self, kept: int) -> httpx.Client:
         client = httpx.Client(
-            transport=self._wire or Wire(BoundedBackend(self._deadline), kept),
+            transport=Wire(BoundedBackend(self._deadline), kept),
             timeout=self._timeout_s,
             follow_redirects=False,
             trust_env=False,
@@ -142,8 +136,7 @@ class Transport:
         answer = Answer(sent_at=sent_at, done_at=done_at, error=outcome.error, closed=outcome.closed)
         exchange = self._builder.exchange(outgoing, answer, seq, case)
         head_at, note = outcome.head_at or done_at, exchange.note | outcome.note
-        exchange = replace(exchange, head_at=head_at, response=outcome.response, note=note)
-        return _as_recorded(exchange, outcome.served[0]) if outcome.served else exchange
+        return replace(exchange, head_at=head_at, response=outcome.response, note=note)
 
     @contextlib.contextmanager
     def _client_for(self, outgoing: OutgoingRequest) -> Iterator[httpx.Client]:
@@ -200,18 +193,18 @@ class Transport:
         """
         connected: list[str] = []
         try:
-            return self._send(client, outgoing, call, outcome, connected)
+            return self._send(client, outgoing, call, connected)
         except _CLOSED as error:
             # A protocol error without "disconnected" means that the server sent something before it closed.
             has_sent = isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error)
-            if has_sent or self._deadline.received_bytes or connected or outgoing.method not in _SAFE or self._wire:
+            if has_sent or self._deadline.received_bytes or connected or outgoing.method not in _SAFE:
                 raise
             outcome.note["resent"] = self._problem(error)
             self.resent += 1
-            return self._send(self._single, outgoing, call, outcome, connected)
+            return self._send(self._single, outgoing, call, connected)
 
     def _send(
-        self, client: httpx.Client, outgoing: OutgoingRequest, call: Call, outcome: "_Outcome", connected: list[str]
+        self, client: httpx.Client, outgoing: OutgoingRequest, call: Call, connected: list[str]
     ) -> httpx.Response:
         def trace(event: str, _info: object) -> None:
             if event.startswith("connection.connect_"):
@@ -229,7 +222,6 @@ class Transport:
                 # A stream may be silent until its time limit.
                 "timeout": httpx.Timeout(timeout_s, read=max(timeout_s, call.stream_s)).as_dict(),
                 "trace": trace,
-                SERVED: outcome.served,
             },
         )
         self._deadline.set(max(call.stream_s, timeout_s), self._bounds.max_head_bytes)
@@ -247,13 +239,11 @@ class Transport:
 
     def _read(self, response: httpx.Response, outcome: "_Outcome", began: float, call: Call) -> None:
         streamed = call.stream_s > 0
-        # In a replay, bodies are decompressed already.
-        headers = () if self._wire else response.headers.multi_items()
-        intake = Intake(headers, self._bounds, streamed=streamed)
+        intake = Intake(response.headers.multi_items(), self._bounds, streamed=streamed)
         chunks: list[Chunk] = []
         problem = ""
         try:
-            for data in response.iter_bytes() if self._wire else response.iter_raw():
+            for data in response.iter_raw():
                 content = intake.take(data)
                 _add(chunks, Chunk(self.now() - began, content))
             intake.end()
@@ -299,7 +289,6 @@ class _Outcome:
     error: str = ""
     closed: Closed = ""
     note: dict[str, Any] = field(default_factory=dict)
-    served: list[Exchange] = field(default_factory=list)
 
 
 def _add(chunks: list[Chunk], chunk: Chunk) -> None:
@@ -316,13 +305,3 @@ def _within(chunks: list[Chunk], size: int) -> Iterator[Chunk]:
             return
         yield Chunk(chunk.at_s, chunk.data[:size])
         size -= len(chunk.data)
-
-
-def _as_recorded(exchange: Exchange, served: Exchange) -> Exchange:
-    """Returns the recorded exchange *served*, but with the request and the response of this replay."""
-    response = exchange.response
-    if response and served.response and len(served.response.chunks) == len(response.chunks):
-        pairs = zip(served.response.chunks, response.chunks, strict=True)
-        response = replace(response, chunks=tuple(Chunk(old.at_s, new.data) for old, new in pairs))
-    own = {name: getattr(exchange, name) for name in ("operation", "ref", "case", "request")}
-    return replace(served, response=response, **own)

@@ -1,0 +1,73 @@
+"""The command `replay`: judges recordings offline. In the run log they follow each other in time and in number."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from touchstone.check.handover import Errand
+from touchstone.check.job import REACHED_ITS_END, Job, Outcome
+from touchstone.config import Settings
+from touchstone.facts.events import Case, Footer, Notice, Occurrence, Remark, tallies
+from touchstone.facts.runlog import RunLogWriter
+from touchstone.recordings import reader, recorder
+from touchstone.recordings.recording import Accounts, Recording, cleaned, moved
+from touchstone.recordings.replay import alone
+from touchstone.types import Conclude
+
+PAUSE_S = 1.0  # between two recordings in the run log
+UNSHOWN = "the recordings do not show it; record other scenarios, or run `touchstone check`"
+
+
+class _Replay(Job):
+    errand = Errand("replay", "replay")
+    recordings: Mapping[str, Recording] = {}
+
+    def work(self) -> Footer:
+        """Judges each recording by itself."""
+        secrets, stories = self.settings.target.credentials().secrets(), recorder.scenarios()
+        judged: set[str] = set()
+        last_seq, ended_at = 0, -PAUSE_S
+        with RunLogWriter(self.run_log) as log:
+            for name, recording in self.recordings.items():
+                case = f"scenarios.plays[{name}]"
+                if recording.is_changed:
+                    log.write(Remark(f"{recording.place}: was changed after it was recorded"))
+                for reason, number in sorted(recording.left_out.items()):
+                    log.write(Remark(f"{recording.place}: {number} left out: {reason}"))
+                own = tuple(
+                    replace(moved(cleaned(e, secrets.text), e.seq + last_seq, ended_at + PAUSE_S), case=case)
+                    for e in recording.exchanges
+                )
+                judgements, findings, errors = alone(replace(recording, exchanges=own))
+                judged |= {judgement.claim for judgement in judgements}
+                log.write(*own, *tallies(case, judgements), *(Occurrence(finding, case) for finding in findings))
+                for rule, error in errors.items():
+                    log.write(Case(f"rule.{rule}", "", "error", 0.0, (), f"the rule {rule} failed: {error}"))
+                outcome, title = "failed" if findings else "passed", stories.get(recording.name, "")
+                log.write(Case(case, title, outcome, 0.0, recording.claims))  # type: ignore[arg-type]  # one of two words
+                last_seq = max((e.seq for e in own), default=last_seq)
+                ended_at = max((e.done_at for e in own), default=ended_at)
+            lacking = (claim for claim in self.ledger.select(self.settings.claims_glob) if claim.id not in judged)
+            log.write(*(Notice(claim.id, "not-applicable", UNSHOWN) for claim in lacking))
+        return REACHED_ITS_END
+
+    def clear(self) -> bool:
+        """Nothing to remove: a replay has no target."""
+        return True
+
+
+def replay(
+    settings: Settings, paths: Sequence[Path], accounts: Accounts, argv: Sequence[str], conclude: Conclude
+) -> Outcome:
+    """Judges recordings; of several with one name, the later ones get a number. Raises a RecordingError."""
+    job = _Replay(settings, lambda _: None)
+    times: Counter[str] = Counter()
+    found: dict[str, Recording] = {}
+    for path in paths:
+        recording = reader.read(path, accounts)
+        times[recording.name] += 1
+        number = times[recording.name]
+        found[recording.name + (f"-{number}" if number > 1 else "")] = recording
+    job.recordings = found
+    return job.run(argv, conclude)
