@@ -12,15 +12,11 @@ from dataclasses import replace
 import httpx
 import respx
 
-from tests.answered import call_of
-from touchstone.contract.document import Contract
 from touchstone.contract.files import recordings_dir
-from touchstone.facts.exchange import Exchange
 from touchstone.recordings import reader
+from touchstone.recordings.conversation import Conversation
 from touchstone.recordings.recording import BASE_URL, Recording
-from touchstone.recordings.replay import KEYS, Playback, alone
-from touchstone.target.keys import Keys
-from touchstone.target.transport import Transport
+from touchstone.recordings.replay import alone
 
 EXCHANGES = 5000
 ROUTES = 1000
@@ -48,14 +44,12 @@ def _many(every: list[Recording], number: int) -> Recording:
 
 
 def _served(recording: Recording) -> None:
-    playback = Playback(recording)
-    wire = httpx.MockTransport(playback.serve)
-    got: list[Exchange] = []
-    transport = Transport(BASE_URL, Keys(*KEYS.values()), Contract.load(), got.append, wire=wire, clock=playback.clock)
-    playback.clean = transport.secrets.text
-    for exchange in recording.exchanges:
-        transport.send(call_of(exchange), "bench")
-    transport.close()
+    conversation = Conversation([recording])
+    transport = httpx.MockTransport(conversation.serve)
+    with httpx.Client(transport=transport) as client:
+        for exchange in recording.exchanges:
+            request = exchange.request
+            client.request(request.method, request.url, headers=dict(request.headers), content=request.body)
 
 
 def _routed(recording: Recording) -> None:

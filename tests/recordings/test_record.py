@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+import respx
 
 from tests.command import KEYS, Shell
 from tests.encodings import ENCODINGS, left
@@ -238,8 +239,9 @@ def recording_with_keys(encoding: str) -> str:
     exchanges: list[Exchange] = []
     keys = Keys(SECRETS["primary"], SECRETS["second"], SECRETS["restricted"])
     credentials: tuple[Credential, ...] = ("primary", "second", "restricted", "query", "malformed", "longer")
-    transport = Transport(url, keys, Contract.load(), exchanges.append, wire=httpx.MockTransport(echo))
-    with contextlib.closing(transport):
+    transport = Transport(url, keys, Contract.load(), exchanges.append)
+    with contextlib.closing(transport), respx.mock() as router:
+        router.route().mock(side_effect=echo)
         for number, credential in enumerate(credentials):
             hidden = " ".join(ENCODINGS[encoding](key, chance) for key in SECRETS.values())
             printable = re.sub(r"[^!-~]", "_", hidden)

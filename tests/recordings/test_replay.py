@@ -110,42 +110,6 @@ def test_other_digit_of_a_status_breaks_a_must_claim(name: str, every_nth: int) 
     assert missed <= ALLOWED
 
 
-def elsewhere(har: dict[str, Any]) -> None:
-    request = entry(har, "not built")["request"]
-    request["url"] = request["url"].replace("/1.0.0/build", "/1.0.1/build")
-
-
-@pytest.mark.parametrize(
-    ("name", "spoil", "reason"),
-    [
-        ("cancel-when-idle", lambda har: har["log"]["entries"].remove(entry(har, "nothing to cancel")), "entry 1"),
-        ("fresh-build", elsewhere, "1.0.1"),
-        ("unknown-version", lambda har: entry(har, "no such method")["response"].update(status=400), "400"),
-    ],
-    ids=["missing request", "request for another version", "unexpected response"],
-)
-def test_recording_that_does_not_fit_its_scenario_is_no_pass(
-    name: str, spoil: Callable[[dict[str, Any]], None], reason: str, tmp_path: Path, run: Run
-) -> None:
-    har = document(name)
-    spoil(har)
-    ended = run("replay", "--no-strict", str(saved(har, tmp_path / "other")), keys={})
-    assert ended.code == 3
-    assert reason in ended.out
-
-
-def test_exchange_beyond_the_scenario_is_a_warning_and_judged(tmp_path: Path, run: Run) -> None:
-    har = document("cancel-when-idle")
-    more = document("cancel-when-idle")["log"]["entries"][-1]
-    more["_exchange"]["seq"] += 1
-    text("not_built", "not_bailt")(more)
-    har["log"]["entries"].append(more)
-    ended = run("replay", str(saved(har, tmp_path / "more")), keys={})
-    assert ended.code == 1
-    assert any("GET /templates/" in warning for warning in ended.report()["warnings"])
-    assert ended.verdicts()["status.is-one-of-four"] == "broken"
-
-
 def test_recording_without_a_scenario_is_replayed(tmp_path: Path, run: Run) -> None:
     har = document("fresh-build")
     har["log"]["pages"][0]["id"] = "mine"

@@ -22,7 +22,6 @@ from touchstone.contract.document import Contract
 from touchstone.facts.exchange import EXPIRED, Credential, Exchange
 from touchstone.target.bounds import Bounds
 from touchstone.target.call import Call, asks_auto_build, may_publish, may_start
-from touchstone.target.clock import RecordedClock
 from touchstone.target.keys import KeyCommand, Keys
 from touchstone.target.transport import Transport
 from touchstone.twin import DEFAULT_ACCOUNTS, Twin, TwinSettings
@@ -270,9 +269,10 @@ def test_bodies_and_heads_beyond_the_total_limit_are_truncated(send: Sender) -> 
     assert second.response.header("content-type") == "application/json"
 
 
-def test_many_pieces_of_a_stream_are_merged() -> None:
+def test_many_pieces_of_a_stream_are_merged(monkeypatch: pytest.MonkeyPatch) -> None:
     pieces = [b"%d\n" % number for number in range(1_500)]
-    transport = Transport(URL, KEYS, Contract.load(), lambda _: None, clock=RecordedClock())
+    transport = Transport(URL, KEYS, Contract.load(), lambda _: None)
+    monkeypatch.setattr(transport.clock, "now", lambda: 0.0)
     with respx.mock() as router:
         router.get(url__startswith=URL).mock(return_value=httpx.Response(200, content=iter(pieces)))
         response = transport.send(Call("streamBuildEvents", REF, stream_s=20.0)).response
