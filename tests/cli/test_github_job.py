@@ -21,7 +21,7 @@ EVIL = "::set-output name=a::b\n ::error::x\r::add-mask::y ##[error]z @octocat `
 COMMANDS = {
     "check": ("touchstone.check.runner.check", ["check"]),
     "load": ("touchstone.loadgen.runner.load", ["load", "steady"]),
-    "replay": ("touchstone.check.runner.check", ["replay"]),
+    "replay": ("touchstone.recordings.replaying.replay", ["replay"]),
     "record": ("touchstone.recordings.recorder.record", ["record"]),
     "drift": ("touchstone.recordings.drifting.compare", ["drift"]),
     "probe": ("touchstone.limiter.probe.runner.probe", ["probe"]),

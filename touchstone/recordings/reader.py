@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -62,11 +61,7 @@ def read(path: Path, accounts: Accounts | None = None) -> Recording:
         raise RecordingError(f"{path}: {problems[0].without_value}{more}; expected HAR 1.2")
     try:
         if har.OURS in document["log"]:
-            recording = har.decode(document, str(path))
-            if recording.origin == "har":
-                terms = replace(recording.terms, given=foreign.given(recording.exchanges))
-                return replace(recording, terms=terms)
-            return recording
+            return har.decode(document, str(path))
         return foreign.recording(document, path.stem, str(path), Contract.load(), accounts)
     except (ValueError, RecursionError) as error:
         raise RecordingError(f"{path}: {error}") from error
