@@ -4,7 +4,7 @@ A response time counts from the scheduled time of the request, even if the load 
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -160,7 +160,7 @@ class ArrivalUser(User):
     """The only Locust user of a worker: for each arrival, it creates a client of the scenario, and calls do_ACTION."""
 
     worker: ClassVar[LoadWorker]
-    clients: ClassVar[Mapping[str, type[Any]]]  # class of the client by action
+    clients: ClassVar[Mapping[str, type[Any]]]  # class of the client by method, such as ``do_start``
 
     run_: LoadRun
 
@@ -182,7 +182,7 @@ class ArrivalUser(User):
 
     def after(self) -> None:
         """Runs the closing steps of a scenario that has some, in one worker after all arrivals of all workers."""
-        if "after" in self.clients:
+        if "do_after" in self.clients:
             self._do(Arrival(self.run_.part.arrivals, "after", self.run_.now(), -1))
 
     def _send_when_due(self, due: Iterator[Arrival]) -> None:
@@ -230,10 +230,6 @@ class ArrivalUser(User):
         yield from itertools.cycle(repeated)
 
     def _do(self, arrival: Arrival) -> None:
+        name = f"do_{arrival.action}"
         with suppress(StopUser):
-            getattr(self.clients[arrival.action](self.environment, self.run_, arrival), f"do_{arrival.action}")()
-
-
-def clients_of(users: Iterable[type[User]]) -> dict[str, type[User]]:
-    """The class of the client for each action of a scenario, from the classes in its file."""
-    return {name[3:]: user for user in users for name in dir(user) if name.startswith("do_")}
+            getattr(self.clients[name](self.environment, self.run_, arrival), name)()

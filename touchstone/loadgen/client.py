@@ -53,14 +53,11 @@ class Requests:
     def __init__(self, url: str, keys: Keys, contract: Contract) -> None:
         self._builder = MessageBuilder(url, keys, contract)
         self.secrets, self.exchange = self._builder.secrets, self._builder.exchange
-        self._prepared: dict[object, PreparedRequest] = {}
+        self._prepared: dict[str, PreparedRequest] = {}
 
     def prepared(self, call: Call) -> PreparedRequest:
         """Prepared request for *call*; raises `LookupError` if the run lacks the key that the call needs."""
-        key = (
-            *(call.operation, call.ref, call.credential, call.method, call.path, call.body),
-            *(tuple(call.query.items()), tuple(call.headers.items()), repr(call.note) if call.note else ""),
-        )
+        key = repr(call)
         if key not in self._prepared:
             if len(self._prepared) >= MAX_PREPARED:
                 self._prepared.clear()

@@ -60,14 +60,10 @@ class Search:
         self._capacity: float | None = None
         self._high = math.inf
         self._confirmed: tuple[float, Outcome] | None = None
-        self._late = 0
+        self._late, self._left = 0, terms.most_requests
         self._why: KneeWhy = "never" if rest_s > terms.slo_s else "rate-limited" if ceiling_per_s <= 0 else ""
         self._steps = self._staircase()
         self._next = next(self._steps)
-
-    @property
-    def _left(self) -> int:
-        return self._terms.most_requests - sum(tried.outcome.sent for tried in self.tried)
 
     def propose(self, left_s: float) -> Trial | None:
         """Next trial, if it fits into *left_s* seconds; None at the end of the search."""
@@ -99,6 +95,7 @@ class Search:
         """Records the outcome of a trial; a trial without a result is repeated."""
         tried = Tried(trial, outcome, marked(trial, outcome, self._terms.slo_s))
         self.tried.append(tried)
+        self._left -= outcome.sent
         self._late = self._late + 1 if tried.mark == "late" else self._late * (tried.mark == "cut")
         shows, most_failed = tried.mark in ("passed", "failed"), 0.5 if trial.rate_per_s <= self._first else 1.0
         if outcome.barred or (shows and outcome.failed >= max(1.0, most_failed * outcome.due)):

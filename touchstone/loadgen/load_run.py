@@ -4,7 +4,7 @@ import gc
 import itertools
 import random
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -125,7 +125,7 @@ class LoadRun:
         self._taken = self._in_flight = self._kept = self._kept_reads = 0
         self._room = Room(target.bounds.max_total_bytes // self.go.workers)
         self._cpu_s, self._cpu_at = time.process_time(), 0.0
-        self._errors: Counter[str] = Counter()
+        self._failures = set[str]()
         self._is_cut = False
         # Takes permanent objects out of garbage collection: each scan of them would stop all clients for some 50 ms.
         gc.collect()
@@ -310,9 +310,6 @@ class LoadRun:
             self.collector.write(Remark(partly))
         for rule_id, error in self.judge.failed.items():
             self._fail(f"the rule {rule_id} failed: {error}", f"rule.{rule_id}")
-        for text, times in self._errors.items():
-            if times > 1:
-                self.collector.write(Remark(self.requests.secrets.text(f"{times:,} times: {text}")))
 
     def flow_failed(self, error: Exception) -> None:
         """Reports an internal error in a client."""
@@ -320,8 +317,8 @@ class LoadRun:
 
     def _fail(self, text: str, case_id: str) -> None:
         """Reports an internal error, but each text only once; a run with such an error never passes."""
-        self._errors[text] += 1
-        if self._errors[text] == 1:
+        if text not in self._failures:
+            self._failures.add(text)
             self.collector.write(Case(case_id, "", "error", 0.0, (), self.requests.secrets.text(text)))
 
 

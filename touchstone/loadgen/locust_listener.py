@@ -17,7 +17,7 @@ from locust.stats import CSV_STATS_INTERVAL_SEC, RequestStats, StatsEntry
 
 from touchstone.check.handover import HANDOVER, UNWRITTEN, hold_lifeline
 from touchstone.facts.sample import Window, middle_s
-from touchstone.loadgen.arrival_user import ArrivalUser, clients_of
+from touchstone.loadgen.arrival_user import ArrivalUser
 from touchstone.loadgen.handover import JOINED, REFUSAL, LoadHandover
 from touchstone.loadgen.load_run import LoadWorker
 from touchstone.loadgen.master import Master
@@ -61,7 +61,7 @@ def prepare(environment: Environment, runner: Any, **_: Any) -> None:
     if HANDOVER not in os.environ:
         return
     hold_lifeline(os.environ, under_gevent=True)
-    ArrivalUser.clients = clients_of(environment.user_classes)
+    ArrivalUser.clients = {name: user for user in environment.user_classes for name in dir(user)}
     scenario = next((name for user in environment.user_classes if (name := getattr(user, "scenario", ""))), "")
     environment.user_classes = [ArrivalUser]
     handover = LoadHandover.received()

@@ -136,8 +136,7 @@ class Master:
     def _join(self, client: str, data: dict[str, Any]) -> None:
         own, workers = {"version": __version__, "scenario": self._go.options.scenario.name}, self._go.workers
         its = data["join"]
-        unfit = f"it has {its}, its master has {own}; start the same scenario and version"
-        unfit = unfit if its != own else ""
+        unfit = f"it has {its}, its master has {own}; start the same scenario and version" if its != own else ""
         free = sorted(set(range(workers)) - {worker.number for worker in self._workers.values()})
         if unfit and not self._begun:
             self._fail(f"a worker cannot take part: {unfit}", "worker")
@@ -146,21 +145,14 @@ class Master:
         elif not data["is_near"] and not data["clock"]:
             self._send(client, {"now": self._now(), "sent_at": data["sent_at"]})
         else:
-            self._deal(client, free[0], data["clock"])
-
-    def _deal(self, client: str, number: int, clock: tuple[float, float] | None) -> None:
-        """Sends a worker its part. The start time follows later, in ``began_at``, since workers need time to prepare.
-
-        *clock*: round trip in seconds (twice the maximum clock error), and the worker's time when the run begins. None
-        if master and worker use the same clock.
-        """
-        trip_s, origin = clock or (0.0, self._go.origin)
-        part = deal(self._go, self._plan, number)
-        part = replace(part, origin=origin, clock_error_s=round(trip_s / 2, 6))
-        known = Worker(number, "running", 0.0, 0, 0, len(part.assigned))
-        known = replace(known, clock_offset_s=part.clock_offset_s, clock_error_s=part.clock_error_s)
-        self._workers[client] = _Member(client, number, known)
-        self._send(client, {"part": PART.dump_python(part)})
+            # Round trip (twice the maximum clock error), and the worker's time at run second 0.
+            trip_s, origin = data["clock"] or (0.0, self._go.origin)
+            part = deal(self._go, self._plan, free[0])
+            part = replace(part, origin=origin, clock_error_s=round(trip_s / 2, 6))
+            clock: dict[str, Any] = {"clock_offset_s": part.clock_offset_s, "clock_error_s": part.clock_error_s}
+            known = Worker(part.number, "running", 0.0, 0, 0, len(part.assigned), **clock)
+            self._workers[client] = _Member(client, part.number, known)
+            self._send(client, {"part": PART.dump_python(part)})  # ``began_at`` follows, once all are prepared
 
     def _begin_if_all(self) -> None:
         workers = list(self._workers.values())
@@ -301,11 +293,7 @@ def _is_above(share: float, limit: float, count: int) -> bool:
 
     Source: Hoeffding 1963, theorem 1. If the limit holds, the share has a probability up to exp(-count * divergence).
     """
-    if share <= limit or limit >= 1:
-        return False
-    if limit <= 0:
-        return True
-    divergence = share * math.log(share / limit)
-    if share < 1:
-        divergence += (1 - share) * math.log((1 - share) / (1 - limit))
-    return count * divergence > _CERTAINTY
+    if share <= limit or limit <= 0:
+        return share > limit
+    parts = (share, limit), (1 - share, 1 - limit)
+    return count * sum(part * math.log(part / most) for part, most in parts if part) > _CERTAINTY

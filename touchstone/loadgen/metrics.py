@@ -259,28 +259,18 @@ def metrics(log: RunLog) -> Metrics:
     return Metrics(operation(ALL), tuple(map(operation, names)), measured_s, timed, until)
 
 
-def done_at(window: Window) -> float:
-    """When the last response of a window arrived; if that was not recorded, the end of the window's second."""
-    return window.done_at or window.at_s + 1.0
-
-
 def _measured(windows: Iterable[Window], workload: Workload) -> tuple[float, str]:
     """Measured duration, and what ends it: the last response, or the end of the schedule if later and all was sent."""
     sent = [window for window in windows if window.outcome != UNSENT]
     if not sent:
         return 0.0, "the last response"
     began_at = max(float(min(window.at_s for window in sent)), workload.began_at)
-    ends_at, last_at = workload.began_at + workload.duration_s, max(map(done_at, sent))
+    ends_at = workload.began_at + workload.duration_s
+    last_at = max(window.done_at or window.at_s + 1.0 for window in sent)
     scheduled = sum(workload.scheduled.values())
     if ends_at > last_at and 0 < scheduled <= sum(window.count for window in sent if window.paced):
         return ends_at - began_at, "the end of the schedule"
     return max(last_at - began_at, 0.001), "the last response"
-
-
-def of_schedule(windows: Iterable[Window], workload: Workload) -> list[Window]:
-    """Windows of requests that were due during the schedule."""
-    begins_at, ends_at = workload.began_at, workload.began_at + workload.duration_s
-    return [window for window in windows if int(begins_at) <= window.at_s < ends_at]
 
 
 def throughput(windows: Iterable[Window], operation: str, workload: Workload, *, sooner_s: float = 0.0) -> float:
@@ -292,7 +282,7 @@ def throughput(windows: Iterable[Window], operation: str, workload: Workload, *,
     length_s = workload.duration_s
 
     def after_s(window: Window) -> float:
-        late_s = 0.0 if window.operation in LASTING else done_at(window) - workload.began_at
+        late_s = 0.0 if window.operation in LASTING else (window.done_at or window.at_s + 1.0) - workload.began_at
         return max(length_s, late_s - sooner_s if late_s > length_s * (1 + _AFTER_SHARE) else 0.0)
 
     done = sorted((after_s(window), totals([window], operation).kinds["served"]) for window in windows)

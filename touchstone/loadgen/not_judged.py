@@ -142,9 +142,7 @@ def unprobed(log: RunLog) -> list[Notice]:
     starts, ended = limit_starts(log), ending(log)
     failed = next((e for e in starts if e.status != 429 and not 200 <= e.status < 300), None)
     is_refused = any(exchange.status == 429 for exchange in starts)
-    if not log.windows:
-        reason = "the load did not begin, so no client probed the limit"
-    elif not starts:
+    if not starts:
         cause = ended or Ending("the run ended")
         reason = Ending(f"{cause.cause} before the closing client probed the limit", cause.advice).whole
     elif failed is not None:

@@ -182,8 +182,7 @@ class StagedJob(Job):
         try:
             return self.stage.clear(log, insisted)
         finally:
-            self.stage.close()
-            self.is_unwritten |= self.stage.is_lost
+            self.is_unwritten |= not self.stage.close()
 
 
 class _Load(StagedJob):

@@ -186,11 +186,6 @@ class SettingUp:
             budget.resolve(self._exam.read_uncertain)
         return max(0, budget.builds)
 
-    @property
-    def is_lost(self) -> bool:
-        """Whether the run log can no longer be written."""
-        return self._log.lost is not None
-
     def clear(self, log: RunLog | None, stopped: Callable[[], bool] = _NEVER) -> bool:
         """Cancels builds that may be running and deletes what was published; returns whether nothing is left.
 
@@ -235,13 +230,14 @@ class SettingUp:
             left_behind = f"{plural(number, 'version')} may be left, and builds of them"
             self._log.write(Remark(f"the clean-up was stopped: {left_behind}; `touchstone sweep` removes them"))
 
-    def close(self) -> None:
-        """Closes connections and files."""
+    def close(self) -> bool:
+        """Closes connections and files; returns whether the run log could be written to the end."""
         self._journal.close()
         self.transport.close()
         if remark := self.transport.remark:
             self._log.write(Remark(remark))
         self._log.close()
+        return self._log.lost is None
 
 
 def _idle(log: RunLog, refs: Iterable[str]) -> list[str]:

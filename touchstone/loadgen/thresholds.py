@@ -28,7 +28,7 @@ from touchstone.facts.events import Limit, Notice, RunLog, Workload
 from touchstone.facts.finding import Judgement
 from touchstone.facts.sample import Histogram
 from touchstone.facts.wording import brief, figure, percentage, plural
-from touchstone.loadgen.metrics import ALL, TARGET, Totals, growth, of_schedule, punctuality, throughput, totals
+from touchstone.loadgen.metrics import ALL, TARGET, Totals, growth, punctuality, throughput, totals
 from touchstone.loadgen.not_judged import Ruling, again, ending
 from touchstone.loadgen.workloads import AT_ONCE, SCENARIOS, TABLES
 from touchstone.rules.judge import finding_at
@@ -201,7 +201,8 @@ class _Run:
 
     def _rate(self, limit: Limit, statistic: Statistic) -> _Measured:
         length_s, operation = self._workload.duration_s, limit.operation
-        within = of_schedule(self._log.windows, self._workload)
+        from_s, to_s = int(self._workload.began_at), self._workload.began_at + length_s
+        within = [window for window in self._log.windows if from_s <= window.at_s < to_s]
         kinds = totals(within, operation).kinds
         served, unsent = kinds["served"], kinds["unsent"]
         if self._kept.missing:
