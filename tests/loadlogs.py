@@ -24,7 +24,7 @@ from touchstone.facts.events import (
 )
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.runlog import RunLogWriter
-from touchstone.facts.sample import UNSENT, Histogram, Sample, Window
+from touchstone.facts.sample import UNSENT, Sample, Window
 from touchstone.twin import limits
 
 BEGAN_AT = 3.0  # a schedule begins on a whole second of the run
@@ -282,45 +282,6 @@ def four_workers(duration_s: int = 30, lost: int | None = 2, lost_from_s: int = 
         arrivals="constant:80", duration_s=float(duration_s), workers=4, scheduled={"getBuild": 80 * duration_s}
     )
     return log_of(planned, windows=tuple(windows), workers=workers)
-
-
-def long(duration_s: int = 600, per_s: int = 2000, seed: int = 3) -> RunLog:
-    kinds = [_second(seed + kind, per_s // 4, 1 + kind * 0.35) for kind in range(8)]
-    windows = []
-    for second in range(duration_s):
-        slow = max(0, 7 - abs(second - duration_s // 2) // 8)
-        for number in range(4):
-            response, service, late = kinds[min(7, slow + (second * 7 + number) % 2)]
-            at_s = math.floor(BEGAN_AT) + second
-            windows.append(Window(number, at_s, "getBuild", "200", response.count, response, service, late))
-            if slow > 4:
-                few = (_few(part) for part in (response, service, late))
-                windows.append(Window(number, at_s, "getBuild", "503", 3, *few))
-    count = sum(window.count for window in windows)
-    planned = workload(
-        "soak", workers=4,
-        duration_s=float(duration_s), arrivals=f"constant:{per_s}", scheduled={"getBuild": count},
-    )  # fmt: skip
-    share = duration_s * per_s // 4
-    workers = tuple(worker(n, sent=share, assigned=share, at_s=BEGAN_AT + duration_s) for n in range(4))
-    return log_of(planned, windows=tuple(windows), workers=workers)
-
-
-def _second(seed: int, count: int, slower: float) -> tuple[Histogram, Histogram, Histogram]:
-    chance = random.Random(seed)
-    parts = Histogram(), Histogram(), Histogram()
-    for _ in range(count):
-        # Rounded, so that few cells hold them: what is tested is how much is counted, not how finely.
-        late_s, took_s = chance.randint(2, 12) / 1e5, round(slower * 0.0006 * chance.lognormvariate(0, 0.6), 5)
-        for part, value_s in zip(parts, (late_s + took_s, took_s, late_s), strict=True):
-            part.add(value_s)
-    return parts
-
-
-def _few(part: Histogram) -> Histogram:
-    few = Histogram()
-    few.add(part.max_s * 4, 3)
-    return few
 
 
 LIMITS = (

@@ -181,19 +181,6 @@ def until_it_steps_up() -> tuple[Search, Trial]:
     raise AssertionError("it ended at the first rate that was confirmed")
 
 
-def test_search_steps_up_from_a_rate_that_is_easily_kept() -> None:
-    search, trial = until_it_steps_up()
-    assert search.tried[-1].outcome.missed < 5
-    first = search.tried[-1].trial.rate_per_s
-    following: Trial | None = trial
-    while following is not None:
-        search.observe(following, QUEUE.run(following))
-        following = search.propose(900)
-    knee = search.known()
-    assert knee.rate_per_s is not None
-    assert knee.rate_per_s.value > 1.04 * first
-
-
 @pytest.mark.parametrize(
     "outcome",
     [

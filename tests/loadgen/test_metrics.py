@@ -4,13 +4,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 
-from tests.loadlogs import BEGAN_AT, fold, log_of, stalled, steady, unsent, worker, workload
+from tests.loadlogs import BEGAN_AT, fold, log_of, steady, unsent, worker, workload
 from touchstone.facts.events import RunLog
 from touchstone.facts.sample import Sample
-from touchstone.loadgen.metrics import ALL, SHARES, TARGET, Operation, Times, metrics, punctuality
+from touchstone.loadgen.metrics import ALL, TARGET, Operation, Times, metrics, punctuality
 
 
 def sample(outcome: str, took_s: float, at: float = 0.0, operation: str = "getBuild", late_s: float = 0.0) -> Sample:
@@ -31,17 +30,6 @@ def response_of(log: RunLog) -> Times:
     found = only(log).whole.response
     assert found is not None
     return found
-
-
-def test_percentiles_of_a_stalling_target_are_those_of_the_schedule() -> None:
-    due = np.arange(0, 40, 0.02)
-    done = np.array([stalled(at, 5.0, 1.0) + 0.002 for at in due])
-    times = response_of(log_with(sample("200", float(d - at), float(at)) for at, d in zip(due, done, strict=True)))
-    for share in SHARES:
-        truth = np.sort(done - due)[int(np.ceil(share * len(due) - 1e-9)) - 1]
-        assert times.at(share).value_s == pytest.approx(truth, rel=0.001)
-    assert (times.count, times.min_s, times.max_s) == (2000, pytest.approx(0.002), pytest.approx(1.002))
-    assert times.mean_s == pytest.approx(np.mean(done - due))
 
 
 @pytest.mark.parametrize(("count", "sure"), [(19, []), (20, ["p50_s"]), (999, ["p50_s", "p90_s", "p95_s"])])

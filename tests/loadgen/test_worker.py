@@ -17,7 +17,7 @@ from tests.loadgen.handed_over import KEY, LIMIT_S, OWN, READY, handover
 from touchstone.check import budget
 from touchstone.contract.files import load_dir
 from touchstone.facts import runlog
-from touchstone.facts.events import Attempt, Build, Case, Occurrence, Remark, Worker
+from touchstone.facts.events import Attempt, Build, Case, Remark, Worker
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.sample import Sample, Window
 from touchstone.loadgen import load_run as worker_module
@@ -257,13 +257,6 @@ def test_build_of_a_stopped_run_is_unfinished(load: Load) -> None:
     target = Target({"POST build": [ACCEPTED], "GET build": [BUILDING]})
     (build,) = of(Build, load(target, options=ONE_START, stop_after_s=0.2))
     assert build.end == "unfinished"
-
-
-def test_odd_answer_is_a_finding_counted_each_time(load: Load) -> None:
-    facts = load(Target({"GET build": [status(READY, "sleeping")]}))
-    found = [each for each in of(Occurrence, facts) if each.finding.claim == "status.is-one-of-four"]
-    assert sum(each.times for each in found) == 8
-    assert {exchange.operation for exchange in of(Exchange, facts)} == {"getBuild"}
 
 
 def test_error_in_a_client_is_reported_and_the_others_go_on(load: Load) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.loadlogs import BEGAN_AT, fold, log_of, long, steady, workload
+from tests.loadlogs import BEGAN_AT, fold, log_of, steady, workload
 from tests.loadlogs import header as load_header
 from tests.report import checklogs
 from tests.report.checklogs import Story, header, ledger
@@ -114,7 +114,7 @@ def test_run_does_not_differ_from_itself() -> None:
 
 
 def test_long_runs_have_enough_samples_for_p999() -> None:
-    before = long(duration_s=60)
+    before = steady(per_s=400.0, stall_s=0.0)
     worse = tuple(replace(w, outcome="500") if w.at_s % 5 == 0 else w for w in before.windows)
     found = changes(compare(before, replace(before, windows=worse)), "*")
     verdicts = [found[name].verdict for name in ("p999_s", "error_share", "throughput_per_s")]

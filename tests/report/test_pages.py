@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.loadlogs import Storm, long
+from tests.loadlogs import Storm, steady
 from tests.report import checklogs, proofs
 from tests.report.examples import EXAMPLES, example, failing, page
 from tests.report.markup import Markup
@@ -117,7 +117,7 @@ def test_pages_of_large_runs_stay_small() -> None:
     assert source.count('class="card finding"') == html.MAX_FINDINGS
     assert len(source.encode()) < MAX_PAGE_BYTES
 
-    load = long(duration_s=300)
+    load = steady(per_s=200.0, duration_s=300.0)
     busy = replace(
         large, workload=load.workload, windows=load.windows, workers=load.workers, attempts=Storm().run().attempts
     )
