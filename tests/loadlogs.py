@@ -189,17 +189,11 @@ class Storm:
                 return
 
 
-def stalled(at: float, stall_every_s: float, stall_s: float) -> float:
-    into = at % stall_every_s
-    return at + stall_s - into if stall_every_s and into < stall_s else at
-
-
 def steady(
     per_s: float = 50.0,
     duration_s: float = 60.0,
     seed: int = 1,
     *,
-    stall_every_s: float = 5.0,
     stall_s: float = 1.0,
     service_s: float = 0.004,
     slower: float = 1.0,
@@ -212,7 +206,7 @@ def steady(
         operation, outcome, factor = chance.choices(MIX, [part[3] for part in MIX])[0][:3]
         sent_at = due_at + chance.uniform(0.0001, 0.0009)
         took_s = slower * service_s * factor * chance.lognormvariate(0.0, 0.5)
-        taken_up_at = stalled(sent_at, stall_every_s, stall_s) if stall_s else sent_at
+        taken_up_at = sent_at + max(stall_s - sent_at % 5.0, 0.0)
         samples.append(Sample(operation, outcome, due_at, sent_at, taken_up_at + took_s))
     planned = workload(arrivals=f"constant:{per_s:g}", duration_s=duration_s, scheduled=_counted(samples))
     sent = len(samples)
@@ -258,7 +252,8 @@ def behind(from_s: float = 20.0, duration_s: float = 40.0, per_s: float = 100.0)
     return log_of(planned, windows=windows, workers=(slow,))
 
 
-def four_workers(duration_s: int = 30, lost: int | None = 2, lost_from_s: int = 18) -> RunLog:
+def four_workers() -> RunLog:
+    duration_s, lost, lost_from_s = 30, 2, 18
     windows: list[Window] = []
     sent = [0, 0, 0, 0]
     chance = random.Random(4)

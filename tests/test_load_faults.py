@@ -8,6 +8,10 @@ import pytest
 
 from tests.command import Ended
 from tests.loads import Load, broken, run_load
+from touchstone.facts.runlog import read
+from touchstone.loadgen.plan import plan
+from touchstone.loadgen.setup import CLEAN_UP, SET_UP
+from touchstone.loadgen.workloads import SCENARIOS, Options
 from touchstone.proof import catalogue
 
 STORM = ("--builds", "8", "--build-s", "0.2")
@@ -20,6 +24,8 @@ CORRECT = (
     Load("steady", flags=("--duration", "5", "--rate", "12"), rate="20/1", capacity=6),
     Load("churn", flags=("--duration", "5")),
     Load("watchers", flags=WATCH),
+    # With three builds and two workers some watch a build whose start another worker sends, one build at a time.
+    Load("watchers", capacity=1, flags=("--build-s", "1.2", "--builds", "3", "--watchers", "3", "--processes", "2")),
     Load("soak", flags=("--duration", "5", "--rate", "12"), rate="20/1", capacity=6),
     Load("fairness", flags=FAIR),
 )
@@ -73,6 +79,13 @@ def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def test_correct_server_is_blamed_for_nothing(runs: dict[Load, "Future[Ended]"], load: Load) -> None:
     ended = runs[load].result()
     assert (broken(ended), ended.code) == (set(), 0), ended.out
+    log = read(ended.results / "runlog.jsonl")
+    assert log.workload
+    planned = plan(Options(**{**log.workload.options, "scenario": SCENARIOS[load.scenario]}))
+    around = sum(exchange.case in (SET_UP, CLEAN_UP, "smoke") for exchange in log.exchanges)
+    assert (len(log.builds) <= planned.builds(), around <= planned.around()) == (True, True)
+    if all(window.outcome != "429" for window in log.windows):
+        assert sum(window.count for window in log.windows) <= planned.sends()
 
 
 @pytest.mark.parametrize("load", OPEN, ids=lambda load: load.scenario)

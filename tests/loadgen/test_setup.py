@@ -101,18 +101,6 @@ def test_versions_are_published_and_ready_ones_are_built(stand: Stand) -> None:
     assert (stand.twin.launched, stand.twin.running()) == ([*ready], 0)
 
 
-def test_stage_holds_what_rules_know_of_a_publish(stand: Stand) -> None:
-    stage = stand.stage(Need("own", "start", sleep_s=0.3, fails=True), Need("ready", "modest", second=True))
-    (own,), (ready,) = stage.refs("own"), stage.refs("ready-second")
-    content = stage.contents[own]
-    publish = next(e for e in read(stand.run_log).exchanges if e.ref == own)
-    assert (content.owner, content.outcome, content.sleep_s) == ("primary", "failed", 0.3)
-    assert (content.key, content.marker) == (publish.note["content"], publish.note["marker"])
-    assert (content.published_seq, content.digest) == (publish.seq, publish.body["digest"])
-    assert (content.from_at, content.sure_at) == pytest.approx((publish.sent_at, publish.done_at), abs=1e-6)
-    assert (stage.contents[ready].owner, stage.contents[ready].outcome) == ("second", "ready")
-
-
 def test_documents_have_the_steps_of_the_plan(stand: Stand) -> None:
     own = stand.own(Need("own", "stream", sleep_s=2.0, halved=True, more_lines=1), Need("own", "start", fails=True))
     refs = [Ref(*ref.replace("@", "/").split("/")) for ref in own]

@@ -108,7 +108,7 @@ def failing_storm() -> RunLog:
 
 def fallen() -> RunLog:
     """A target without responses from second 20 to 40 and from 60 on."""
-    log = steady(stall_every_s=0.0, stall_s=0.0)
+    log = steady(stall_s=0.0)
     reads = [one for one in log.windows if (one.operation, one.outcome) == ("getBuild", "200")]
     hung = [
         fold([Sample("getBuild", "200", due_at, due_at, due_at + 40.5 - n)] * 2)[0]
