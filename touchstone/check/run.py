@@ -26,7 +26,6 @@ from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.rules.history import Bounds, Content, Outcome
 from touchstone.rules.judge import by_all_rules
 from touchstone.rules.verdict import is_listed
-from touchstone.target.transport import Transport
 
 UNSHOWN = "not tested by the recorded scenarios; record others, or run `touchstone check`"
 
@@ -54,11 +53,12 @@ class Run:
         self.log = RunLogWriter(Path(handover.run_log), drops=True)
         bounds = Bounds(target.build_timeout_s, target.cancel_timeout_s)
         self.judge = by_all_rules(bounds, given_contents(target.templates), target.key_sources)
-        self.transport = self._transport()
+        self.transport = transport_to(target, self.contract, self._record)
         self._clear: set[str] = set()
         self._broken: set[str] = set()
         self.done = self._take_over(read(Path(handover.run_log))) if handover.errand.mode == "run" else ()
-        self.journal = self._open_journal()
+        url = EMBEDDED_URL if target.embedded else target.url or ""
+        self.journal = Journal.open(handover.run_id, url, settings.state_dir, Path(handover.run_log).parent)
         self.exam = self._examination(target, handover.latency_s)
         self.plan = PlanWatch()
         self.scheduler = Scheduler(self.exam.flow)
@@ -70,12 +70,8 @@ class Run:
         self.pending: Counter[str] = Counter()  # claims of the cases whose first attempt is not over
         self._cases: defaultdict[str, _CaseSoFar] = defaultdict(_CaseSoFar)
 
-    def _transport(self) -> Transport:
-        return transport_to(self.settings.target, self.contract, self._record)
-
     def _examination(self, target: TargetSettings, latency_s: float) -> Examination:
         budget = Budget(target.max_builds, self.settings.max_seconds or float("inf"))
-        assert self.journal, "only a replay has no journal, and it creates its own examinations"
         ledger = Ledger(self.handover.run_id, self.journal, self.log, self.transport)
         # At a low latency, more requests at a time would only slow down the other cases.
         flow, pool = Flow(target.max_in_flight), ThreadPoolExecutor(min(8, 2 + int(latency_s / 0.02)))
@@ -98,17 +94,10 @@ class Run:
         self.exam.case = case_id
         return self.exam
 
-    def _open_journal(self) -> Journal | None:
-        url = EMBEDDED_URL if self.settings.target.embedded else self.settings.target.url or ""
-        return Journal.open(self.handover.run_id, url, self.settings.state_dir, Path(self.handover.run_log).parent)
-
     @property
     def is_lost(self) -> bool:
         """Whether the run log can no longer be written. If so, the run stops and cleans up."""
         return self.log.lost is not None
-
-    def _warn(self, text: str) -> None:
-        self.log.write(Remark(text))
 
     def notice(self, case: Declared, verdict: NoticeVerdict, reason: str) -> None:
         """Records why a case did not judge its claims."""
@@ -118,17 +107,14 @@ class Run:
     def _record(self, exchange: Exchange) -> None:
         with self._lock:
             self.plan.record(exchange)
-            self._write_and_judge(exchange)
-
-    def _write_and_judge(self, exchange: Exchange) -> None:
-        was_lost = self.is_lost
-        self.log.write(exchange)
-        if self.is_lost and not was_lost:
-            self.exam.budget.until_at = float("-inf")  # no more requests until the clean-up
-        case = self._cases[exchange.case]
-        case.judgements += self.judge.add(exchange)
-        if exchange.ref:
-            case.refs[exchange.ref] = case.news[exchange.ref] = None
+            was_lost = self.is_lost
+            self.log.write(exchange)
+            if self.is_lost and not was_lost:
+                self.exam.budget.until_at = float("-inf")  # no more requests until the clean-up
+            case = self._cases[exchange.case]
+            case.judgements += self.judge.add(exchange)
+            if exchange.ref:
+                case.refs[exchange.ref] = case.news[exchange.ref] = None
 
     def add(self, case_id: str, judgements: list[Judgement]) -> None:
         """Adds judgements of Schemathesis, except findings about exchanges for which a rule already has a finding."""
@@ -218,15 +204,14 @@ class Run:
         self.exam.stop(self.exam.stopping.why)  # after Ctrl-C, cases may still run
         self.scheduler.stop()
         try:
-            if self.journal:
-                self.exam.clean_up(keep=self.suspects if self.handover.errand.keep else ())
-                if not self.plan.is_barred:
-                    self.conclude("clean-up")
-                self.journal.close()
+            self.exam.clean_up(keep=self.suspects if self.handover.errand.keep else ())
+            if not self.plan.is_barred:
+                self.conclude("clean-up")
+            self.journal.close()
         finally:
             self.transport.close()
             if self.transport.remark:
-                self._warn(self.transport.remark)
+                self.log.write(Remark(self.transport.remark))
             if self.handover.errand.mode == "run":
                 lacking = self.lacking()
                 needed = [(claim.id, lacking[need]) for claim in self.selected.values() for need in sorted(claim.needs)]

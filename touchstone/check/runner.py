@@ -29,8 +29,8 @@ from touchstone.types import Conclude, Progress
 
 COARSE_S = 0.02
 _REFUSED = 4  # pytest.ExitCode.USAGE_ERROR
-# Type of a progress event that is not in the run log. It has the target's latency and the path of the run log.
-MEASURED = "measured"
+# Type of a progress event that is not in the run log. It has the path of the run log.
+BEGUN = "begun"
 
 
 def check(
@@ -71,7 +71,7 @@ class _Check(Job):
         if errand.mode == "record":
             # Templates depend on the latency. It is rounded, so that a renewed recording has the same templates.
             latency_s = math.ceil(latency_s / COARSE_S) * COARSE_S
-            self.progress({"type": MEASURED, "latency_s": round(latency_s, 6), "run_log": str(self.run_log)})
+            self.progress({"type": BEGUN, "run_log": str(self.run_log)})
         run_log, latency_s = str(self.run_log.absolute()), round(latency_s, 6)
         handover = CheckHandover(settings, run_log, self.run_id, latency_s, errand)
         ended = self.run_child(_command(errand), handover, settings.max_seconds)

@@ -73,14 +73,13 @@ def recording(
             kept.append(replace(call.exchange, credential=credential))
     began_at = kept[0].sent_at if kept else 0.0
     exchanges = tuple(noted(marked(moved(one, seq, -began_at), secrets)) for seq, one in enumerate(kept, 1))
-    present = {OWNERS.get(exchange.credential) for exchange in exchanges}
     return Recording(
         name,
         exchanges,
         "har",
         path,
         har.utc(datetime.fromtimestamp(began_at, UTC)) if kept else "",
-        terms=Terms(keys=tuple(role for role in get_args(Owner) if role in present), given=given(exchanges)),
+        terms=Terms(given=given(exchanges)),
         left_out=dict(left_out),
     )
 

@@ -25,7 +25,7 @@ from touchstone.facts.leaks import leaks
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
 from touchstone.recordings import har
-from touchstone.recordings.recording import BASE_URL, RUN_ID, Given, Owner, Recording, Terms, cleaned, moved
+from touchstone.recordings.recording import BASE_URL, RUN_ID, Given, Recording, Terms, cleaned, moved
 from touchstone.recordings.replay import evidence_of
 from touchstone.twin import DEFAULT_ACCOUNTS
 from touchstone.types import Conclude, Progress
@@ -93,7 +93,7 @@ class Recorder:
 
     def __init__(self, settings: Settings, names: Sequence[str], folder: Path, progress: Progress) -> None:
         self._names, self._folder, self._progress = names, folder, progress
-        self._latency_s, self._run_log = 0.0, Path()
+        self._run_log = Path()
         embedded = settings.target.embedded
         self._keys = {a.name: a.key for a in DEFAULT_ACCOUNTS} if embedded else settings.target.credentials().hidden()
         self.written: dict[str, Written] = {}
@@ -101,8 +101,8 @@ class Recorder:
     def __call__(self, event: dict[str, Any]) -> None:
         """Handles one event of the run: the end of a scenario writes its recording."""
         self._progress(event)
-        if event["type"] == runner.MEASURED:
-            self._latency_s, self._run_log = event["latency_s"], Path(event["run_log"])
+        if event["type"] == runner.BEGUN:
+            self._run_log = Path(event["run_log"])
         elif event["type"] == "case" and (name := scenario_of(str(event["id"]))) in self._names:
             # If the run log is not readable yet, `record` writes the recording at the end.
             with contextlib.suppress(RunLogError):
@@ -110,7 +110,7 @@ class Recorder:
 
     def write(self, log: RunLog, names: Iterable[str]) -> None:
         """Writes the recordings of some scenarios from a run log."""
-        terms = terms_of(log.header.settings["target"], self._latency_s)
+        terms = terms_of(log.header.settings["target"])
         for name, result in taken(log, names, terms).items():
             one = written(name, result, self._folder, self._keys)
             self.written[name] = replace(one, is_absent=shows_nothing(log, name))
@@ -182,18 +182,15 @@ def ending(code: int, reason: str, written: Sequence[Written], requested: Sequen
     return (3, f"{done}; missing: {', '.join(missing)}") if missing else (0, done)
 
 
-def terms_of(target: Mapping[str, Any], latency_s: float) -> Terms:
-    """The terms of a recording (settings that a replay needs), from the target's settings in the run log."""
+def terms_of(target: Mapping[str, Any]) -> Terms:
+    """The terms of a recording, from the target's settings in the run log."""
     templates = target["templates"]
     given = (
         *(Given(ref, "primary", "ready") for ref in templates["buildable"]),
         *(Given(ref, "primary", "failed") for ref in templates["failing"]),
         *(Given(ref, "restricted") for ref in templates["restricted"]),
     )
-    same = {name: target[name] for name in ("build_timeout_s", "cancel_timeout_s", "patience_s", "publish")}
-    keys: dict[Owner, str] = {"primary": "api_key", "second": "second_api_key", "restricted": "restricted_api_key"}
-    held = tuple(role for role, name in keys.items() if target[name])
-    return Terms(latency_s=round(latency_s, 6), keys=held, given=given, **same)
+    return Terms(target["build_timeout_s"], target["cancel_timeout_s"], given)
 
 
 def written(name: str, result: Recording | str, folder: Path, keys: Mapping[str, str]) -> Written:

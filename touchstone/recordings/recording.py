@@ -1,4 +1,4 @@
-"""A recording: the exchanges of one scenario, its steps, and its terms (settings of the target that a replay needs).
+"""A recording: the exchanges of one scenario, its steps, and its terms (settings of the target that judging needs).
 
 In a recording, BASE_URL stands for the URL of the target, and RUN_ID for the run id in names of templates. So tests
 stay the same when a recording is made again. redact.py has already replaced known secrets by placeholders. This module
@@ -47,14 +47,10 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Settings of the recorded target; a replay needs the same settings to send the same requests."""
+    """Settings of the recorded target that its judgement needs."""
 
-    latency_s: float = 0.0  # duration of a status read
     build_timeout_s: float = 600.0
     cancel_timeout_s: float = 60.0
-    patience_s: float = 120.0
-    publish: Literal["raw", "wrapped", "never"] = "raw"
-    keys: tuple[Owner, ...] = ("primary",)  # accounts whose keys the target settings have
     given: tuple[Given, ...] = ()
 
 
