@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -108,23 +108,23 @@ def replay(
     HAR files of browsers, proxies and schemathesis work, too.
     """
     if serve:
-        _serve(list(files or ()), as_ or (), speed)
+        _serve(list(files or ()), speed)
         return
     paths, accounts = reader.found(files or ()), reader.accounts_of(as_ or (), os.environ)
     # An invalid file ends the command before anything runs.
-    origins = {reader.read(path, accounts).origin for path in paths}
-    strict = origins == {"touchstone"} if strict is None else strict
+    recordings = [reader.read(path, accounts) for path in paths]
+    strict = {one.origin for one in recordings} == {"touchstone"} if strict is None else strict
     # The recorded bodies may contain keys of this environment, so these are redacted, too.
     unused = (*keys_in(os.environ).values(), *accounts)
     target = TargetSettings("recordings" if files else _BUNDLED, BASE_URL, KEY, unused_keys=unused)
     settings = Settings(target=target, report_dir=report_dir, strict=strict)
     argv = ["touchstone", *(without_keys(word, as_ or ()) for word in sys.argv[1:])]
-    outcome, console = replaying.replay(settings, paths, accounts, argv, conclude), Console()
+    outcome, console = replaying.replay(settings, recordings, argv, conclude), Console()
     print_report(outcome.run_log, outcome.folder, console)
     raise Exit(outcome.exit_code)
 
 
-def _serve(files: list[Path], as_: Sequence[str], speed: float) -> None:
+def _serve(files: list[Path], speed: float) -> None:
     """Serves recordings until a signal arrives. The first of *files* may be a port; the others may be scenarios."""
     from touchstone.recordings import servers, serving  # noqa: PLC0415 - slow, and only needed here
 
@@ -132,12 +132,7 @@ def _serve(files: list[Path], as_: Sequence[str], speed: float) -> None:
     port = int(str(files.pop(0))) if files and str(files[0]).isdecimal() else 0
     if not files:
         raise UsageError("--serve: no recording; expected PORT or nothing, then scenarios or HAR files")
-    accounts = reader.accounts_of(as_, os.environ)
-    names = {name for name in map(str, files) if name in recorder.scenarios()}
-    bundled = [servers.read(name) for name in map(str, files) if name in names]
-    paths = [path for path in files if str(path) not in names]
-    recordings = bundled + [reader.read(path, accounts) for path in (reader.found(paths) if paths else ())]
-    conversation = Conversation(recordings, speed)
+    conversation = Conversation([servers.read(str(file)) for file in files], speed)
     with until_signal() as wait, serving.served(conversation, port, partial(say, console)):
         say(console, f"recordings at {conversation.url}")
         say(console, f"keys: {', '.join(f'{role} {key}' for role, key in conversation.keys.items())}")

@@ -98,7 +98,7 @@ class _Story:
     def _go_to(self, place: int) -> Exchange:
         exchange = self.exchanges[place]
         self.has_changed |= _changes(exchange)
-        if exchange.response and exchange.response.chunks and _reads(exchange):
+        if exchange.response and exchange.response.chunks:
             self.streams.append(place)
         elif place > self.at or _changes(exchange):
             self.at = place
@@ -192,9 +192,6 @@ class Conversation:
         finally:
             self._ended(exchange)
 
-    def _unknown(self, key: RequestKey) -> RecordingError:
-        return self._rejected(f"{key}: not in this recording; {self._nearest(key)}")
-
     def _rejected(self, problem: str) -> RecordingError:
         self.errors.append(f"{self._name}: {problem}")
         return RecordingError(self.errors[-1])
@@ -214,17 +211,19 @@ class Conversation:
             for name, sent, recorded in zip(RequestKey._fields, wanted, near, strict=True)
             if sent != recorded
         )
-        return f"the nearest is entry {self._number(self._recorded[near][0])}; {parts}"
+        return f"the nearest is entry {self._places[self._recorded[near][0].seq]}; {parts}"
 
     def _pick(self, key: RequestKey, authorization: str | None) -> Exchange:
         equal = self._recorded.get(key, []) or self._published(key)
         wanted = _sent_by(_role(authorization), equal)
         if not wanted:
-            raise self._unknown(key)
+            raise self._rejected(f"{key}: not in this recording; {self._nearest(key)}")
         story = self._stories[wanted[0].ref]
         exchange = story.next(wanted, reads=key.method in _READS)
         if exchange is None:
-            raise self._misplaced(key, story, wanted)
+            places, last = ", ".join(self._places[each.seq] for each in wanted), story.exchanges[story.at]
+            state = f"after entry {self._places[last.seq]}, {in_short(last)}"
+            raise self._rejected(f"{key}: recorded in another state only (entry {places}), not {state}")
         self._used.add(exchange.seq)
         return exchange
 
@@ -234,21 +233,12 @@ class Conversation:
         same = (each for other, known in self._recorded.items() if other[:3] == key[:3] for each in known)
         return [each for each in same if ref and each.ref == ref]
 
-    def _misplaced(self, key: RequestKey, story: _Story, wanted: Sequence[Exchange]) -> RecordingError:
-        places = ", ".join(map(self._number, wanted))
-        last = story.exchanges[story.at]
-        state = f"after entry {self._number(last)}, {in_short(last)}"
-        return self._rejected(f"{key}: recorded in another state only (entry {places}), not {state}")
-
     def _ended(self, exchange: Exchange) -> None:
         story = self._stories[exchange.ref]
         place = [each.seq for each in story.exchanges].index(exchange.seq)
         if place in story.streams:
             story.streams.remove(place)
             story.at = max(story.at, place)
-
-    def _number(self, exchange: Exchange) -> str:
-        return self._places[exchange.seq]
 
 
 class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
@@ -295,13 +285,9 @@ def in_short(exchange: Exchange) -> str:
     return f"{exchange.request.method} {exchange.request.url.removeprefix(BASE_URL)} → {exchange.status}"
 
 
-def _reads(exchange: Exchange) -> bool:
-    return exchange.request.method in _READS
-
-
 def _changes(exchange: Exchange) -> bool:
     """Whether an exchange changed its version, so that earlier responses to reads are out of date."""
-    return not _reads(exchange) and 200 <= exchange.status < 300
+    return exchange.request.method not in _READS and 200 <= exchange.status < 300
 
 
 def _role(authorization: str | None) -> Credential:

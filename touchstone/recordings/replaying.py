@@ -1,17 +1,16 @@
 """The command `replay`: judges recordings offline. In the run log they follow each other in time and in number."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from touchstone.check.handover import Errand
 from touchstone.check.job import REACHED_ITS_END, Job, Outcome
 from touchstone.config import Settings
 from touchstone.facts.events import Case, Footer, Notice, Occurrence, Remark, tallies
 from touchstone.facts.runlog import RunLogWriter
-from touchstone.recordings import reader, recorder
-from touchstone.recordings.recording import Accounts, Recording, cleaned, moved
+from touchstone.recordings import recorder
+from touchstone.recordings.recording import Recording, cleaned, moved
 from touchstone.recordings.replay import alone
 from touchstone.types import Conclude
 
@@ -21,7 +20,7 @@ UNSHOWN = "the recordings do not show it; record other scenarios, or run `touchs
 
 class _Replay(Job):
     errand = Errand("replay", "replay")
-    recordings: Mapping[str, Recording] = {}
+    recordings: dict[str, Recording]
 
     def work(self) -> Footer:
         """Judges each recording by itself."""
@@ -57,17 +56,12 @@ class _Replay(Job):
         return True
 
 
-def replay(
-    settings: Settings, paths: Sequence[Path], accounts: Accounts, argv: Sequence[str], conclude: Conclude
-) -> Outcome:
-    """Judges recordings; of several with one name, the later ones get a number. Raises a RecordingError."""
+def replay(settings: Settings, recordings: Iterable[Recording], argv: Sequence[str], conclude: Conclude) -> Outcome:
+    """Judges recordings; of several with one name, the later ones get a number."""
     job = _Replay(settings, lambda _: None)
-    times: Counter[str] = Counter()
-    found: dict[str, Recording] = {}
-    for path in paths:
-        recording = reader.read(path, accounts)
-        times[recording.name] += 1
-        number = times[recording.name]
-        found[recording.name + (f"-{number}" if number > 1 else "")] = recording
-    job.recordings = found
+    job.recordings, names = {}, Counter[str]()
+    for recording in recordings:
+        names[recording.name] += 1
+        number = f"-{names[recording.name]}" if names[recording.name] > 1 else ""
+        job.recordings[recording.name + number] = recording
     return job.run(argv, conclude)

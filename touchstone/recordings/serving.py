@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
+from starlette.responses import JSONResponse
 from starlette.responses import Response as Answer
 from starlette.types import Receive, Scope, Send
 
@@ -14,10 +15,10 @@ from touchstone.errors import RecordingError
 from touchstone.facts.exchange import Exchange, Response
 from touchstone.recordings.conversation import Conversation
 from touchstone.recordings.recording import BASE_URL
-from touchstone.twin.console import PREFIX, problem
 from touchstone.twin.serve import Serving, listen
 
 _BASE_PATH = urlsplit(BASE_URL).path
+REWIND = "/__touchstone/rewind"
 
 
 class RecordingApp:
@@ -33,7 +34,7 @@ class RecordingApp:
         request, target = Request(scope, receive), scope["raw_path"].decode("latin-1")
         status, remark = 501, ""
         try:
-            if (request.method, target) == ("POST", f"{PREFIX}rewind"):
+            if (request.method, target) == ("POST", REWIND):
                 self._conversation.rewind()
                 status = 204
                 await Answer(status_code=status)(scope, receive, send)
@@ -44,7 +45,8 @@ class RecordingApp:
             await self._send(exchange, exchange.response, scope, receive, send)
         except RecordingError as error:
             remark = f": {error}"
-            await problem(501, str(error), title="Not in this recording")(scope, receive, send)
+            body = {"status": 501, "title": "Not in this recording", "detail": str(error)}
+            await JSONResponse(body, 501, media_type="application/problem+json")(scope, receive, send)
         finally:
             if self._log:
                 self._log(f"{time.strftime('%H:%M:%S')} {request.method} {target} {status}{remark}")
