@@ -57,7 +57,7 @@ def test_correct_page_is_judged_in_full_without_findings() -> None:
     recording = read_har(*page())
     assert (len(recording.exchanges), recording.left_out, recording.origin) == (12, {}, "har")
     assert (recording.name, recording.path, recording.place) == ("page", "page.har", "page.har")
-    assert (recording.recorded_at, recording.terms.keys) == ("2026-03-14T09:00:00.000000Z", ("primary",))
+    assert recording.recorded_at == "2026-03-14T09:00:00.000000Z"
     judgements = judged(recording)
     assert broken(judgements) == set()
     assert {judgement.claim for judgement in judgements if judgement.outcome == "held"} >= {

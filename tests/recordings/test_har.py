@@ -41,7 +41,7 @@ ODD = Recording(
     target="staging",
     case="scenarios.plays[odd]",
     claims=("start.answers-202",),
-    terms=Terms(0.04, 9.0, 8.0, 7.0, "wrapped", ("primary", "second"), (Given("a/b@1", "restricted", "failed"),)),
+    terms=Terms(9.0, 8.0, (Given("a/b@1", "restricted", "failed"),)),
     evidence={1: ("http.answers",), 2: (), 3: ()},
 )
 

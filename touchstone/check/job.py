@@ -236,9 +236,9 @@ class Job(ABC):
     def work(self) -> Footer:
         """Does the work between header and footer. If the run does not finish, the returned footer gives the reason."""
 
-    @abstractmethod
     def clear(self) -> bool:
         """Removes leftovers of the run from the target; returns whether nothing is left."""
+        return True
 
     def judge(self, footer: Footer) -> Footer:
         """Adds judgements that need all exchanges of the run; returns *footer*, or a footer to write instead."""

@@ -28,8 +28,6 @@ from touchstone.twin.serve import until_signal
 
 app = Typer()
 
-_BUNDLED = "the bundled recordings of the twin"
-
 Files = Annotated[
     list[Path] | None, Argument(help="HAR files, or folders of them.  [default: the recordings of the twin]")
 ]
@@ -116,7 +114,8 @@ def replay(
     strict = {one.origin for one in recordings} == {"touchstone"} if strict is None else strict
     # The recorded bodies may contain keys of this environment, so these are redacted, too.
     unused = (*keys_in(os.environ).values(), *accounts)
-    target = TargetSettings("recordings" if files else _BUNDLED, BASE_URL, KEY, unused_keys=unused)
+    name = "recordings" if files else "the bundled recordings of the twin"
+    target = TargetSettings(name, BASE_URL, KEY, unused_keys=unused)
     settings = Settings(target=target, report_dir=report_dir, strict=strict)
     argv = ["touchstone", *(without_keys(word, as_ or ()) for word in sys.argv[1:])]
     outcome, console = replaying.replay(settings, recordings, argv, conclude), Console()

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 def router(
     scenario: str | Path, base_url: str = "https://builds.test/api", speed: float = 0.0, **options: Any
 ) -> "respx.MockRouter":
-    """A respx router that answers the requests of a recording, each once, in the order of the recording.
+    """A respx router that answers from a recording, by the history of each version.
 
     Args:
         scenario: Name of a recording, such as ``rate-limit``, or the path of a HAR file.

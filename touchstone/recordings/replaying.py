@@ -14,7 +14,6 @@ from touchstone.recordings.recording import Recording, cleaned, moved
 from touchstone.recordings.replay import alone
 from touchstone.types import Conclude
 
-PAUSE_S = 1.0  # between two recordings in the run log
 UNSHOWN = "the recordings do not show it; record other scenarios, or run `touchstone check`"
 
 
@@ -26,7 +25,7 @@ class _Replay(Job):
         """Judges each recording by itself."""
         secrets, stories = self.settings.target.credentials().secrets(), recorder.scenarios()
         judged: set[str] = set()
-        last_seq, ended_at = 0, -PAUSE_S
+        last_seq, begins_at = 0, 0.0
         with RunLogWriter(self.run_log) as log:
             for name, recording in self.recordings.items():
                 case = f"scenarios.plays[{name}]"
@@ -35,7 +34,7 @@ class _Replay(Job):
                 for reason, number in sorted(recording.left_out.items()):
                     log.write(Remark(f"{recording.place}: {number} left out: {reason}"))
                 own = tuple(
-                    replace(moved(cleaned(e, secrets.text), e.seq + last_seq, ended_at + PAUSE_S), case=case)
+                    replace(moved(cleaned(e, secrets.text), e.seq + last_seq, begins_at), case=case)
                     for e in recording.exchanges
                 )
                 judgements, findings, errors = alone(replace(recording, exchanges=own))
@@ -46,14 +45,10 @@ class _Replay(Job):
                 outcome, title = "failed" if findings else "passed", stories.get(recording.name, "")
                 log.write(Case(case, title, outcome, 0.0, recording.claims))  # type: ignore[arg-type]  # one of two words
                 last_seq = max((e.seq for e in own), default=last_seq)
-                ended_at = max((e.done_at for e in own), default=ended_at)
+                begins_at = max((e.done_at + 1.0 for e in own), default=begins_at)
             lacking = (claim for claim in self.ledger.select(self.settings.claims_glob) if claim.id not in judged)
             log.write(*(Notice(claim.id, "not-applicable", UNSHOWN) for claim in lacking))
         return REACHED_ITS_END
-
-    def clear(self) -> bool:
-        """Nothing to remove: a replay has no target."""
-        return True
 
 
 def replay(settings: Settings, recordings: Iterable[Recording], argv: Sequence[str], conclude: Conclude) -> Outcome:
