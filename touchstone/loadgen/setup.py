@@ -77,7 +77,8 @@ class SettingUp:
         self._contract = Contract.load()
         self.clock = _Clock()
         known = (target, self._contract, self._record)
-        self.transport = transport_to(*known, clock=self.clock, stopped=lambda: self.clock.stopped())  # noqa: PLW0108 - it is replaced
+        self.transport = transport_to(*known, stopped=lambda: self.clock.stopped())  # noqa: PLW0108 - it is replaced
+        self.transport.clock = self.clock
         url = EMBEDDED_URL if target.embedded else target.url or ""
         self._journal = Journal.open(run_id, url, settings.state_dir, run_log.parent)
         self._ledger = Ledger(run_id, self._journal, self._log, self.transport)
