@@ -18,7 +18,6 @@ from touchstone.recordings.recording import BASE_URL
 from touchstone.twin.serve import Serving, listen
 
 _BASE_PATH = urlsplit(BASE_URL).path
-REWIND = "/__touchstone/rewind"
 
 
 class RecordingApp:
@@ -34,7 +33,7 @@ class RecordingApp:
         request, target = Request(scope, receive), scope["raw_path"].decode("latin-1")
         status, remark = 501, ""
         try:
-            if (request.method, target) == ("POST", REWIND):
+            if (request.method, target) == ("POST", "/__touchstone/rewind"):
                 self._conversation.rewind()
                 status = 204
                 await Answer(status_code=status)(scope, receive, send)
