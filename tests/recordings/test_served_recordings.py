@@ -199,6 +199,9 @@ def test_response_of_another_state_is_an_error_that_names_the_state() -> None:
     with pytest.raises(RecordingError, match=r"another state.*after entry 17, POST .* 202"):
         client("cancel")
     assert len(served.errors) == 1
+    with pytest.raises(RecordingError):
+        served.find("GET", "/nowhere?api_key=a_key_of_somebody", None, b'{"api_key": "the_key_of_somebody"}')
+    assert "of_somebody" not in served.errors[-1]
 
 
 @pytest.mark.enable_socket

@@ -90,7 +90,8 @@ def replay(
         float, Option(help="With --serve: speed of streams; 1 for the original speed, 0 for no waits.", min=0)
     ] = 0.0,
     serve: Annotated[
-        bool, Option("--serve", help="Serve the recordings to clients instead, on the port in front of the files.")
+        bool,
+        Option("--serve", help="Serve recordings to HTTP clients instead: an optional port, scenarios, HAR files."),
     ] = False,
     report_dir: ReportDir = None,
     strict: Annotated[

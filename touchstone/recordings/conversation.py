@@ -20,7 +20,7 @@ import httpx
 from touchstone.errors import RecordingError
 from touchstone.facts.exchange import Chunk, Credential, Exchange, Response
 from touchstone.recordings.foreign import published_ref
-from touchstone.recordings.recording import BASE_URL, RUN_ID, Recording, moved
+from touchstone.recordings.recording import BASE_URL, RUN_ID, Recording, moved, without_credentials
 from touchstone.target.clock import wait_s
 from touchstone.target.keys import Keys
 
@@ -178,7 +178,7 @@ class Conversation:
 
         Raises a RecordingError that names the nearest recorded request.
         """
-        key = request_key(method, self._secrets.text(target), self._secrets.data(body))
+        key = request_key(method, without_credentials(self._secrets.text(target)), self._secrets.data(body))
         with self._lock:
             return self._pick(key, authorization)
 
@@ -193,7 +193,7 @@ class Conversation:
             self._ended(exchange)
 
     def _rejected(self, problem: str) -> RecordingError:
-        self.errors.append(f"{self._name}: {problem}")
+        self.errors.append(without_credentials(f"{self._name}: {problem}"))
         return RecordingError(self.errors[-1])
 
     def _nearest(self, wanted: RequestKey) -> str:

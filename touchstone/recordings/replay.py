@@ -5,11 +5,11 @@ response that contradicts earlier responses is no finding there. A response that
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from touchstone.facts.finding import Finding, Judgement
-from touchstone.recordings.recording import Given, Recording
+from touchstone.recordings.recording import Recording
 from touchstone.rules import catalogue
 from touchstone.rules.history import Bounds, Content
 from touchstone.rules.judge import Judge, by_all_rules
@@ -26,12 +26,12 @@ _ALWAYS = frozenset({"reuse.is-flagged"})
 
 
 def alone(recording: Recording) -> tuple[tuple[Judgement, ...], tuple[Finding, ...], Mapping[str, str]]:
-    """Judges a recording without a replay, by the ends of its exchanges: judgements, findings, and errors by rule."""
+    """Judges the exchanges of a recording in the order of their ends: judgements, findings, and errors by rule."""
     judge = judge_of(recording)
     by_end = sorted(recording.exchanges, key=lambda exchange: exchange.done_at)
     judgements = [judgement for exchange in by_end for judgement in judge.add(exchange)]
     judgements += judge.conclude(dict.fromkeys(exchange.ref for exchange in recording.exchanges if exchange.ref))
-    judged = tuple(map(conclusion_of(recording), judgements))
+    judged = tuple(judgements if recording.origin == "touchstone" else map(doubted, judgements))
     return judged, tuple(judge.finding(one) for one in judged if one.outcome == "broken"), judge.failed
 
 
@@ -43,18 +43,11 @@ def judge_of(recording: Recording) -> Judge:
 
 def given_of(recording: Recording) -> dict[str, Content]:
     """The versions that existed before the recording, in the form that rules use."""
-    return {one.ref: content_of(one) for one in recording.terms.given}
-
-
-def content_of(given: Given) -> Content:
-    """A version that existed before the recording, in the form that rules use."""
     before = float("-inf")
-    return Content(given.ref, given.owner, f"given:{given.ref}", given.outcome, 0.0, "", 0, before, before)
-
-
-def conclusion_of(recording: Recording) -> Callable[[Judgement], Judgement]:
-    """The function to apply to each judgement: `doubted` for a foreign file; otherwise a function without effect."""
-    return (lambda judgement: judgement) if recording.origin == "touchstone" else doubted
+    return {
+        one.ref: Content(one.ref, one.owner, f"given:{one.ref}", one.outcome, 0.0, "", 0, before, before)
+        for one in recording.terms.given
+    }
 
 
 def doubted(judgement: Judgement) -> Judgement:
