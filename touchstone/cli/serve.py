@@ -1,6 +1,8 @@
 """The command `serve`, which serves the twin until a signal arrives."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Literal
 
 from rich.console import Console
@@ -10,6 +12,7 @@ from touchstone.cli.options import command, option, say
 from touchstone.contract.quoting import quoted
 from touchstone.errors import UsageError
 from touchstone.twin import DEFAULT_ACCOUNTS, Account, RateLimit, TwinSettings, serve_forever
+from touchstone.twin.console import ConsoleTwin
 from touchstone.twin.limits import FAMILIES
 from touchstone.twin.serve import Behaviour
 
@@ -47,25 +50,36 @@ class Serve:
         "Account KEY:PLAN, plan scale or hacker; repeatable.  [default: three test accounts]"
     )
     seed: int | None = option("Seed of request ids.")
-    fault: str | None = option("Fault to serve; `touchstone prove --list` lists all.")
+    fault: list[str] | None = option("Fault to serve, repeatable; `touchstone prove --list` lists all.")
     variant: str | None = option("Variant to serve; `touchstone prove --list` lists all.")
+    seed_templates: bool = option(
+        "Publish hello, which builds, broken, which fails, and slow, which takes a minute.", default=False
+    )
+    control: bool = option(
+        "Let this machine switch faults and limits: PUT /__touchstone/faults and /__touchstone/limits.", default=False
+    )
+    quiet: bool = option("Print no line for each request.", default=False)
 
     def run(self) -> int:
         """Serves until a signal arrives."""
         out, given = Console(), asdict(self)
-        fault, variant, accounts, rate = (given.pop(name) for name in ("fault", "variant", "account", "rate"))
-        if fault and variant:
-            raise UsageError(f"--fault {fault} --variant {variant}: both are given; use only one")
-        behaviour = Behaviour("", "")
-        if fault or variant:
-            from touchstone.proof import catalogue  # noqa: PLC0415 - slow, and only needed for these two
+        faults, variant, accounts, rate = (given.pop(name) for name in ("fault", "variant", "account", "rate"))
+        seeds, control, quiet = (given.pop(name) for name in ("seed_templates", "control", "quiet"))
+        if faults and variant:
+            raise UsageError(f"--fault {faults[0]} --variant {variant}: both are given; use only one")
 
-            behaviour = catalogue.fault(fault, self.seed or 1) if fault else catalogue.variant(variant)
+        def behave(names: Sequence[str]) -> Behaviour:
+            from touchstone.proof import catalogue  # noqa: PLC0415 - slow, and only needed for faults and variants
+
+            return catalogue.faulty(names, self.seed or 1) if names or not variant else catalogue.variant(variant)
+
+        behaviour = behave(faults or ()) if faults or variant else Behaviour("", "")
         given["accounts"] = tuple(map(_account, accounts)) if accounts else DEFAULT_ACCOUNTS
         settings = TwinSettings(rate=RateLimit.parse(rate, "--rate") if rate else None, **given)
         if behaviour.name:
             say(out, f"{'variant' if variant else 'fault'} {behaviour.name}: {behaviour.says}")
-        serve_forever(behaviour.twin(settings), lambda text: say(out, text))
+        options = {"faults": faults or (), "control": control, "log": None if quiet else partial(say, out)}
+        serve_forever(ConsoleTwin(settings, behaviour, behave, seeds=seeds, **options), partial(say, out))
         return 0
 
 

@@ -1,6 +1,6 @@
 """Catalogue of faults and variants by name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from touchstone.errors import UsageError
 from touchstone.proof import faults
 from touchstone.proof.result import Sort, Subject
-from touchstone.twin.serve import Behaviour
+from touchstone.twin.serve import Behaviour, combined
 
 if TYPE_CHECKING:
     from touchstone.proof.faults import Fault
@@ -87,6 +87,18 @@ def fault(name: str, seed: int = 1) -> "Fault":
     """
     known = faults.found(name) if "." not in name else _mutants(seed).get(name)
     return known or _known("--fault", name, {**_mutants(seed), **faults.FAULTS})
+
+
+def faulty(names: Sequence[str], seed: int = 1) -> Behaviour:
+    """Returns the behaviour with all these faults; raises a UsageError for an unknown name, or two that exclude others.
+
+    If two faults change the same response, the first one wins.
+    """
+    found = [fault(name, seed) for name in names]
+    try:
+        return found[0] if len(found) == 1 else combined(found)
+    except TypeError:  # one class is derived from the other
+        raise UsageError(f"--fault {' --fault '.join(names)}: one of them is part of another; leave it out") from None
 
 
 def variant(name: str) -> "Variant":

@@ -22,7 +22,8 @@ from touchstone.recordings import reader
 from touchstone.recordings.conversation import Conversation
 from touchstone.recordings.recording import Recording
 from touchstone.recordings.serving import served
-from touchstone.twin import DEFAULT_ACCOUNTS, RateLimit, Twin, TwinSettings
+from touchstone.twin import DEFAULT_ACCOUNTS, RateLimit, TwinSettings
+from touchstone.twin.console import ConsoleTwin
 from touchstone.twin.limits import FORM
 from touchstone.twin.serve import Behaviour
 
@@ -95,7 +96,7 @@ def read(scenario: str | Path, folder: str | Path | None = None) -> Recording:
     return reader.read(known[scenario])
 
 
-class ServedTwin(Twin):
+class ServedTwin(ConsoleTwin):
     """A live twin on a free port of this machine.
 
     Args:
@@ -120,9 +121,20 @@ class ServedTwin(Twin):
         for name in sorted(behaviour.pace.keys() & chosen.keys()):
             if behaviour.pace[name] != chosen[name]:
                 raise UsageError(f"{name}: {behaviour.name} needs {behaviour.pace[name]}; leave {name} out")
-        settings = TwinSettings(**{"build_s": 0.05, **chosen, **behaviour.pace})
-        super().__init__(settings, engine=behaviour.engine, app=behaviour.app, wrap=behaviour.wrap)
+        settings = TwinSettings(**{"build_s": 0.05, **chosen})
+        super().__init__(settings, behaviour, catalogue.faulty, faults=[fault] if fault else [], control=True)
         self._numbers = itertools.count(1)
+
+    def switch(self, *faults: str, **limits: Any) -> None:
+        """Switches to these faults, without any to none, while versions and builds stay; also changes *limits*.
+
+        *limits*: rate, capacity, retry_after, latency_s, build_s, settle_s or build_timeout_s. Raises a UsageError for
+        an unknown name or an invalid value.
+        """
+        __tracebackhide__ = True
+        origin = self.url.removesuffix(self.settings.base_path)
+        for what, value in (("faults", faults), *([("limits", limits)] if limits else [])):
+            self._send("PUT", f"{origin}/__touchstone/{what}", value, f"switch {what}")
 
     def publish(self, *steps: str, name: str = "", version: str = "1.0.0") -> str:
         """Publishes a version for the account ``primary`` and returns its ref, ``namespace/name@version``.
@@ -134,8 +146,13 @@ class ServedTwin(Twin):
         name = name or f"published-{next(self._numbers)}"
         about = {"name": name, "version": version}
         document = {"api_version": "orgo.ai/v1", "template": about, "build": {"run": list(steps)}}
+        self._send("POST", f"{self.url}/templates", document, f"publish {quote(name)}@{version}")
+        return f"default/{name}@{version}"
+
+    def _send(self, method: str, url: str, value: object, doing: str) -> None:
+        __tracebackhide__ = True
         headers = {"Authorization": f"Bearer {self.keys['primary']}", "Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self.url}/templates", json.dumps(document).encode(), headers)
+        request = urllib.request.Request(url, json.dumps(value).encode(), headers, method=method)
         # Proxies in the environment are ignored, because the twin runs on this machine.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
@@ -143,8 +160,7 @@ class ServedTwin(Twin):
         except urllib.error.HTTPError as error:
             with error:
                 refusal = f"the twin answers {error.code} {error.read().decode(errors='replace')}"
-            raise UsageError(f"publish {quote(name)}@{version}: {refusal}") from None
-        return f"default/{name}@{version}"
+            raise UsageError(f"{doing}: {refusal}") from None
 
 
 def _amount(value: object) -> float:

@@ -35,18 +35,22 @@ class Engine:
     build_class: type[Build] = Build
 
     def __init__(self, settings: TwinSettings) -> None:
-        self.settings = settings
         self.catalog = Catalog()
         self.slots: dict[tuple[str, str], Slot] = {}
         self.running: set[Build] = set()
         self._accounts = {account.key: account for account in settings.accounts}
-        # A cap on running builds is checked separately: a start that joins or reuses a build begins none.
-        starts, self._most_builds = parted(settings.rate)
-        self._limiters: dict[str, Limiter] = {key: limiter_of(starts) for key in self._accounts}
         self._delay_s = 0.0
+        self.configure(settings)
         # Rate limit windows are aligned to epoch seconds, but limiters need a clock that never jumps.
         self._epoch_s = time.time() - time.monotonic()
         self._seed_versions()
+
+    def configure(self, settings: TwinSettings) -> None:
+        """Sets the settings of all later requests and builds; rate limits begin without earlier starts."""
+        self.settings = settings
+        # A cap on running builds is checked separately: a start that joins or reuses a build begins none.
+        starts, self._most_builds = parted(settings.rate)
+        self._limiters: dict[str, Limiter] = {key: limiter_of(starts) for key in self._accounts}
 
     def _seed_versions(self) -> None:
         for name in CURATED:

@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -62,9 +62,13 @@ class Twin:
             return self
         listener = listen(self.settings.host, self.settings.port)
         engine = self._engine_class(self.settings)
-        self._serving = Serving(self._wrap(self._app_class(engine)), listener, engine.close)
+        self._serving = Serving(self.application(engine), listener, engine.close)
         self.url = self._serving.origin + self.settings.base_path
         return self
+
+    def application(self, engine: Engine) -> Asgi:
+        """Returns the ASGI application of the server."""
+        return self._wrap(self._app_class(engine))
 
     def stop(self) -> None:
         """Ends builds, closes streams and frees the port. The next `start` begins without earlier versions."""
@@ -112,6 +116,27 @@ class Behaviour:
     def twin(self, settings: TwinSettings) -> Twin:
         """Returns a twin with this behaviour; its *pace* overrides *settings*."""
         return Twin(replace(settings, **self.pace), engine=self.engine, app=self.app, wrap=self.wrap)
+
+
+def combined(parts: Sequence[Behaviour]) -> Behaviour:
+    """Returns all *parts* as one behaviour. If two change the same response, the first one wins."""
+    engines = tuple(one.engine for one in parts if one.engine is not Engine)
+    apps = tuple(one.app for one in parts if one.app is not App)
+
+    def wrap(asgi_app: Asgi) -> Asgi:
+        for one in reversed(parts):
+            asgi_app = one.wrap(asgi_app)
+        return asgi_app
+
+    return Behaviour(
+        name=" + ".join(one.name for one in parts),
+        says=" ".join(one.says for one in parts),
+        engine=type("Together", engines, {}) if engines else Engine,
+        app=type("Together", apps, {}) if apps else App,
+        wrap=wrap if any(one.wrap is not unwrapped for one in parts) else unwrapped,
+        pace={key: value for one in reversed(parts) for key, value in one.pace.items()},
+        target={key: value for one in reversed(parts) for key, value in one.target.items()},
+    )
 
 
 class _Server(uvicorn.Server):

@@ -16,7 +16,7 @@ from touchstone.twin.app import App
 from touchstone.twin.catalog import Version
 from touchstone.twin.engine import Body, Engine
 from touchstone.twin.limits import RateLimit
-from touchstone.twin.settings import Account
+from touchstone.twin.settings import Account, TwinSettings
 
 # Capacity for one build: the second of two starts at once is refused.
 FULL = {"capacity": 1}
@@ -185,8 +185,8 @@ class RefusalSpoilsTheVersion(Refuses):
 class LimitIsShared(Engine):
     """All keys share one rate limit."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def configure(self, settings: TwinSettings) -> None:
+        super().configure(settings)
         self._limiters = dict.fromkeys(self._limiters, next(iter(self._limiters.values())))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from touchstone.twin.app import App
 from touchstone.twin.build import Build
 from touchstone.twin.engine import Engine
-from touchstone.twin.serve import Asgi, Behaviour, says_of, unwrapped, with_method
+from touchstone.twin.serve import Behaviour, combined, says_of, with_method
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,23 +83,15 @@ def together(name: str, says: str, taken: Sequence[Variant], pace: Mapping[str, 
     """
     answers = sorted({number for one in taken for number in one.answers})
     sources = [f"ambiguity {', '.join(f'7.{number}' for number in answers)}"] if answers else []
-    engines = tuple(one.engine for one in taken if one.engine is not Engine)
-    apps = tuple(one.app for one in taken if one.app is not App)
-    wraps = [one.wrap for one in taken if one.wrap is not unwrapped]
-
-    def wrap(asgi_app: Asgi) -> Asgi:
-        for each in reversed(wraps):
-            asgi_app = each(asgi_app)
-        return asgi_app
-
+    all_of = combined(taken)
     return Variant(
         name=name,
         says=says,
-        engine=type("Together", engines, {}) if engines else Engine,
-        app=type("Together", apps, {}) if apps else App,
-        wrap=wrap,
-        pace={key: value for one in reversed(taken) for key, value in one.pace.items()} | dict(pace or {}),
-        target={key: value for one in reversed(taken) for key, value in one.target.items()},
+        engine=all_of.engine,
+        app=all_of.app,
+        wrap=all_of.wrap,
+        pace={**all_of.pace, **(pace or {})},
+        target=all_of.target,
         answers=tuple(answers),
         source="; ".join([*sources, *dict.fromkeys(one.source for one in taken if not one.answers)]),
         takes=tuple(one.name for one in taken),
