@@ -44,7 +44,7 @@ def ended_with(run_log: Path, name: str, monkeypatch: pytest.MonkeyPatch, call: 
     """Calls a command whose run has ended with this log."""
     outcome = Outcome(1, shell.folder / "reports" / "x", run_log)
     place, arguments = COMMANDS[name]
-    drift = SimpleNamespace(outcome=outcome, changes=[], uncompared={}, exit_code=1, reason="x")
+    drift = SimpleNamespace(outcome=outcome, changes={}, uncompared={}, written=(), exit_code=1, reason="x")
     answers = {"record": (outcome, []), "drift": drift}
     monkeypatch.setattr(place, lambda *args, **kwargs: answers.get(name, outcome))
     return call(shell, *arguments)

@@ -15,21 +15,23 @@ from touchstone.contract.files import recordings_dir
 from touchstone.facts.exchange import Chunk, Response
 from touchstone.proof.faults import FAULTS
 from touchstone.proof.variants import VARIANTS
-from touchstone.recordings.drifting import drift
+from touchstone.recordings.drifting import Severity, drift
+from touchstone.recordings.reader import read
 from touchstone.recordings.recording import step
 from touchstone.twin import TwinSettings
 from touchstone.twin.serve import Behaviour
 
 NAME = "fresh-build"
 WHERE = "getBuild (ready)"
+INTEGER = "an integer in the recording"
 
 
-def changes(*answers: tuple[int, Response]) -> set[str]:
+def changes(*answers: tuple[int, Response]) -> dict[str, Severity]:
     """The drift after replacing some responses of the recording."""
     now = recorded(NAME)
     for number, response in answers:
         now = changed(now, number, lambda each, new=response: replace(each, response=new))  # type: ignore[misc]  # a default
-    return set(drift({NAME: recorded(NAME)}, {NAME: now}))
+    return drift({NAME: recorded(NAME)}, {NAME: now})
 
 
 def answer_of(number: int) -> Response:
@@ -58,28 +60,32 @@ START = numbers("building", "startBuild")[0]
 def test_other_values_of_the_same_shape_are_no_drift() -> None:
     others = [(n, answer(n, digest="0" * 64, build_time_ms=7)) for n in READY]
     later = [(n, replace(r, headers=(("content-type", "application/json"), ("date", "x")))) for n, r in others]
-    assert changes() == changes(*later) == set()
+    assert changes() == changes(*later) == {}
 
 
 @pytest.mark.parametrize(
-    ("fields", "change"),
+    ("fields", "severity", "change"),
     [
-        ({"eta_s": 1.5}, f"{WHERE}: field eta_s is new: a number"),
-        ({"build_time_ms": "7"}, f"{WHERE}: field build_time_ms: an integer in the recording, a string now"),
-        ({"build_time_ms": None}, f"{WHERE}: field build_time_ms is gone; it was an integer"),
-        ({"parts": [{"id": 1}]}, f"{WHERE}: field parts[].id is new: an integer"),
+        ({"eta_s": 1.5}, "compatible", f"{WHERE}: field eta_s is new: a number"),
+        (
+            {"build_time_ms": "7"},
+            "breaking",
+            f"{WHERE}: field build_time_ms: an integer in the recording, a string now",
+        ),
+        ({"build_time_ms": None}, "breaking", f"{WHERE}: field build_time_ms is gone; it was an integer"),
+        ({"parts": [{"id": 1}]}, "compatible", f"{WHERE}: field parts[].id is new: an integer"),
     ],
 )
-def test_fields_are_compared_by_name_and_type(fields: dict[str, Any], change: str) -> None:
-    assert changes(*((n, answer(n, **fields)) for n in READY)) == {change}
+def test_fields_are_compared_by_name_and_type(fields: dict[str, Any], severity: str, change: str) -> None:
+    assert changes(*((n, answer(n, **fields)) for n in READY)) == {change: severity}
 
 
 def test_status_media_type_and_header_names_are_compared() -> None:
     other = replace(answer_of(START), status=200, headers=(("Content-Type", "text/x; charset=a"), ("X-New", "1")))
     assert changes((START, other)) == {
-        "startBuild (building): status: 202 in the recording, 200 now",
-        "startBuild (building): media type: application/json in the recording, text/x now",
-        "startBuild (building): header x-new is new",
+        "startBuild (building): status: 202 in the recording, 200 now": "breaking",
+        "startBuild (building): media type: application/json in the recording, text/x now": "breaking",
+        "startBuild (building): header x-new is new": "cosmetic",
     }
 
 
@@ -143,7 +149,19 @@ def test_unchanged_target_has_not_drifted(run: Run) -> None:
     paths = [str(recordings_dir() / f"{name}.har") for name in ("fresh-build", "cancel-when-idle")]
     ended = run("drift", "--target", "twin", *paths, keys={})
     summary = json.loads((ended.results / "drift.json").read_text("utf-8"))
-    assert (ended.code, summary) == (0, {"schema_version": 1, "changes": [], "not_compared": {}})
+    assert (ended.code, summary["changes"], summary["not_compared"]) == (0, [], {})
+
+
+def test_fail_on_sets_the_exit_code_and_out_has_new_recordings(tmp_path: Path, run: Run) -> None:
+    with VARIANTS["combined-lavish"].twin(RECORDED_TWIN) as twin:
+        (tmp_path / "touchstone.toml").write_text(SETTINGS.format(url=twin.url), "utf-8")
+        command = ("drift", "--target", "other", str(recordings_dir() / "fresh-build.har"), "--out", "new")
+        ended = run(*command, "--fail-on", "breaking")
+        stricter = run(*command, "--fail-on", "compatible")
+    assert (ended.code, stricter.code) == (0, 1)
+    assert "compatible: " in ended.out
+    assert "breaking: " not in ended.out
+    assert read(tmp_path / "new" / "fresh-build.har").steps == recorded("fresh-build").steps
 
 
 def test_missing_limit_of_the_target_is_a_change(tmp_path: Path, run: Run) -> None:

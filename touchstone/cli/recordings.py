@@ -12,6 +12,7 @@ from typing import Annotated
 from rich.console import Console
 from typer import Argument, Exit, Option, Typer
 
+from touchstone.check.handover import Errand
 from touchstone.check.job import Outcome
 from touchstone.cli.live import CheckState, print_plan, print_report, progress_on
 from touchstone.cli.options import ReportDir, Run, command, examples, option
@@ -73,8 +74,8 @@ class Record(Run):
         folder = self.out or recorder.folder_of(settings.target)
         recorder.check_folder(folder)
         with progress_on(Console(stderr=True), CheckState()) as progress:
-            argv = ["touchstone", *sys.argv[1:]]
-            outcome, written = recorder.record(settings, names, folder, argv, progress, conclude)
+            argv, errand = ["touchstone", *sys.argv[1:]], Errand("record", "record", names)
+            outcome, written = recorder.record(settings, errand, folder, argv, progress, conclude)
         footer = read(outcome.run_log).footer
         ended = (outcome.exit_code, footer.reason if footer else "")
         return _end(console, outcome, map(str, written), *recorder.ending(*ended, written, self.scenarios or ()))
@@ -141,7 +142,12 @@ def _serve(files: list[Path], speed: float) -> None:
         wait()
 
 
-@command(app, "drift --target staging --plan", "drift --target staging recordings/staging")
+@command(
+    app,
+    "drift --target staging --plan",
+    "drift --target staging recordings/staging",
+    "drift --target staging recordings/staging --out recordings/staging --fail-on breaking",
+)
 @dataclass(frozen=True, kw_only=True)
 class Drift(Run):
     """Compare the responses of a target with recordings.
@@ -150,18 +156,25 @@ class Drift(Run):
     """
 
     files: Files = None
+    fail_on: drifting.Severity | None = option("Least severity of a change that gives exit code 1, too.")
+    out: Path | None = option("Folder for new recordings, made by the same run.")
 
     def run(self) -> int:
         """Compares the responses and returns the exit code."""
         console = Console()
         settings = self.settings("comparing with")
         before = drifting.chosen(self.files or ())
+        if self.out:
+            recorder.check_folder(self.out)
         if self.plan:
             print_plan(recorder.planned(settings, tuple(before)), settings, console, shared=False)
             return 0
         with progress_on(Console(stderr=True), CheckState()) as progress:
-            found = drifting.compare(settings, before, ["touchstone", *sys.argv[1:]], progress, conclude)
-        lines = [*found.changes, *(f"{name}: not compared: {why}" for name, why in found.uncompared.items())]
+            argv = ["touchstone", *sys.argv[1:]]
+            found = drifting.compare(settings, before, argv, progress, conclude, fail_on=self.fail_on, out=self.out)
+        lines = [f"{severity}: {change}" for change, severity in found.changes.items()]
+        lines += (f"{name}: not compared: {why}" for name, why in found.uncompared.items())
+        lines += map(str, found.written)
         return _end(console, found.outcome, lines, found.exit_code, found.reason)
 
 

@@ -1,6 +1,8 @@
 """The command `drift`: plays recorded scenarios against a live target and compares the shape of old and new responses.
 
 The shape of a response: status, media type, header names, field names, types of values, and texts of a single word.
+A change is *breaking* if a client of the recorded API may fail, *compatible* if it only sees more or fewer of the known
+values, and *cosmetic* if no client needs to see it.
 """
 
 import json
@@ -10,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from touchstone.check import runner
 from touchstone.check.handover import Errand
@@ -25,19 +27,21 @@ from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
 from touchstone.facts.wording import plural, some
 from touchstone.recordings import reader
-from touchstone.recordings.recorder import scenario_of, shows_nothing, taken
+from touchstone.recordings.recorder import Written, record, scenario_of, shows_nothing, taken
 from touchstone.recordings.recording import Recording, Terms, step
-from touchstone.twin import TwinSettings
 from touchstone.types import Conclude, Progress
 
 # The observed values of each part of a response, such as ``status``, ``header retry-after`` or ``field errors[].code``.
 # A value is a status, a media type, a word or the name of a type. A header has no values.
 Shape = dict[str, set[str]]
+Severity = Literal["breaking", "compatible", "cosmetic"]
 
 _WORD = re.compile(r"[A-Za-z]+(?:_[A-Za-z]+)*")
 _LONGEST_WORD = 24
 # Headers that are not compared, because proxies add or remove them.
 _UNSTEADY_HEADERS = frozenset({"date", "age"})
+# Headers that clients need, so that their removal is breaking.
+_NEEDED_HEADERS = frozenset({"header allow", "header location", "header retry-after", "header www-authenticate"})
 _TYPES = {bool: "true or false", int: "an integer", float: "a number", str: "a string", type(None): "null"}
 
 
@@ -46,10 +50,11 @@ class Drift:
     """Differences between a target and its recordings."""
 
     outcome: Outcome
-    changes: tuple[str, ...]  # differences, one sentence each
+    changes: Mapping[str, Severity]  # differences, one sentence each
     uncompared: dict[str, str]  # scenarios that could not be compared, with the reason
-    exit_code: int  # 1: a claim is broken; 3: a scenario could not be compared; 2, 130: as in a check; else 0
+    exit_code: int  # 1: a claim is broken, or --fail-on; 3: a scenario could not be compared; 2, 130: as in a check
     reason: str  # reason of the exit code, one sentence
+    written: Sequence[Written] = ()  # new recordings
 
 
 def chosen(paths: Sequence[Path]) -> dict[str, Recording]:
@@ -72,51 +77,65 @@ def compare(
     argv: Sequence[str],
     progress: Progress,
     conclude: Conclude,
-    twin: TwinSettings = RECORDED_TWIN,
+    *,
+    fail_on: Severity | None = None,
+    out: Path | None = None,
 ) -> Drift:
-    """Plays the scenarios of *before* on a target and compares the responses. *twin*: settings of an embedded twin."""
-    outcome = runner.check(settings, argv, progress, conclude, twin, Errand("drift", "record", tuple(before)))
+    """Plays the scenarios of *before* on a target and compares the responses.
+
+    *fail_on*: least severity of a change that gives exit code 1; *out*: folder for new recordings.
+    """
+    errand, written = Errand("drift", "record", tuple(before)), tuple[Written, ...]()
+    if out:
+        outcome, written = record(settings, errand, out, argv, progress, conclude)
+    else:
+        outcome = runner.check(settings, argv, progress, conclude, RECORDED_TWIN, errand)
     log = read(outcome.run_log)
     # A failed case is compared as well: it has findings, but it was played to the end. Terms are not compared.
     played = taken(log, before, Terms(), good=("passed", "failed"))
     now = {name: recording for name, recording in played.items() if isinstance(recording, Recording)}
     missing = {name: why for name, why in played.items() if isinstance(why, str)}
     absent = {name: why for name, why in missing.items() if shows_nothing(log, name)}
-    changes = (*drift(before, now), *(f"{name}: {why}" for name, why in absent.items()))
+    gone: dict[str, Severity] = {f"{name}: {why}": "breaking" for name, why in absent.items()}
+    changes = {**drift(before, now), **gone}
     uncompared = {name: why for name, why in missing.items() if name not in absent}
-    summary = {"schema_version": 1, "changes": list(changes), "not_compared": uncompared}
+    by_severity = {name: [text for text, one in changes.items() if one == name] for name in get_args(Severity)}
+    summary = {"schema_version": 1, "changes": list(changes), "by_severity": by_severity, "not_compared": uncompared}
     write_whole(outcome.folder / "drift.json", json.dumps(summary, indent=2) + "\n")
-    code = outcome.exit_code if outcome.exit_code in (1, 2, 130) else 3 if uncompared else 0
-    why = log.footer.reason if log.footer else ""
-    reason = ending(code, log.header.target.name, len(changes), len(uncompared), len(before) - len(uncompared), why)
-    return Drift(outcome, changes, uncompared, code, reason)
-
-
-def ending(code: int, target: str, changed: int, uncompared: int, compared: int, why: str) -> str:
-    """Describes the result in one sentence; *why* says why the run was incomplete, or is empty."""
-    changes = f"{target}: {plural(changed, 'change')}"
+    numbers = {name: len(texts) for name, texts in by_severity.items() if texts}
+    severe = fail_on is not None and any(numbers.get(name) for name in _as_severe_as(fail_on))
+    code = outcome.exit_code if outcome.exit_code in (1, 2, 130) else 3 if uncompared else int(severe)
+    counts = f" ({', '.join(f'{number} {name}' for name, number in numbers.items())})" if numbers else ""
+    text = f"{log.header.target.name}: {plural(len(changes), 'change')}{counts}"
     if code == 130:
-        return "interrupted"
-    if code == 3:
-        start = f"{changes};" if compared else f"{target}:"
-        return f"{start} {plural(uncompared, 'scenario')} could not be compared" + (f": {why}" if why else "")
-    if code == 1:
-        return f"{changes}, and a claim is broken"
-    return f"{changes}, none breaks a claim" if changed else f"{target}: no drift"
+        text = "interrupted"
+    elif code == 3:
+        why = f": {log.footer.reason}" if log.footer and log.footer.reason else ""
+        text = f"{text}; {plural(len(uncompared), 'scenario')} could not be compared{why}"
+    elif outcome.exit_code == 1:
+        text += ", and a claim is broken"
+    return Drift(
+        outcome, changes, uncompared, code, text if changes or code else f"{log.header.target.name}: no drift", written
+    )
 
 
-def drift(before: Mapping[str, Recording], now: Mapping[str, Recording]) -> tuple[str, ...]:
+def _as_severe_as(severity: Severity) -> Sequence[Severity]:
+    names = get_args(Severity)
+    return names[: names.index(severity) + 1]
+
+
+def drift(before: Mapping[str, Recording], now: Mapping[str, Recording]) -> dict[str, Severity]:
     """Differences between old and new recordings of the same scenarios, each listed once with all its places."""
     same = sorted(before.keys() & now.keys())
-    changes: dict[str, list[str]] = defaultdict(list)
+    changes: dict[tuple[Severity, str], list[str]] = defaultdict(list)
     for name in same:
         for change in _steps(before[name], now[name]):
-            changes[change].append(name)
+            changes["breaking", change].append(name)
     old, new = (_shapes(exchange for name in same for exchange in side[name].exchanges) for side in (before, now))
     for occasion in (occasion for occasion in old if occasion in new):
-        for change in _differences(old[occasion], new[occasion]):
-            changes[change].append(occasion)
-    return tuple(f"{some(places)}: {change}" for change, places in changes.items())
+        for difference in _differences(old[occasion], new[occasion]):
+            changes[difference].append(occasion)
+    return {f"{some(places)}: {change}": severity for (severity, change), places in changes.items()}
 
 
 def _steps(before: Recording, now: Recording) -> Iterator[str]:
@@ -167,20 +186,26 @@ def _fields(place: str, value: Any) -> Iterator[tuple[str, str]]:
         yield f"field {place or 'the body'}", value if is_word else _TYPES[type(value)]
 
 
-def _differences(old: Shape, new: Shape) -> Iterator[str]:
+def _differences(old: Shape, new: Shape) -> Iterator[tuple[Severity, str]]:
     for part in dict.fromkeys((*old, *new)):
         was, is_now = old.get(part), new.get(part)
+        is_header = part.startswith("header ")
         if was is None:
-            yield f"{part} is new" + (f": {_joined(is_now)}" if is_now else "")
+            yield (
+                "cosmetic" if is_header else "compatible",
+                f"{part} is new" + (f": {_joined(is_now)}" if is_now else ""),
+            )
         elif is_now is None:
-            yield f"{part} is gone" + (f"; it was {_joined(was)}" if was else "")
+            text = f"{part} is gone" + (f"; it was {_joined(was)}" if was else "")
+            yield "cosmetic" if is_header and part not in _NEEDED_HEADERS else "breaking", text
         elif _TYPES[str] in was | is_now and part.startswith("field "):
             # If a field has free text, single words in the field count as free text too.
             was, is_now = (
                 {value if value in _TYPES.values() else _TYPES[str] for value in one} for one in (was, is_now)
             )
         if was and is_now and was != is_now:
-            yield f"{part}: {_joined(was)} in the recording, {_joined(is_now)} now"
+            text = f"{part}: {_joined(was)} in the recording, {_joined(is_now)} now"
+            yield "compatible" if is_now < was else "breaking", text
 
 
 def _joined(values: set[str] | None) -> str:

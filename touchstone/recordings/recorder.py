@@ -117,11 +117,11 @@ class Recorder:
 
 
 def record(
-    settings: Settings, names: Sequence[str], folder: Path, argv: Sequence[str], progress: Progress, conclude: Conclude
+    settings: Settings, errand: Errand, folder: Path, argv: Sequence[str], progress: Progress, conclude: Conclude
 ) -> tuple[Outcome, tuple[Written, ...]]:
-    """Plays scenarios and writes their recordings into *folder*."""
+    """Plays the scenarios of *errand* and writes their recordings into *folder*."""
+    names = errand.plays
     recorder = Recorder(settings, names, folder, progress)
-    errand = Errand("record", "record", tuple(names))
     outcome = runner.check(settings, argv, recorder, conclude, RECORDED_TWIN, errand)
     recorder.write(read(outcome.run_log), [name for name in names if name not in recorder.written])
     return outcome, tuple(recorder.written[name] for name in names)
