@@ -75,34 +75,34 @@ def passing(url: str, folder: Path, **target: Any) -> Iterator[Passing]:
         log.close()
 
 
-class Client:
-    """A client in Python that checks nothing."""
+class Client(httpx.Client):
+    """A client that checks nothing."""
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=20)
+        super().__init__(base_url=url, timeout=20)
 
-    def send(self, method: str, path: str, key: str | None = "primary", **more: Any) -> httpx.Response:
+    def one(self, method: str, path: str, key: str | None = "primary", **more: Any) -> httpx.Response:
         """Sends one request, with the key of an account, another key, or none."""
         headers = {"Authorization": f"Bearer {KEYS.get(key, key)}"} if key else {}
-        return self._http.request(method, path, headers=headers | more.pop("headers", {}), **more)
+        return self.request(method, path, headers=headers | more.pop("headers", {}), **more)
 
     def all(self, version: str, *requests: str, key: str | None = "primary") -> None:
         """Sends requests such as ``GET /build`` about one version."""
         for request in requests:
             method, _, part = request.partition(" ")
-            self.send(method, version + part, key)
+            self.one(method, version + part, key)
 
     def publish(self, name: str, *steps: str, key: str = "primary", query: str = "") -> str:
         """Publishes a version and returns its path."""
         template = {"name": name, "version": "1.0.0"}
         document = {"api_version": "orgo.ai/v1", "template": template, "build": {"run": list(steps)}}
-        self.send("POST", f"/templates{query}", key, json=document)
+        self.one("POST", f"/templates{query}", key, json=document)
         return f"/templates/default/{name}/1.0.0"
 
     def wait(self, version: str) -> None:
         """Reads the status until the build has ended."""
         for _ in range(400):
-            answer = self.send("GET", f"{version}/build")
+            answer = self.one("GET", f"{version}/build")
             body = answer.json() if answer.headers.get("content-type", "").startswith("application/json") else {}
             if not isinstance(body, dict) or body.get("status") != "building":
                 break
@@ -113,30 +113,30 @@ EACH = ("POST /build", "GET /build", "DELETE /build", "GET /build/events", "GET 
 
 def suite(url: str) -> None:
     """An end-to-end suite: publishes, builds, follows, reuses, cancels, fails, and is refused in the usual ways."""
-    client = Client(url)
-    good = client.publish("good", "echo good-1", "echo good-2")
-    client.all(good, "GET ", "GET /build", "DELETE /build", "POST /build", "POST /build", "GET /build/events")
-    client.wait(good)
-    client.all(good, "GET /build/events", "POST /build", "DELETE /build", "GET ", "HEAD /build")
-    for key in (None, "sk_live_test_nobody_has_this", "second", "restricted"):
-        client.all(good, *EACH, key=key)
-    slow = client.publish("slow", "echo slow-1", "sleep 30")
-    client.all(slow, "POST /build", "GET /build", "DELETE /build", "DELETE /build")
-    client.wait(slow)
-    client.all(slow, "GET /build/events")
-    bad = client.publish("bad", "echo bad-1", "exit 1")
-    client.all(bad, "POST /build", "GET /build/events")
-    client.wait(bad)
-    auto = client.publish("auto", "echo auto-1", query="?auto_build=true")
-    client.all(auto, "GET /build/events")
-    client.wait(auto)
-    client.publish("good", "echo other")
-    client.publish("good", "echo other", query="?force=true")
-    client.all(good, "GET /build")
-    client.publish("mine", "echo x", key="restricted")
-    client.send("POST", "/templates", content=b"{", headers={"Content-Type": "application/json"})
-    client.send("POST", "/templates", json={"api_version": "orgo.ai/v1"})
-    client.all(good, "PUT /build")
-    client.all("/templates/default/nowhere/9.9.9", *EACH)
-    client.all("/templates/system/claude-code/1.0.0", "POST /build", "GET /build")
-    client.all(good, "DELETE ", "GET /build")
+    with Client(url) as client:
+        good = client.publish("good", "echo good-1", "echo good-2")
+        client.all(good, "GET ", "GET /build", "DELETE /build", "POST /build", "POST /build", "GET /build/events")
+        client.wait(good)
+        client.all(good, "GET /build/events", "POST /build", "DELETE /build", "GET ", "HEAD /build")
+        for key in (None, "sk_live_test_nobody_has_this", "second", "restricted"):
+            client.all(good, *EACH, key=key)
+        slow = client.publish("slow", "echo slow-1", "sleep 30")
+        client.all(slow, "POST /build", "GET /build", "DELETE /build", "DELETE /build")
+        client.wait(slow)
+        client.all(slow, "GET /build/events")
+        bad = client.publish("bad", "echo bad-1", "exit 1")
+        client.all(bad, "POST /build", "GET /build/events")
+        client.wait(bad)
+        auto = client.publish("auto", "echo auto-1", query="?auto_build=true")
+        client.all(auto, "GET /build/events")
+        client.wait(auto)
+        client.publish("good", "echo other")
+        client.publish("good", "echo other", query="?force=true")
+        client.all(good, "GET /build")
+        client.publish("mine", "echo x", key="restricted")
+        client.one("POST", "/templates", content=b"{", headers={"Content-Type": "application/json"})
+        client.one("POST", "/templates", json={"api_version": "orgo.ai/v1"})
+        client.all(good, "PUT /build")
+        client.all("/templates/default/nowhere/9.9.9", *EACH)
+        client.all("/templates/system/claude-code/1.0.0", "POST /build", "GET /build")
+        client.all(good, "DELETE ", "GET /build")

@@ -177,7 +177,7 @@ class Api:
             "root_path": "",
             "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in pairs],
             "server": ("twin", 80),
-            "client": ("test", 1),
+            "client": ("127.0.0.1", 1),
             "state": {},
         }
 

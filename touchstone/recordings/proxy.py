@@ -161,7 +161,11 @@ class _Connection:
         begun, self._rest = self._rest, b""
         sending = asyncio.create_task(self._send(inbound, begun, passage, far_writer))
         try:
-            may_go_on = await self._receive(method, passage, far_reader)
+            try:
+                may_go_on = await self._receive(method, passage, far_reader)
+            except BaseException:  # the client has gone, or the proxy stops: not the fault of the target
+                passage.answer.closed = "client"
+                raise
             if not passage.answer.head and not passage.answer.error:
                 kind = NOT_REACHED[0] if is_reused else "RemoteProtocolError"
                 passage.answer.error = f"{kind}: the target closed the connection without a response"
@@ -169,13 +173,10 @@ class _Connection:
             while may_go_on and inbound.their_state is h11.SEND_BODY and not sending.done():
                 await asyncio.wait([sending], timeout=_POLL_S)
             return may_go_on and inbound.their_state is h11.DONE
-        except BaseException:  # the client has gone, or the proxy stops: not the fault of the target
-            passage.answer.closed = "client"
-            raise
         finally:
             sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
             self._proxy.end(passage)
+            await asyncio.gather(sending, return_exceptions=True)
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """The connection to the target: the one of the last request, unless the target has closed it since."""

@@ -1,10 +1,11 @@
 """What `touchstone serve` adds in front of a twin: an access log, a page at ``/``, and switches on loopback."""
 
-import ipaddress
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -30,31 +31,44 @@ _LIMITS = ("rate", "capacity", "retry_after", "latency_s", "build_s", "settle_s"
 _CONTROL_OFF = "the switches are off; start the twin with --control"
 
 
-class Console:
-    """The ASGI application in front of one twin.
+class ConsoleTwin(Twin):
+    """A twin with an access log, a page, and switches for its faults and limits.
 
     Args:
         settings: Settings of the twin, without those that *behaviour* needs.
         behave: Returns the behaviour with these faults; raises a UsageError for an unknown name.
+        faults: Names of the faults in *behaviour*.
+        seeds: Whether it begins with the versions in SEEDS.
         control: Whether faults and limits may be switched while the twin runs.
         log: Receives a line for each request, or is None.
     """
 
+    _engine: Engine
+    _api: Asgi
+
     def __init__(
         self,
-        engine: Engine,
         settings: TwinSettings,
         behaviour: Behaviour,
         behave: Callable[[Sequence[str]], Behaviour],
         *,
         faults: Sequence[str] = (),
+        seeds: bool = False,
         control: bool = False,
         log: Callable[[str], None] | None = None,
     ) -> None:
-        self._engine, self._behave, self._control, self._log = engine, behave, control, log
-        self._settings = settings
-        self._faults, self._behaviour = list(faults), behaviour
-        self._app = behaviour.wrap(behaviour.app(engine))
+        of_twin: dict[str, Any] = {"engine": behaviour.engine, "app": behaviour.app, "wrap": behaviour.wrap}
+        super().__init__(replace(settings, **behaviour.pace), **of_twin)
+        self._given, self._behaviour, self._behave = settings, behaviour, behave
+        self._faults, self._seeds, self._control, self._log = list(faults), seeds, control, log
+
+    def application(self, engine: Engine) -> Asgi:
+        """Returns the ASGI application of the server, this object."""
+        self._engine = engine
+        if self._seeds:
+            publish_seeds(engine)
+        self._api = super().application(engine)
+        return self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Responds to one request, and logs it once the response is complete."""
@@ -62,6 +76,7 @@ class Console:
             return
         began_s, status = time.monotonic(), 0
 
+        @wraps(send)
         async def watch(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
@@ -71,16 +86,18 @@ class Console:
         try:
             path = scope["path"]
             is_own = path == "/" or path.startswith(PREFIX)
-            app = await self._respond(Request(scope, receive)) if is_own else self._app
+            app = await self._respond(Request(scope, receive)) if is_own else self._api
             await app(scope, receive, watch)
         finally:
             if self._log and path != f"{PREFIX}state":  # the page reads it every second
                 took_ms = (time.monotonic() - began_s) * 1000
                 target = scope["raw_path"].decode("ascii", "replace")
-                self._log(f"{time.strftime('%H:%M:%S')} {scope['method']} {target} {status or '-'} {took_ms:.1f} ms")
+                now = datetime.now(UTC).astimezone()
+                self._log(f"{now:%H:%M:%S} {scope['method']} {target} {status or '-'} {took_ms:.1f} ms")
 
     async def _respond(self, request: Request) -> Response:
-        if not _is_loopback(request):
+        host = request.client.host if request.client else ""
+        if host != "::1" and not host.startswith("127."):
             return problem(403, "only this machine may read or switch the state of the twin")
         match request.method, request.url.path.removeprefix(PREFIX):
             case (("GET" | "HEAD"), "/"):
@@ -102,11 +119,8 @@ class Console:
         """Switches to the faults *names*, without ending builds; versions, builds and their logs stay."""
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise UsageError(f'found {names!r:.80}; expected a list of names, such as ["cancel-answers-200"]')
-        self._behaviour = behaviour = self._behave(names)
+        self._switch(self._behave(names), self._given)
         self._faults = names
-        self._engine.__class__ = behaviour.engine
-        self._configure()
-        self._app = behaviour.wrap(behaviour.app(self._engine))
 
     def _switch_limits(self, given: Any) -> None:
         """Changes the limits in *given*, an object with some of the names in _LIMITS; null takes a limit away."""
@@ -115,14 +129,17 @@ class Console:
         rate = given.get("rate")
         changes = {**given, "rate": RateLimit.parse(rate, "rate")} if isinstance(rate, str) else given
         try:
-            self._settings = replace(self._settings, **changes)
+            self._switch(self._behaviour, replace(self._given, **changes))
         except TypeError:
             raise UsageError(f"found {given!r:.80}; expected numbers, and texts for rate and retry_after") from None
-        self._configure()
-        self._app = self._behaviour.wrap(self._behaviour.app(self._engine))
 
-    def _configure(self) -> None:
-        self._engine.configure(replace(self._settings, **self._behaviour.pace))
+    def _switch(self, behaviour: Behaviour, settings: TwinSettings) -> None:
+        settled = replace(settings, **behaviour.pace)
+        self._behaviour, self._given = behaviour, settings
+        self._engine.__class__ = behaviour.engine
+        self._engine.configure(settled)
+        self._app_class, self._wrap = behaviour.app, behaviour.wrap
+        self._api = super().application(self._engine)
 
     def _state(self) -> dict[str, Any]:
         """The state of the twin as JSON values: limits, faults, accounts, and all versions with their status."""
@@ -146,29 +163,6 @@ class Console:
             yield {"owner": names.get(version.owner, "everyone"), **status}
 
 
-class ConsoleTwin(Twin):
-    """A twin behind a `Console`, whose other arguments are *options*. *seeds*: whether it has the versions in SEEDS."""
-
-    def __init__(
-        self,
-        settings: TwinSettings,
-        behaviour: Behaviour,
-        behave: Callable[[Sequence[str]], Behaviour],
-        *,
-        seeds: bool = False,
-        **options: Any,
-    ) -> None:
-        super().__init__(replace(settings, **behaviour.pace), engine=behaviour.engine)
-        self._unchanged, self._behaviour, self._behave, self._options = settings, behaviour, behave, options
-        self._seeds = seeds
-
-    def application(self, engine: Engine) -> Asgi:
-        """Returns the console in front of the twin, which may have its first versions by now."""
-        if self._seeds:
-            publish_seeds(engine)
-        return Console(engine, self._unchanged, self._behaviour, self._behave, **self._options)
-
-
 def publish_seeds(engine: Engine) -> None:
     """Publishes the versions in SEEDS for the first account that may: one builds, one fails, one takes long."""
     account = next(filter(engine.may_build, engine.settings.accounts), None)
@@ -179,14 +173,6 @@ def publish_seeds(engine: Engine) -> None:
             engine.publish(account, read_document(json.dumps(document).encode(), "application/json"))
 
 
-def problem(status: int, detail: str, **more: Any) -> JSONResponse:
+def problem(status: int, detail: str) -> JSONResponse:
     """Returns a problem document (RFC 9457)."""
-    return JSONResponse({"status": status, "detail": detail, **more}, status, media_type="application/problem+json")
-
-
-def _is_loopback(request: Request) -> bool:
-    host = request.client.host if request.client else ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return JSONResponse({"status": status, "detail": detail}, status, media_type="application/problem+json")

@@ -54,6 +54,8 @@ class TwinSettings:
             _check("build_timeout_s", self.build_timeout_s, "seconds, more than 0", 0 < self.build_timeout_s < math.inf)
         if self.capacity is not None:
             _check("capacity", self.capacity, "1 build or more", self.capacity >= 1)
+        forms = "seconds, date or none"
+        _check("retry_after", self.retry_after, forms, self.retry_after in forms.replace(" or", ",").split(", "))
         is_rooted = not self.base_path or (self.base_path.startswith("/") and not self.base_path.endswith("/"))
         _check("base_path", self.base_path, "a path such as /api, without a final slash", is_rooted)
         keys = [account.key for account in self.accounts]

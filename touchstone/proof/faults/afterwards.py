@@ -122,7 +122,8 @@ class DocumentIsStoredByDigest(Engine):
         return version
 
     def template_body(self, version: Version) -> Body:
-        return {**super().template_body(version), "template": self.documents[version.owner, version.digest]}
+        document = self.documents.get((version.owner, version.digest), version.template)
+        return {**super().template_body(version), "template": document}
 
 
 @breaks("stateful", "status.build-does-not-vanish", also="status.* start.* events.* publish.*", over=Engine.publish)
