@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from touchstone.recordings import fixtures
 from touchstone.recordings.servers import OPTIONS
 
 DOCS, DATA = Path(__file__).parents[2] / "docs", Path(__file__).parents[1] / "data" / "client"
-GUIDE = (DOCS / "howto" / "test-my-client.md").read_text("utf-8")
+GUIDE = (DOCS / "clients.md").read_text("utf-8")
 PLUGIN = ("-p", "touchstone.recordings.fixtures", "--strict-markers", "--strict-config")
 HEAVY = ("anyio", "httpx", "hypothesis", "respx", "schemathesis", "starlette", "uvicorn", "yaml")
 # Stores which heavy packages a run imported.
@@ -43,7 +44,7 @@ class Results:
 
     def __init__(self, folder: Path) -> None:
         (folder / "test_project.py").write_text((DATA / "project.py.txt").read_text("utf-8"), "utf-8")
-        source = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)[0]
+        source = "\n".join(re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)[:3])
         (folder / "test_guide.py").write_text(source, "utf-8")
         (folder / "builds.py").write_text((DOCS / "example" / "builds.py").read_text("utf-8"), "utf-8")
         ended = pytest_in(folder, *PLUGIN, "-p", "anyio", "--junit-xml=results.xml")
@@ -73,7 +74,18 @@ def test_fixtures_serve_one_test_each(results: Results) -> None:
         *("test_answered", "test_answered_from_the_beginning", "test_network_is_back", "test_twin_is_another_one"),
         *("test_expected", "test_counts", "test_asynchronous[asyncio]"),
     }
-    assert results.guide == ["passed"] * 3
+    assert results.guide == ["passed"] * 5
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
+def test_example_in_javascript_passes(tmp_path: Path) -> None:
+    command = tmp_path / "touchstone"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m touchstone "$@"\n', "utf-8")
+    command.chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    example = ["node", "--test", str(DOCS / "example" / "builds.test.mjs")]
+    ended = subprocess.run(example, env=environment, capture_output=True, text=True, check=False, timeout=100)
+    assert ended.returncode == 0, ended.stdout
 
 
 MISSING = "the nearest is entry 1"
