@@ -1,101 +1,16 @@
-"""Attribution: faults that also occur without the suspected request, and refused requests that took effect."""
+"""Attribution: refused requests that took effect."""
 
 from typing import Any
-
-import pytest
 
 from tests.rules.exchanges import ERROR, OTHER_REF, REF, UNKNOWN_REF, exchange, given, history, publish
 from tests.rules.judging import broken, cases, findings, story_rules, upheld, verdicts
 from tests.rules.stories import cancel, delete, read, start
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.rules.attribution import (
-    PLAN,
-    REFUSED,
-    begins_anyway,
-    changes_anyway,
-    fails_anyway,
-    published_by,
-    vanished,
-    was_vanished,
-    was_written,
-)
+from touchstone.rules.attribution import PLAN, REFUSED, published_by, vanished
 from touchstone.rules.catalogue import STORY_RULES
 
 FOREIGN = "access.others-change-nothing"
 Story = tuple[Exchange, ...]
-NOT_BUILT, BUILDING = read(2.0, "not_built"), read(3.0)
-
-
-@cases(
-    "story expected",
-    {
-        "it builds": ((NOT_BUILT, BUILDING), True),
-        "reads that touch": ((NOT_BUILT, read(2.5)), True),
-        "the first read": ((BUILDING,), True), "of shared content": ((BUILDING, publish(50, OTHER_REF)), False),
-        "nothing changes": ((NOT_BUILT, read(3.0, "not_built")), False),
-        "it was built before": ((read(2.0, "failed"), BUILDING), False),
-        "a start in between": ((NOT_BUILT, start(2.7), read(4.0)), False),
-        "a start beside the first": ((start(1.5), read(1.9, "not_built"), BUILDING), False),
-        "requests that only touch": ((start(1.5, 500), NOT_BUILT, BUILDING, start(3.5)), True),
-        "another account's read": ((NOT_BUILT, read(3.0, credential="second")), False),
-        "a HEAD": ((NOT_BUILT, read(3.0, method="HEAD")), False),
-        "no status": ((NOT_BUILT, read(3.0, json={"status": 1})), False),
-        "a refused start before, 400": ((start(1.1, 400), NOT_BUILT, BUILDING), False),
-        "a start that failed before": ((start(1.1, 500), NOT_BUILT, BUILDING), True),
-        "a refused start later": ((NOT_BUILT, BUILDING, start(3.5, 429)), True),
-        "a cancel elsewhere": ((NOT_BUILT, BUILDING, cancel(2.2, ref=OTHER_REF)), False),
-        "a cancel elsewhere that touches": ((NOT_BUILT, BUILDING, cancel(1.5, ref=OTHER_REF)), False),
-        "an idle cancel elsewhere": ((NOT_BUILT, BUILDING, cancel(2.2, 404, ref=OTHER_REF)), True),
-    },
-)  # fmt: skip
-def test_build_begins_anyway_between_two_reads_with_nothing_beside_them(story: Story, expected: bool) -> None:
-    assert begins_anyway(history(publish(1), *story)) is expected
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "expected"),
-    [
-        ("ready", "failed", True),
-        ("failed", "not_built", True),
-        ("ready", "ready", False),
-        ("building", "ready", False),
-        ("not_built", "ready", False),
-    ],
-)
-def test_finished_version_changes_anyway_elsewhere(before: str, after: str, expected: bool) -> None:
-    known = history(publish(1), read(2.0, before), read(3.0, after))
-
-    assert changes_anyway(known, OTHER_REF) is expected
-    assert not changes_anyway(known, REF)
-
-
-FAILED = read(4.0, "failed")
-ELSEWHERE = (publish(40, OTHER_REF), start(50, ref=OTHER_REF), read(60, "failed", ref=OTHER_REF))
-FAILING = {"note": {"outcome": "failed"}}
-
-
-@cases(
-    "publish_ story expected",
-    {
-        "gone": ({}, (start(2.0), read(3.0, "not_built")), True),
-        "started with the answer of the publish": ({}, (start(1.01), FAILED), True),
-        "started before": ({}, (start(1.005), FAILED), False),
-        "ready first": ({}, (start(2.0), read(3.0, "ready"), FAILED), False),
-        "never started": ({}, (FAILED,), False),
-        "a refused start": ({}, (start(2.0, 409), FAILED), False),
-        "cancelled": ({}, (start(2.0), cancel(2.6), FAILED), False),
-        "cancelled before": ({}, (cancel(1.2, 404), start(2.0), FAILED), False),
-        "another account's read": ({}, (start(2.0), read(3.0, "failed", credential="second")), False),
-        "meant to fail, and another": (FAILING, (start(2.0), FAILED, *ELSEWHERE), True),
-        "ready, and another": ({}, (start(2.0), read(3.0, "ready"), *ELSEWHERE), True),
-        "a cancel elsewhere": ({}, (start(2.0), FAILED, cancel(2.2, ref=OTHER_REF)), False),
-        "an idle cancel elsewhere": ({}, (start(2.0), FAILED, cancel(2.2, 404, ref=OTHER_REF)), False),
-    },
-)
-def test_good_build_fails_anyway_with_nothing_to_explain_it(
-    publish_: dict[str, Any], story: Story, expected: bool
-) -> None:
-    assert fails_anyway(history(publish(1, **publish_), *story)) is expected
 
 
 # --- refused deletes --------------------------------------------------------------------------------------------------
@@ -165,25 +80,6 @@ def test_delete_is_blamed_that_lies_between_there_and_gone(story: Story, expecte
     assert (delete_[0].seq if delete_ else None) == expected
 
 
-def test_version_that_was_never_there_is_not_taken_away() -> None:
-    assert vanished(REF, history(denied(2.0), GONE)) is None
-    assert vanished(REF, history(denied(0.2), publish(1.0), GONE)) is None
-
-
-@cases(
-    "answer expected",
-    {
-        "404": (read(9.0, status=404), True),
-        "found": (read(9.0), False),
-        "another version": (read(9.0, status=404, ref=OTHER_REF), False),
-        "beside the delete": (read(1.5, status=404), True),
-        "before the delete": (read(1.4, status=404, done_at=1.9), False),
-    },
-)
-def test_404_is_the_deletes_doing_from_the_moment_it_was_sent(answer: Exchange, expected: bool) -> None:
-    assert was_vanished(answer, history(publish(0.5), denied(2.0), GONE)) is expected
-
-
 # --- refused publishes ------------------------------------------------------------------------------------------------
 
 
@@ -232,23 +128,3 @@ def test_server_that_finds_what_nobody_published_finds_anything(other: Exchange,
     found = published_by(answer, history(keyless(), answer, other, given=given(ref=OTHER_REF)))
 
     assert (found[0] if found else None) == expected
-
-
-NAME_AND_VERSION = b"name: touchstone-t1-nothing\nversion: 1.0.0"
-
-
-@cases(
-    "body answer expected",
-    {
-        "the name alone": (b"name: touchstone-t1-nothing", {}, False),
-        "the version alone": (b"version: 1.0.0", {}, False),
-        "its answer": (b"", {"ref": UNKNOWN_REF}, True),
-        "another's answer": (b"", {"ref": OTHER_REF}, False),
-    },
-)
-def test_publish_may_be_about_a_version_that_its_document_names(body: bytes, answer: Any, expected: bool) -> None:
-    nameless = exchange("publishTemplate", 201, ref=None, request_body=body, json=answer)
-    known = publish(1, request_body=NAME_AND_VERSION, json=answer)
-
-    assert was_written(UNKNOWN_REF, history(nameless)) is expected
-    assert was_written(UNKNOWN_REF, history(known)) is (answer == {"ref": UNKNOWN_REF})

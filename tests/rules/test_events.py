@@ -5,12 +5,11 @@ from typing import Any
 import pytest
 
 from tests.rules.exchanges import OTHER_DIGEST, OTHER_REF, exchange, frame, publish
-from tests.rules.judging import broken, cases, exchange_rules, judgements, outcome, verdicts
+from tests.rules.judging import broken, cases, exchange_rules, outcome, verdicts
 from tests.rules.scenes import line, ready_log
 from tests.rules.stories import forced, read, start
-from touchstone.contract.event_stream import MAX_LINE_BYTES
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.eventlog import is_stream, log_of, names, phase_of, printed
+from touchstone.rules.eventlog import names, printed
 
 RULES = exchange_rules("events")
 MEDIA, FRAMING, JSON = "events.media-type", "events.framing", "events.json-per-frame"
@@ -29,60 +28,6 @@ def raw(body: bytes, **more: Any) -> Exchange:
 
 
 # --- reading a log ----------------------------------------------------------------------------------------------------
-
-
-@cases(
-    "frames expected",
-    {
-        "ready": ([{"phase": "ready"}], True),
-        "cancel": ([{"phase": "cancel"}], True),
-        "an error": ([{"phase": "install", "level": "error"}], True),
-        "a warning": ([{"phase": "install", "level": "warn"}], False),
-        "a frame after ready": ([{"phase": "ready"}, {"phase": "archive"}], False),
-        "a sign of life after ready": ([{"phase": "ready"}, {}], True),
-        "a list as phase": ([{"phase": ["ready"]}], False),
-        "nothing": ([], False),
-    },
-)
-def test_log_is_ended_by_its_last_phase_or_an_error(frames: list[dict[str, Any]], expected: bool) -> None:
-    found = log_of(log(*frames))
-
-    assert found
-    assert found.ended is expected
-    assert [phase_of(value) for value in ({"phase": "boot"}, {"phase": 1}, {})] == ["boot", "", ""]
-
-
-@cases(
-    "answer expected",
-    {
-        "a stream": (log({}), True),
-        "a charset": (log({}, headers={"content-type": "text/event-stream; charset=utf-8"}), True),
-        "a text": (log({}, headers={"content-type": "text/plain"}), False),
-        "404": (exchange("streamBuildEvents", 404, headers={"content-type": "text/event-stream"}), False),
-        "no answer": (exchange("streamBuildEvents", 0), False),
-        "HEAD": (log({}, method="HEAD"), False),
-        "a read": (exchange("getBuild", headers={"content-type": "text/event-stream"}), False),
-    },
-)
-def test_log_is_a_stream_that_a_follower_received(answer: Exchange, expected: bool) -> None:
-    assert is_stream(answer) is (log_of(answer) is not None) is expected
-
-
-@pytest.mark.parametrize(
-    ("body", "complete"), [(b"data: [1]\n\n", False), (b"data: {\n\n", False), (b'data: {"line": "\\ud800"}\n\n', True)]
-)
-def test_log_with_an_unreadable_frame_is_not_complete(body: bytes, complete: bool) -> None:
-    found = log_of(raw(body))
-
-    assert found
-    assert (found.complete, found.misread is None) == (complete, complete)
-
-
-def test_log_with_a_line_too_long_to_keep_is_not_complete() -> None:
-    found = log_of(log({"line": "a"}, {"line": "x" * (MAX_LINE_BYTES + 1)}, {"line": "b"}))
-
-    assert found
-    assert (found.faults, found.complete) == ((), False)
 
 
 @pytest.mark.parametrize(
@@ -174,14 +119,6 @@ def test_log_is_blamed_on_the_claim_that_it_breaks(answer: Exchange, expected: s
 )
 def test_claim_holds_where_it_is_at_stake(claim: str, answer: Exchange, expected: bool) -> None:
     assert (outcome(RULES, claim, answer) == "held") is expected
-
-
-def test_finding_has_the_number_and_the_value_of_the_frame() -> None:
-    answer = log({"level": "info"}, {"level": "loud"}, {"level": "louder"})
-    (actual,) = [j.actual for j in judgements(RULES, answer) if j.outcome == "broken"]
-
-    assert "2" in actual
-    assert "'loud'" in actual
 
 
 # --- foreign lines ----------------------------------------------------------------------------------------------------

@@ -2,11 +2,9 @@
 
 from typing import Any
 
-import pytest
-
-from tests.rules.exchanges import OTHER_REF, REF, UNKNOWN_REF, contract, exchange, given, history, publish
+from tests.rules.exchanges import OTHER_REF, REF, contract, exchange, given, history, publish
 from tests.rules.judging import cases
-from tests.rules.stories import cancel, delete, forced, read, start
+from tests.rules.stories import cancel, delete, forced, read
 from touchstone.facts.exchange import Exchange
 from touchstone.rules.history import Content, History, shares_builds
 
@@ -16,18 +14,6 @@ Story = list[Exchange]
 
 def numbers(exchanges: Any) -> list[int]:
     return [e.seq for e in exchanges]
-
-
-def test_story_is_in_the_order_of_sending() -> None:
-    known = history(read(1), read(3), read(2), read(4, ref=OTHER_REF), read(5, ref=None))
-
-    assert numbers(known.exchanges) == [1, 2, 3, 4, 5]
-    assert numbers(known.story(REF)) == [1, 2, 3]
-    assert known.story(UNKNOWN_REF) == ()
-
-
-def test_accepted_cancels_are_kept_apart() -> None:
-    assert numbers(history(cancel(3), cancel(1), cancel(2, 404), start(4)).cancels) == [1, 3]
 
 
 @cases(
@@ -51,37 +37,6 @@ def test_accepted_cancels_are_kept_apart() -> None:
 )  # fmt: skip
 def test_contents_follow_from_publishes_and_deletes(story: Story, expected: list[tuple[str, float, float]]) -> None:
     assert [(c.key, c.from_at, c.until_at) for c in history(*story).contents(REF)] == expected
-
-
-def test_content_has_the_meaning_in_the_note_of_its_publish() -> None:
-    note = {"content": "k", "outcome": "failed", "sleep_s": 2, "marker": "m"}
-    full, bare = publish(1, note=note, digest="ab"), exchange("publishTemplate", 201, json={}, note={"content": "k"})
-    null = publish(1, json={"ref": REF, "digest": None})
-
-    assert history(full).contents(REF) == (
-        Content(REF, "primary", "k", "failed", 2.0, "m", 1, 1.0, 1.01, "ab", FOREVER),
-    )
-    assert history(bare).contents(REF) == (Content(REF, "primary", "k", "unknown", 0.0, "", 1, 1.0, 1.01, "", FOREVER),)
-    assert history(null).contents(REF)[0].digest == ""
-
-
-def test_given_contents_are_those_of_the_settings() -> None:
-    known = history(publish(1, content="else"), publish(2, OTHER_REF, content="other"), given=given())
-
-    assert known.contents(REF) == (given()[REF],)
-    assert {(c.ref, c.key) for c in known.all_contents()} >= {(REF, "given"), (OTHER_REF, "other")}
-
-
-@pytest.mark.parametrize(("at", "expected"), [(1.4, None), (1.5, "hello"), (1.9, "hello"), (2.0, None), (2.5, "new")])
-def test_content_is_certain_from_the_answer_on(at: float, expected: str | None) -> None:
-    content = history(publish(1.0), forced(2.0)).content(REF, at)
-
-    assert (content.key if content else None) == expected
-
-
-def test_version_belongs_to_its_last_publisher() -> None:
-    assert history(publish(1), publish(2, credential="second")).owner(REF) == "second"
-    assert history(publish(1)).owner(UNKNOWN_REF) is None
 
 
 @cases(
@@ -156,36 +111,6 @@ def test_view_holds_what_its_account_did_and_all_of_other_names() -> None:
     for view in (ours, others):
         assert view.story(OTHER_REF) == known.story(OTHER_REF)
         assert view.contents(OTHER_REF) == known.contents(OTHER_REF) != ()
-
-
-def test_work_is_kept_by_subject_until_an_exchange_is_added() -> None:
-    worked: list[object] = []
-
-    def work(subject: Any, known: History) -> int:
-        worked.append(subject if isinstance(subject, str) else subject.seq)
-        return len(known.exchanges)
-
-    def overall(known: History) -> int:
-        worked.append("all")
-        return -len(known.exchanges)
-
-    known = history(publish(1))
-    results = [known.once(work, subject) for subject in (REF, REF, OTHER_REF, read(2), read(2), read(3))]
-    totals = [known.overall(overall), known.overall(overall)]
-    known.add(read(4))
-
-    assert (results, totals) == ([1] * 6, [-1, -1])
-    assert (known.once(work, REF), known.overall(overall)) == (2, -2)
-    assert worked == [REF, OTHER_REF, 2, 3, "all", REF, "all"]
-
-
-def test_work_is_kept_for_each_view() -> None:
-    def length(ref: str, known: History) -> int:
-        return len(known.story(ref))
-
-    known = history(publish(1), publish(2, content="theirs", credential="second"), read(3))
-
-    assert [known.once(length, REF), *(view.once(length, REF) for view in known.views(REF))] == [3, 2, 1]
 
 
 def content_of(ref: str, **facts: Any) -> Content:

@@ -4,14 +4,12 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import DIGEST, ERROR, OTHER_DIGEST, OTHER_REF, REF, build, exchange, history, publish
+from tests.rules.exchanges import DIGEST, ERROR, OTHER_DIGEST, OTHER_REF, REF, build, exchange, publish
 from tests.rules.exchanges import given as given_by
 from tests.rules.judging import Evidence, cases, findings, outcome, story_rules, upheld, verdicts
 from tests.rules.stories import cancel, delete, forced, reuse, start, template
 from tests.rules.stories import read as read_build
-from touchstone.contract.lifecycle import State
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.possible_states import Walk
 
 RULES = story_rules("building")
 ANSWERS, FRESH, WAITS = "start.answers-202", "start.fresh-is-building", "start.does-not-wait"
@@ -468,11 +466,3 @@ def test_given_version_is_judged_from_its_first_read() -> None:
     assert findings(RULES, read(1, "not_built"), read(2, "ready"), given=given_by()) == [(CHANGES, (1, 2))]
     failing = given_by(outcome="failed")
     assert findings(RULES, read(1, "building"), read(2, "ready"), given=failing) == [(CHANGES, (1, 2))]
-
-
-def test_build_ends_no_sooner_than_its_steps_less_a_tenth() -> None:
-    walk = Walk(REF, history(holds(10.0)))
-    walk.begin(walk.history.contents(REF)[0], 1.0)
-    walk.free_at, walk.possible = 2.0, frozenset({State.BUILDING})
-
-    assert [walk.reach(at) for at in (10.9, 11.1)] == [{State.BUILDING}, {State.BUILDING, State.READY}]

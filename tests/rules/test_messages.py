@@ -1,21 +1,17 @@
-"""Properties of requests and responses, and the form of rules and judgements."""
+"""Properties of requests and responses."""
 
-from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import contract, exchange, history
+from tests.rules.exchanges import contract, exchange
 from tests.rules.judging import cases
 from touchstone.facts.exchange import Exchange, Request
-from touchstone.facts.finding import Judgement
-from touchstone.rules.history import History
-from touchstone.rules.messages import asks_for_build, excused, operation_of, parts, path_of, spelling, tidied
-from touchstone.rules.rule import broken, describe, render, story_rule
+from touchstone.rules.messages import excused, path_of, spelling, tidied
+from touchstone.rules.rule import describe
 
 BUILD = "/templates/default/a/1.0.0/build"
-LONG_TARGET, NO_SUCH_PATH = {400, 414, 431}, {400, 404, 405, 414, 422, 431}
+NO_SUCH_PATH = {400, 404, 405, 414, 422, 431}
 
 
 def at(url: str) -> Exchange:
@@ -84,43 +80,6 @@ def test_only_what_is_odd_excuses_an_answer(facts: dict[str, Any], expected: set
     assert excused(exchange(**facts), contract()) == expected
 
 
-@pytest.mark.parametrize(("chars", "expected"), [(2000, set()), (2001, LONG_TARGET)])
-def test_address_of_more_than_2000_characters_may_be_refused(chars: int, expected: set[int]) -> None:
-    end = "/templates/default/a/1.0.0"
-
-    assert excused(at("http://h/".ljust(chars - len(end), "a") + end), contract()) == expected
-
-
-@pytest.mark.parametrize(("size", "expected"), [(529_684, set()), (529_685, {413})])
-def test_document_larger_than_any_taken_before_may_be_refused(size: int, expected: set[int]) -> None:
-    headers = {"content-type": "application/yaml"}
-    publish = exchange("publishTemplate", request_body=b"x" * size, request_headers=headers)
-
-    assert excused(publish, contract()) == expected
-
-
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        (BUILD, True),
-        (BUILD + "/events/", True),
-        ("/templates/a%0Ab/build", True),
-        ("/templates/a\nb/build", True),
-        ("/templates/a/b/1.0.0", False),
-        ("/other/build", False),
-    ],
-)
-def test_build_is_requested_by_the_end_of_the_path(path: str, expected: bool) -> None:
-    assert asks_for_build(exchange(path=path)) is expected
-
-
-def test_operation_needs_its_own_method() -> None:
-    assert operation_of(exchange("getBuild", method="HEAD"), contract()) is None
-    assert operation_of(exchange("nonsense"), contract()) is None
-    assert operation_of(exchange("getBuild"), contract()) == contract().operations["getBuild"]
-    assert parts("default/a/b@c@1.0.0") == ("default", "a/b@c", "1.0.0")
-
-
 @cases(
     "facts expected",
     {
@@ -132,33 +91,3 @@ def test_operation_needs_its_own_method() -> None:
 )
 def test_answer_is_described_by_status_and_body(facts: dict[str, Any], expected: str) -> None:
     assert describe(exchange(**facts)) == expected
-
-
-@cases(
-    "value limit expected",
-    {
-        "a text": ("a" * 118, 120, "'" + "a" * 118 + "'"),
-        "a long text": ("a" * 119, 120, "'" + "a" * 118 + "…"),
-        "an object": ({"deleted": True, "error": "ä"}, 120, '{"deleted": true, "error": "ä"}'),
-        "a list": ([None, "a"], 120, '[null, "a"]'),
-        "a long object": ({"a": "b" * 200}, 10, '{"a": "bb…'),
-    },
-)
-def test_value_is_rendered_in_a_line(value: object, limit: int, expected: str) -> None:
-    assert render(value, limit) == expected
-
-
-# --- rules and judgements ---------------------------------------------------------------------------------------------
-
-FIRST, LAST = exchange("startBuild", 202, seq=3), exchange("getBuild", seq=8)
-
-
-def test_rule_signs_what_it_declares_and_rejects_the_rest() -> None:
-    @story_rule("some.rule", "a.claim")
-    def some(claim: str, _: History) -> Iterator[Judgement]:
-        yield broken(claim, FIRST, LAST, expected="200", actual="500")
-
-    own = broken("a.claim", FIRST, LAST, expected="200", actual="500")
-    assert list(some("a.claim", history())) == [replace(own, check="some.rule")]
-    with pytest.raises(AssertionError, match=r"some\.rule.* another"):
-        list(some("another", history()))

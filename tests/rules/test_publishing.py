@@ -3,11 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from tests.rules.exchanges import DIGEST, OTHER_DIGEST, OTHER_REF, REF, build, exchange, history, publish
-from tests.rules.judging import Evidence, cases, findings, outcome, story_rules, upheld
+from tests.rules.exchanges import DIGEST, OTHER_DIGEST, OTHER_REF, REF, publish
+from tests.rules.judging import Evidence, cases, findings, outcome, story_rules
 from tests.rules.stories import cancel, delete, forced, read, start, template
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.publishing import Shelf, digest_of, document_of, replaced
 
 RULES = story_rules("publishing")
 NEW, IDENTICAL = "publish.answers-201", "publish.republish-identical-is-accepted"
@@ -114,11 +113,6 @@ def test_finding_on_a_publish_has_what_was_there(story: Story, expected: Evidenc
     assert findings(RULES, *story) == expected
 
 
-def test_claims_that_hold_have_their_evidence() -> None:
-    assert (FORCE, (2, 3)) in upheld(RULES, FIRST, forced(2), template(3, "new", OTHER_DIGEST))
-    assert {(IDENTICAL, (1, 2)), (STABLE, (1, 2))} <= set(upheld(RULES, FIRST, same(2)))
-
-
 # --- overlapping publishes --------------------------------------------------------------------------------------------
 
 
@@ -163,12 +157,6 @@ DELETE = delete(7, sent_at=5.001)
 )  # fmt: skip
 def test_simultaneous_publishes(claim: str, story: Story, expected: str) -> None:
     assert outcome(story_rules("publishing"), claim, *story) == expected
-
-
-def test_finding_on_simultaneous_publishes_has_both() -> None:
-    assert findings(RULES, *together(201, 201)) == [(OTHER, (5, 6))]
-    assert findings(RULES, *copies(409, 201))[-1] == (IDENTICAL, (6, 5))
-    assert findings(RULES, *touching(*together(201, 201))) == [(OTHER, (5, 6))]
 
 
 # --- auto_build -------------------------------------------------------------------------------------------------------
@@ -221,79 +209,3 @@ def auto(answer: Any = "building", **more: Any) -> Exchange:
 )  # fmt: skip
 def test_publish_builds_where_that_is_requested_only(claim: str, story: Story, expected: str) -> None:
     assert outcome(RULES, claim, *story) == expected
-
-
-# --- the content of a version -----------------------------------------------------------------------------------------
-
-
-def shelf(*story: Exchange, **more: Any) -> Shelf:
-    return Shelf(REF, history(*story, **more))
-
-
-def number(exchange_: Exchange | None) -> int | None:
-    return exchange_.seq if exchange_ else None
-
-
-@cases(
-    "story expected",
-    {
-        "nothing": ([], None),
-        "one publish": ([publish(1.0)], 10),
-        "answered when it was read": ([publish(4.5)], 45),
-        "refused": ([publish(1.0), publish(2.0, status=409)], 10),
-        "lost": ([publish(1.0), publish(2.0, status=0, json=None)], None),
-        "two": ([publish(1.0), forced(2.0)], 20),
-        "two at one time": ([publish(1.0), forced(1.4)], None),
-        "deleted": ([publish(1.0), delete(2.0)], None),
-        "deleted and published": ([publish(1.0), delete(2.0), publish(3.0)], 30),
-        "two accounts": ([publish(1.0), publish(2.0, **SECOND)], None),
-        "a delete that found nothing": ([publish(1.0), delete(2.0, 404)], None),
-        "a delete before": ([delete(0.1, 404), publish(1.0)], 10),
-        "a delete of what is gone": ([publish(1.0), delete(2.0, 404), delete(3.0, 404), publish(4.0)], 40),
-    },
-)
-def test_content_stands_that_was_surely_put_there_last(story: Story, expected: int | None) -> None:
-    answer = shows(5.0)
-
-    assert number(shelf(*story, answer).standing(answer)) == expected
-
-
-def test_answers_are_those_that_show_the_owner_a_digest() -> None:
-    odd = [shows(5, **SECOND), shows(6, json={"digest": 1}), shows(7, json={}), shows(8, error="ReadError: cut")]
-    odd += [exchange("getBuild", 404, seq=9, json=build()), cancel(10, json=build())]
-    odd += [shows(11, method="HEAD"), shows(12, method="PUT")]
-    known = shelf(publish(1), shows(2), start(3), template(4), *odd)
-
-    assert [e.seq for e in known.answers] == [e.seq for e in known.answers_since(known.publishes[0])] == [2, 3, 4]
-    assert [document_of(shows(1, json={"template": {}})), digest_of(shows(1, json={"digest": 1}))] == [None, ""]
-
-
-TWO_MARKERS = template(3.0, json={"ref": REF, "digest": DIGEST, "template": ["marker-hello", "marker-new"]})
-
-
-@cases(
-    "story expected",
-    {
-        "nothing": ([], None),
-        "the new digest": ([shows(3.0, OTHER_DIGEST)], True),
-        "the old digest": ([shows(3.0)], False),
-        "another digest": ([shows(3.0, "ef")], None),
-        "only a start": ([start(3.0, digest=OTHER_DIGEST)], None),
-        "the new marker": ([template(3.0, "new")], True),
-        "the old marker": ([template(3.0, "hello", OTHER_DIGEST)], False),
-        "both markers": ([TWO_MARKERS], True),
-    },
-)
-def test_content_was_replaced_as_reads_show(story: Story, expected: bool | None) -> None:
-    before, after = publish(1.0), forced(2.0)
-
-    assert replaced(shelf(before, after, *story), before, after) is expected
-
-
-def test_what_is_the_same_before_and_after_shows_no_replacement() -> None:
-    before, alike = publish(1.0), forced(2.0, digest=DIGEST)
-    bare, printing = publish(1.0, digest=""), forced(2.0, note={"force": True, "marker": "marker-hello"})
-
-    assert replaced(shelf(before, alike, shows(3.0)), before, alike) is None
-    assert replaced(shelf(bare, forced(2.0), shows(3.0, OTHER_DIGEST)), bare, forced(2.0)) is None
-    assert replaced(shelf(before, printing, template(3.0, "hello", OTHER_DIGEST)), before, printing) is True
