@@ -18,10 +18,9 @@ from urllib.parse import urlsplit
 
 from touchstone import __version__
 from touchstone.check.handover import Errand
-from touchstone.check.job import REACHED_ITS_END, Job, Outcome
+from touchstone.check.job import REACHED_ITS_END, Job, Outcome, failed
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract.document import Contract
-from touchstone.errors import HarnessError
 from touchstone.facts.events import Case, Footer, Notice, Occurrence, Remark, tallies
 from touchstone.facts.exchange import Chunk, Credential, Exchange, Request, Response
 from touchstone.facts.finding import Judgement
@@ -64,9 +63,9 @@ class Traffic:
         self._names = {**accounts, **self._names}
         self._secrets = Secrets([(name, key) for key, name in self._names.items()])
         self._began_at = time.monotonic()
-        self._times: Counter[str] = Counter()  # findings by id
+        self.times: Counter[str] = Counter()  # findings by id
         self._written: set[int] = set()
-        self._claims: set[str] = set()  # claims with a judgement
+        self.claims: set[str] = set()  # claims with a judgement
         self._begin()
 
     def _begin(self) -> None:
@@ -107,11 +106,6 @@ class Traffic:
         for reason, number in sorted(self.left_out.items()):
             self._log.write(Remark(f"{plural(number, 'exchange')} not judged: {reason}"))
 
-    @property
-    def claims(self) -> set[str]:
-        """The claims that were judged."""
-        return self._claims
-
     def _exchange(self, passage: Passage) -> tuple[Exchange, str]:
         """The exchange of a passage, with its keys, and why it is not judged (empty for a judged one)."""
         target, answer, why = passage.target.removeprefix(self._base_path), passage.answer, ""
@@ -137,8 +131,7 @@ class Traffic:
         elif is_stream:
             closed = "client" if passage.is_cut else closed or ("" if error else "server")
             error = "" if closed else error
-        sent_at, head_at, done_at = (at - self._began_at for at in (answer.sent_at, answer.head_at, answer.done_at))
-        times = sent_at, head_at, done_at
+        times = (answer.sent_at - self._began_at, answer.head_at - self._began_at, answer.done_at - self._began_at)
         exchange = Exchange(answer.seq, operation, ref, "primary", TRAFFIC, *times, request, response, error, closed)
         return exchange, why
 
@@ -179,13 +172,13 @@ class Traffic:
     def _take(self, judgements: Sequence[Judgement]) -> None:
         """Reports broken claims as they come; the others are counted when the judge ends."""
         for judgement in (doubted(each, self._judge) for each in judgements):
-            self._claims.add(judgement.claim)
+            self.claims.add(judgement.claim)
             if judgement.outcome != "broken":
                 self._judgements.append(judgement)
                 continue
-            self._times[judgement.finding_id] += 1
+            self.times[judgement.finding_id] += 1
             finding = self._judge.finding(judgement)
-            if self._times[finding.id] == 1:
+            if self.times[finding.id] == 1:
                 seqs = set(finding.evidence) - self._written
                 self._log.write(*(self._judge.by_seq[seq] for seq in sorted(seqs)))
                 self._written |= seqs
@@ -220,21 +213,29 @@ class _ProxyJob(Job):
             selected = {claim.id for claim in self.ledger.select(self.settings.claims_glob)}
             log.write(*(Notice(claim, "not-applicable", _UNSHOWN) for claim in sorted(selected - traffic.claims)))
             title = f"{plural(traffic.count, 'exchange')} of other clients"
-            log.write(Case(TRAFFIC, title, "passed", round(seconds, 3), tuple(sorted(traffic.claims))))
+            log.write(
+                Case(
+                    TRAFFIC,
+                    title,
+                    "failed" if traffic.times else "passed",
+                    round(seconds, 3),
+                    tuple(sorted(traffic.claims)),
+                )
+            )
         if self.interrupted.times == 1:
             self.interrupted.by = 0
-        return REACHED_ITS_END
+        return REACHED_ITS_END if traffic.claims else failed("no exchange with the API was judged")
 
     def _serve_and_judge(self, traffic: Traffic) -> None:
         passages: queue.Queue[Passage | None] = queue.Queue(_MOST_QUEUED)
-        errors: list[HarnessError] = []
+        errors: list[Exception] = []
 
         def judge() -> None:
             while (passage := passages.get()) is not None:
                 try:
                     if not errors:
                         traffic.add(passage)
-                except HarnessError as error:  # the results can no longer be written
+                except Exception as error:  # noqa: BLE001 - raised below; mostly, the results can no longer be written
                     errors.append(error)
 
         thread = threading.Thread(target=judge, name="judge")
@@ -247,7 +248,7 @@ class _ProxyJob(Job):
         if errors:
             raise errors[0]
 
-    async def _serve(self, proxy: Proxy, errors: Sequence[HarnessError]) -> None:
+    async def _serve(self, proxy: Proxy, errors: Sequence[Exception]) -> None:
         listener = listen("127.0.0.1", self.port)
         port, base = listener.getsockname()[1], urlsplit(self.settings.target.url or "").path
         server = await asyncio.start_server(proxy.serve, sock=listener)
