@@ -53,12 +53,16 @@ class Serve:
     fault: list[str] | None = option("Fault to serve, repeatable; `touchstone prove --list` lists all.")
     variant: str | None = option("Variant to serve; `touchstone prove --list` lists all.")
     seed_templates: bool = option(
-        "Publish hello, which builds, broken, which fails, and slow, which takes a minute.", default=False
+        "Publish hello, which builds, broken, which fails, and slow, which takes a minute.",
+        "--seed-templates",
+        default=False,
     )
     control: bool = option(
-        "Let this machine switch faults and limits: PUT /__touchstone/faults and /__touchstone/limits.", default=False
+        "Let this machine switch faults and limits: PUT /__touchstone/faults and /__touchstone/limits.",
+        "--control",
+        default=False,
     )
-    quiet: bool = option("Print no line for each request.", default=False)
+    quiet: bool = option("Print no line for each request.", "--quiet", default=False)
 
     def run(self) -> int:
         """Serves until a signal arrives."""
