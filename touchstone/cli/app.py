@@ -17,10 +17,7 @@ from touchstone import __version__
 from touchstone.contract.quoting import quoted
 from touchstone.errors import HarnessError, UsageError, unsent
 
-_NAMES = (
-    "check baseline prove report claims explain sweep serve load probe compare record replay drift proxy recordings "
-    "init"
-)
+_NAMES = "check baseline prove report claims explain sweep serve load probe compare record replay drift recordings init"
 # The module of a command whose name differs.
 _HOMES = {"report": "reports", "compare": "reports", "baseline": "reports", "explain": "claims", "sweep": "check"}
 _HOMES |= dict.fromkeys(("record", "replay", "drift"), "recordings")
