@@ -17,10 +17,22 @@ from touchstone.errors import UsageError
 from touchstone.facts.events import Footer, Notice, Occurrence, RunLog, Tally, Target
 from touchstone.facts.sample import NO_ANSWER, Histogram, Sample
 from touchstone.loadgen.workloads import AT_ONCE
-from touchstone.report import json_report, resampling
-from touchstone.report.comparison import NOISE, TOO_FEW, UNCERTAIN, Change, Comparison, LoadChanges, compare
+from touchstone.report import json_report
+from touchstone.report.comparison import (
+    NOISE,
+    TOO_FEW,
+    UNCERTAIN,
+    Change,
+    Comparison,
+    Durations,
+    LoadChanges,
+    block_length_s,
+    compare,
+    durations_of,
+    quantiles_s,
+    ratios,
+)
 from touchstone.report.html import sentence
-from touchstone.report.resampling import Durations, ratios
 from touchstone.report.view import view
 from touchstone.rules.verdict import judge
 
@@ -33,7 +45,7 @@ def drawn(
     """Random durations; with *sway*, those of one second are correlated, as with a real target."""
     values = 0.004 * slower * chance.lognormal(0, 0.5, (seconds, per_s)) * chance.lognormal(0, sway, (seconds, 1))
     columns, places = np.unique(np.floor(np.log(values * 1e9) * 60), return_inverse=True)
-    rows = np.arange(seconds)[:, np.newaxis] // resampling.block_s(seconds)
+    rows = np.arange(seconds)[:, np.newaxis] // block_length_s(seconds)
     blocks = int(rows.max()) + 1
     flat = (rows * len(columns) + places.reshape(values.shape)).ravel()
     counts = np.bincount(flat, minlength=blocks * len(columns)).reshape(blocks, -1).astype(float)
@@ -62,9 +74,9 @@ def test_quantiles_are_those_of_the_histogram() -> None:
     histogram = Histogram()
     for n in range(1, 778):
         histogram.add(0.0003 * n**1.3)
-    run = resampling.durations([(0, histogram)], 1)
+    run = durations_of([(0, histogram)], 1)
     expected = [histogram.quantile_s(share) for share in SHARES]
-    assert list(resampling.quantiles_s(run.counts, run.lengths_s, SHARES)[0]) == pytest.approx(expected, rel=0.003)
+    assert list(quantiles_s(run.counts, run.lengths_s, SHARES)[0]) == pytest.approx(expected, rel=0.003)
 
 
 def load(both: Comparison) -> LoadChanges:

@@ -12,7 +12,7 @@ from touchstone.facts.events import Limit
 from touchstone.facts.sample import Histogram, Sample
 from touchstone.loadgen.metrics import Times
 from touchstone.loadgen.thresholds import Reading
-from touchstone.report.load_charts import columns_between, curve, starts_chart
+from touchstone.report.charts import columns_between, curve, starts_chart
 from touchstone.report.view import limit_lines, view
 
 

@@ -14,8 +14,8 @@ from touchstone.facts.identity import Cost, Interval, Runner
 from touchstone.facts.probe import Answer, Knee
 from touchstone.facts.wording import describe_chance
 from touchstone.limiter.pace import Pace
+from touchstone.report.charts import knee_chart, probe_pictures
 from touchstone.report.html import sentence
-from touchstone.report.probe_charts import knee_chart, pictures
 from touchstone.report.probe_sentences import (
     describe_fields,
     describe_free,
@@ -75,7 +75,7 @@ def test_probe_without_a_response_has_no_chart() -> None:
     probed.answers, probed.identified = [], None
     run = run_of(probed)
     assert run.probe
-    assert not any(pictures(run.probe).values())
+    assert not any(probe_pictures(run.probe).values())
     assert json.loads(document(run))["probe"]["cost"]["requests"] == 0
     assert page(run)
 
@@ -83,7 +83,7 @@ def test_probe_without_a_response_has_no_chart() -> None:
 def test_marks_of_many_requests_are_bounded() -> None:
     run = run_of(story("sliding-log:20/2", count=3000, pause_s=0.4))
     assert run.probe
-    chart = pictures(run.probe)["requests"]
+    chart = probe_pictures(run.probe)["requests"]
     assert chart
     assert max(shape.d.count("M") for shape in chart.shapes) <= 501
     assert len(page(run).encode()) < 300_000

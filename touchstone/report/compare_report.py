@@ -17,19 +17,17 @@ from touchstone.loadgen.metrics import ALL, name_of
 from touchstone.loadgen.thresholds import scope_text
 from touchstone.report import comparison as limits
 from touchstone.report import html
-from touchstone.report.charts import Chart
-from touchstone.report.comparison import NOISE, TOO_FEW, UNCERTAIN, Change, Comparison, OperationChange
+from touchstone.report.charts import Chart, nines_of, percentile_chart, scale_of
+from touchstone.report.comparison import Change, ClaimTrend, Comparison, OperationChange, Trend
 from touchstone.report.html import sentence
 from touchstone.report.json_report import fields
-from touchstone.report.load_charts import nines_of, percentile_chart, scale_of
 from touchstone.report.terminal import inert, say, table
 from touchstone.report.terminal import render as render_text
-from touchstone.report.trend import ClaimTrend, Trend
 from touchstone.rules.verdict import RunVerdict
 
 SCHEMA_VERSION = 1
 _STYLES = {"slower": "bold red", "faster": "bold green", "more": "bold", "less": "bold"}
-_STYLES |= dict.fromkeys((NOISE, UNCERTAIN, TOO_FEW), "dim")
+_STYLES |= dict.fromkeys((limits.NOISE, limits.UNCERTAIN, limits.TOO_FEW), "dim")
 _NAMES = {"throughput_per_s": "served per second", "error_share": "errors", "refused_share": "refused (429)"}
 
 

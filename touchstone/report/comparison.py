@@ -1,28 +1,43 @@
-"""Compares runs; two load runs also by their statistics. Noise is the variation within each run. No I/O."""
+"""Compares verdicts and findings of two or more runs, and the statistics of two load runs. No I/O.
+
+Noise is the variation within each load run. A block bootstrap with a fixed seed gives the interval of a difference.
+Requests of the same second are correlated, so a run is divided into blocks of seconds. In each of ROUNDS rounds, blocks
+are drawn with replacement, and the difference is computed from them. The interval contains the middle 95 % of these
+differences. If there are few blocks, Student's t widens the interval. Times and rates are compared by the logarithm of
+their ratio, shares by their difference.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import PurePath
-from typing import Literal
+from statistics import NormalDist
+from string import ascii_uppercase
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
+import numpy.typing as npt
 
 from touchstone.errors import UsageError
 from touchstone.facts.events import RunLog
+from touchstone.facts.finding import Finding
 from touchstone.facts.identity import Interval
+from touchstone.facts.sample import Histogram
 from touchstone.facts.wording import percentage, plural
 from touchstone.loadgen.capacity import Capacity, capacity
 from touchstone.loadgen.metrics import ALL, FEW, LASTING, SHARES, Kind, Times, is_answer, kind_of, totals
 from touchstone.loadgen.runner import is_loopback
 from touchstone.loadgen.workloads import AT_ONCE, SCENARIOS
-from touchstone.report import resampling
-from touchstone.report.resampling import FEWEST_BLOCKS, Durations, Floats
-from touchstone.report.trend import Trend, trend_of
+from touchstone.rules.verdict import ClaimVerdict, RunVerdict, judge, selected
 
 SEED = 1
+ROUNDS = 1_000
+CONFIDENCE = 0.95
+FEWEST_BLOCKS = 5
+_MOST_BLOCKS = 400
+_PER_E_FOLD = 400  # durations are counted in cells that are 0.25 % wide; values in reports come from finer cells
 
 Verdict = Literal[
     "slower",
@@ -37,7 +52,111 @@ NOISE: Verdict = "no difference beyond noise"
 UNCERTAIN: Verdict = "too uncertain to tell"
 TOO_FEW: Verdict = "too few to tell"
 MATTERS, MATTERS_POINTS = 0.5, 0.1  # smallest difference that matters: relative; for shares, absolute
+Floats = npt.NDArray[np.float64]
 _COUNTED: dict[str, Kind] = {"throughput_per_s": "served", "error_share": "error", "refused_share": "refused"}
+UNKNOWN, LEFT_OUT = "unknown", ""  # instead of a verdict: the run does not know the claim; its --claims leaves it out
+GROUPS = (
+    *("newly broken", "fixed", "no longer judged", "now judged", "not judged for another reason", "removed", "added"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimTrend:
+    """One claim with its verdict in each run."""
+
+    latest: ClaimVerdict  # of the last run that knows the claim
+    verdicts: tuple[str, ...]  # of each run: a verdict, UNKNOWN or LEFT_OUT
+
+    @property
+    def changes(self) -> list[tuple[int, str]]:
+        """Place and verdict of each run whose verdict differs from the one before; LEFT_OUT is none."""
+        judged = [(place, verdict) for place, verdict in enumerate(self.verdicts) if verdict != LEFT_OUT]
+        return [after for before, after in pairwise(judged) if before[1] != after[1]]
+
+    @property
+    def group(self) -> str:
+        """How the last run changed the verdict of the run before it, one of GROUPS; empty if it did not."""
+        was, now = self.verdicts[-2:]
+        if was == now or LEFT_OUT in (was, now):
+            return ""
+        if UNKNOWN in (was, now):
+            return "added" if was == UNKNOWN else "removed"
+        if now == "broken":
+            return "newly broken"
+        # A broken claim that is no longer judged does not count as fixed.
+        if was in ("upheld", "broken"):
+            return "fixed" if now == "upheld" else "no longer judged"
+        return "now judged" if now == "upheld" else "not judged for another reason"
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """Two or more runs in the order in which they are compared, and how their claims and findings differ."""
+
+    runs: tuple[RunLog, ...]
+    verdicts: tuple[RunVerdict, ...]  # of each run
+    claims: tuple[ClaimTrend, ...]  # in the order of the last run's ledger
+    findings: tuple[tuple[list[Finding], list[Finding]], ...]  # new and gone in each run, none in the first
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of the runs: A, B, C; numbers if there are more runs than letters."""
+        number = len(self.runs)
+        return ascii_uppercase[:number] if number <= len(ascii_uppercase) else [f"{n}" for n in range(1, number + 1)]
+
+    @property
+    def changed(self) -> list[ClaimTrend]:
+        """Claims whose verdict is not the same in all runs; those that are broken now come first."""
+        return sorted((one for one in self.claims if one.changes), key=lambda one: one.changes[-1][1] != "broken")
+
+    @property
+    def turned(self) -> dict[str, list[ClaimTrend]]:
+        """Claims of which the last run changed the verdict, by group."""
+        return {group: [one for one in self.claims if one.group == group] for group in GROUPS}
+
+    @property
+    def left_out(self) -> int:
+        """Number of claims that some of the runs left out by ``--claims``, but not all."""
+        return sum(LEFT_OUT in one.verdicts for one in self.claims)
+
+    @property
+    def newly_broken(self) -> list[ClaimTrend]:
+        """Claims that the last run broke, and the run before it did not."""
+        return [one for one in self.claims if one.group and one.verdicts[-1] == "broken"]
+
+    @property
+    def has_new_failure(self) -> bool:
+        """Whether a claim that makes a run fail is newly broken: a ``must`` claim, or with --strict any claim."""
+        strict = self.runs[-1].header.strict
+        counted = (one.latest for one in self.newly_broken if not one.latest.new)
+        return any(strict or claim.claim.level == "must" for claim in counted)
+
+    @property
+    def differs(self) -> bool:
+        """Whether the runs differ in a verdict or a finding."""
+        return bool(self.changed) or any(new or gone for new, gone in self.findings)
+
+
+def trend_of(runs: Sequence[RunLog]) -> Trend:
+    """Compares the verdicts and findings of runs of one kind."""
+    judged = tuple(map(judge, runs))
+    known = [{item.claim.id: item for item in verdict.claims} for verdict in judged]
+    claims = []
+    for name in dict.fromkeys(name for items in reversed(known) for name in items):
+        absent = [UNKNOWN if selected(name, run.header.claims_glob) else LEFT_OUT for run in runs]
+        items = [found.get(name) for found in known]
+        verdicts = (item.verdict if item else other for item, other in zip(items, absent, strict=True))
+        claims.append(ClaimTrend([item for item in items if item][-1], tuple(verdicts)))
+    findings, present, globs = [], dict[str, Finding](), list[str]()
+    for run in runs:
+        own, glob = {one.id: one for one in run.findings}, run.header.claims_glob
+        # A run says nothing about the findings on claims that it left out.
+        new = [one for one in run.findings if one.id not in present and any(selected(one.claim, old) for old in globs)]
+        gone = [one for one in present.values() if one.id not in own and selected(one.claim, glob)]
+        findings.append((new, gone))
+        present = {name: one for name, one in present.items() if one not in gone} | own
+        globs.append(glob)
+    return Trend(tuple(runs), judged, tuple(claims), tuple(findings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +198,7 @@ class LoadChanges:
     is_timed: bool  # whether times count from the due time of a request; otherwise from sending
     operations: tuple[OperationChange, ...]  # ALL and the operations of either run
     capacities: tuple[Capacity | None, Capacity | None]
-    block_s: tuple[int, int]  # length of a block in each run; see resampling.py
+    block_s: tuple[int, int]  # length of a block in each run; see `block_length_s`
     rated_s: tuple[int, int]  # seconds over which the throughput of each run is measured
 
     @property
@@ -206,6 +325,97 @@ def _work(log: RunLog) -> dict[str, str]:
     return work
 
 
+class Durations(NamedTuple):
+    """Counts of durations in each block of a run."""
+
+    counts: Floats  # rows are blocks, columns are durations
+    lengths_s: Floats  # durations of the columns, ascending
+
+
+def block_length_s(seconds: int) -> int:
+    """Length of a block in seconds: the cube root of *seconds*, changed if that gives too few or too many blocks."""
+    root = math.ceil(math.cbrt(seconds) - 1e-9)
+    return max(1, min(root, seconds // FEWEST_BLOCKS), math.ceil(seconds / _MOST_BLOCKS))
+
+
+def durations_of(parts: Iterable[tuple[int, Histogram]], blocks: int) -> Durations:
+    """Counts durations by block; *parts* are pairs of a block number and a histogram."""
+    cells = np.array([(b, edge, n) for b, part in parts for edge, n in part.cells.items()], dtype=np.float64)
+    rows, edges, numbers = cells.reshape(-1, 3).T
+    columns, places = np.unique(np.floor(np.log(np.maximum(edges, 1.0)) * _PER_E_FOLD), return_inverse=True)
+    counts = np.zeros((blocks, len(columns)))
+    np.add.at(counts, (rows.astype(int), places.ravel()), numbers)
+    return Durations(counts, np.exp((columns + 0.5) / _PER_E_FOLD) / 1e9)
+
+
+def quantiles_s(counts: Floats, lengths_s: Floats, shares: Sequence[float]) -> Floats:
+    """Quantiles of each row of *counts* at *shares*, in seconds; NaN for an empty row."""
+    sums = counts.cumsum(axis=1)
+    ranks = np.maximum(np.ceil(sums[:, -1:] * np.array(shares) - 1e-9), 1.0)
+    found = np.stack([lengths_s[np.argmax(sums >= ranks[:, [n]], axis=1)] for n in range(len(shares))], axis=1)
+    found[sums[:, -1] == 0] = np.nan
+    return found
+
+
+def count_filled(blocks: Floats) -> int:
+    """Number of blocks that are not empty."""
+    return int(np.count_nonzero(blocks.reshape(len(blocks), -1).sum(axis=1)))
+
+
+def ratios(before: Durations, after: Durations, shares: Sequence[float], seed: int) -> list[Interval]:
+    """Relative change from the first run to the second of each percentile in *shares* (0.99 for p99); at least -1."""
+    logs = [lambda sums, run=run: np.log(quantiles_s(sums, run.lengths_s, shares)) for run in (before, after)]
+    return [Interval(*map(math.expm1, one)) for one in _apart((before.counts, after.counts), logs, seed)]
+
+
+def shares_apart(before: Floats, after: Floats, seed: int) -> Interval:
+    """Difference of two shares, from -1 to 1. Each row of the inputs is a block: number of events and of requests."""
+    ((value, low, high),) = _apart((before, after), (_quotient, _quotient), seed)
+    return Interval(value, max(low, -1.0), min(high, 1.0))
+
+
+def rates_apart(before: Floats, after: Floats, seed: int) -> Interval:
+    """Relative difference from the first rate to the second, never below -1; neither rate may be zero.
+
+    If the blocks of a round have no events, they count as half an event, because zero has no logarithm.
+    """
+    halves = [0.5 / float(run[:, 1].sum()) for run in (before, after)]
+    logs = [lambda sums, half=half: np.log(np.maximum(_quotient(sums), half)) for half in halves]
+    (apart,) = _apart((before, after), logs, seed)
+    return Interval(*map(math.expm1, apart))
+
+
+def _quotient(sums: Floats) -> Floats:
+    """First column divided by the second; NaN if the second is zero."""
+    part, whole = sums[:, [0]], sums[:, [1]]
+    found: Floats = np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+    return found
+
+
+def _apart(
+    runs: Sequence[Floats], statistics: Sequence[Callable[[Floats], Floats]], seed: int
+) -> list[Sequence[float]]:
+    """Difference of each statistic between two runs, with its interval, which is infinite for fewer than two blocks."""
+    strays, values = [], []
+    for number, (run, statistic) in enumerate(zip(runs, statistics, strict=True)):
+        chance = np.random.default_rng(seed + number)
+        drawn = chance.multinomial(len(run), np.full(len(run), 1 / len(run)), size=ROUNDS) @ run
+        values.append(statistic(run.sum(axis=0, keepdims=True)))
+        strays.append(statistic(drawn) - values[-1])
+    apart = np.nan_to_num(values[1] - values[0])[0]
+    blocks = min(map(count_filled, runs))
+    if blocks < 2:
+        return [(float(value), -math.inf, math.inf) for value in apart]
+    tail, freedom = (1 - CONFIDENCE) / 2, blocks - 1
+    # For few blocks, Student's t (by a Cornish-Fisher expansion) over the normal z, times √(n / (n - 1)).
+    z = NormalDist().inv_cdf(1 - tail)
+    t = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+    widening = t / z * math.sqrt(blocks / freedom)
+    bounds = np.nanquantile(strays[1] - strays[0], [tail, 1 - tail], axis=0) * widening
+    low, high = apart + np.minimum(bounds[0], 0.0), apart + np.maximum(bounds[1], 0.0)
+    return [list(map(float, one)) for one in zip(apart, low, high, strict=True)]
+
+
 class _Side:
     """One load run, divided into blocks of equal length; the last block also has the remaining seconds."""
 
@@ -218,7 +428,7 @@ class _Side:
         if log.workload.arrivals != AT_ONCE:
             self.scheduled_s = min(self.seconds, math.ceil(log.workload.duration_s))
         self.is_timed = log.workload.model == "open"
-        self.block_s = resampling.block_s(self.seconds)
+        self.block_s = block_length_s(self.seconds)
         self.blocks = max(1, self.seconds // self.block_s)
 
     def block(self, at_s: int) -> int:
@@ -233,7 +443,7 @@ class _Side:
             if name == window.operation or (name == ALL and window.operation not in LASTING)
             if is_answer(window.outcome)
         )
-        return resampling.durations(parts, self.blocks)
+        return durations_of(parts, self.blocks)
 
     def counted(self, statistic: str, name: str) -> Floats:
         """A row per block: events that the statistic counts, and their divisor (requests sent or seconds scheduled)."""
@@ -266,7 +476,7 @@ def _time_changes(runs: Sequence[Durations], spans: tuple[Times, Times], seed: i
     blocks = _too_few_blocks([run.counts for run in runs])
     samples = min(span.count + span.never for span in spans)
     found = []
-    for share, apart in zip(SHARES, resampling.ratios(runs[0], runs[1], SHARES, seed), strict=True):
+    for share, apart in zip(SHARES, ratios(runs[0], runs[1], SHARES, seed), strict=True):
         before, after = (span.at(share).value_s for span in spans)
         need = math.ceil(round(FEW / (1 - share), 6))
         lack = _lack(samples, need, "sample") if samples < need else blocks
@@ -281,7 +491,7 @@ def _lack(have: int, need: int, what: str) -> str:
 
 
 def _too_few_blocks(runs: Sequence[Floats]) -> str:
-    have = min(map(resampling.count_filled, runs))
+    have = min(map(count_filled, runs))
     return _lack(have, FEWEST_BLOCKS, "block") if have < FEWEST_BLOCKS else ""
 
 
@@ -304,6 +514,6 @@ def _counted_change(statistic: str, name: str, sides: Sequence[_Side], seed: int
     if is_rate and not (before and after):
         # If one run has no events, there is no ratio; FEW events or more in the other run are no coincidence.
         return Change(statistic, before, after, None, NOISE if before == after else "more" if after else "less")
-    apart = (resampling.rates_apart if is_rate else resampling.shares_apart)(first, second, seed)
+    apart = (rates_apart if is_rate else shares_apart)(first, second, seed)
     verdict = _verdict(apart, "less", "more", MATTERS if is_rate else MATTERS_POINTS)
     return Change(statistic, before, after, apart, verdict)

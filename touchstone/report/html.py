@@ -19,7 +19,7 @@ from markupsafe import Markup
 from touchstone.facts.key_sources import KeySources, is_variable
 from touchstone.facts.wording import brief, clipped, describe_chance, figure, one_line, percentage, plural, visible, was
 from touchstone.loadgen.metrics import kind_of
-from touchstone.report import load_charts, probe_charts
+from touchstone.report.charts import load_pictures, probe_pictures
 from touchstone.report.probe_sentences import TEXTS, describe_family, describe_stimulus
 from touchstone.report.probe_view import ProbeView
 from touchstone.report.view import FindingView, View, describe_check
@@ -44,8 +44,8 @@ def render(view: View) -> str:
         styles,
         ("report.js",),
         view=view,
-        pictures=load_charts.pictures(view.load) if view.load else None,
-        drawn=probe_charts.pictures(view.probe) if view.probe else None,
+        pictures=load_pictures(view.load) if view.load else None,
+        drawn=probe_pictures(view.probe) if view.probe else None,
         kind_of=kind_of,
         key_sources=KeySources.of,
         run=view.header,
