@@ -17,14 +17,13 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from touchstone.check.cases import ALONE, ALWAYS, Declared, declared_by
+from touchstone.check.cases import ALONE, ALWAYS, Declared, Job, declared_by
 from touchstone.check.examination import CLEAN_UP, PUBLISH_ADVICE, Examination, Unsuited, transport_to
 from touchstone.check.expectation import Steps
 from touchstone.check.handover import BARRED, UNWRITTEN, CheckHandover, hold_lifeline
 from touchstone.check.handover import HANDOVER as HANDOVER_VARIABLE
 from touchstone.check.preflight import barred, check_given, smoke
 from touchstone.check.run import Run
-from touchstone.check.scheduler import Job
 from touchstone.check.sweep import sweep_run
 from touchstone.config import Flags, load
 from touchstone.contract import claims as ledger_of_claims

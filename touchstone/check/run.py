@@ -8,13 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from touchstone.check.budget import Budget, Flow
-from touchstone.check.cases import Declared
+from touchstone.check.cases import Declared, Scheduler
 from touchstone.check.examination import PUBLISH_ADVICE, Examination, Ledger, key_advice, transport_to
 from touchstone.check.handover import CheckHandover
 from touchstone.check.journal import Journal
 from touchstone.check.preflight import PlanWatch
-from touchstone.check.resume import done
-from touchstone.check.scheduler import Scheduler
 from touchstone.check.sweep import EMBEDDED_URL
 from touchstone.config import TargetSettings, Templates
 from touchstone.contract import claims as ledger_of_claims
@@ -224,6 +222,12 @@ class Run:
                 text = self.transport.secrets.text(f"the rule {rule_id} failed: {error}")
                 self.log.write(Case(f"rule.{rule_id}", "", "error", 0.0, (), text))
             self.log.close()
+
+
+def done(log: RunLog) -> tuple[str, ...]:
+    """Returns the cases that have a verdict: they ended, and nothing kept them from judging their claims."""
+    open_cases = {notice.case for notice in log.notices if notice.verdict != "not-applicable"}
+    return tuple(case.id for case in log.cases if case.outcome != "error" and case.id not in open_cases)
 
 
 def given_contents(templates: Templates) -> dict[str, Content]:

@@ -4,26 +4,27 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from touchstone.check.baseline import read_baseline
-from touchstone.check.child import child_environment, elsewhere
 from touchstone.check.examination import transport_to
 from touchstone.check.handover import BARRED, CHECK, CheckHandover, Errand
-from touchstone.check.job import EMBEDDED_TWIN, REACHED_ITS_END, Job, Outcome, failed
+from touchstone.check.job import EMBEDDED_TWIN, REACHED_ITS_END, Job, Outcome, child_environment, elsewhere, failed
 from touchstone.check.preflight import barred, check_given, smoke
-from touchstone.check.resume import facts
+from touchstone.check.run import done
 from touchstone.check.sweep import sweep_run
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.claims import Ledger
+from touchstone.contract.document import Contract
 from touchstone.contract.files import contract_tests_dir
 from touchstone.errors import HarnessError, RunLogError, UsageError
 from touchstone.facts.events import Footer, Known, Remark, RunLog
-from touchstone.facts.runlog import RunLogWriter
+from touchstone.facts.runlog import Event, RunLogWriter, read
+from touchstone.facts.wording import one_line
 from touchstone.twin import TwinSettings
 from touchstone.types import Conclude, Progress
 
@@ -135,3 +136,42 @@ def pytest_arguments(errand: Errand = CHECK) -> list[str]:
         *("--quiet", "--tb=short", "--assert=plain"),
         str(tests / "test_scenarios.py" if errand.mode == "record" else tests),
     ]
+
+
+# --- checks that continue one that was cut short --------------------------------------------------------------------
+
+
+def cut_short(folder: Path, settings: Settings) -> RunLog:
+    """Returns the run log in *folder*; raises UsageError if it is not of an unfinished check of the same target."""
+    run_log, place = folder / "runlog.jsonl", f"--resume {folder}"
+    if not run_log.is_file():
+        raise UsageError(f"{place}: has no runlog.jsonl; expected the report folder of a check that was cut short")
+    log = read(run_log)
+    target, found = settings.target, log.header.target
+    if log.header.command != "check" or log.header.contract_sha256 != Contract.load().sha256:
+        raise UsageError(f"{place}: expected a check by this version of Touchstone; start a new one without --resume")
+    if found.kind != "embedded" if target.embedded else found.url != target.url:
+        asked = "the embedded twin" if target.embedded else target.url
+        raise UsageError(f"{place}: is a check of {one_line(found.url)}, not of {asked}; give the target of that check")
+    if log.footer and not log.footer.interrupted and set(log.selected) <= set(done(log)):
+        raise UsageError(f"{place}: that check is complete; start a new one without --resume")
+    return log
+
+
+def continued(settings: Settings, log: RunLog, folder: Path) -> Settings:
+    """Returns *settings* with what decides which cases run, as in *log*, and with its report folder."""
+    header = log.header
+    kept = {"profile": header.profile, "claims_glob": header.claims_glob, "seed": header.seed}
+    strict = settings.strict or header.strict
+    return replace(settings, report_dir=folder, strict=strict, **kept)  # type: ignore[arg-type]  # valid in that run
+
+
+def facts(log: RunLog) -> Iterator[Event]:
+    """Yields the events that the new run log takes over: all exchanges and findings, and the results of done cases."""
+    ended = set(done(log))
+    yield Remark(f"continues the check {log.header.run_id}, in which {len(ended)} cases were done")
+    yield from log.exchanges
+    yield from log.occurrences
+    yield from (tally for tally in log.tallies if tally.case in ended)
+    yield from (notice for notice in log.notices if notice.case in ended or not notice.case)
+    yield from (case for case in log.cases if case.id in ended)

@@ -23,8 +23,8 @@ from touchstone.target.answer import Answer, Head
 from touchstone.target.body import Intake, Refused
 from touchstone.target.bounds import DEFAULT_BOUNDS, MAX_STATUS_LINE_BYTES, STATUS_LINE_TOO_LONG, Bounds
 from touchstone.target.call import Call, MessageBuilder, OutgoingRequest
+from touchstone.target.connections import trusting
 from touchstone.target.keys import Keys
-from touchstone.target.tls import trusting
 
 # Idle connections are not reused after this time; touchstone/target/connections.py says why.
 LONGEST_IDLE_S = 3.0

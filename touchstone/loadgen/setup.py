@@ -25,7 +25,7 @@ from touchstone.loadgen.plan import Need, Stage
 from touchstone.rules.history import Content, History
 from touchstone.target.answer import NOT_REACHED
 from touchstone.target.call import Call
-from touchstone.target.clock import WallClock
+from touchstone.target.transport import WallClock
 from touchstone.types import Progress
 
 SET_UP, CLEAN_UP = "set-up", "clean-up"

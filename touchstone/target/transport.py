@@ -3,6 +3,8 @@
 import contextlib
 import functools
 import itertools
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,7 +19,6 @@ from touchstone.target.answer import Answer
 from touchstone.target.body import ACCEPTED, BEYOND_BYTES, Intake, Refused
 from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, Room, cut_head, head_bytes
 from touchstone.target.call import Call, MessageBuilder, OutgoingRequest
-from touchstone.target.clock import WallClock
 from touchstone.target.connections import SURPLUS_BYTES, BoundedBackend, Deadline, NoCookies, Wire
 from touchstone.target.keys import KeyCommand, Keys
 
@@ -26,6 +27,26 @@ _MANY_PIECES, _SAME_TIME_S = 1_000, 0.001
 # RFC 9110 9.2.1: requests without side effects may be sent again if a reused connection was already closed.
 _SAFE = frozenset({"GET", "HEAD"})
 _CLOSED = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
+
+
+class WallClock:
+    """Real time; *origin* is the monotonic clock at the start of the run."""
+
+    def __init__(self) -> None:
+        self.origin = time.monotonic()
+
+    def now(self) -> float:
+        """Seconds since the start of the run."""
+        return time.monotonic() - self.origin
+
+    def pass_s(self, seconds: float) -> None:
+        """Lets *seconds* pass at once: the run continues an earlier one, which took so long."""
+        self.origin -= seconds
+
+    def rest(self, seconds: float, until: threading.Event | None = None) -> None:
+        """Waits for *seconds*, or less if *until* is set; returns at once for 0."""
+        if seconds > 0:
+            (until or threading.Event()).wait(seconds)
 
 
 class Transport:

@@ -16,8 +16,7 @@ from touchstone.target.answer import Answer as Reply
 from touchstone.target.answer import Head
 from touchstone.target.body import Intake, Refused
 from touchstone.target.call import Call, MessageBuilder, OutgoingRequest
-from touchstone.target.connections import BoundedBackend, Deadline
-from touchstone.target.tls import trusting
+from touchstone.target.connections import BoundedBackend, Deadline, trusting
 
 # Seconds for which an idle connection is used again: servers close idle ones, some after a few seconds.
 _FRESH_S = 1.5
