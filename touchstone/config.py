@@ -17,8 +17,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from touchstone.contract import claims
 from touchstone.contract.files import read_toml
-from touchstone.contract.quoting import Kind, checked, may_be_key, quoted
-from touchstone.errors import Unfit, UsageError, nearest, one_line
+from touchstone.errors import Kind, Unfit, UsageError, checked, may_be_key, nearest, one_line, quoted
 from touchstone.facts import redaction_guard
 from touchstone.facts.key_sources import USUAL, KeySources, read_key, read_variable
 from touchstone.target.bounds import BOUND_NAMES, LONGEST_HEAD_BYTES, Bounds

@@ -44,8 +44,7 @@ from touchstone.facts.exchange import Response as Received
 from touchstone.facts.finding import Finding, Judgement
 from touchstone.rules.history import Bounds
 from touchstone.rules.judge import by_all_rules
-from touchstone.target.answer import Answer
-from touchstone.target.call import Call, MessageBuilder
+from touchstone.target.call import Answer, Call, MessageBuilder
 from touchstone.twin import DEFAULT_ACCOUNTS
 
 # Checks of Schemathesis that accuse correct servers of this API, and why.

@@ -9,7 +9,7 @@ from tests.rules.exchanges import given as given_by
 from tests.rules.judging import Evidence, cases, findings, outcome, story_rules, upheld, verdicts
 from tests.rules.stories import cancel, delete, forced, reuse, start, template
 from tests.rules.stories import read as read_build
-from touchstone.contract.lifecycle import State
+from touchstone.contract.answers import State
 from touchstone.facts.exchange import Exchange
 from touchstone.rules.possible_states import Walk
 

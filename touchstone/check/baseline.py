@@ -17,8 +17,7 @@ from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.claims import Ledger
 from touchstone.contract.document import Contract
 from touchstone.contract.files import WRITTEN_BYTES, open_regular, read_regular, read_toml
-from touchstone.contract.quoting import checked, quoted
-from touchstone.errors import UsageError, nearest, similar
+from touchstone.errors import UsageError, checked, nearest, quoted, similar
 from touchstone.facts.events import Header, Known, RunLog
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read

@@ -18,7 +18,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from touchstone.check.budget import Flow
-from touchstone.contract.lifecycle import FINISHED
+from touchstone.contract.answers import FINISHED
 from touchstone.facts.runlog import read
 from touchstone.target.connections import in_background
 

@@ -15,8 +15,8 @@ from touchstone.check.expectation import Reply, Steps
 from touchstone.check.journal import Journal
 from touchstone.check.templates import VERSION, Form, Template, given, publish_call
 from touchstone.config import TargetSettings
+from touchstone.contract.answers import AT_REST, FINISHED, STATUSES
 from touchstone.contract.document import Contract
-from touchstone.contract.lifecycle import AT_REST, FINISHED, STATUSES
 from touchstone.facts.backoff import back_off_s, poll_s, retry_after_s
 from touchstone.facts.events import NoticeVerdict, TemplateAction, TemplateDeed
 from touchstone.facts.exchange import Credential, Exchange

@@ -26,8 +26,7 @@ from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.claims import Ledger
 from touchstone.contract.document import Contract
 from touchstone.contract.files import open_regular
-from touchstone.contract.quoting import quoted
-from touchstone.errors import OutputError, RunLogError, TargetError, UsageError, unwritten
+from touchstone.errors import OutputError, RunLogError, TargetError, UsageError, quoted, unwritten
 from touchstone.facts.events import Footer, Header, Known, LedgerClaim, Target, TargetKind
 from touchstone.facts.redaction_guard import redact
 from touchstone.facts.runlog import RunLogWriter, follow, read

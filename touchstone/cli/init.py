@@ -12,8 +12,7 @@ from typer import Option, Typer
 
 from touchstone.cli.options import examples, say
 from touchstone.config import EMBEDDED, Url, find, kind
-from touchstone.contract.quoting import checked
-from touchstone.errors import UsageError
+from touchstone.errors import UsageError, checked
 from touchstone.facts.output import write_whole
 
 app = Typer()

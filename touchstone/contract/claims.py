@@ -11,8 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, with
 
 from touchstone.contract.files import openapi_dir
 from touchstone.contract.parsing import read_as
-from touchstone.contract.quoting import quoted
-from touchstone.errors import ContractError, UsageError, similar
+from touchstone.errors import ContractError, UsageError, quoted, similar
 
 Level = Literal["must", "should"]
 By = Literal["check", "load"]

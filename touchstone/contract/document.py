@@ -23,8 +23,7 @@ from jsonschema.protocols import Validator
 from touchstone.contract.event_stream import parse
 from touchstone.contract.files import openapi_dir
 from touchstone.contract.parsing import Loader, fault, read_json, read_yaml
-from touchstone.contract.quoting import described
-from touchstone.errors import ContractError, one_line
+from touchstone.errors import ContractError, described, one_line
 
 _TEXT = "tag:yaml.org,2002:str"
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"

@@ -15,10 +15,9 @@ import httpx
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import EXPIRED, Chunk, Closed, Exchange, Response
 from touchstone.facts.wording import was
-from touchstone.target.answer import Answer
-from touchstone.target.body import ACCEPTED, BEYOND_BYTES, Intake, Refused
-from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, Room, cut_head, head_bytes
-from touchstone.target.call import Call, MessageBuilder, OutgoingRequest
+from touchstone.target import bounds as limits
+from touchstone.target.bounds import Bounds, Intake, Refused, Room, cut_head, head_bytes
+from touchstone.target.call import Answer, Call, MessageBuilder, OutgoingRequest
 from touchstone.target.connections import SURPLUS_BYTES, BoundedBackend, Deadline, NoCookies, Wire
 from touchstone.target.keys import KeyCommand, Keys
 
@@ -68,7 +67,7 @@ class Transport:
         record: Callable[[Exchange], None],
         request_timeout_s: float = 30.0,
         stopped: Callable[[], bool] | None = None,
-        bounds: Bounds = DEFAULT_BOUNDS,
+        bounds: Bounds = limits.DEFAULT_BOUNDS,
         command: KeyCommand | None = None,
     ) -> None:
         self.url = url
@@ -97,7 +96,7 @@ class Transport:
             timeout=self._timeout_s,
             follow_redirects=False,
             trust_env=False,
-            headers={"User-Agent": "touchstone", "Accept-Encoding": ACCEPTED},
+            headers={"User-Agent": "touchstone", "Accept-Encoding": limits.ACCEPTED},
         )
         client._cookies = NoCookies()  # noqa: SLF001  # httpx copies a jar that is passed to it; a test checks it
         return client
@@ -285,13 +284,13 @@ class Transport:
         self, response: httpx.Response, intake: Intake, chunks: list[Chunk], streamed: bool, *, is_cut: bool
     ) -> Response:
         body = intake.kept(b"".join(chunk.data for chunk in chunks))
-        most_bytes = KEPT_BYTES if intake.problem else None
+        most_bytes = limits.KEPT_BYTES if intake.problem else None
         if not self._room.take(len(body)):
             if not intake.problem:
                 self.cut += 1
                 intake.problem = f"OutOfRoom: all bodies together exceed {self._bounds.describe('max_total_bytes')}"
-            most_bytes = LEAST_KEPT_BYTES
-        body = body if most_bytes is None else body[: most_bytes + BEYOND_BYTES]
+            most_bytes = limits.LEAST_KEPT_BYTES
+        body = body if most_bytes is None else body[: most_bytes + limits.BEYOND_BYTES]
         pieces = _within(chunks, most_bytes or len(body)) if streamed else ()
         headers, is_cut = response.headers.multi_items(), is_cut or bool(intake.problem)
         cleaned = self._builder.response(
