@@ -339,7 +339,6 @@ def signals() -> Iterator[Interrupted]:
 
 # --- the steps of a run -----------------------------------------------------------------------------------------------
 
-UNFINISHED = "the run log could not be written any more, and the run was stopped"
 REACHED_ITS_END = Footer("", 0.0, 0, "")
 
 
@@ -419,7 +418,8 @@ class Job(ABC):
         finally:
             clean = self.clear()
         left = "nothing is left on the target" if clean else "`touchstone sweep` removes what is left on the target"
-        return failed(f"{UNFINISHED}; {left}") if self.is_unwritten else footer
+        unfinished = "the run log could not be written any more, and the run was stopped"
+        return failed(f"{unfinished}; {left}") if self.is_unwritten else footer
 
     def run_child(
         self,

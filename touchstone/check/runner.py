@@ -29,6 +29,7 @@ from touchstone.twin import TwinSettings
 from touchstone.types import Conclude, Progress
 
 COARSE_S = 0.02
+PYTEST = (sys.executable, "-m", "pytest")
 _REFUSED = 4  # pytest.ExitCode.USAGE_ERROR
 # Type of a progress event that is not in the run log. It has the path of the run log.
 BEGUN = "begun"
@@ -75,7 +76,7 @@ class _Check(Job):
             self.progress({"type": BEGUN, "run_log": str(self.run_log)})
         run_log, latency_s = str(self.run_log.absolute()), round(latency_s, 6)
         handover = CheckHandover(settings, run_log, self.run_id, latency_s, errand)
-        ended = self.run_child(_command(errand), handover, settings.max_seconds)
+        ended = self.run_child([*PYTEST, *pytest_arguments(errand)], handover, settings.max_seconds)
         if ended == BARRED:
             return failed(barred(settings.target))
         output = self.folder / self.child[1]
@@ -104,9 +105,9 @@ def plan(settings: Settings, folder: Path, errand: Errand = CHECK) -> str:
     _known(settings, errand, ledger_of_claims.load())
     path = folder / "plan.json"
     handover = CheckHandover(settings, str(path.absolute()), errand=replace(errand, mode="plan"))
-    environment = child_environment(handover, os.environ)
+    environment, command = child_environment(handover, os.environ), [*PYTEST, *pytest_arguments(errand)]
     with elsewhere() as cwd:
-        child = subprocess.run(_command(errand), cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+        child = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     if not path.exists():
         raise UsageError(f"the contract tests could not be listed:\n{child.stdout}{child.stderr}")
     return path.read_text(encoding="utf-8")
@@ -115,10 +116,6 @@ def plan(settings: Settings, folder: Path, errand: Errand = CHECK) -> str:
 def _known(settings: Settings, errand: Errand, ledger: Ledger) -> tuple[Known, ...]:
     """Returns the entries of the baseline; empty without a baseline, and if the run is no check."""
     return read_baseline(settings.baseline, ledger) if settings.baseline and errand.mode == "run" else ()
-
-
-def _command(errand: Errand) -> list[str]:
-    return [sys.executable, "-m", "pytest", *pytest_arguments(errand)]
 
 
 # Other installed plugins are not loaded, since they may reorder cases. Searching for leaked resources costs time.
