@@ -291,7 +291,14 @@ class Hooks:
         """Begins the run once the contract is loaded, and ends it after the last phase."""
         if isinstance(event, LoadingFinished) and _loaded:
             try:
-                context.add_initialization_line(f"     Touchstone:       {_begun(*_loaded.values())}")
+                (settings,) = _loaded.values()
+                if isinstance(settings, HarnessError):
+                    raise settings
+                run = SchemathesisRun(settings)
+                _runs.append(run)
+                lacking = run.set_up()
+                line = f"versions are named touchstone-{run.run_id}-…{f'; {lacking}' if lacking else ''}"
+                context.add_initialization_line(f"     Touchstone:       {line}")
             except HarnessError as error:
                 click.secho(f"touchstone: {error}", fg="red", err=True)
                 raise click.Abort from None
@@ -303,16 +310,6 @@ class Hooks:
         """Ends a run that was interrupted."""
         for line in _ended():
             click.echo(line)
-
-
-def _begun(settings: Settings | HarnessError) -> str:
-    """Begins the run; returns what to print about it. Raises HarnessError if it cannot begin."""
-    if isinstance(settings, HarnessError):
-        raise settings
-    run = SchemathesisRun(settings)
-    _runs.append(run)
-    lacking = run.set_up()
-    return f"versions are named touchstone-{run.run_id}-…{f'; {lacking}' if lacking else ''}"
 
 
 def _ended() -> Iterator[str]:

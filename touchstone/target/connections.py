@@ -1,4 +1,4 @@
-"""Connections with a deadline for the whole response, and HTTP clients without cookies."""
+"""Connections with a deadline for the whole response."""
 
 import functools
 import ssl
@@ -215,10 +215,3 @@ class _Ended(httpx.SyncByteStream):
                 self._extensions[SURPLUS_BYTES] = len(surplus)
                 self._extensions["network_stream"].close()
         self._plain.close()
-
-
-class NoCookies(httpx.Cookies):
-    """Cookies that stay empty, so that no request sends a cookie that an earlier response has set."""
-
-    def extract_cookies(self, response: httpx.Response) -> None:
-        """Ignores the Set-Cookie headers of a response."""

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +19,7 @@ from touchstone.facts.wording import was
 from touchstone.target import bounds as limits
 from touchstone.target.bounds import Bounds, Intake, Refused, Room, cut_head, head_bytes
 from touchstone.target.call import Answer, Call, MessageBuilder, OutgoingRequest
-from touchstone.target.connections import SURPLUS_BYTES, BoundedBackend, Deadline, NoCookies, Wire
+from touchstone.target.connections import SURPLUS_BYTES, BoundedBackend, Deadline, Wire
 from touchstone.target.keys import KeyCommand, Keys
 
 # After this many pieces of a stream, pieces that arrive within this time (in seconds) are merged.
@@ -98,7 +99,7 @@ class Transport:
             trust_env=False,
             headers={"User-Agent": "touchstone", "Accept-Encoding": limits.ACCEPTED},
         )
-        client._cookies = NoCookies()  # noqa: SLF001  # httpx copies a jar that is passed to it; a test checks it
+        client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))  # no response can set a cookie
         return client
 
     @property
