@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from touchstone.check.examination import Examination, Unsuited
 from touchstone.check.expectation import Reply
 from touchstone.check.templates import Template
-from touchstone.contract.lifecycle import AT_REST
+from touchstone.contract.answers import AT_REST
 from touchstone.facts.backoff import back_off_s, retry_after_s
 
 # Most starts in a burst, and most seconds of it: a limit above this would not affect clients.

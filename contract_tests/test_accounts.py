@@ -20,7 +20,7 @@ from situations import (
 )
 from touchstone.check.examination import Examination
 from touchstone.check.templates import Template
-from touchstone.contract.lifecycle import AT_REST
+from touchstone.contract.answers import AT_REST
 from touchstone.facts.exchange import Credential
 
 OPERATIONS = ("getBuild", "getTemplate", "startBuild", "cancelBuild", "streamBuildEvents", "deleteTemplate")

@@ -10,7 +10,7 @@ from touchstone.facts.backoff import back_off_s
 from touchstone.loadgen.arrival_user import Flow
 from touchstone.loadgen.load_run import LoadRun
 from touchstone.loadgen.plan import AFTERMATH_BURST
-from touchstone.target.answer import Answer
+from touchstone.target.call import Answer
 
 READS_PER_START = 3
 

@@ -29,8 +29,7 @@ from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 from touchstone import config
 from touchstone.check.handover import HANDOVER
 from touchstone.check.job import new_run_id
-from touchstone.contract.quoting import checked
-from touchstone.errors import HarnessError, UsageError
+from touchstone.errors import HarnessError, UsageError, checked
 from touchstone.facts.events import Case, Remark
 from touchstone.facts.key_sources import USUAL
 from touchstone.facts.sample import NO_ANSWER
@@ -46,7 +45,7 @@ from touchstone.loadgen.runner import Launch, check_allowed, check_terms, is_loo
 from touchstone.loadgen.setup import SettingUp
 from touchstone.loadgen.setup import Stopped as SetUpStopped
 from touchstone.loadgen.workloads import ACTIONS, AT_ONCE, Options, Scenario, scenario
-from touchstone.target.answer import Answer
+from touchstone.target.call import Answer
 from touchstone.twin import DEFAULT_ACCOUNTS
 
 IS_CHILD = HANDOVER in os.environ

@@ -11,7 +11,7 @@ from aftermath import MARGIN_S
 from touchstone.loadgen.arrival_user import Flow
 from touchstone.loadgen.load_run import LoadRun
 from touchstone.loadgen.plan import ROOM_TURNS
-from touchstone.target.answer import Answer
+from touchstone.target.call import Answer
 
 # The wait before every second cancel: its minimum, and its length relative to the time that the last cancel took.
 _LEAST_HELD_S = 0.5

@@ -18,7 +18,7 @@ from touchstone.facts.exchange import Credential
 from touchstone.loadgen.arrival_user import Arrival, Flow
 from touchstone.loadgen.load_run import LoadRun
 from touchstone.loadgen.workloads import SCENARIOS
-from touchstone.target.answer import Answer
+from touchstone.target.call import Answer
 
 # A master learns from its workers every 3 seconds how many users they have.
 REPORTS_S = 4.0

@@ -12,8 +12,7 @@ from touchstone.loadgen.client import PreparedRequest, Requests
 from touchstone.recordings.recording import BASE_URL, Recording
 from touchstone.recordings.replay import given_of
 from touchstone.rules.history import Bounds, History
-from touchstone.target.answer import Answer, Head
-from touchstone.target.call import Call
+from touchstone.target.call import Answer, Call, Head
 from touchstone.target.keys import Keys
 
 JSON = (("Content-Type", "application/json"),)

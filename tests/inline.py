@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.command import Ended, Shell, called
-from touchstone.check import child, job, runner
+from touchstone.check import job, runner
 from touchstone.facts.runlog import follow
 from touchstone.types import Progress
 
@@ -46,12 +46,15 @@ def run_pytest(command: Sequence[str], environment: Mapping[str, str], output: A
                 del sys.modules[name]
 
 
+_in_a_child = job.watched
+
+
 def _watched(
     command: Sequence[str], environment: Mapping[str, str], output: Path, run_log: Path, progress: Progress, *more: Any
 ) -> int:
     if "pytest" not in command:
-        return child.watched(command, environment, output, run_log, progress, *more)
-    with io.TextIOWrapper(child.anew(output), "utf-8") as file:
+        return _in_a_child(command, environment, output, run_log, progress, *more)
+    with io.TextIOWrapper(job.anew(output), "utf-8") as file:
         code = run_pytest(command, environment, file)
     for event in next(follow(run_log), ()):
         progress(event)

@@ -17,8 +17,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from touchstone.contract import claims
 from touchstone.contract.files import read_toml
-from touchstone.contract.quoting import Kind, checked, may_be_key, quoted
-from touchstone.errors import Unfit, UsageError, nearest, one_line
+from touchstone.errors import Kind, Unfit, UsageError, checked, may_be_key, nearest, one_line, quoted
 from touchstone.facts import redaction_guard
 from touchstone.facts.key_sources import USUAL, KeySources, read_key, read_variable
 from touchstone.target.bounds import BOUND_NAMES, LONGEST_HEAD_BYTES, Bounds
@@ -394,41 +393,36 @@ def _target(flags: Flags, environ: Mapping[str, str], file: SettingsFile) -> Tar
     if flags.target is not None and flags.url is not None:
         raise UsageError("--target and --url: both are given; use only one")
     sources = (
-        ("--url", flags.url, _plain),
-        ("--target", flags.target, _target_of),
-        ("TOUCHSTONE_TARGET", environ.get("TOUCHSTONE_TARGET") or None, _target_of),
-        ("ORGO_BASE_URL", environ.get("ORGO_BASE_URL") or None, _plain),
-        (f"{file.name}: target", file.table.target, _target_of),
+        ("--url", flags.url),
+        ("--target", flags.target),
+        ("TOUCHSTONE_TARGET", environ.get("TOUCHSTONE_TARGET") or None),
+        ("ORGO_BASE_URL", environ.get("ORGO_BASE_URL") or None),
+        (f"{file.name}: target", file.table.target),
     )
-    needs_key = not flags.plan  # a plan sends nothing
-    return next(read(value, place, environ, file, needs_key) for place, value, read in sources if value is not None)
-
-
-def _plain(text: str, place: str, environ: Mapping[str, str], _file: SettingsFile, needs_key: bool) -> TargetSettings:
-    url = checked(place, text, _url)
-    keys = _keys({"url": url}, "the target" if may_be_key(url) else f"the target {url}", place, environ, needs_key)
-    return TargetSettings("url", url, **keys)
-
-
-def _target_of(
-    name: str, place: str, environ: Mapping[str, str], file: SettingsFile, needs_key: bool
-) -> TargetSettings:
-    if name == EMBEDDED:
+    place, name = next((place, value) for place, value in sources if value is not None)
+    if place in ("--url", "ORGO_BASE_URL"):
+        url = checked(place, name, _url)
+        where, url_place = "the target" if may_be_key(url) else f"the target {url}", place
+        name, table = "url", TargetTable(url=url)
+    elif name == EMBEDDED:
         return TargetSettings(max_builds=UNBOUNDED_BUILDS)
-    if name not in file.table.targets:
+    elif name in file.table.targets:
+        table, where = file.table.targets[name], file.place("targets", name)
+        url_place = f"{where} url"
+    else:
         where = file.name or "the working directory, which has no touchstone.toml"
         advice = nearest(name, (*file.table.targets, EMBEDDED))
         raise UsageError(f"{place} {quoted(name)}: no such target in {where}; {advice}")
-    table, where = file.table.targets[name], file.place("targets", name)
-    keys = _keys(table.model_dump(exclude_unset=True), where, f"{where} url", environ, needs_key)
+    # A plan sends nothing, so it needs no key.
+    keys = _keys(table.model_dump(exclude_unset=True), where, url_place, environ, needs_key=not flags.plan)
     shared = {each.name for each in dataclasses.fields(TargetSettings)} & TargetTable.model_fields.keys()
-    values = {each: getattr(table, each) for each in shared - keys.keys()}
+    values = {each: getattr(table, each) for each in shared - keys.keys() - {"url"}}
     bounds = Bounds(**{each: getattr(table, each) for each in BOUND_NAMES})
-    return TargetSettings(name=name, bounds=bounds, **values, **keys)
+    return TargetSettings(name, table.url, bounds=bounds, **values, **keys)
 
 
 def _keys(
-    values: Mapping[str, Any], place: str, url_place: str, environ: Mapping[str, str], needs_key: bool
+    values: Mapping[str, Any], place: str, url_place: str, environ: Mapping[str, str], *, needs_key: bool
 ) -> dict[str, Any]:
     """Returns a target's keys, their sources and headers, as arguments of TargetSettings; its URL must have no key."""
     # A key in the settings file belongs to a throw-away server; then the usual variables belong to another target.

@@ -24,7 +24,7 @@ from typing import Any
 
 from tests.bench.load_server import COUNTS_PATH, PATH, REF
 from tests.stages import free_port
-from touchstone.check.child import child_environment
+from touchstone.check.job import child_environment
 from touchstone.config import Flags
 from touchstone.config import load as load_settings
 from touchstone.contract.files import load_dir

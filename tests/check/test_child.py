@@ -13,8 +13,8 @@ import pytest
 
 from tests.command import gone
 from tests.facts.test_redaction_guard import forget_keys
-from touchstone.check import child
-from touchstone.check.child import Interrupted, signals, watched
+from touchstone.check import job
+from touchstone.check.job import Interrupted, signals, watched
 from touchstone.facts.redaction_guard import register
 
 HEAD = """
@@ -99,7 +99,7 @@ def test_known_key_that_a_child_prints_is_not_kept(parent: Parent) -> None:
 def test_interrupt_is_passed_on_and_insisted_on(
     parent: Parent, monkeypatch: pytest.MonkeyPatch, handler: str, code: int, events: list[str]
 ) -> None:
-    monkeypatch.setattr(child, "CHILD_GRACE_S", 0.1 if code < 0 else 20.0)
+    monkeypatch.setattr(job, "CHILD_GRACE_S", 0.1 if code < 0 else 20.0)
     parent.at["up"] = lambda: parent.interrupted(signal.SIGTERM, None)
     script = (
         f"signal.signal(signal.SIGINT, {handler}); print('kept', flush=True); write('up'); threading.Event().wait()"
@@ -109,13 +109,13 @@ def test_interrupt_is_passed_on_and_insisted_on(
 
 def test_child_that_takes_too_long_is_interrupted(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
     passed_s = [0.0]
-    monkeypatch.setattr(child, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + passed_s[0]))
+    monkeypatch.setattr(job, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + passed_s[0]))
     parent.at["up"] = lambda: passed_s.append(passed_s.pop() + 100.0)
     script = """
 signal.signal(signal.SIGINT, lambda *_: (write("stopped"), os._exit(4)))
 write("up"); write("up"); threading.Event().wait()
 """
-    assert parent.run(script, max_seconds=199.0 - child.CHILD_GRACE_S) == 4
+    assert parent.run(script, max_seconds=199.0 - job.CHILD_GRACE_S) == 4
     assert (parent.events, parent.interrupted.by) == (["up", "up", "stopped"], 0)
 
 
@@ -142,7 +142,7 @@ def test_insisting_is_to_ask_again(before: int, enough: int) -> None:
 @pytest.fixture
 def usual_signals() -> Iterator[None]:
     """Default signal handlers, even if the tests run under `nohup`."""
-    before = {number: signal.getsignal(number) for number in child.STOPS}
+    before = {number: signal.getsignal(number) for number in job.STOPS}
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     for number, handler in before.items():

@@ -8,9 +8,7 @@ from dataclasses import replace
 import pytest
 
 from touchstone.check.budget import Flow
-from touchstone.check.cases import Declared
-from touchstone.check.forecast import Pace, duration_s
-from touchstone.check.scheduler import Job, Scheduler
+from touchstone.check.cases import Declared, Job, Pace, Scheduler, duration_s
 
 SOON_S = 10.0
 

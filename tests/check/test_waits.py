@@ -10,7 +10,7 @@ from tests.check.scripted import REF, Answer, answering, examination, refusal, s
 from tests.rules.exchanges import exchange
 from touchstone.check.budget import IDLE_POLLS, IDLE_S, UNANSWERED_REQUESTS
 from touchstone.check.examination import Following
-from touchstone.contract.lifecycle import AT_REST
+from touchstone.contract.answers import AT_REST
 from touchstone.facts.backoff import LEAST_POLL_SHARE
 from touchstone.facts.exchange import Exchange
 from touchstone.target.call import Call

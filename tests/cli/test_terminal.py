@@ -16,8 +16,7 @@ from rich.console import Console
 from tests.command import Command, Shell
 from tests.report.checklogs import write_failing, write_passing
 from tests.report.golden import agrees
-from touchstone.check.cases import Declared
-from touchstone.check.forecast import Pace
+from touchstone.check.cases import Declared, Pace
 from touchstone.cli.app import main
 from touchstone.cli.live import CheckState, is_watched, print_plan, probe_progress_on, progress_on
 from touchstone.config import Settings, TargetSettings

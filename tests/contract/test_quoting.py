@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from touchstone.contract.quoting import MIN_SECRET_LENGTH, described, quoted
+from touchstone.errors import MIN_SECRET_LENGTH, described, quoted
 
 HARMLESS: list[Any] = [
     *("spike:10..100@40s+2s", "default/claude-code@1.0", "history.second-cancel-is-consistent"),

@@ -13,7 +13,7 @@ import pytest
 
 from tests.encodings import ENCODINGS, left
 from touchstone.__main__ import Stream
-from touchstone.check.child import Interrupted, watched
+from touchstone.check.job import Interrupted, watched
 from touchstone.errors import HarnessError
 from touchstone.facts import redaction_guard
 from touchstone.facts.exchange import Exchange, Request, Response

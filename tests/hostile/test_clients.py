@@ -20,11 +20,10 @@ from touchstone.errors import TargetError
 from touchstone.facts.exchange import Exchange
 from touchstone.loadgen.client import Connections
 from touchstone.loadgen.setup import SettingUp
-from touchstone.target.answer import Answer
 from touchstone.target.bounds import KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, head_bytes
-from touchstone.target.call import Call
+from touchstone.target.call import Answer, Call
+from touchstone.target.connections import trusting
 from touchstone.target.keys import Keys
-from touchstone.target.tls import trusting
 from touchstone.target.transport import Transport
 from touchstone.twin import Twin
 

@@ -14,8 +14,8 @@ from tests.raw_server import listening
 from touchstone.config import TargetSettings
 from touchstone.contract.document import Contract
 from touchstone.limiter.probe.connections import Link
-from touchstone.target.answer import Answer
 from touchstone.target.bounds import Bounds
+from touchstone.target.call import Answer
 
 REF = "default/some@1.0.0"
 HEAD = b"HTTP/1.1 200 OK\r\n"

@@ -12,8 +12,8 @@ import pytest
 
 from touchstone.facts.probe import Answer, Answered, Outcome, Segment, Stimulus, Terms, Trial, drain, stream
 from touchstone.limiter.probe.sender import Bounds, OpenLoop, Pool, Sender
-from touchstone.target.answer import Answer as Reply
-from touchstone.target.answer import Head
+from touchstone.target.call import Answer as Reply
+from touchstone.target.call import Head
 
 TERMS = Terms(20, starts=True, most_requests=9, most_builds=5, most_s=9.0)
 

@@ -25,8 +25,7 @@ from touchstone.loadgen.judge import INLINE_RULES, LARGE_BODY_BYTES, READ_HEADER
 from touchstone.rules import protocol
 from touchstone.rules.history import History
 from touchstone.rules.judge import Judge
-from touchstone.target.answer import NOT_REACHED, Answer
-from touchstone.target.call import LONG_BODY_BYTES, Call
+from touchstone.target.call import LONG_BODY_BYTES, NOT_REACHED, Answer, Call
 
 SECRETS = [key for key in (keys().primary, keys().second, keys().restricted) if key]
 KEY = keys().primary

@@ -18,8 +18,8 @@ import trustme
 from tests.raw_server import listening
 from touchstone.loadgen import client
 from touchstone.loadgen.client import Connections
-from touchstone.target.answer import Answer
 from touchstone.target.bounds import Bounds
+from touchstone.target.call import Answer
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -8,8 +8,8 @@ import msgpack  # type: ignore[import-untyped]
 import pytest
 
 from tests.rules.exchanges import OTHER_REF, REF
-from touchstone.check.child import child_environment
 from touchstone.check.handover import HANDOVER
+from touchstone.check.job import child_environment
 from touchstone.config import Settings, TargetSettings
 from touchstone.facts.events import Limit
 from touchstone.loadgen.handover import GO, PART, Go, LoadHandover, deal

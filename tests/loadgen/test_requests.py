@@ -15,9 +15,8 @@ from tests.recorded import every, recorded
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.loadgen.client import PreparedRequest, Requests
-from touchstone.target.answer import Answer
 from touchstone.target.bounds import KEPT_BYTES
-from touchstone.target.call import LONG_BODY_BYTES, Call
+from touchstone.target.call import LONG_BODY_BYTES, Answer, Call
 from touchstone.target.keys import Keys
 from touchstone.target.transport import Transport
 

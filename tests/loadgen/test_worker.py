@@ -27,9 +27,8 @@ from touchstone.loadgen.load_run import Collector, LoadRun, LoadWorker, Stopped
 from touchstone.loadgen.master import Master
 from touchstone.loadgen.metrics import BEHIND_S
 from touchstone.loadgen.plan import plan
-from touchstone.target.answer import Answer, Head
 from touchstone.target.bounds import Bounds
-from touchstone.target.call import Call
+from touchstone.target.call import Answer, Call, Head
 
 POLL_S = 0.02
 STEADY = {"arrivals": "constant:40", "duration_s": 0.2}

@@ -109,7 +109,7 @@ def test_stream_keeps_its_chunks_and_its_pace(
     async def sleep(seconds: float) -> None:
         waited_s.append(seconds)
 
-    monkeypatch.setattr(conversation, "wait_s", waited_s.append)
+    monkeypatch.setattr(conversation.time, "sleep", waited_s.append)
     monkeypatch.setattr("touchstone.recordings.conversation.anyio.sleep", sleep)
     requests, playback = client(exchange(0, answer=STREAM), exchange(1, answer=STREAM), speed=speed)
     with requests.stream("GET", "/a") as got:
@@ -191,7 +191,7 @@ def test_router_is_one_of_respx() -> None:
 @pytest.mark.parametrize("serve", [servers.recorded, recordings.router])
 def test_speed_changes_the_pace_of_a_served_recording(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     waits_s: list[float] = []
-    monkeypatch.setattr(conversation, "wait_s", waits_s.append)
+    monkeypatch.setattr(conversation.time, "sleep", waits_s.append)
     for speed in (1.0, 2.0, 0.0):
         with serve("events-ready", speed=speed):
             httpx.get(f"{BASE_URL}{BUILD.replace('fresh-build', 'events-ready')}/events")

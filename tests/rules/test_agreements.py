@@ -13,9 +13,8 @@ import typer.main
 from touchstone.cli import app
 from touchstone.config import Flags
 from touchstone.contract import answers, claims
-from touchstone.contract.answers import Answer
+from touchstone.contract.answers import Answer, State
 from touchstone.contract.document import Contract
-from touchstone.contract.lifecycle import State
 from touchstone.proof.variants import VARIANTS
 from touchstone.rules.catalogue import EXCHANGE_RULES, STORY_RULES
 from touchstone.rules.rule import Rule

@@ -7,8 +7,17 @@ from dataclasses import replace
 
 import pytest
 
-from touchstone.target.body import BEYOND_BYTES, Intake, Refused
-from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, Room, cut_head
+from touchstone.target.bounds import (
+    BEYOND_BYTES,
+    DEFAULT_BOUNDS,
+    KEPT_BYTES,
+    LEAST_KEPT_BYTES,
+    Bounds,
+    Intake,
+    Refused,
+    Room,
+    cut_head,
+)
 
 TEXT = b'{"status": "ready"}' * 50
 SMALL = Bounds(max_body_bytes=1000, max_stream_bytes=1000, max_line_bytes=100, max_json_values=100)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tests.encodings import ENCODINGS, left, word
 from touchstone.contract.document import Contract
-from touchstone.contract.quoting import MIN_SECRET_LENGTH
+from touchstone.errors import MIN_SECRET_LENGTH
 from touchstone.facts.exchange import Response
 from touchstone.facts.key_sources import UNKNOWN_KEY
 from touchstone.target.bounds import KEPT_BYTES, Bounds

@@ -17,8 +17,7 @@ from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.claims import Ledger
 from touchstone.contract.document import Contract
 from touchstone.contract.files import WRITTEN_BYTES, open_regular, read_regular, read_toml
-from touchstone.contract.quoting import checked, quoted
-from touchstone.errors import UsageError, nearest, similar
+from touchstone.errors import UsageError, checked, nearest, quoted, similar
 from touchstone.facts.events import Header, Known, RunLog
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
@@ -149,11 +148,17 @@ def narrowed(
     run_log, run_id = found
     log, run = read(run_log), f"run {one_line(run_id)} ({one_line(str(run_log))})"
     chosen = {claim.id for claim in ledger.select(settings.claims_glob)}
-    found_claims = list(dict.fromkeys(one.claim for one in log.findings if one.id.startswith(finding_id)))
-    if finding_id and not found_claims:
+    failed = list(dict.fromkeys(one.claim for one in log.findings if one.id.startswith(finding_id)))
+    if not finding_id:
+        failed = [
+            item.claim.id
+            for item in judge(log).claims
+            if item.claim.id in chosen
+            and ((item.verdict == "broken" and not item.excuse) or item.verdict == "could-not-run" or item.holds_again)
+        ]
+    elif not failed:
         known = some(one.id for one in log.findings) or "none"
         raise UsageError(f"{flag}: {run}: has no such finding; its findings: {known}")
-    failed = found_claims if finding_id else _failed(log, chosen)
     if not failed:
         return settings, (), f"{flag}: none of the selected claims failed in {run}: everything is judged"
     only = _cases_of(failed, finding_id, log)
@@ -161,15 +166,6 @@ def narrowed(
     sentence = f"{flag}: {plural(len(failed), 'claim')} of {run}, {plural(len(only), 'case')}: {some(failed, 5)}"
     profile: Profile = TypeAdapter(Profile).validate_python(log.header.profile)
     return dataclasses.replace(settings, claims_glob=glob, profile=profile, seed=log.header.seed), only, sentence
-
-
-def _failed(log: RunLog, chosen: Collection[str]) -> list[str]:
-    return [
-        item.claim.id
-        for item in judge(log).claims
-        if item.claim.id in chosen
-        and ((item.verdict == "broken" and not item.excuse) or item.verdict == "could-not-run" or item.holds_again)
-    ]
 
 
 def _cases_of(failed: Collection[str], finding_id: str, log: RunLog) -> tuple[str, ...]:

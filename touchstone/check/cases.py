@@ -1,14 +1,26 @@
-"""Cases of a run: their declarations, their order, and which of them a proof can skip.
+"""Cases of a run: their declarations, order and schedule, how long they take, and which of them a proof can skip.
 
 A proof that has found its fault still has to show that the check blames no other claim. It therefore completes
 the general cases and judges two thirds of all other claims. It skips cases that judge no new claim.
 """
 
+import heapq
 import math
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
+
+from touchstone.check.budget import Flow
+from touchstone.contract.answers import FINISHED
+from touchstone.facts.runlog import read
+from touchstone.target.connections import in_background
 
 if TYPE_CHECKING:
     import pytest
@@ -131,3 +143,115 @@ def declared_by(item: "pytest.Item", profile: str) -> Declared:
         cancels=item.get_closest_marker("cancels") is not None,
         is_alone=item.get_closest_marker("alone") is not None,
     )
+
+
+# --- which cases run side by side -----------------------------------------------------------------------------------
+
+# After a stop, cases get this many seconds to end; what still runs then is left to the clean-up.
+STOP_S = 5.0
+
+
+@dataclass(eq=False)
+class Job:
+    """A case to run. *body* runs it; *result* then holds its exception, if any."""
+
+    case: Declared
+    body: Callable[[], None]
+    result: "Future[None]" = field(default_factory=Future)
+
+
+class Scheduler:
+    """Starts jobs in the order of `add`, as soon as threads and room for builds are free.
+
+    No job starts before all jobs of an earlier stage have ended. A job that needs more builds at once than there is
+    room for runs while no other job builds.
+    """
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+        self._threads = flow.room + READERS
+        self._waiting: list[Job] = []
+        self._running: list[Job] = []
+        self._lock = threading.Lock()
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        """Adds *jobs* and starts the first ones."""
+        with self._lock:
+            self._waiting += jobs
+        self._start()
+
+    def stop(self) -> None:
+        """Starts no further job, and waits up to STOP_S seconds for the running ones."""
+        with self._lock:
+            self._waiting.clear()
+            running = list(self._running)
+        wait((job.result for job in running), timeout=STOP_S)
+
+    def _start(self) -> None:
+        with self._lock:
+            stage = min((job.case.stage for job in (*self._running, *self._waiting)), default=0)
+            for job in [job for job in self._waiting if job.case.stage == stage]:
+                if len(self._running) >= self._threads:
+                    return
+                if self._has_room(job.case):
+                    self._waiting.remove(job)
+                    self._running.append(job)
+                    job.result.add_done_callback(partial(self._end, job))
+                    in_background(job.result, job.body)
+
+    def _has_room(self, case: Declared) -> bool:
+        if case.is_generated and any(job.case.is_generated for job in self._running):
+            return False
+        held = sum(job.case.at_once for job in self._running)
+        return not case.at_once or not held or held + case.at_once <= self._flow.room
+
+    def _end(self, job: Job, _: "Future[None]") -> None:
+        with self._lock:
+            self._running.remove(job)
+        self._start()
+
+
+# --- how long they take ---------------------------------------------------------------------------------------------
+
+BUILD_S, LATENCY_S = 120.0, 0.1  # of the documented service, and of a usual connection
+READERS = 4  # cases that may run beside those that build
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Time of a build and of a request, in seconds, and where they come from."""
+
+    build_s: float
+    latency_s: float
+    source: str
+
+
+def duration_s(cases: Iterable[Declared], pace: Pace, room: int) -> float:
+    """Returns the estimated duration of *cases* in their order, with *room* for builds at a time."""
+    total_s = 0.0
+    for stage, group in groupby(cases, key=lambda case: case.stage):
+        running: list[tuple[float, int]] = []  # when each running case ends, and its builds at once
+        now_s = 0.0
+        for case in group:
+            needed = room if stage >= ALONE else min(case.at_once, room)
+            while running and (needed + sum(n for _, n in running) > room or len(running) >= room + READERS):
+                now_s, _ = heapq.heappop(running)
+            took_s = case.lengths * pace.build_s + case.requests * pace.latency_s
+            heapq.heappush(running, (now_s + took_s, needed))
+        total_s += max(at_s for at_s, _ in running)
+    return total_s
+
+
+def seen_in(run_log: Path) -> Pace | None:
+    """Returns the median times of a build and of a status read in an earlier run log; None if it shows no build."""
+    began_at: dict[str, float] = {}
+    builds, reads = list[float](), list[float]()
+    for exchange in read(run_log).exchanges:
+        status, ref = exchange.body.get("status"), exchange.ref or ""
+        if exchange.operation == "startBuild" and status == "building":
+            began_at.setdefault(ref, exchange.sent_at)
+        elif exchange.operation == "getBuild" and exchange.status == 200:
+            reads.append(exchange.elapsed_s)
+            began = began_at.pop(ref, None) if status != "building" else None
+            builds += [exchange.done_at - began] if began is not None and status in FINISHED else []
+    return Pace(median(builds), median(reads), f"as in {run_log}") if builds else None

@@ -15,8 +15,8 @@ from touchstone.check.expectation import Reply, Steps
 from touchstone.check.journal import Journal
 from touchstone.check.templates import VERSION, Form, Template, given, publish_call
 from touchstone.config import TargetSettings
+from touchstone.contract.answers import AT_REST, FINISHED, STATUSES
 from touchstone.contract.document import Contract
-from touchstone.contract.lifecycle import AT_REST, FINISHED, STATUSES
 from touchstone.facts.backoff import back_off_s, poll_s, retry_after_s
 from touchstone.facts.events import NoticeVerdict, TemplateAction, TemplateDeed
 from touchstone.facts.exchange import Credential, Exchange
@@ -582,7 +582,15 @@ class Examination:
         if self._not_ready.count(purpose) == READY_TRIES:
             raise Unsuited("could-not-run", f"none of {READY_TRIES} builds of the shared version became ready")
         if purpose not in self._shared:
-            template = self._given(owner) if self.target.publish == "never" else self.published(purpose, owner=owner)
+            if self.target.publish != "never":
+                template = self.published(purpose, owner=owner)
+            elif owner != "primary":
+                raise Unsuited("not-applicable", PUBLISH_ADVICE)
+            elif refs := self.target.templates.buildable:
+                template = given(refs[0])
+            else:
+                advice = "publishing is switched off; name a template in templates = {buildable}"
+                raise Unsuited("not-applicable", advice)
             self.start(template.ref, owner)
             ended = self.wait(template.ref)
             if ended.body.get("status") != "ready":
@@ -595,13 +603,6 @@ class Examination:
         """Makes *template* the ready version that cases share if *ended*, its last read, shows it ready."""
         if ended.body.get("status") == "ready":
             self._shared.setdefault(f"ready-{template.owner}", template)
-
-    def _given(self, owner: Credential) -> Template:
-        if owner != "primary":
-            raise Unsuited("not-applicable", PUBLISH_ADVICE)
-        if not self.target.templates.buildable:
-            raise Unsuited("not-applicable", "publishing is switched off; name a template in templates = {buildable}")
-        return given(self.target.templates.buildable[0])
 
     def unknown(self, part: str = "version", like: Template | None = None) -> str:
         """Returns a ref that does not exist; in *part* it differs from *like*, by default the shared ready version."""

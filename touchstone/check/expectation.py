@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from touchstone.contract.answers import CALLERS, Answer, either, load, refusal
-from touchstone.contract.lifecycle import FINISHED
+from touchstone.contract.answers import CALLERS, FINISHED, Answer, either, load, refusal
 from touchstone.facts.exchange import Exchange
 from touchstone.rules.rule import describe
 from touchstone.target.call import Call

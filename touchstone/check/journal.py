@@ -80,11 +80,6 @@ def is_run_id(text: str) -> bool:
     return re.fullmatch(r"[0-9]{6}-[0-9]{6}-[0-9a-f]{6}", text) is not None
 
 
-def header(run_id: str, target_url: str) -> dict[str, Any]:
-    """The first line of a journal."""
-    return {"journal": 1, "run_id": run_id, "target_url": target_url}
-
-
 def whole_lines(data: bytes) -> bytes:
     """Returns *data* up to the last line break, because a killed process may have left a partial line."""
     return data[: data.rfind(b"\n") + 1]
@@ -130,7 +125,7 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _append(descriptor, header(run_id, target_url))
+            _append(descriptor, {"journal": 1, "run_id": run_id, "target_url": target_url})
             os.link(draft, path)
             _sync_folder(folder)
         except BaseException:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from touchstone.check.examination import Examination, Unsuited
 from touchstone.config import TargetSettings
-from touchstone.contract.lifecycle import STATUSES
+from touchstone.contract.answers import STATUSES
 from touchstone.errors import TargetError
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.key_sources import USUAL

@@ -17,14 +17,13 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from touchstone.check.cases import ALONE, ALWAYS, Declared, declared_by
+from touchstone.check.cases import ALONE, ALWAYS, Declared, Job, declared_by
 from touchstone.check.examination import CLEAN_UP, PUBLISH_ADVICE, Examination, Unsuited, transport_to
 from touchstone.check.expectation import Steps
 from touchstone.check.handover import BARRED, UNWRITTEN, CheckHandover, hold_lifeline
 from touchstone.check.handover import HANDOVER as HANDOVER_VARIABLE
 from touchstone.check.preflight import barred, check_given, smoke
 from touchstone.check.run import Run
-from touchstone.check.scheduler import Job
 from touchstone.check.sweep import sweep_run
 from touchstone.config import Flags, load
 from touchstone.contract import claims as ledger_of_claims
@@ -77,38 +76,35 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def _plain(config: pytest.Config) -> CheckHandover:
-    """Prepares a run that pytest itself was asked for; its data stay in the environment until pytest ends."""
-    if getattr(config.option, "numprocesses", None) or hasattr(config, "workerinput"):
-        raise UsageError("-n: the contract tests run side by side by themselves; leave -n out")
-    options = {name: config.getoption(name) for name in ("target", "url", "profile", "seed")}
-    stack = contextlib.ExitStack()
-    handover = stack.enter_context(_prepared(Flags(**options), config.invocation_params.dir))
-    stack.callback(os.environ.pop, HANDOVER_VARIABLE)
-    os.environ.update(handover.environment())
-    config.add_cleanup(stack.close)
-    return handover
+    """Prepares a run that pytest itself was asked for: starts the embedded twin if it is the target, checks the target.
 
-
-@contextlib.contextmanager
-def _prepared(flags: Flags, cwd: Path) -> Generator[CheckHandover]:
-    """Starts the embedded twin unless *flags* name a target, and checks the target; yields the data of the run."""
+    The data of the run stay in the environment until pytest ends.
+    """
     from touchstone.check import job  # noqa: PLC0415 - slow, and a check does not need it
 
+    if getattr(config.option, "numprocesses", None) or hasattr(config, "workerinput"):
+        raise UsageError("-n: the contract tests run side by side by themselves; leave -n out")
+    flags = Flags(**{name: config.getoption(name) for name in ("target", "url", "profile", "seed")})
     run_id, contract, argv = job.new_run_id(), Contract.load(), ("pytest", "contract_tests")
-    with (
-        TemporaryDirectory(prefix="touchstone-") as folder,
-        job.at_target(load(flags, os.environ, cwd), job.EMBEDDED_TWIN) as settings,
-    ):
-        run_log = Path(folder) / "runlog.jsonl"
-        job.write_header(run_log, run_id, settings, argv, ledger_of_claims.load(), contract)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="touchstone-")))
+        chosen = load(flags, os.environ, config.invocation_params.dir)
+        settings = stack.enter_context(job.at_target(chosen, job.EMBEDDED_TWIN))
+        job.write_header(folder / "runlog.jsonl", run_id, settings, argv, ledger_of_claims.load(), contract)
         with contextlib.closing(transport_to(settings.target, contract)) as transport:
             latency_s = smoke(transport, settings.target.key_sources.primary)
             check_given(transport, settings.target)
-        try:
-            yield CheckHandover(settings, str(run_log), run_id, latency_s)
-        finally:
-            for ref in sweep_run(settings, (settings.state_dir, Path(folder)), run_id):
+        handover = CheckHandover(settings, str(folder / "runlog.jsonl"), run_id, latency_s)
+
+        def sweep() -> None:
+            del os.environ[HANDOVER_VARIABLE]
+            for ref in sweep_run(settings, (settings.state_dir, folder), run_id):
                 sys.stderr.write(f"left on the target: {ref}; `touchstone sweep` tries again\n")
+
+        os.environ.update(handover.environment())
+        stack.callback(sweep)
+        config.add_cleanup(stack.pop_all().close)
+    return handover
 
 
 # --- which cases run -------------------------------------------------------------------------------------------------
@@ -131,7 +127,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     return (yield)
 
 
-def _check_claims(items: list[pytest.Item]) -> None:
+def _choose(config: pytest.Config, handover: CheckHandover, items: list[pytest.Item]) -> None:
+    """Keeps the profile's cases that judge selected claims, and sorts them. A plan only writes them to a file."""
     for item in items:
         try:
             claims = [ledger_of_claims.load().explain(claim) for claim in item.stash[CASE].claims]
@@ -139,11 +136,6 @@ def _check_claims(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(f"{item.nodeid}: {error}") from None
         if not claims:
             raise pytest.UsageError(f"{item.nodeid}: no claims; mark it with @claims(…), since they select the tests")
-
-
-def _choose(config: pytest.Config, handover: CheckHandover, items: list[pytest.Item]) -> None:
-    """Keeps the profile's cases that judge selected claims, and sorts them. A plan only writes them to a file."""
-    _check_claims(items)
     settings, quarry = handover.settings, handover.quarry
     selected = frozenset(claim.id for claim in ledger_of_claims.load().select(settings.claims_glob))
     everything = list(items)
@@ -153,10 +145,7 @@ def _choose(config: pytest.Config, handover: CheckHandover, items: list[pytest.I
     left_out = {claim for item in items if item not in small for claim in item.stash[CASE].claims}
     items[:] = [item for item in small if not selected.isdisjoint(item.stash[CASE].claims)]
     config.hook.pytest_deselected(items=[item for item in everything if item not in items])
-    if quarry:
-        items.sort(key=lambda item: item.stash[CASE].place(quarry))
-    else:
-        items.sort(key=lambda item: item.stash[CASE].order)
+    items.sort(key=lambda item: item.stash[CASE].place(quarry) if quarry else item.stash[CASE].order)
     if handover.errand.mode == "plan":
         cases = [item.stash[CASE] for item in items if settings.target.publish != "never" or item.stash[CASE].is_given]
         Path(handover.run_log).write_text(json.dumps(list(map(asdict, cases))), encoding="utf-8")

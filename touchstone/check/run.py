@@ -8,15 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from touchstone.check.budget import Budget, Flow
-from touchstone.check.cases import Declared
+from touchstone.check.cases import Declared, Scheduler
 from touchstone.check.examination import PUBLISH_ADVICE, Examination, Ledger, key_advice, transport_to
 from touchstone.check.handover import CheckHandover
 from touchstone.check.journal import Journal
 from touchstone.check.preflight import PlanWatch
-from touchstone.check.resume import done
-from touchstone.check.scheduler import Scheduler
 from touchstone.check.sweep import EMBEDDED_URL
-from touchstone.config import TargetSettings, Templates
+from touchstone.config import Templates
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
 from touchstone.facts.events import Case, Notice, NoticeVerdict, Occurrence, Remark, RunLog, tallies
@@ -59,7 +57,12 @@ class Run:
         self.done = self._take_over(read(Path(handover.run_log))) if handover.errand.mode == "run" else ()
         url = EMBEDDED_URL if target.embedded else target.url or ""
         self.journal = Journal.open(handover.run_id, url, settings.state_dir, Path(handover.run_log).parent)
-        self.exam = self._examination(target, handover.latency_s)
+        budget = Budget(target.max_builds, settings.max_seconds or float("inf"))
+        ledger = Ledger(handover.run_id, self.journal, self.log, self.transport)
+        # At a low latency, more requests at a time would only slow down the other cases.
+        flow, pool = Flow(target.max_in_flight), ThreadPoolExecutor(min(8, 2 + int(handover.latency_s / 0.02)))
+        known = self.transport, target, handover.run_id, ledger, budget, handover.latency_s
+        self.exam = Examination(*known, flow=flow, pool=pool)
         self.plan = PlanWatch()
         self.scheduler = Scheduler(self.exam.flow)
         self._lock = threading.RLock()
@@ -69,14 +72,6 @@ class Run:
         self.unlimited = ""  # what was tried, if starts of new builds have reached no limit
         self.pending: Counter[str] = Counter()  # claims of the cases whose first attempt is not over
         self._cases: defaultdict[str, _CaseSoFar] = defaultdict(_CaseSoFar)
-
-    def _examination(self, target: TargetSettings, latency_s: float) -> Examination:
-        budget = Budget(target.max_builds, self.settings.max_seconds or float("inf"))
-        ledger = Ledger(self.handover.run_id, self.journal, self.log, self.transport)
-        # At a low latency, more requests at a time would only slow down the other cases.
-        flow, pool = Flow(target.max_in_flight), ThreadPoolExecutor(min(8, 2 + int(latency_s / 0.02)))
-        known = self.transport, target, self.handover.run_id, ledger, budget, latency_s
-        return Examination(*known, flow=flow, pool=pool)
 
     def _take_over(self, log: RunLog) -> tuple[str, ...]:
         """Continues the numbers, times and verdicts of an earlier run in *log*; returns the cases that are done."""
@@ -224,6 +219,12 @@ class Run:
                 text = self.transport.secrets.text(f"the rule {rule_id} failed: {error}")
                 self.log.write(Case(f"rule.{rule_id}", "", "error", 0.0, (), text))
             self.log.close()
+
+
+def done(log: RunLog) -> tuple[str, ...]:
+    """Returns the cases that have a verdict: they ended, and nothing kept them from judging their claims."""
+    open_cases = {notice.case for notice in log.notices if notice.verdict != "not-applicable"}
+    return tuple(case.id for case in log.cases if case.outcome != "error" and case.id not in open_cases)
 
 
 def given_contents(templates: Templates) -> dict[str, Content]:

@@ -4,30 +4,32 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from touchstone.check.baseline import read_baseline
-from touchstone.check.child import child_environment, elsewhere
 from touchstone.check.examination import transport_to
 from touchstone.check.handover import BARRED, CHECK, CheckHandover, Errand
-from touchstone.check.job import EMBEDDED_TWIN, REACHED_ITS_END, Job, Outcome, failed
+from touchstone.check.job import EMBEDDED_TWIN, REACHED_ITS_END, Job, Outcome, child_environment, elsewhere, failed
 from touchstone.check.preflight import barred, check_given, smoke
-from touchstone.check.resume import facts
+from touchstone.check.run import done
 from touchstone.check.sweep import sweep_run
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.claims import Ledger
+from touchstone.contract.document import Contract
 from touchstone.contract.files import contract_tests_dir
 from touchstone.errors import HarnessError, RunLogError, UsageError
 from touchstone.facts.events import Footer, Known, Remark, RunLog
-from touchstone.facts.runlog import RunLogWriter
+from touchstone.facts.runlog import Event, RunLogWriter, read
+from touchstone.facts.wording import one_line
 from touchstone.twin import TwinSettings
 from touchstone.types import Conclude, Progress
 
 COARSE_S = 0.02
+PYTEST = (sys.executable, "-m", "pytest")
 _REFUSED = 4  # pytest.ExitCode.USAGE_ERROR
 # Type of a progress event that is not in the run log. It has the path of the run log.
 BEGUN = "begun"
@@ -74,7 +76,7 @@ class _Check(Job):
             self.progress({"type": BEGUN, "run_log": str(self.run_log)})
         run_log, latency_s = str(self.run_log.absolute()), round(latency_s, 6)
         handover = CheckHandover(settings, run_log, self.run_id, latency_s, errand)
-        ended = self.run_child(_command(errand), handover, settings.max_seconds)
+        ended = self.run_child([*PYTEST, *pytest_arguments(errand)], handover, settings.max_seconds)
         if ended == BARRED:
             return failed(barred(settings.target))
         output = self.folder / self.child[1]
@@ -103,9 +105,9 @@ def plan(settings: Settings, folder: Path, errand: Errand = CHECK) -> str:
     _known(settings, errand, ledger_of_claims.load())
     path = folder / "plan.json"
     handover = CheckHandover(settings, str(path.absolute()), errand=replace(errand, mode="plan"))
-    environment = child_environment(handover, os.environ)
+    environment, command = child_environment(handover, os.environ), [*PYTEST, *pytest_arguments(errand)]
     with elsewhere() as cwd:
-        child = subprocess.run(_command(errand), cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+        child = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     if not path.exists():
         raise UsageError(f"the contract tests could not be listed:\n{child.stdout}{child.stderr}")
     return path.read_text(encoding="utf-8")
@@ -114,10 +116,6 @@ def plan(settings: Settings, folder: Path, errand: Errand = CHECK) -> str:
 def _known(settings: Settings, errand: Errand, ledger: Ledger) -> tuple[Known, ...]:
     """Returns the entries of the baseline; empty without a baseline, and if the run is no check."""
     return read_baseline(settings.baseline, ledger) if settings.baseline and errand.mode == "run" else ()
-
-
-def _command(errand: Errand) -> list[str]:
-    return [sys.executable, "-m", "pytest", *pytest_arguments(errand)]
 
 
 # Other installed plugins are not loaded, since they may reorder cases. Searching for leaked resources costs time.
@@ -135,3 +133,42 @@ def pytest_arguments(errand: Errand = CHECK) -> list[str]:
         *("--quiet", "--tb=short", "--assert=plain"),
         str(tests / "test_scenarios.py" if errand.mode == "record" else tests),
     ]
+
+
+# --- checks that continue one that was cut short --------------------------------------------------------------------
+
+
+def cut_short(folder: Path, settings: Settings) -> RunLog:
+    """Returns the run log in *folder*; raises UsageError if it is not of an unfinished check of the same target."""
+    run_log, place = folder / "runlog.jsonl", f"--resume {folder}"
+    if not run_log.is_file():
+        raise UsageError(f"{place}: has no runlog.jsonl; expected the report folder of a check that was cut short")
+    log = read(run_log)
+    target, found = settings.target, log.header.target
+    if log.header.command != "check" or log.header.contract_sha256 != Contract.load().sha256:
+        raise UsageError(f"{place}: expected a check by this version of Touchstone; start a new one without --resume")
+    if found.kind != "embedded" if target.embedded else found.url != target.url:
+        asked = "the embedded twin" if target.embedded else target.url
+        raise UsageError(f"{place}: is a check of {one_line(found.url)}, not of {asked}; give the target of that check")
+    if log.footer and not log.footer.interrupted and set(log.selected) <= set(done(log)):
+        raise UsageError(f"{place}: that check is complete; start a new one without --resume")
+    return log
+
+
+def continued(settings: Settings, log: RunLog, folder: Path) -> Settings:
+    """Returns *settings* with what decides which cases run, as in *log*, and with its report folder."""
+    header = log.header
+    kept = {"profile": header.profile, "claims_glob": header.claims_glob, "seed": header.seed}
+    strict = settings.strict or header.strict
+    return replace(settings, report_dir=folder, strict=strict, **kept)  # type: ignore[arg-type]  # valid in that run
+
+
+def facts(log: RunLog) -> Iterator[Event]:
+    """Yields the events that the new run log takes over: all exchanges and findings, and the results of done cases."""
+    ended = set(done(log))
+    yield Remark(f"continues the check {log.header.run_id}, in which {len(ended)} cases were done")
+    yield from log.exchanges
+    yield from log.occurrences
+    yield from (tally for tally in log.tallies if tally.case in ended)
+    yield from (notice for notice in log.notices if notice.case in ended or not notice.case)
+    yield from (case for case in log.cases if case.id in ended)

@@ -14,8 +14,7 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from touchstone import __version__
-from touchstone.contract.quoting import quoted
-from touchstone.errors import HarnessError, UsageError, unsent
+from touchstone.errors import HarnessError, UsageError, quoted, unsent
 
 _NAMES = "check baseline prove report claims explain sweep serve load probe compare record replay drift recordings init"
 # The module of a command whose name differs.

@@ -12,9 +12,8 @@ from typer import Typer
 
 from touchstone.check import baseline as baselines
 from touchstone.check import runner
-from touchstone.check.forecast import BUILD_S, LATENCY_S, Pace, seen_in
+from touchstone.check.cases import BUILD_S, LATENCY_S, Pace, seen_in
 from touchstone.check.handover import CHECK
-from touchstone.check.resume import continued, cut_short
 from touchstone.check.sweep import sweep
 from touchstone.cli.live import CheckState, print_lines, print_plan, print_report, progress_on
 from touchstone.cli.options import Place, Reports, SeededRun, WriteBaseline, claim_ids, command, option, say
@@ -82,8 +81,8 @@ class Check(SeededRun):
         settings, out, earlier = self.settings("judging"), Console(), None
         if self.resume:
             self.refuse_beside_resume("report_dir", "profile", "claims", "seed", "last_failed", "only", "plan")
-            earlier = cut_short(self.resume, settings)
-            settings = continued(settings, earlier, self.resume)
+            earlier = runner.cut_short(self.resume, settings)
+            settings = runner.continued(settings, earlier, self.resume)
         errand = dataclasses.replace(CHECK, keep=self.keep and not settings.target.embedded)
         if self.last_failed or self.only:
             earlier_at = Path("reports")

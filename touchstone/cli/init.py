@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,8 +11,7 @@ from typer import Option, Typer
 
 from touchstone.cli.options import examples, say
 from touchstone.config import EMBEDDED, Url, find, kind
-from touchstone.contract.quoting import checked
-from touchstone.errors import UsageError
+from touchstone.errors import UsageError, checked
 from touchstone.facts.output import write_whole
 
 app = Typer()
@@ -46,8 +44,17 @@ def init(
         raise UsageError(f"--target {target}: {EMBEDDED} names the embedded server; choose another name")
     address = json.dumps(checked("--url", url or EXAMPLE_URL, kind(Url)), ensure_ascii=False)
     starters = {SETTINGS: SETTINGS} | ({WORKFLOWS[ci]: f"{ci}.yml"} if ci in WORKFLOWS else {})
-    if not force:
-        _check_free(starters)
+    taken = [] if force else [name for name in starters if Path(name).exists()]
+    if taken:
+        exist, them = ("exists", "it") if len(taken) == 1 else ("exist", "them")
+        also = ", or --ci none to write no workflow" if set(taken) & set(WORKFLOWS.values()) else ""
+        files = " and ".join(taken)
+        raise UsageError(f"{files}: {exist} already; nothing was written; use --force to overwrite {them}{also}")
+    if not force and (there := find(None, Path())).table.model_fields_set:
+        raise UsageError(
+            f"{there.name}: found a table [tool.touchstone], which {SETTINGS} would hide; nothing was written; move "
+            "the table and use --force"
+        )
     for name, starter in starters.items():
         text = (_STARTERS / starter).read_text(encoding="utf-8")
         write_whole(Path(name), text.replace("%TARGET%", target).replace("%URL%", address))
@@ -56,17 +63,3 @@ def init(
     wrote = [f"wrote {name}" for name in starters]
     todo = [f"{number}. {line}" for number, line in enumerate(lines, start=1)]
     say(Console(), "\n".join([*wrote, "", "Next steps:", *todo]))
-
-
-def _check_free(names: Iterable[str]) -> None:
-    """Raises UsageError if a file exists or pyproject.toml has settings of Touchstone."""
-    if taken := [name for name in names if Path(name).exists()]:
-        exist, them = ("exists", "it") if len(taken) == 1 else ("exist", "them")
-        also = ", or --ci none to write no workflow" if set(taken) & set(WORKFLOWS.values()) else ""
-        files = " and ".join(taken)
-        raise UsageError(f"{files}: {exist} already; nothing was written; use --force to overwrite {them}{also}")
-    if (there := find(None, Path())).table.model_fields_set:
-        raise UsageError(
-            f"{there.name}: found a table [tool.touchstone], which {SETTINGS} would hide; nothing was written; move "
-            "the table and use --force"
-        )

@@ -15,9 +15,8 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from touchstone.check.cases import ALONE, Declared
+from touchstone.check.cases import ALONE, Declared, Pace, duration_s
 from touchstone.check.examination import CLEAN_UP
-from touchstone.check.forecast import Pace, duration_s
 from touchstone.cli.options import say
 from touchstone.config import Settings
 from touchstone.facts.runlog import decode, read

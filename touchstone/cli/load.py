@@ -14,8 +14,7 @@ from touchstone.check.job import at_twin
 from touchstone.cli.live import LoadState, print_lines, print_report, progress_on
 from touchstone.cli.options import SeededRun, command
 from touchstone.config import Seconds, Settings, kind
-from touchstone.contract.quoting import checked
-from touchstone.errors import UsageError, unsent
+from touchstone.errors import UsageError, checked, unsent
 from touchstone.facts.wording import figure
 from touchstone.loadgen import runner
 from touchstone.loadgen.arrivals import HELP as ARRIVALS_HELP

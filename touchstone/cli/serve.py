@@ -9,8 +9,7 @@ from rich.console import Console
 from typer import Typer
 
 from touchstone.cli.options import command, option, say
-from touchstone.contract.quoting import quoted
-from touchstone.errors import UsageError
+from touchstone.errors import UsageError, quoted
 from touchstone.twin import DEFAULT_ACCOUNTS, Account, RateLimit, TwinSettings, serve_forever
 from touchstone.twin.console import ConsoleTwin
 from touchstone.twin.limits import FAMILIES

@@ -11,8 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, with
 
 from touchstone.contract.files import openapi_dir
 from touchstone.contract.parsing import read_as
-from touchstone.contract.quoting import quoted
-from touchstone.errors import ContractError, UsageError, similar
+from touchstone.errors import ContractError, UsageError, quoted, similar
 
 Level = Literal["must", "should"]
 By = Literal["check", "load"]
@@ -76,14 +75,11 @@ class Ledger(dict[str, Claim]):
         judged = self.judged(by)
         for part in globs or [glob]:
             if not any(fnmatchcase(claim.id, part) for claim in judged):
-                raise UsageError(f"--claims {quoted(part)}: {self._unmatched(part, judged)}")
+                why = f"no claim matches{similar(part, [claim.id for claim in judged])}; `touchstone claims` lists them"
+                if other := next((row for row in self.judged(None) if fnmatchcase(row.id, part)), None):
+                    why = f"`touchstone {other.by}` judges {other.id}; run that instead"
+                raise UsageError(f"--claims {quoted(part)}: {why}")
         return tuple(claim for claim in judged if any(fnmatchcase(claim.id, part) for part in globs))
-
-    def _unmatched(self, glob: str, judged: Iterable[Claim]) -> str:
-        other = next((row for row in self.judged(None) if fnmatchcase(row.id, glob)), None)
-        if other is not None:
-            return f"`touchstone {other.by}` judges {other.id}; run that instead"
-        return f"no claim matches{similar(glob, [claim.id for claim in judged])}; `touchstone claims` lists them"
 
     def raised(self, ids: Iterable[str]) -> "Ledger":
         """Returns a copy of the ledger in which the claims *ids* have the level must."""

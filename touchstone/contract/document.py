@@ -23,8 +23,7 @@ from jsonschema.protocols import Validator
 from touchstone.contract.event_stream import parse
 from touchstone.contract.files import openapi_dir
 from touchstone.contract.parsing import Loader, fault, read_json, read_yaml
-from touchstone.contract.quoting import described
-from touchstone.errors import ContractError, one_line
+from touchstone.errors import ContractError, described, one_line
 
 _TEXT = "tag:yaml.org,2002:str"
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
@@ -175,8 +174,6 @@ _CHECKER: type[Validator] = jsonschema.validators.extend(  # type: ignore[no-unt
 EVENT_STREAM = "text/event-stream"
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
-Answers = dict[tuple[str, int], dict[str, Schema]]
-
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -208,7 +205,14 @@ class Contract:
                 for method in item
                 if method in _METHODS
             }
-            self._answers: Answers = dict(_answers(root, self.operations))
+            self._answers: dict[tuple[str, int], dict[str, Schema]] = {
+                (operation.id, int(status)): {
+                    kind.lower(): _compiled(json.dumps(media["schema"]))
+                    for kind, media in answer.get("content", {}).items()
+                }
+                for operation in self.operations.values()
+                for status, answer in root["paths"][operation.path][operation.method.lower()]["responses"].items()
+            }
             schemas = root["components"]["schemas"]
             self.event = _compiled(json.dumps(schemas["BuildEvent"]))
             self.published = _compiled(json.dumps(schemas["TemplateDocument"]))
@@ -266,18 +270,6 @@ def _json_problems(schema: Schema, body: bytes, at: str) -> tuple[Problem, ...]:
     except ValueError as error:
         return (Problem(at, "json", f"is not JSON: {error}", body),)
     return schema.problems(value, at)
-
-
-def _answers(
-    root: dict[str, Any], operations: Mapping[str, Operation]
-) -> Iterator[tuple[tuple[str, int], dict[str, Schema]]]:
-    for operation in operations.values():
-        for status, answer in root["paths"][operation.path][operation.method.lower()]["responses"].items():
-            content = answer.get("content", {}).items()
-            yield (
-                (operation.id, int(status)),
-                {kind.lower(): _compiled(json.dumps(media["schema"])) for kind, media in content},
-            )
 
 
 @functools.cache

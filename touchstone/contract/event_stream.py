@@ -62,42 +62,33 @@ class _Parser:
         self._line_number = 0
         self._start_event()
 
-    def take(self, line: bytes) -> None:
-        """Parses the next line; a blank one completes an event."""
-        if not self._begin(line):
+    def take(self, line: bytes, *, is_last: bool = False) -> None:
+        """Parses the next line; a blank one completes an event. The last line ends the stream and is incomplete."""
+        fits = len(line) <= self._max_line_bytes
+        self._line, self._line_number = line, self._line_number + 1
+        if not fits:
+            self._report("line-too-long")
+        # Section 9.2.5: a byte order mark at the beginning of the stream does not belong to the first line.
+        raw = line.removeprefix(_BOM) if self._line_number == 1 else line
+        if is_last:
+            self._line = line if fits else b""
+            if (raw and not raw.startswith(b":")) or self._has_fields or not fits:
+                self._report("unterminated-event")
+        elif not fits:
             # The whole event is dropped: without this line, it would look like an event that the server never sent.
             self._spoiled = True
-        elif raw := self._text_bytes():
+        elif raw:
             self._take_line(raw)
         else:
             if self._data and not self._spoiled:
                 self.events.append("\n".join(self._data))
             self._start_event()
 
-    def close(self, rest: bytes) -> None:
-        """Ends the stream with an incomplete line. If the last event lacks its blank line, it is dropped."""
-        fits = self._begin(rest)
-        self._line = rest if fits else b""
-        text = self._text_bytes()
-        if (text and not text.startswith(b":")) or self._has_fields or not fits:
-            self._report("unterminated-event")
-
-    def _begin(self, line: bytes) -> bool:
-        """Makes *line* the current line; returns whether it is short enough."""
-        self._line, self._line_number = line, self._line_number + 1
-        if len(line) > self._max_line_bytes:
-            self._report("line-too-long")
-        return len(line) <= self._max_line_bytes
-
     def _start_event(self) -> None:
         self._data: list[str] = []
         self._data_bytes = 0
         self._has_fields = False
         self._spoiled = False
-
-    def _text_bytes(self) -> bytes:
-        # Section 9.2.5: a byte order mark at the beginning of the stream does not belong to the first line.
-        return self._line.removeprefix(_BOM) if self._line_number == 1 else self._line
 
     def _take_line(self, raw: bytes) -> None:
         # No byte of a multi-byte character looks like an end of line, so lines can be decoded one by one.
@@ -143,5 +134,5 @@ def parse(body: bytes, max_line_bytes: int = MAX_LINE_BYTES) -> ParsedStream:
     for end in _END_OF_LINE.finditer(body):
         parser.take(body[start : end.start()])
         start = end.end()
-    parser.close(body[start:])
+    parser.take(body[start:], is_last=True)
     return ParsedStream(tuple(parser.events), tuple(parser.problems))

@@ -8,6 +8,7 @@ import errno
 import os
 import stat
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +17,8 @@ from touchstone.errors import ContractError, UsageError
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
-def openapi_dir() -> Path:
-    """Folder of builds.yaml, claims.yaml and answers.yaml."""
-    return _find("openapi", "builds.yaml")
-
-
-def contract_tests_dir() -> Path:
-    """Folder of the contract tests."""
-    return _find("contract_tests", "")
-
-
-def load_dir() -> Path:
-    """Folder of the load scenarios and thresholds.toml."""
-    return _find("load", "thresholds.toml")
-
-
-def recordings_dir() -> Path:
-    """Folder of the recordings of the embedded twin."""
-    return _find("recordings", "fresh-build.har", beside="tests/recordings")
-
-
 def _find(name: str, witness: str, beside: str = "") -> Path:
+    """Returns a folder that comes with Touchstone; raises ContractError if it is missing."""
     # The witness file distinguishes our folder from a folder of the same name beside an installed package.
     places = (_PACKAGE / "_bundle" / name, _PACKAGE.parent / (beside or name))
     for place in places:
@@ -44,6 +26,12 @@ def _find(name: str, witness: str, beside: str = "") -> Path:
             return place
     searched = " nor ".join(str(place) for place in places)
     raise ContractError(f"{name}/: found neither {searched}; install the wheel again or run from a complete checkout")
+
+
+openapi_dir = partial(_find, "openapi", "builds.yaml")  # the folder of builds.yaml, claims.yaml and answers.yaml
+contract_tests_dir = partial(_find, "contract_tests", "")
+load_dir = partial(_find, "load", "thresholds.toml")  # the folder of the load scenarios and thresholds.toml
+recordings_dir = partial(_find, "recordings", "fresh-build.har", beside="tests/recordings")  # of the embedded twin
 
 
 _MIB = 1024 * 1024

@@ -18,8 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from touchstone.contract.files import RECORDED_BYTES, UnfitFileError, read_regular
 from touchstone.contract.parsing import json_line
-from touchstone.contract.quoting import quoted
-from touchstone.errors import RunLogError, UsageError
+from touchstone.errors import RunLogError, UsageError, quoted
 from touchstone.facts import events, exchange, probe, redaction_guard, sample
 
 SCHEMA_VERSION = 1

@@ -20,8 +20,7 @@ from touchstone.loadgen.handover import share_of
 from touchstone.loadgen.load_run import LoadRun, LoadWorker, Stopped
 from touchstone.loadgen.plan import POLL_S
 from touchstone.loadgen.workloads import ACTIONS
-from touchstone.target.answer import NOT_REACHED, Answer
-from touchstone.target.call import Call
+from touchstone.target.call import NOT_REACHED, Answer, Call
 
 # After this many consecutive reads with the status not_built, a build counts as vanished.
 _VANISHED_READS = 4

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from touchstone.contract.files import read_regular
-from touchstone.contract.quoting import checked
-from touchstone.errors import Unfit, UsageError, nearest
+from touchstone.errors import Unfit, UsageError, checked, nearest
 
 Times = NDArray[np.float64]
 

@@ -19,12 +19,11 @@ from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 
 from touchstone.contract.document import Contract
 from touchstone.errors import UsageError
-from touchstone.target.answer import Answer, Head
-from touchstone.target.body import Intake, Refused
-from touchstone.target.bounds import DEFAULT_BOUNDS, MAX_STATUS_LINE_BYTES, STATUS_LINE_TOO_LONG, Bounds
-from touchstone.target.call import Call, MessageBuilder, OutgoingRequest
+from touchstone.target import bounds as limits
+from touchstone.target.bounds import DEFAULT_BOUNDS, Bounds, Intake, Refused
+from touchstone.target.call import Answer, Call, Head, MessageBuilder, OutgoingRequest
+from touchstone.target.connections import trusting
 from touchstone.target.keys import Keys
-from touchstone.target.tls import trusting
 
 # Idle connections are not reused after this time; touchstone/target/connections.py says why.
 LONGEST_IDLE_S = 3.0
@@ -307,8 +306,8 @@ class Parser:
     def _measure(self) -> None:
         """Raises `Broken` if the head exceeds a limit, or if the framing between two body chunks does."""
         most, head = self._bounds.max_head_bytes, self.head
-        if self._status_bytes > MAX_STATUS_LINE_BYTES:
-            raise Broken(f"RemoteProtocolError: {STATUS_LINE_TOO_LONG}")
+        if self._status_bytes > limits.MAX_STATUS_LINE_BYTES:
+            raise Broken(f"RemoteProtocolError: {limits.STATUS_LINE_TOO_LONG}")
         if self._head_bytes > most or (head is None and self._since_content_bytes > most):
             raise Broken(f"RemoteProtocolError: the head is longer than {self._bounds.describe('max_head_bytes')}")
         if self._since_content_bytes > most + _PIECE_BYTES and not self._pieces:

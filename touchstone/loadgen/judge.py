@@ -36,8 +36,7 @@ from touchstone.rules.history import Bounds, History
 from touchstone.rules.judge import Judge, finding_of, judgements_of
 from touchstone.rules.rule import Rule
 from touchstone.rules.verdict import judge as judge_claims
-from touchstone.target.answer import NOT_REACHED, Answer
-from touchstone.target.call import LONG_BODY_BYTES
+from touchstone.target.call import LONG_BODY_BYTES, NOT_REACHED, Answer
 
 _INLINE = TABLES["inline_rules"]
 _INLINE_IDS = frozenset(f"{subject}.{name}" for subject, names in _INLINE.items() for name in names)

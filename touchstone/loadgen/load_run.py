@@ -29,9 +29,8 @@ from touchstone.loadgen.judge import AnswerJudge
 from touchstone.loadgen.metrics import BEHIND_S
 from touchstone.loadgen.workloads import INVARIANTS
 from touchstone.rules.history import History
-from touchstone.target.answer import Answer, Head, kept_bytes
 from touchstone.target.bounds import Room
-from touchstone.target.call import Call
+from touchstone.target.call import Answer, Call, Head, kept_bytes
 
 # Maximum number of reads of shared ready versions in the run log, over all workers.
 MAX_KEPT_READS = 1_000

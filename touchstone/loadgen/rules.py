@@ -14,8 +14,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from touchstone.contract.answers import AT_REST
 from touchstone.contract.claims import Ledger
-from touchstone.contract.lifecycle import AT_REST
 from touchstone.facts.backoff import retry_after_s
 from touchstone.facts.curl import curl
 from touchstone.facts.events import Attempt, Build, BuildEnd, Notice, RunLog

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from touchstone.check.child import child_environment, signals, watched
+from touchstone.check import job
 from touchstone.check.examination import PUBLISH_ADVICE, key_advice
 from touchstone.check.handover import Errand
-from touchstone.check.job import BUILD_TIMEOUT_S, LOAD_TWIN, REACHED_ITS_END, Job, Outcome, failed, new_log, new_run_id
+from touchstone.check.job import REACHED_ITS_END, Job, Outcome, failed
 from touchstone.config import Settings
 from touchstone.contract.files import load_dir
 from touchstone.errors import RunLogError, TargetError, UsageError, unsent
@@ -93,7 +93,7 @@ def check_terms(settings: Settings, load_plan: Plan, launch: Launch) -> None:
     builds, sends = load_plan.builds(), load_plan.sends() if options.model == "open" else 0
     arrives_s = 0.0 if options.arrivals == AT_ONCE else load_plan.schedule.duration_s
     least_s = max(arrives_s, load_plan.least_s())
-    limit_s = min(target.build_timeout_s, BUILD_TIMEOUT_S) if target.embedded else target.build_timeout_s
+    limit_s = min(target.build_timeout_s, job.BUILD_TIMEOUT_S) if target.embedded else target.build_timeout_s
     longer = "lower it" if target.embedded else "lower it, or raise build_timeout_s of the target"
     allowed = f"--max-requests {most} are allowed; raise it, or {options.advice}"
     more = f"raise --max-builds, or {options.advice}"
@@ -139,7 +139,7 @@ def is_loopback(host: str) -> bool:
 class StagedJob(Job):
     """Run of a child process. Before it, this process publishes and builds versions; afterwards, it removes them."""
 
-    twin = LOAD_TWIN
+    twin = job.LOAD_TWIN
 
     def __init__(self, settings: Settings, progress: Progress) -> None:
         # The claims in the settings select the cases of a check; a load run judges the claims of its scenario.
@@ -281,13 +281,13 @@ def work(settings: Settings, chosen: Scenario, master: str, port: int, allowed_h
     if not settings.target.url:
         raise UsageError("--worker: the embedded twin belongs to one process; name a target with --url or --target")
     check_allowed(settings.target.url, allowed_host)
-    run_log = new_log(settings.report_dir or Path("reports") / f"worker-{new_run_id()}")
+    run_log = job.new_log(settings.report_dir or Path("reports") / f"worker-{job.new_run_id()}")
     output = run_log.with_name("locust.log")
     command = [*_locust(chosen.name), "--worker", "--master-host", master, "--master-port", str(port)]
-    environment = child_environment(LoadHandover(settings, ""), os.environ)
+    environment = job.child_environment(LoadHandover(settings, ""), os.environ)
     print(f"waiting for the master at {master}:{port}; log: {output}", file=sys.stderr, flush=True)  # noqa: T201
-    with signals() as interrupted:
-        ended = watched(command, environment, output, run_log, lambda _: None, interrupted, settings.max_seconds)
+    with job.signals() as interrupted:
+        ended = job.watched(command, environment, output, run_log, lambda _: None, interrupted, settings.max_seconds)
     if interrupted.by:
         return 130
     if ended:

@@ -23,9 +23,8 @@ from touchstone.facts.wording import plural
 from touchstone.loadgen.metrics import last_reports
 from touchstone.loadgen.plan import Need, Stage
 from touchstone.rules.history import Content, History
-from touchstone.target.answer import NOT_REACHED
-from touchstone.target.call import Call
-from touchstone.target.clock import WallClock
+from touchstone.target.call import NOT_REACHED, Call
+from touchstone.target.transport import WallClock
 from touchstone.types import Progress
 
 SET_UP, CLEAN_UP = "set-up", "clean-up"

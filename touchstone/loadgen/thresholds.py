@@ -22,8 +22,7 @@ from typing import Any, Literal
 from touchstone.contract.claims import Ledger
 from touchstone.contract.document import Contract
 from touchstone.contract.files import load_dir, read_toml
-from touchstone.contract.quoting import quoted
-from touchstone.errors import UsageError, nearest, one_line
+from touchstone.errors import UsageError, nearest, one_line, quoted
 from touchstone.facts.events import Limit, Notice, RunLog, Workload
 from touchstone.facts.finding import Judgement
 from touchstone.facts.sample import Histogram

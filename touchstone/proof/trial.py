@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
-from touchstone.check.child import passed_on
 from touchstone.check.handover import CheckHandover
-from touchstone.check.job import EMBEDDED_TWIN, at_twin, finish, new_log, new_run_id, utc, write_header
+from touchstone.check.job import EMBEDDED_TWIN, at_twin, finish, new_log, new_run_id, passed_on, utc, write_header
 from touchstone.check.preflight import smoke
 from touchstone.check.run import given_contents
 from touchstone.check.runner import pytest_arguments

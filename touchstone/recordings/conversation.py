@@ -7,6 +7,7 @@ import contextlib
 import json
 import math
 import threading
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,6 @@ from touchstone.errors import RecordingError
 from touchstone.facts.exchange import Chunk, Credential, Exchange, Response
 from touchstone.recordings.foreign import published_ref
 from touchstone.recordings.recording import BASE_URL, RUN_ID, Recording, moved, without_credentials
-from touchstone.target.clock import wait_s
 from touchstone.target.keys import Keys
 
 KEY = "sk_live_test_recorded"
@@ -249,7 +249,7 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
 
     def __iter__(self) -> Iterator[bytes]:
         for data, pause_s in self._paced_chunks():
-            wait_s(pause_s)
+            time.sleep(max(0.0, pause_s))
             yield data
 
     async def __aiter__(self) -> AsyncIterator[bytes]:

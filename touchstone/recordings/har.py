@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl
 from pydantic import BaseModel, Field, ValidationError
 
 from touchstone.contract.document import Problem, Schema, resolved
-from touchstone.contract.quoting import described
+from touchstone.errors import described
 from touchstone.facts.exchange import Chunk, Closed, Credential, Exchange, Request, Response
 from touchstone.recordings.recording import Headers, Recording, Terms, step
 

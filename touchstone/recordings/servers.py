@@ -15,8 +15,7 @@ import respx
 
 from touchstone.config import Count, Seed, Text, Url, fits, kind
 from touchstone.contract.files import recordings_dir
-from touchstone.contract.quoting import Kind, checked
-from touchstone.errors import RecordingError, Unfit, UsageError, nearest
+from touchstone.errors import Kind, RecordingError, Unfit, UsageError, checked, nearest
 from touchstone.proof import catalogue
 from touchstone.recordings import reader
 from touchstone.recordings.conversation import Conversation

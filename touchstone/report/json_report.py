@@ -11,8 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from touchstone.contract.files import RECORDED_BYTES, read_regular
-from touchstone.contract.quoting import quoted
-from touchstone.errors import UsageError
+from touchstone.errors import UsageError, quoted
 from touchstone.facts.events import RunLog
 from touchstone.loadgen.capacity import Capacity
 from touchstone.loadgen.metrics import Operation, Times, Traffic

@@ -10,9 +10,8 @@ import numpy as np
 
 from touchstone.check.run import given_contents
 from touchstone.config import Templates
-from touchstone.contract.answers import answer
+from touchstone.contract.answers import State, answer
 from touchstone.contract.document import Contract
-from touchstone.contract.lifecycle import State
 from touchstone.facts.events import RunLog
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Finding

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 
-from touchstone.contract.lifecycle import AT_REST, STATUSES
+from touchstone.contract.answers import AT_REST, STATUSES
 from touchstone.facts.curl import command
 from touchstone.facts.events import RunLog
 from touchstone.facts.exchange import Exchange, Request

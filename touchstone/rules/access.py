@@ -4,8 +4,7 @@ import json
 from collections.abc import Iterator
 from itertools import pairwise
 
-from touchstone.contract.answers import CALLERS, answer, refusal
-from touchstone.contract.lifecycle import AT_REST
+from touchstone.contract.answers import AT_REST, CALLERS, answer, refusal
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.attribution import begins_anyway

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
-from touchstone.contract.answers import answer
-from touchstone.contract.lifecycle import FINISHED
+from touchstone.contract.answers import FINISHED, answer
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.history import History, shares_builds

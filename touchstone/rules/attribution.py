@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from itertools import accumulate, pairwise
 from statistics import median
 
-from touchstone.contract.answers import answer
-from touchstone.contract.lifecycle import AT_REST, FINISHED, State, statuses
+from touchstone.contract.answers import AT_REST, FINISHED, State, answer, statuses
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.eventlog import follows, log_of, phase_of

@@ -5,9 +5,8 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-from touchstone.contract.answers import answer
+from touchstone.contract.answers import STATUSES, answer
 from touchstone.contract.document import Problem
-from touchstone.contract.lifecycle import STATUSES
 from touchstone.facts.exchange import Exchange, Response
 from touchstone.facts.finding import Judgement
 from touchstone.rules.history import History

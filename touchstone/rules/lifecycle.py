@@ -6,8 +6,7 @@ If a successful response has no JSON object as its body, only its status code is
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from touchstone.contract.answers import answer
-from touchstone.contract.lifecycle import FINISHED, Cause, State, consistent, statuses, step
+from touchstone.contract.answers import FINISHED, Cause, State, answer, consistent, statuses, step
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.attribution import CANCELS, STARTS, begins_anyway, blame, hurries_anyway, was_vanished

@@ -11,8 +11,7 @@ from email.utils import parsedate_to_datetime
 from itertools import combinations, pairwise
 from typing import Any
 
-from touchstone.contract.answers import answer
-from touchstone.contract.lifecycle import AT_REST
+from touchstone.contract.answers import AT_REST, answer
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.eventlog import (

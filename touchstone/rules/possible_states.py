@@ -8,7 +8,7 @@ server would then be blamed. After a finding, the walk adopts the reported statu
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from touchstone.contract.lifecycle import Cause, State, consistent, step
+from touchstone.contract.answers import Cause, State, consistent, step
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.rules.history import Content, History
 

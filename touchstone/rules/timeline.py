@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 
-from touchstone.contract.lifecycle import AT_REST, STATUSES
+from touchstone.contract.answers import AT_REST, STATUSES
 from touchstone.facts.exchange import Exchange
 from touchstone.rules.history import Content, History
 from touchstone.rules.messages import SUCCESS

@@ -1,17 +1,20 @@
-"""Connections with a deadline for the whole response, and HTTP clients without cookies."""
+"""Connections with a deadline for the whole response."""
 
+import functools
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any, TypeVar
 
+import certifi
 import h11
 import httpcore
 import httpx
 
 from touchstone.target.bounds import MAX_STATUS_LINE_BYTES, STATUS_LINE_TOO_LONG
-from touchstone.target.tls import trusting
 
 _T = TypeVar("_T")
 _FOREVER = float("inf")
@@ -161,6 +164,15 @@ class _BoundedStream(httpcore.NetworkStream):
         return self._plain.get_extra_info(info)
 
 
+@functools.cache
+def trusting() -> ssl.SSLContext:
+    """Returns an SSL context with the certificates of OpenSSL, SSL_CERT_FILE or SSL_CERT_DIR, else those of certifi."""
+    paths = ssl.get_default_verify_paths()
+    # A context does not list certificates in a folder, because OpenSSL reads them on demand.
+    has_folder = bool(paths.capath) and any(list(Path(paths.capath).iterdir()))
+    return ssl.create_default_context(cafile=None if paths.cafile or has_folder else certifi.where())
+
+
 # Idle connections are not reused after this time. Servers close them after 5 s (Node, uvicorn) or later. A
 # request on a connection that is being closed would seem to have no response.
 LONGEST_IDLE_S = 3.0
@@ -203,10 +215,3 @@ class _Ended(httpx.SyncByteStream):
                 self._extensions[SURPLUS_BYTES] = len(surplus)
                 self._extensions["network_stream"].close()
         self._plain.close()
-
-
-class NoCookies(httpx.Cookies):
-    """Cookies that stay empty, so that no request sends a cookie that an earlier response has set."""
-
-    def extract_cookies(self, response: httpx.Response) -> None:
-        """Ignores the Set-Cookie headers of a response."""

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from touchstone.contract.quoting import checked
-from touchstone.errors import UsageError
+from touchstone.errors import UsageError, checked
 from touchstone.facts import redaction_guard
 from touchstone.facts.exchange import Credential
 from touchstone.facts.key_sources import UNKNOWN_KEY, read_key

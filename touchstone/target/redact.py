@@ -13,7 +13,7 @@ import string
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from touchstone.contract.quoting import MIN_SECRET_LENGTH
+from touchstone.errors import MIN_SECRET_LENGTH
 from touchstone.facts.key_sources import UNKNOWN_KEY
 
 REDACTED = "<redacted>"

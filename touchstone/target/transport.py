@@ -3,8 +3,11 @@
 import contextlib
 import functools
 import itertools
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,12 +16,10 @@ import httpx
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import EXPIRED, Chunk, Closed, Exchange, Response
 from touchstone.facts.wording import was
-from touchstone.target.answer import Answer
-from touchstone.target.body import ACCEPTED, BEYOND_BYTES, Intake, Refused
-from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, Room, cut_head, head_bytes
-from touchstone.target.call import Call, MessageBuilder, OutgoingRequest
-from touchstone.target.clock import WallClock
-from touchstone.target.connections import SURPLUS_BYTES, BoundedBackend, Deadline, NoCookies, Wire
+from touchstone.target import bounds as limits
+from touchstone.target.bounds import Bounds, Intake, Refused, Room, cut_head, head_bytes
+from touchstone.target.call import Answer, Call, MessageBuilder, OutgoingRequest
+from touchstone.target.connections import SURPLUS_BYTES, BoundedBackend, Deadline, Wire
 from touchstone.target.keys import KeyCommand, Keys
 
 # After this many pieces of a stream, pieces that arrive within this time (in seconds) are merged.
@@ -26,6 +27,26 @@ _MANY_PIECES, _SAME_TIME_S = 1_000, 0.001
 # RFC 9110 9.2.1: requests without side effects may be sent again if a reused connection was already closed.
 _SAFE = frozenset({"GET", "HEAD"})
 _CLOSED = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
+
+
+class WallClock:
+    """Real time; *origin* is the monotonic clock at the start of the run."""
+
+    def __init__(self) -> None:
+        self.origin = time.monotonic()
+
+    def now(self) -> float:
+        """Seconds since the start of the run."""
+        return time.monotonic() - self.origin
+
+    def pass_s(self, seconds: float) -> None:
+        """Lets *seconds* pass at once: the run continues an earlier one, which took so long."""
+        self.origin -= seconds
+
+    def rest(self, seconds: float, until: threading.Event | None = None) -> None:
+        """Waits for *seconds*, or less if *until* is set; returns at once for 0."""
+        if seconds > 0:
+            (until or threading.Event()).wait(seconds)
 
 
 class Transport:
@@ -47,7 +68,7 @@ class Transport:
         record: Callable[[Exchange], None],
         request_timeout_s: float = 30.0,
         stopped: Callable[[], bool] | None = None,
-        bounds: Bounds = DEFAULT_BOUNDS,
+        bounds: Bounds = limits.DEFAULT_BOUNDS,
         command: KeyCommand | None = None,
     ) -> None:
         self.url = url
@@ -76,9 +97,9 @@ class Transport:
             timeout=self._timeout_s,
             follow_redirects=False,
             trust_env=False,
-            headers={"User-Agent": "touchstone", "Accept-Encoding": ACCEPTED},
+            headers={"User-Agent": "touchstone", "Accept-Encoding": limits.ACCEPTED},
         )
-        client._cookies = NoCookies()  # noqa: SLF001  # httpx copies a jar that is passed to it; a test checks it
+        client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))  # no response can set a cookie
         return client
 
     @property
@@ -264,13 +285,13 @@ class Transport:
         self, response: httpx.Response, intake: Intake, chunks: list[Chunk], streamed: bool, *, is_cut: bool
     ) -> Response:
         body = intake.kept(b"".join(chunk.data for chunk in chunks))
-        most_bytes = KEPT_BYTES if intake.problem else None
+        most_bytes = limits.KEPT_BYTES if intake.problem else None
         if not self._room.take(len(body)):
             if not intake.problem:
                 self.cut += 1
                 intake.problem = f"OutOfRoom: all bodies together exceed {self._bounds.describe('max_total_bytes')}"
-            most_bytes = LEAST_KEPT_BYTES
-        body = body if most_bytes is None else body[: most_bytes + BEYOND_BYTES]
+            most_bytes = limits.LEAST_KEPT_BYTES
+        body = body if most_bytes is None else body[: most_bytes + limits.BEYOND_BYTES]
         pieces = _within(chunks, most_bytes or len(body)) if streamed else ()
         headers, is_cut = response.headers.multi_items(), is_cut or bool(intake.problem)
         cleaned = self._builder.response(

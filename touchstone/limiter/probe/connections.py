@@ -12,12 +12,10 @@ import httpcore
 
 from touchstone.config import TargetSettings
 from touchstone.contract.document import Contract
-from touchstone.target.answer import Answer as Reply
-from touchstone.target.answer import Head
-from touchstone.target.body import Intake, Refused
-from touchstone.target.call import Call, MessageBuilder, OutgoingRequest
-from touchstone.target.connections import BoundedBackend, Deadline
-from touchstone.target.tls import trusting
+from touchstone.target.bounds import Intake, Refused
+from touchstone.target.call import Answer as Reply
+from touchstone.target.call import Call, Head, MessageBuilder, OutgoingRequest
+from touchstone.target.connections import BoundedBackend, Deadline, trusting
 
 # Seconds for which an idle connection is used again: servers close idle ones, some after a few seconds.
 _FRESH_S = 1.5

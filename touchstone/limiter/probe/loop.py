@@ -35,9 +35,9 @@ from touchstone.limiter.pace import ceiling
 from touchstone.limiter.probe.connections import Link, Prepared
 from touchstone.limiter.probe.sender import STARTS, Bounds, OpenLoop, Pool, Sender
 from touchstone.loadgen.knee import Search
-from touchstone.target.answer import Answer as Reply
-from touchstone.target.answer import kept_bytes
 from touchstone.target.bounds import Room
+from touchstone.target.call import Answer as Reply
+from touchstone.target.call import kept_bytes
 
 CASE = "probe"
 _COUNTS_ALL = (

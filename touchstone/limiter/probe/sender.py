@@ -15,8 +15,8 @@ from touchstone.facts.probe import Answer, Answered, Outcome, Segment, Stimulus,
 from touchstone.limiter.probe.connections import Link, Prepared
 from touchstone.limiter.probe.quota_fields import quota
 from touchstone.loadgen.knee import LATE_SHARE, due_times
-from touchstone.target.answer import Answer as Reply
 from touchstone.target.bounds import Room
+from touchstone.target.call import Answer as Reply
 
 STARTS = "startBuild"
 
