@@ -23,7 +23,7 @@ from touchstone.facts import runlog
 from touchstone.facts.events import Case, Occurrence, Remark, Worker
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Histogram, Sample, Window
 from touchstone.facts.wording import plural
-from touchstone.loadgen.client import MAX_CONNECTIONS, Connections, PreparedRequest, Requests
+from touchstone.loadgen.client import MAX_CONNECTIONS, Connections, Requests
 from touchstone.loadgen.handover import MAX_KEPT, PART, LoadHandover, Part, rss_bytes, share_of
 from touchstone.loadgen.judge import AnswerJudge
 from touchstone.loadgen.metrics import BEHIND_S
@@ -31,7 +31,7 @@ from touchstone.loadgen.workloads import INVARIANTS
 from touchstone.rules.history import History
 from touchstone.target.answer import Answer, Head, kept_bytes
 from touchstone.target.bounds import Room
-from touchstone.target.call import Call
+from touchstone.target.call import Call, OutgoingRequest
 
 # Maximum number of reads of shared ready versions in the run log, over all workers.
 MAX_KEPT_READS = 1_000
@@ -235,7 +235,7 @@ class LoadRun:
         seq = next(self._numbers)
         self._in_flight += 1
         try:
-            answer = self.connections.send(request.outgoing.method, request.wire, call.stream_s)
+            answer = self.connections.send(request.method, self.requests.wire(request), call.stream_s)
         finally:
             self._in_flight -= 1
         answer.seq, answer.cut_off = seq, self._is_cut and bool(answer.error)
@@ -258,21 +258,21 @@ class LoadRun:
         received = Received(call, call.operation, ref, *result)
         self.builds.receive(received, reserved=reserved, lasts_s=content.sleep_s if content else 0.0)
 
-    def _time(self, request: PreparedRequest, answer: Answer, intended_at: float, *, paced: bool) -> None:
+    def _time(self, request: OutgoingRequest, answer: Answer, intended_at: float, *, paced: bool) -> None:
         outcome = NO_ANSWER if answer.head is None or answer.error else str(answer.head.status)
         outcome = CUT_OFF if answer.cut_off else outcome
         self.silence.record(answer.sent_at, answered=outcome not in (NO_ANSWER, CUT_OFF))
         closed = self.go.options.model == "closed" and paced
         intended_at = answer.sent_at if closed else intended_at
         times = intended_at, answer.sent_at, answer.done_at
-        self.collector.sample(Sample(request.outgoing.operation, outcome, *times, len(answer.body)), paced=paced)
+        self.collector.sample(Sample(request.operation, outcome, *times, len(answer.body)), paced=paced)
 
-    def _judge(self, request: PreparedRequest, answer: Answer, *, keep: bool) -> None:
+    def _judge(self, request: OutgoingRequest, answer: Answer, *, keep: bool) -> None:
         findings, exchange = self.judge.judge(request, answer, answer.seq, self.case)
         has_room = keep and self._kept < MAX_KEPT // self.go.workers and self._room.take(kept_bytes(answer))
-        if findings or request.outgoing.call.note or has_room:
+        if findings or request.call.note or has_room:
             self._kept += 1
-            self.collector.write(exchange or self.requests.exchange(request.outgoing, answer, answer.seq, self.case))
+            self.collector.write(exchange or self.requests.exchange(request, answer, answer.seq, self.case))
         for finding in findings:
             self.collector.write(Occurrence(finding, self.case))
 
