@@ -35,16 +35,13 @@ from touchstone.facts.events import Case, Remark
 from touchstone.facts.key_sources import USUAL
 from touchstone.facts.sample import NO_ANSWER
 from touchstone.facts.wording import plural
-from touchstone.loadgen.arrival_user import Arrival
 from touchstone.loadgen.handover import Go, Part
-from touchstone.loadgen.load_run import AFTERMATH, Collector, LoadRun, Stopped
+from touchstone.loadgen.load_run import AFTERMATH, Arrival, Collector, LoadRun, Stopped
 from touchstone.loadgen.locust_listener import row_name
 from touchstone.loadgen.metrics import kind_of
-from touchstone.loadgen.plan import Need, Plan, plan
-from touchstone.loadgen.runner import Launch, check_allowed, check_terms, is_loopback
-from touchstone.loadgen.setup import SettingUp
-from touchstone.loadgen.setup import Stopped as SetUpStopped
-from touchstone.loadgen.workloads import ACTIONS, AT_ONCE, Options, Scenario, scenario
+from touchstone.loadgen.plan import ACTIONS, AT_ONCE, Need, Options, Plan, Scenario, plan, scenario
+from touchstone.loadgen.runner import Launch, SettingUp, check_allowed, check_terms, is_loopback
+from touchstone.loadgen.runner import Stopped as SetUpStopped
 from touchstone.target.answer import Answer
 from touchstone.target.call import OutgoingRequest
 from touchstone.twin import DEFAULT_ACCOUNTS

@@ -22,9 +22,8 @@ from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.sample import Sample
 from touchstone.loadgen import rules as load_rules
 from touchstone.loadgen.judge import judge_load_run
+from touchstone.loadgen.plan import CLEAN_UP, INVARIANTS, SCENARIOS, SET_UP
 from touchstone.loadgen.rules import LoadRule
-from touchstone.loadgen.setup import CLEAN_UP, SET_UP
-from touchstone.loadgen.workloads import INVARIANTS, SCENARIOS
 from touchstone.rules import catalogue
 from touchstone.rules.rule import rule
 from touchstone.rules.verdict import Verdict, judge

@@ -20,10 +20,20 @@ from touchstone.facts.wording import figure
 from touchstone.loadgen import runner
 from touchstone.loadgen.arrivals import HELP as ARRIVALS_HELP
 from touchstone.loadgen.arrivals import Trace, parse
-from touchstone.loadgen.plan import MAX_BUILDS, Plan
+from touchstone.loadgen.plan import (
+    ACTIONS,
+    AT_ONCE,
+    MAX_BUILDS,
+    SCENARIOS,
+    USERS,
+    Options,
+    Plan,
+    Scenario,
+    mix_of,
+    scenario,
+)
 from touchstone.loadgen.plan import plan as load_plan
 from touchstone.loadgen.thresholds import thresholds_of
-from touchstone.loadgen.workloads import ACTIONS, AT_ONCE, SCENARIOS, USERS, Options, Scenario, mix_of, scenario
 from touchstone.report.terminal import table
 from touchstone.report.write import conclude
 

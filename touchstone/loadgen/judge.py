@@ -26,10 +26,9 @@ from touchstone.facts.wording import plural, was
 from touchstone.loadgen.client import Requests
 from touchstone.loadgen.metrics import ALL, last_reports
 from touchstone.loadgen.not_judged import CLOSING_CLAIM, STORM, judged_claims, unprobed, unwatched
+from touchstone.loadgen.plan import CLEAN_UP, INVARIANTS, SET_UP, TABLES, scenario
 from touchstone.loadgen.rules import judge_load
-from touchstone.loadgen.setup import CLEAN_UP, SET_UP
 from touchstone.loadgen.thresholds import STATISTICS, Reading, judge_thresholds, limit_text, measured, scope_text
-from touchstone.loadgen.workloads import INVARIANTS, TABLES, scenario
 from touchstone.rules import catalogue
 from touchstone.rules.catalogue import EXCHANGE_RULES
 from touchstone.rules.history import Bounds, History

@@ -16,8 +16,8 @@ from touchstone.facts.identity import Interval
 from touchstone.facts.wording import percentage, plural
 from touchstone.loadgen.capacity import Capacity, capacity
 from touchstone.loadgen.metrics import ALL, FEW, LASTING, SHARES, Kind, Times, is_answer, kind_of, totals
+from touchstone.loadgen.plan import AT_ONCE, SCENARIOS
 from touchstone.loadgen.runner import is_loopback
-from touchstone.loadgen.workloads import AT_ONCE, SCENARIOS
 from touchstone.report import resampling
 from touchstone.report.resampling import FEWEST_BLOCKS, Durations, Floats
 from touchstone.report.trend import Trend, trend_of
