@@ -36,12 +36,11 @@ from touchstone.facts.key_sources import USUAL
 from touchstone.facts.sample import NO_ANSWER
 from touchstone.facts.wording import plural
 from touchstone.loadgen.handover import Go, Part
-from touchstone.loadgen.load_run import AFTERMATH, Arrival, Collector, LoadRun, Stopped
+from touchstone.loadgen.load_run import AFTERMATH, Arrival, Collector, LoadRun
 from touchstone.loadgen.locust_listener import row_name
 from touchstone.loadgen.metrics import kind_of
-from touchstone.loadgen.plan import ACTIONS, AT_ONCE, Need, Options, Plan, Scenario, plan, scenario
+from touchstone.loadgen.plan import ACTIONS, AT_ONCE, Need, Options, Plan, Scenario, Stopped, plan, scenario
 from touchstone.loadgen.runner import Launch, SettingUp, check_allowed, check_terms, is_loopback
-from touchstone.loadgen.runner import Stopped as SetUpStopped
 from touchstone.target.answer import Answer
 from touchstone.target.call import OutgoingRequest
 from touchstone.twin import DEFAULT_ACCOUNTS
@@ -182,7 +181,7 @@ class Standalone:
         settings, terms = terms_of(self._environment)
         self._folder = Path(tempfile.mkdtemp(prefix="touchstone-"))
         stage = self._stage = SettingUp(settings, new_run_id(), self._folder / "runlog.jsonl")
-        with suppress(SetUpStopped):
+        with suppress(Stopped):
             stage.smoke(self._is_stopped)
         published = stage.stage(terms.needs, self._is_stopped)
         log.info("published %s", plural(len(published.contents), "version"))

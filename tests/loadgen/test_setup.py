@@ -19,7 +19,8 @@ from touchstone.config import Settings, TargetSettings, Templates
 from touchstone.contract.document import Contract
 from touchstone.facts.events import RunLog
 from touchstone.facts.runlog import RunLogWriter, read
-from touchstone.loadgen.plan import CLEAN_UP, SET_UP, Need, Stage
+from touchstone.loadgen.judge import CLEAN_UP, SET_UP
+from touchstone.loadgen.plan import Need, Stage
 from touchstone.loadgen.runner import SettingUp
 from touchstone.rules.history import Bounds, History
 from touchstone.rules.protocol import answered

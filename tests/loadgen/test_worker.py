@@ -23,10 +23,10 @@ from touchstone.facts.sample import Sample, Window
 from touchstone.loadgen import load_run
 from touchstone.loadgen import master as master_module
 from touchstone.loadgen.handover import PART, LoadHandover, Part, deal
-from touchstone.loadgen.load_run import Collector, LoadRun, LoadWorker, Stopped
+from touchstone.loadgen.load_run import Collector, LoadRun, LoadWorker
 from touchstone.loadgen.master import Master
 from touchstone.loadgen.metrics import BEHIND_S
-from touchstone.loadgen.plan import plan
+from touchstone.loadgen.plan import Stopped, plan
 from touchstone.target.answer import Answer, Head
 from touchstone.target.bounds import Bounds
 from touchstone.target.call import Call

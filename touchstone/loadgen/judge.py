@@ -26,7 +26,7 @@ from touchstone.facts.wording import plural, was
 from touchstone.loadgen.client import Requests
 from touchstone.loadgen.metrics import ALL, last_reports
 from touchstone.loadgen.not_judged import CLOSING_CLAIM, STORM, judged_claims, unprobed, unwatched
-from touchstone.loadgen.plan import CLEAN_UP, INVARIANTS, SET_UP, TABLES, scenario
+from touchstone.loadgen.plan import INVARIANTS, TABLES, scenario
 from touchstone.loadgen.rules import judge_load
 from touchstone.loadgen.thresholds import STATISTICS, Reading, judge_thresholds, limit_text, measured, scope_text
 from touchstone.rules import catalogue
@@ -37,6 +37,8 @@ from touchstone.rules.rule import Rule
 from touchstone.rules.verdict import judge as judge_claims
 from touchstone.target.answer import NOT_REACHED, Answer
 from touchstone.target.call import LONG_BODY_BYTES, OutgoingRequest
+
+SET_UP, CLEAN_UP = "set-up", "clean-up"  # cases of the exchanges before and after the load
 
 _INLINE = TABLES["inline_rules"]
 _INLINE_IDS = frozenset(f"{subject}.{name}" for subject, names in _INLINE.items() for name in names)

@@ -32,7 +32,7 @@ from touchstone.loadgen.client import MAX_CONNECTIONS, Connections, Requests
 from touchstone.loadgen.handover import MAX_KEPT, PART, LoadHandover, Part, rss_bytes, share_of
 from touchstone.loadgen.judge import AnswerJudge
 from touchstone.loadgen.metrics import BEHIND_S
-from touchstone.loadgen.plan import INVARIANTS, POLL_S
+from touchstone.loadgen.plan import INVARIANTS, POLL_S, Stopped
 from touchstone.rules.history import History
 from touchstone.target.answer import NOT_REACHED, Answer, Head, kept_bytes
 from touchstone.target.bounds import Room
@@ -53,10 +53,6 @@ _VANISHED_READS = 4
 
 # Maximum random addition to a wait, so that refused clients do not all retry at once.
 _JITTER_S = 0.25
-
-
-class Stopped(Exception):
-    """The client sends nothing more: the run was stopped, or its budget of requests or builds is used up."""
 
 
 class Collector:

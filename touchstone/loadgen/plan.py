@@ -18,6 +18,10 @@ from touchstone.loadgen.arrivals import MAX_ARRIVALS, Times, Trace, due_times, p
 from touchstone.rules.history import Content
 
 
+class Stopped(Exception):
+    """Nothing more is sent: the run was stopped, or its budget of requests or builds is used up."""
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
     """Kind of arrival: what its client does."""
@@ -142,8 +146,6 @@ def mix_of(text: str, default: Mapping[str, float]) -> dict[str, float]:
 
 # Seconds between two polls of a build.
 POLL_S = 0.25
-
-SET_UP, CLEAN_UP = "set-up", "clean-up"  # cases of the exchanges before and after the load
 
 # Estimated seconds that a build takes besides its steps.
 _OVERHEAD_S = 0.5

@@ -18,17 +18,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from touchstone.check import examination
 from touchstone.check.budget import Budget
 from touchstone.check.child import child_environment, signals, watched
-from touchstone.check.examination import (
-    PUBLISH_ADVICE,
-    Examination,
-    Ledger,
-    Unsuited,
-    how_ended,
-    key_advice,
-    transport_to,
-)
+from touchstone.check.examination import Examination, Ledger, Unsuited, how_ended, transport_to
 from touchstone.check.handover import Errand
 from touchstone.check.job import BUILD_TIMEOUT_S, LOAD_TWIN, REACHED_ITS_END, Job, Outcome, failed, new_log, new_run_id
 from touchstone.check.journal import Journal
@@ -46,9 +39,9 @@ from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.wording import plural
 from touchstone.loadgen.handover import GO, JOINED, REFUSAL, Go, LoadHandover, rss_bytes
-from touchstone.loadgen.judge import judge_load_run
+from touchstone.loadgen.judge import CLEAN_UP, SET_UP, judge_load_run
 from touchstone.loadgen.metrics import TARGET, last_reports
-from touchstone.loadgen.plan import AT_ONCE, CLEAN_UP, INVARIANTS, SET_UP, Need, Options, Plan, Scenario, Stage, plan
+from touchstone.loadgen.plan import AT_ONCE, INVARIANTS, Need, Options, Plan, Scenario, Stage, Stopped, plan
 from touchstone.loadgen.thresholds import STATISTICS, read_thresholds, thresholds_of
 from touchstone.rules.history import Content, History
 from touchstone.target.answer import NOT_REACHED
@@ -63,10 +56,6 @@ _CHECK_S = 0.1
 _NEVER: Callable[[], bool] = bool  # bool() is False: the run is never stopped
 
 _Thing = TypeVar("_Thing")
-
-
-class Stopped(Exception):
-    """The run was stopped during set-up, or again during clean-up."""
 
 
 class _Clock(WallClock):
@@ -344,8 +333,8 @@ def check_terms(settings: Settings, load_plan: Plan, launch: Launch) -> None:
     objections = (
         (builds > target.max_builds, f"plans {builds} builds, and {target.max_builds} are allowed; {more}"),
         (sends > most, f"plans {sends} requests if nothing is refused, besides set-up and clean-up, and {allowed}"),
-        (needs_second and not is_second_known, f"needs two keys; {key_advice(target, 'second')}"),
-        (needs_second and target.publish == "never", f"needs a version of each key; {PUBLISH_ADVICE}"),
+        (needs_second and not is_second_known, f"needs two keys; {examination.key_advice(target, 'second')}"),
+        (needs_second and target.publish == "never", f"needs a version of each key; {examination.PUBLISH_ADVICE}"),
         (
             options.build_s >= limit_s,
             f"--build-s {options.build_s:g}: a build of this target may take {limit_s:g} s in all; {longer}",
