@@ -7,8 +7,7 @@ import itertools
 from collections.abc import Iterable
 
 from touchstone.facts.backoff import back_off_s
-from touchstone.loadgen.arrival_user import Flow
-from touchstone.loadgen.load_run import LoadRun
+from touchstone.loadgen.load_run import Flow, LoadRun
 from touchstone.loadgen.plan import AFTERMATH_BURST
 from touchstone.target.call import Answer
 

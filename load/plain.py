@@ -34,18 +34,13 @@ from touchstone.facts.events import Case, Remark
 from touchstone.facts.key_sources import USUAL
 from touchstone.facts.sample import NO_ANSWER
 from touchstone.facts.wording import plural
-from touchstone.loadgen.arrival_user import Arrival
-from touchstone.loadgen.client import PreparedRequest
 from touchstone.loadgen.handover import Go, Part
-from touchstone.loadgen.load_run import AFTERMATH, Collector, LoadRun, Stopped
+from touchstone.loadgen.load_run import AFTERMATH, Arrival, Collector, LoadRun
 from touchstone.loadgen.locust_listener import row_name
 from touchstone.loadgen.metrics import kind_of
-from touchstone.loadgen.plan import Need, Plan, plan
-from touchstone.loadgen.runner import Launch, check_allowed, check_terms, is_loopback
-from touchstone.loadgen.setup import SettingUp
-from touchstone.loadgen.setup import Stopped as SetUpStopped
-from touchstone.loadgen.workloads import ACTIONS, AT_ONCE, Options, Scenario, scenario
-from touchstone.target.call import Answer
+from touchstone.loadgen.plan import ACTIONS, AT_ONCE, Need, Options, Plan, Scenario, Stopped, plan, scenario
+from touchstone.loadgen.runner import Launch, SettingUp, check_allowed, check_terms, is_loopback
+from touchstone.target.call import Answer, OutgoingRequest
 from touchstone.twin import DEFAULT_ACCOUNTS
 
 IS_CHILD = HANDOVER in os.environ
@@ -110,13 +105,13 @@ class PlainRun(LoadRun):
         with suppress(StopUser):
             act(*arguments)
 
-    def _judge(self, request: PreparedRequest, answer: Answer, *, keep: bool) -> None:  # noqa: ARG002
+    def _judge(self, request: OutgoingRequest, answer: Answer, *, keep: bool) -> None:  # noqa: ARG002
         outcome = str(answer.status or NO_ANSWER)
-        phase = AFTERMATH if request.outgoing.call.note else ""
+        phase = AFTERMATH if request.call.note else ""
         text = self.requests.secrets.text(answer.error) or outcome
         self._environment.events.request.fire(  # type: ignore[no-untyped-call]  # Locust's events are not typed
-            request_type=request.outgoing.method,
-            name=row_name(request.outgoing.operation, phase, outcome),
+            request_type=request.method,
+            name=row_name(request.operation, phase, outcome),
             response_time=(answer.done_at - answer.sent_at) * 1e3,
             response_length=len(answer.body),
             exception=ConnectionError(text) if kind_of(outcome) == "error" else None,
@@ -184,7 +179,7 @@ class Standalone:
         settings, terms = terms_of(self._environment)
         self._folder = Path(tempfile.mkdtemp(prefix="touchstone-"))
         stage = self._stage = SettingUp(settings, new_run_id(), self._folder / "runlog.jsonl")
-        with suppress(SetUpStopped):
+        with suppress(Stopped):
             stage.smoke(self._is_stopped)
         published = stage.stage(terms.needs, self._is_stopped)
         log.info("published %s", plural(len(published.contents), "version"))

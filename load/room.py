@@ -8,8 +8,7 @@ choice. Before every second cancel, it waits longer than a start had to wait aft
 """
 
 from aftermath import MARGIN_S
-from touchstone.loadgen.arrival_user import Flow
-from touchstone.loadgen.load_run import LoadRun
+from touchstone.loadgen.load_run import Flow, LoadRun
 from touchstone.loadgen.plan import ROOM_TURNS
 from touchstone.target.call import Answer
 

@@ -15,9 +15,8 @@ from locust.runners import MasterRunner
 
 from plain import IS_CHILD, arrive, state
 from touchstone.facts.exchange import Credential
-from touchstone.loadgen.arrival_user import Arrival, Flow
-from touchstone.loadgen.load_run import LoadRun
-from touchstone.loadgen.workloads import SCENARIOS
+from touchstone.loadgen.load_run import Arrival, Flow, LoadRun
+from touchstone.loadgen.plan import SCENARIOS
 from touchstone.target.call import Answer
 
 # A master learns from its workers every 3 seconds how many users they have.

@@ -8,11 +8,11 @@ from tests.distorted import distorted
 from tests.recorded import every, recorded
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Exchange
-from touchstone.loadgen.client import PreparedRequest, Requests
+from touchstone.loadgen.client import Requests
 from touchstone.recordings.recording import BASE_URL, Recording
 from touchstone.recordings.replay import given_of
 from touchstone.rules.history import Bounds, History
-from touchstone.target.call import Answer, Call, Head
+from touchstone.target.call import Answer, Call, Head, OutgoingRequest
 from touchstone.target.keys import Keys
 
 JSON = (("Content-Type", "application/json"),)
@@ -71,7 +71,7 @@ def call_of(exchange: Exchange) -> Call:
     )
 
 
-def request_of(exchange: Exchange, its: Requests) -> PreparedRequest:
+def request_of(exchange: Exchange, its: Requests) -> OutgoingRequest:
     """The prepared request that repeats *exchange*."""
     call = call_of(exchange)
     # The recording has a marker instead of the key; the request has a key.

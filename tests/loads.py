@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.command import Ended, Shell
 from touchstone.facts.runlog import read
-from touchstone.loadgen.workloads import SCENARIOS
+from touchstone.loadgen.plan import SCENARIOS
 from touchstone.proof import catalogue
 from touchstone.rules.verdict import judge
 from touchstone.twin import RateLimit, Twin, TwinSettings

@@ -9,9 +9,8 @@ import pytest
 from tests.command import Ended
 from tests.loads import Load, broken, run_load
 from touchstone.facts.runlog import read
-from touchstone.loadgen.plan import plan
-from touchstone.loadgen.setup import CLEAN_UP, SET_UP
-from touchstone.loadgen.workloads import SCENARIOS, Options
+from touchstone.loadgen.plan import SCENARIOS, Options, plan
+from touchstone.loadgen.runner import CLEAN_UP, SET_UP
 from touchstone.proof import catalogue
 
 STORM = ("--builds", "8", "--build-s", "0.2")

@@ -31,8 +31,7 @@ from touchstone.contract.files import load_dir
 from touchstone.facts import runlog
 from touchstone.facts.sample import Histogram
 from touchstone.loadgen.handover import GO, Go, LoadHandover
-from touchstone.loadgen.plan import Stage
-from touchstone.loadgen.workloads import SCENARIOS, Options
+from touchstone.loadgen.plan import SCENARIOS, Options, Stage
 
 KEY = "sk_live_test_bench"
 ROOT = Path(__file__).resolve().parents[2]

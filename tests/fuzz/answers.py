@@ -11,7 +11,7 @@ from tests.fuzz.steps import cuts
 from tests.fuzz.target import Target, check_message
 from touchstone.facts.backoff import http_date, retry_after_s
 from touchstone.facts.exchange import Response
-from touchstone.limiter.probe import quota_fields
+from touchstone.limiter.probe import sender
 from touchstone.loadgen.client import Broken, Parser
 from touchstone.target.bounds import DEFAULT_BOUNDS
 
@@ -96,7 +96,7 @@ def check_quota(data: bytes) -> None:
     """A quota has finite numbers, whatever the fields hold, and the order of different fields does not matter."""
     lines = (line.partition(":") for line in data.decode("latin-1").split("\n"))
     fields = [(name, value.strip()) for name, _, value in lines]
-    found = quota_fields.quota(fields)
+    found = sender.quota(fields)
     assert found.keys() <= {"limit", "remaining", "window_s", "cap", "cap_remaining"}
     assert all(0 <= number < math.inf for number in found.values()), found
     by_name: dict[str, list[tuple[str, str]]] = {}
@@ -104,7 +104,7 @@ def check_quota(data: bytes) -> None:
         by_name.setdefault(name.lower(), []).append((name, value))
     groups = list(by_name.values())
     random.Random(data).shuffle(groups)
-    assert quota_fields.quota([field for group in groups for field in group]) == found
+    assert sender.quota([field for group in groups for field in group]) == found
 
 
 def quotas() -> Sequence[bytes]:

@@ -18,7 +18,7 @@ from touchstone.contract.files import recordings_dir
 from touchstone.errors import MAX_MESSAGE_CHARS, HarnessError
 from touchstone.facts.events import Remark
 from touchstone.facts.runlog import RunLogWriter, follow, read
-from touchstone.limiter.probe import quota_fields
+from touchstone.limiter.probe import sender
 from touchstone.loadgen.thresholds import read_thresholds
 from touchstone.recordings import reader
 
@@ -107,7 +107,7 @@ def test_garbage_is_refused_in_one_line_without_its_secrets(row: int, tmp_path: 
 @pytest.mark.parametrize("value", [";", ", ;", '"day";q=1,;', ";;;"])
 def test_quota_field_of_separators_tells_nothing(value: str) -> None:
     fields = [("RateLimit", value), ("RateLimit-Policy", value), ("X-RateLimit-Limit", value)]
-    assert quota_fields.quota(fields).keys() <= {"limit"}
+    assert sender.quota(fields).keys() <= {"limit"}
 
 
 def test_aliases_within_bounds_are_read() -> None:

@@ -19,7 +19,7 @@ from touchstone.contract.document import Contract
 from touchstone.errors import TargetError
 from touchstone.facts.exchange import Exchange
 from touchstone.loadgen.client import Connections
-from touchstone.loadgen.setup import SettingUp
+from touchstone.loadgen.runner import SettingUp
 from touchstone.target.bounds import KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, head_bytes
 from touchstone.target.call import Answer, Call
 from touchstone.target.connections import trusting

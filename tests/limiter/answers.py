@@ -8,7 +8,7 @@ from touchstone.facts.identity import Interval, Tier
 from touchstone.facts.probe import Answer, Moment, Segment, Stimulus
 from touchstone.limiter.kinds import KINDS as ALL
 from touchstone.limiter.kinds import Kind
-from touchstone.limiter.story import Story
+from touchstone.limiter.rate_inference import Story
 
 KINDS: dict[str, Kind] = {kind.text: kind for kind in ALL}
 TOOK_S = 0.001

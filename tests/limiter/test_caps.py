@@ -7,7 +7,7 @@ import pytest
 
 from tests.limiter.answers import Rate, at_once, given, row
 from touchstone.facts.probe import Answer, Stimulus
-from touchstone.limiter.caps import Held, InFlight
+from touchstone.limiter.stages import Held, InFlight
 
 
 def held_after(*outcomes: str) -> Held:

@@ -13,7 +13,7 @@ from tests.command import PRIMARY
 from tests.raw_server import listening
 from touchstone.config import TargetSettings
 from touchstone.contract.document import Contract
-from touchstone.limiter.probe.connections import Link
+from touchstone.limiter.probe.sender import Link
 from touchstone.target.bounds import Bounds
 from touchstone.target.call import Answer
 
@@ -141,7 +141,7 @@ def test_exchange_holds_no_key() -> None:
     body = f'{{"error": "no such key {PRIMARY}"}}'.encode()
     with linked([b"HTTP/1.1 403 No\r\nContent-Length: %d\r\n\r\n" % len(body) + body]) as (link, requests):
         reply, prepared = once(link), link.prepared("getBuild", REF)
-        exchange = link.exchange(prepared.outgoing, reply, 7, "probe")
+        exchange = link.exchange(prepared, reply, 7, "probe")
     assert PRIMARY.encode() in requests[0]
     assert PRIMARY not in repr(exchange) + repr(prepared)
     assert (exchange.status, exchange.seq, exchange.ref, exchange.operation) == (403, 7, REF, "getBuild")

@@ -13,8 +13,7 @@ from tests.limiter.virtual import Net
 from touchstone.facts.identity import Tier
 from touchstone.facts.probe import Answer, Stimulus, Terms
 from touchstone.limiter.identify import Probe, _misquoted, alike, short_period_test
-from touchstone.limiter.rate_inference import Rates
-from touchstone.limiter.story import Story
+from touchstone.limiter.rate_inference import Rates, Story
 from touchstone.twin import RateLimit
 
 GAP = "minimum-gap:0.7"

@@ -8,7 +8,7 @@ import pytest
 
 from tests.limiter.answers import KINDS
 from tests.limiting import decide, limiter_for
-from touchstone.limiter.interference import came_first
+from touchstone.limiter.cells import came_first
 from touchstone.limiter.kinds import Kind, Tiered
 from touchstone.twin.limits import Limiter
 

@@ -4,8 +4,8 @@ import pytest
 
 from tests.limiter.answers import TOOK_S, at_once, pass_on, row
 from touchstone.facts.probe import Answer, Stimulus
-from touchstone.limiter.opening import CANARY_S, Opening
-from touchstone.limiter.story import Story
+from touchstone.limiter.rate_inference import Story
+from touchstone.limiter.stages import CANARY_S, Opening
 
 
 def begun(*outcomes: str, starts: bool = False, most: int = 1000) -> Opening:

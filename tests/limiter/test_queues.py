@@ -7,8 +7,8 @@ import pytest
 
 from tests.limiter.answers import TOOK_S, given, pass_on
 from touchstone.facts.probe import Answer, Stimulus
-from touchstone.limiter.queues import Queues, fit
-from touchstone.limiter.story import Story, in_turn_s
+from touchstone.limiter.rate_inference import Story, in_turn_s
+from touchstone.limiter.stages import Queues, fit
 
 
 @dataclass

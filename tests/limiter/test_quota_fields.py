@@ -2,7 +2,7 @@
 
 import pytest
 
-from touchstone.limiter.probe.quota_fields import quota
+from touchstone.limiter.probe.sender import quota
 
 
 @pytest.mark.parametrize(

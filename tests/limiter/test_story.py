@@ -6,7 +6,7 @@ import pytest
 
 from tests.limiter.answers import most_accepted, row
 from touchstone.facts.probe import Answer, Segment, Stimulus, drain, stream, volley, waits
-from touchstone.limiter.story import Story
+from touchstone.limiter.rate_inference import Story
 
 POLL = Segment((1.0, 2.0, 3.0, 4.0), "accepted")
 

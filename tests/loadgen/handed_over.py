@@ -11,8 +11,7 @@ from touchstone.config import Settings
 from touchstone.facts.events import Limit
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.loadgen.handover import GO, Go, LoadHandover
-from touchstone.loadgen.plan import Stage
-from touchstone.loadgen.workloads import Options, scenario
+from touchstone.loadgen.plan import Options, Stage, scenario
 
 KEY = "sk_live_0123456789abcdef"
 READY, OWN = "default/ready@1.0.0", ("default/own-a@1.0.0", "default/own-b@1.0.0")

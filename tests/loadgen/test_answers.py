@@ -20,12 +20,12 @@ from touchstone.facts.events import tallies
 from touchstone.facts.exchange import Exchange, Response
 from touchstone.facts.finding import Finding, Judgement
 from touchstone.loadgen import judge as load_judge
-from touchstone.loadgen.client import PreparedRequest, Requests
+from touchstone.loadgen.client import Requests
 from touchstone.loadgen.judge import INLINE_RULES, LARGE_BODY_BYTES, READ_HEADERS, AnswerJudge
 from touchstone.rules import protocol
 from touchstone.rules.history import History
 from touchstone.rules.judge import Judge
-from touchstone.target.call import LONG_BODY_BYTES, NOT_REACHED, Answer, Call
+from touchstone.target.call import LONG_BODY_BYTES, NOT_REACHED, Answer, Call, OutgoingRequest
 
 SECRETS = [key for key in (keys().primary, keys().second, keys().restricted) if key]
 KEY = keys().primary
@@ -34,7 +34,7 @@ LIMITED = b'{"error":"Too many requests","request_id":"%d"}'
 LEDGER = claims.load()
 GET, START = Call("getBuild", REF), Call("startBuild", REF)
 
-Sent = tuple[PreparedRequest, Answer]
+Sent = tuple[OutgoingRequest, Answer]
 Judged = tuple[tuple[Finding, ...], Exchange | None]
 
 
@@ -71,7 +71,7 @@ def test_load_is_judged_as_by_a_judge_of_each_answer() -> None:
         Counter[str](),
     )
     for seq, (request, answer) in enumerate(sent, 1):
-        new = other.add(its.exchange(request.outgoing, answer, seq, ""))
+        new = other.add(its.exchange(request, answer, seq, ""))
         judgements += new
         times.update({other.finding(j).id for j in new if j.outcome == "broken"})
     findings = [other.finding(judgement) for judgement in judgements if judgement.outcome == "broken"]

@@ -20,9 +20,8 @@ from touchstone.facts.runlog import Event, RunLogWriter, read
 from touchstone.loadgen import runner
 from touchstone.loadgen.handover import JOINED, REFUSAL, LoadHandover
 from touchstone.loadgen.metrics import TARGET
-from touchstone.loadgen.plan import plan
+from touchstone.loadgen.plan import SCENARIOS, Options, plan
 from touchstone.loadgen.runner import SLACK_S, Launch, check_allowed, check_terms
-from touchstone.loadgen.workloads import SCENARIOS, Options
 
 Load = Callable[..., Ended]
 LOCAL = "--url http://127.0.0.1:9/api"

@@ -13,9 +13,8 @@ from touchstone.check.job import child_environment
 from touchstone.config import Settings, TargetSettings
 from touchstone.facts.events import Limit
 from touchstone.loadgen.handover import GO, PART, Go, LoadHandover, deal
-from touchstone.loadgen.plan import Stage, plan
+from touchstone.loadgen.plan import SCENARIOS, Options, Stage, plan
 from touchstone.loadgen.runner import Launch, locust_command
-from touchstone.loadgen.workloads import SCENARIOS, Options
 from touchstone.rules.history import Content
 
 KEY = "sk_live_nobody_may_see_this"

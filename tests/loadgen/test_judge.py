@@ -21,10 +21,8 @@ from touchstone.facts.finding import Judgement
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.sample import Sample
 from touchstone.loadgen import rules as load_rules
-from touchstone.loadgen.judge import judge_load_run
-from touchstone.loadgen.rules import LoadRule
-from touchstone.loadgen.setup import CLEAN_UP, SET_UP
-from touchstone.loadgen.workloads import INVARIANTS, SCENARIOS
+from touchstone.loadgen.judge import CLEAN_UP, SET_UP, judge_load_run
+from touchstone.loadgen.plan import INVARIANTS, SCENARIOS
 from touchstone.rules import catalogue
 from touchstone.rules.rule import rule
 from touchstone.rules.verdict import Verdict, judge
@@ -191,10 +189,7 @@ def fail(*_: Any) -> Iterator[Judgement]:
 
 @pytest.mark.parametrize(
     ("module", "rules", "sick"),
-    [
-        (load_rules, "RULES", LoadRule("overall.sick", ENDS, fail)),
-        (catalogue, "STORY_RULES", rule("sick.story", ENDS)(fail)),
-    ],
+    [(load_rules, "RULES", ("overall.sick", ENDS, fail)), (catalogue, "STORY_RULES", rule("sick.story", ENDS)(fail))],
     ids=["load", "story"],
 )
 def test_rule_that_fails_is_no_pass(

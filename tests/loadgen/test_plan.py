@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from touchstone.errors import UsageError
-from touchstone.loadgen.plan import ROOM_TURNS, Need, Plan, Schedule, plan, schedule_of
-from touchstone.loadgen.workloads import ACTIONS, SCENARIOS, Options
+from touchstone.loadgen.plan import ACTIONS, ROOM_TURNS, SCENARIOS, Need, Options, Plan, Schedule, plan, schedule_of
 
 NAMES = tuple(ACTIONS)
 MIX = {"read": 88.0, "start": 4.0, "cancel": 4.0, "stream": 4.0}

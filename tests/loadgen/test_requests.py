@@ -14,7 +14,7 @@ from tests.encodings import left
 from tests.recorded import every, recorded
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.loadgen.client import PreparedRequest, Requests
+from touchstone.loadgen.client import Requests
 from touchstone.target.bounds import KEPT_BYTES
 from touchstone.target.call import LONG_BODY_BYTES, Answer, Call
 from touchstone.target.keys import Keys
@@ -40,10 +40,10 @@ def requests(url: str = URL, keys: Keys = KEYS) -> Requests:
     return Requests(url, keys, Contract.load())
 
 
-def on_the_wire(request: PreparedRequest) -> tuple[str, str, dict[str, str], bytes]:
+def on_the_wire(call: Call, url: str = URL) -> tuple[str, str, dict[str, str], bytes]:
     """Method, target, headers and body as a server reads them, which keeps the connection."""
-    server = h11.Connection(h11.SERVER)
-    server.receive_data(request.wire)
+    server, its = h11.Connection(h11.SERVER), requests(url)
+    server.receive_data(its.wire(its.prepared(call)))
     events: list[object] = []
     while server.their_state is h11.SEND_BODY or not events:
         events.append(server.next_event())
@@ -70,20 +70,19 @@ def transported(call: Call) -> tuple[Exchange, httpx.Request]:
 
 def exchange_of(answer: Answer, operation: str = "getBuild") -> Exchange:
     its = requests()
-    return its.exchange(its.prepared(Call(operation, REF)).outgoing, answer, 7, "x")
+    return its.exchange(its.prepared(Call(operation, REF)), answer, 7, "x")
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.operation}{call.method}{call.path}-{call.credential}")
 def test_prepared_request_sends_what_the_transport_sends(call: Call) -> None:
     exchange, sent = transported(call)
-    request = requests().prepared(call)
-    method, target, headers, body = on_the_wire(request)
+    method, target, headers, body = on_the_wire(call)
     assert (method, target.encode(), body) == (sent.method, sent.extensions["target"], sent.content)
     apart = {"connection", "accept-encoding"}  # one connection a request or many, and nobody decodes here
     theirs = {name: value for name, value in sent.headers.items() if name not in apart}
     assert {name: value for name, value in headers.items() if name not in apart} == theirs
     assert headers["accept-encoding"] == "identity"
-    made = requests().exchange(request.outgoing, Answer(), 1, "")
+    made = requests().exchange(requests().prepared(call), Answer(), 1, "")
     assert (made.operation, made.ref, made.request) == (exchange.operation, exchange.ref, exchange.request)
 
 
@@ -97,13 +96,13 @@ def test_prepared_request_sends_what_the_transport_sends(call: Call) -> None:
     ],
 )
 def test_host_is_the_authority_of_the_target(url: str, host: str, target: str) -> None:
-    _, sent, headers, _ = on_the_wire(requests(url).prepared(Call(method="GET", path="/x")))
+    _, sent, headers, _ = on_the_wire(Call(method="GET", path="/x"), url)
     assert (headers["host"], sent) == (host, target)
 
 
 def test_key_that_the_run_lacks_is_an_error_and_no_repr_has_one() -> None:
     request = requests().prepared(Call("publishTemplate", REF, "query", body=KEYS.primary.encode()))
-    assert KEYS.primary.encode() in request.wire
+    assert KEYS.primary.encode() in requests().wire(request)
     assert left(repr(request), SECRETS) == set()
     with pytest.raises(LookupError, match="second"):
         requests(keys=Keys("sk_live_only_this_one")).prepared(Call("getBuild", REF, "second"))
@@ -113,7 +112,7 @@ def test_key_that_the_run_lacks_is_an_error_and_no_repr_has_one() -> None:
 def test_recorded_exchange_comes_of_its_request_and_its_answer(name: str) -> None:
     its = recorded_requests()
     for exchange in recorded(name).exchanges:
-        again = its.exchange(request_of(exchange, its).outgoing, answer_of(exchange), exchange.seq, exchange.case)
+        again = its.exchange(request_of(exchange, its), answer_of(exchange), exchange.seq, exchange.case)
         headers = {name.lower(): value for name, value in exchange.request.headers}
         assert {name.lower(): value for name, value in again.request.headers} == headers
         assert replace(again, request=replace(again.request, headers=exchange.request.headers)) == exchange

@@ -85,7 +85,7 @@ def test_run_without_an_occasion_judges_nothing() -> None:
     ruling = ruling_of(Crowd(Server(), random.Random(1)).run())
     assert (ruling.findings, ruling.judgements) == ([], [])
     assert {notice.claim: notice.verdict for notice in ruling.notices} == {
-        rule.claim: "not-applicable" for rule in RULES
+        claim: "not-applicable" for _, claim, _ in RULES
     }
 
 

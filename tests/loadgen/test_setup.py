@@ -19,8 +19,9 @@ from touchstone.config import Settings, TargetSettings, Templates
 from touchstone.contract.document import Contract
 from touchstone.facts.events import RunLog
 from touchstone.facts.runlog import RunLogWriter, read
+from touchstone.loadgen.judge import CLEAN_UP, SET_UP
 from touchstone.loadgen.plan import Need, Stage
-from touchstone.loadgen.setup import CLEAN_UP, SET_UP, SettingUp
+from touchstone.loadgen.runner import SettingUp
 from touchstone.rules.history import Bounds, History
 from touchstone.rules.protocol import answered
 from touchstone.target.call import Call

@@ -20,13 +20,13 @@ from touchstone.facts import runlog
 from touchstone.facts.events import Attempt, Build, Case, Remark, Worker
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.sample import Sample, Window
-from touchstone.loadgen import load_run as worker_module
+from touchstone.loadgen import load_run
 from touchstone.loadgen import master as master_module
 from touchstone.loadgen.handover import PART, LoadHandover, Part, deal
-from touchstone.loadgen.load_run import Collector, LoadRun, LoadWorker, Stopped
+from touchstone.loadgen.load_run import Collector, LoadRun, LoadWorker
 from touchstone.loadgen.master import Master
 from touchstone.loadgen.metrics import BEHIND_S
-from touchstone.loadgen.plan import plan
+from touchstone.loadgen.plan import Stopped, plan
 from touchstone.target.bounds import Bounds
 from touchstone.target.call import Answer, Call, Head
 
@@ -93,12 +93,13 @@ def scenarios(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(load_dir()))
     from steady import Steady
 
-    from touchstone.loadgen import arrival_user
+    from touchstone.loadgen import locust_listener
 
-    monkeypatch.setattr(arrival_user, "POLL_S", POLL_S)
-    monkeypatch.setattr(arrival_user, "_JITTER_S", 0.0)
-    monkeypatch.setattr(arrival_user.ArrivalUser, "clients", dict.fromkeys(dir(Steady), Steady), raising=False)
-    return arrival_user
+    monkeypatch.setattr(load_run, "POLL_S", POLL_S)
+    monkeypatch.setattr(load_run, "_JITTER_S", 0.0)
+    clients = dict.fromkeys(dir(Steady), Steady)
+    monkeypatch.setattr(locust_listener.ArrivalUser, "clients", clients, raising=False)
+    return locust_listener
 
 
 def run_against(server: Target, given: LoadHandover, **part: Any) -> LoadRun:
@@ -157,7 +158,7 @@ def test_each_arrival_is_sent_when_it_is_due(load: Load) -> None:
 def test_exchanges_are_kept_within_bounds(
     load: Load, monkeypatch: pytest.MonkeyPatch, room_bytes: int, most: int, kept: int
 ) -> None:
-    monkeypatch.setattr(worker_module, "MAX_KEPT", most)
+    monkeypatch.setattr(load_run, "MAX_KEPT", most)
     long = status(READY, "ready")[1] | {"more": "w" * 20_000}
     facts = load(Target({"GET build": [(200, long)]}), target={"bounds": Bounds(max_total_bytes=room_bytes)})
     assert len(of(Exchange, facts)) == kept
@@ -344,7 +345,7 @@ def test_worker_reports_each_of_its_stages(tmp_path: Path) -> None:
 
 
 def test_worker_that_is_stopped_cuts_off_what_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_module, "GRACE_S", 0.02)
+    monkeypatch.setattr(load_run, "GRACE_S", 0.02)
     job = Job(tmp_path)
     target = Target({"GET build": [(0, "PoolTimeout")]}, before=lambda _: target.closed.wait())
 
@@ -372,7 +373,7 @@ def test_worker_that_cannot_get_ready_names_no_key(tmp_path: Path, monkeypatch: 
     def fail(*_: Any) -> None:
         raise ValueError(f"something with {KEY} in it")
 
-    monkeypatch.setattr(worker_module, "LoadRun", fail)
+    monkeypatch.setattr(load_run, "LoadRun", fail)
     job = Job(tmp_path)
     job.worker.receive({"part": PART.dump_python(part_of(job.given))})
     for _ in range(2):  # Locust asks again
@@ -384,7 +385,7 @@ def test_worker_that_cannot_get_ready_names_no_key(tmp_path: Path, monkeypatch: 
 
 
 def test_refused_worker_leaves_and_joins_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_module, "JOIN_S", 0.01)
+    monkeypatch.setattr(load_run, "JOIN_S", 0.01)
     job = Job(tmp_path)
     joining = gevent.spawn(job.worker.join)
     with gevent.Timeout(LIMIT_S):
@@ -401,7 +402,7 @@ def test_clock_of_another_machine_is_known_to_half_a_round_trip(
     ahead_s, given, parts, began_at = 1000.0, handover(tmp_path), list[Part](), time.monotonic()
     now = [began_at]
     monkeypatch.setattr(master_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    monkeypatch.setattr(worker_module, "time", SimpleNamespace(monotonic=lambda: now[0] + ahead_s))
+    monkeypatch.setattr(load_run, "time", SimpleNamespace(monotonic=lambda: now[0] + ahead_s))
 
     def to_worker(_client: str, data: dict[str, Any]) -> None:
         now[0] += 0.015

@@ -3,8 +3,8 @@
 import pytest
 
 from touchstone.errors import UsageError
+from touchstone.loadgen.plan import SCENARIOS, Scenario, mix_of
 from touchstone.loadgen.thresholds import STATISTICS, read_thresholds
-from touchstone.loadgen.workloads import SCENARIOS, Scenario, mix_of
 
 MIX = {"read": 88, "start": 4, "cancel": 4, "stream": 4}
 

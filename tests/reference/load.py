@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from tests.reference.marks import code, codes, plain, table
 from touchstone.facts.events import Limit
+from touchstone.loadgen.plan import ACTIONS, AT_ONCE, INVARIANTS, SCENARIOS, Scenario
 from touchstone.loadgen.thresholds import STATISTICS, Statistic, limit_text, read_thresholds
-from touchstone.loadgen.workloads import ACTIONS, AT_ONCE, INVARIANTS, SCENARIOS, Scenario
 
 BEGINNING = """
 # Load scenarios and thresholds

@@ -16,7 +16,7 @@ from tests.report.examples import failing, knowing, limited, storms, terminal
 from touchstone.errors import UsageError
 from touchstone.facts.events import Footer, Notice, Occurrence, RunLog, Tally, Target
 from touchstone.facts.sample import NO_ANSWER, Histogram, Sample
-from touchstone.loadgen.workloads import AT_ONCE
+from touchstone.loadgen.plan import AT_ONCE
 from touchstone.report import json_report
 from touchstone.report.comparison import (
     NOISE,

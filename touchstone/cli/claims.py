@@ -136,7 +136,7 @@ def checks_of(claim_id: str) -> list[str]:
     """Returns the ids of the rules that may judge a claim, including the rules for load runs."""
     checks = [rule.id for rule in rules.EXCHANGE_RULES if claim_id in rule.claims]
     checks += [rule.id for rule in rules.STORY_RULES if claim_id in rule.claims]
-    checks += [rule.id for rule in load_rules.RULES if claim_id == rule.claim]
+    checks += [rule_id for rule_id, claim, _ in load_rules.RULES if claim_id == claim]
     return checks + [CHECK] * any(claim_id == statistic.claim for statistic in STATISTICS.values())
 
 

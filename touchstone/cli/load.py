@@ -16,13 +16,12 @@ from touchstone.cli.options import SeededRun, command
 from touchstone.config import Seconds, Settings, kind
 from touchstone.errors import UsageError, checked, unsent
 from touchstone.facts.wording import figure
+from touchstone.loadgen import plan as planning
 from touchstone.loadgen import runner
 from touchstone.loadgen.arrivals import HELP as ARRIVALS_HELP
 from touchstone.loadgen.arrivals import Trace, parse
-from touchstone.loadgen.plan import MAX_BUILDS, Plan
-from touchstone.loadgen.plan import plan as load_plan
+from touchstone.loadgen.plan import AT_ONCE, SCENARIOS, USERS, Options, Plan, Scenario, mix_of, scenario
 from touchstone.loadgen.thresholds import thresholds_of
-from touchstone.loadgen.workloads import ACTIONS, AT_ONCE, SCENARIOS, USERS, Options, Scenario, mix_of, scenario
 from touchstone.report.terminal import table
 from touchstone.report.write import conclude
 
@@ -66,7 +65,7 @@ class Load(SeededRun):
     mix: Annotated[str | None, typer.Option(help="Weights of the actions, such as read=90,start=10.")] = None
     model: Model = "open"
     users: Annotated[int | None, _count(f"Clients of a closed model.  [default: {USERS}]", MOST)] = None
-    builds: Annotated[int | None, _count("Number of builds (storm, churn, watchers).", MAX_BUILDS)] = None
+    builds: Annotated[int | None, _count("Number of builds (storm, churn, watchers).", planning.MAX_BUILDS)] = None
     watchers: Annotated[int | None, _count("Watchers of each build (watchers).", MOST)] = None
     build_s: Annotated[float | None, typer.Option(help="Duration of a build in seconds.", min=0, max=1e9)] = None
     lines: Annotated[int | None, _count("Log lines of a watched build.", MOST)] = None
@@ -96,7 +95,7 @@ class Load(SeededRun):
         if settings.plan:
             if launch.thresholds is not None:
                 thresholds_of(launch.thresholds, chosen.name)
-            print_plan(load_plan(options), settings, launch, out)
+            print_plan(planning.plan(options), settings, launch, out)
             return 0
         with progress_on(Console(stderr=True), LoadState()) as progress:
             outcome = runner.load(settings, options, launch, ["touchstone", *sys.argv[1:]], progress, conclude)
@@ -186,7 +185,7 @@ def print_plan(plan: Plan, settings: Settings, launch: runner.Launch, console: C
     most_s = plan.most_s(timed.build_timeout_s, timed.patience_s, timed.cancel_timeout_s)
     most_s = min(most_s, settings.max_seconds or most_s)
     values = {"plan": plan, "options": options, "target": target, "timed": timed, "most": most, "most_s": most_s}
-    print_lines(console, "load_plan.txt.j2", lambda: _print_arrivals(plan, console), **values, actions=ACTIONS)
+    print_lines(console, "load_plan.txt.j2", lambda: _print_arrivals(plan, console), **values, actions=planning.ACTIONS)
 
 
 def _print_arrivals(plan: Plan, console: Console) -> None:
@@ -197,7 +196,7 @@ def _print_arrivals(plan: Plan, console: Console) -> None:
     places = np.minimum((schedule.rows["due_s"] / width_s).astype(int), spans - 1)
     rows = []
     for span in range(spans):
-        counts = np.bincount(schedule.rows["action"][places == span], minlength=len(ACTIONS))
-        numbers = [counts[place] for place, name in enumerate(ACTIONS) if name in schedule.counts]
+        counts = np.bincount(schedule.rows["action"][places == span], minlength=len(planning.ACTIONS))
+        numbers = [counts[place] for place, name in enumerate(planning.ACTIONS) if name in schedule.counts]
         rows.append([figure(span * width_s), *(f"{number:,}" for number in numbers)])
     table(console, (">from s", *(f">{name}" for name in schedule.counts)), rows, wide=False)

@@ -8,8 +8,7 @@ import numpy as np
 
 from touchstone.facts.identity import Interval, Tier
 from touchstone.facts.probe import Moment
-from touchstone.limiter.cells import Cells, grid, joined, picked
-from touchstone.limiter.interference import SHARED, UNSHARED, Known
+from touchstone.limiter.cells import SHARED, UNSHARED, Cells, Known, grid, joined, picked
 from touchstone.limiter.kinds import KINDS, Array, Kind, State, Tiered
 
 _WINDOW_S, _TOKEN_S = (0.02, 10_000.0), (0.001, 5_000.0)  # times considered, in seconds: of a window, of a token

@@ -1,4 +1,7 @@
-"""Grid of cells (small ranges) over the parameters of one kind of limiter, finer where it is likely; no I/O."""
+"""Grid of cells (small ranges) over the parameters of one kind of limiter, finer where it is likely; no I/O.
+
+The probabilities include other clients with the same key, which may have used up a limit.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -9,8 +12,125 @@ import numpy as np
 from numpy.typing import NDArray
 
 from touchstone.facts.probe import LEAST_BLUR_S, Moment
-from touchstone.limiter import interference
 from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, Params, State, is_shared
+
+# Shares of the limit that other clients may use, from none to many, and the log priors of these hypotheses.
+SHARES = np.array([0.0, 0.04, 0.12, 0.35])[:, None]
+PRIOR = np.log(np.array([0.91, 0.04, 0.04, 0.01]))[:, None]
+UNSHARED, SHARED = slice(1), slice(1, None)  # the hypotheses without and with other clients
+_NEWLY = 0.5  # probability that other clients began at the probe's first request, instead of long before
+_NOISE = 1e-4  # probability of a refusal that nothing explains
+_TOKEN_AWAY = 0.1  # probability that a bucket that others use as well holds one token more than computed
+_MOST, _STEPS, _LEAST_MEAN, _MOST_MEAN = 160, 240, 1e-3, 100.0
+_PER_STEP = math.log(_MOST_MEAN / _LEAST_MEAN) / (_STEPS - 1)
+
+
+def _tails() -> Array:
+    """Table of Poisson probabilities of n or more arrivals: one row for each mean, one column for each n."""
+    means = np.geomspace(_LEAST_MEAN, _MOST_MEAN, _STEPS)[:, None]
+    counts = np.arange(_MOST)[None, :]
+    factorials = np.array([math.lgamma(count + 1) for count in range(_MOST)])
+    chances = np.exp(counts * np.log(means) - means - factorials[None, :])
+    below = np.concatenate([np.zeros((_STEPS, 1)), np.cumsum(chances, axis=1)[:, :-1]], axis=1)
+    return np.concatenate([np.clip(1.0 - below, 0.0, 1.0), np.zeros((_STEPS, 1))], axis=1)
+
+
+# For each of SHARES, the flattened table of `_tails`; its rows belong to the mean for the whole limit.
+_SHIFTS = np.rint(np.log(np.maximum(SHARES, 1e-9)) / _PER_STEP).astype(np.int64)
+_TABLES = _tails()[np.clip(np.arange(2 * _STEPS) + _SHIFTS, 0, _STEPS - 1)].reshape(len(SHARES), -1)
+
+
+def at_least(count: Array, most: Array) -> Array:
+    """Probability of *count* or more requests of other clients, with the mean *most* × share; one row per share."""
+    steps = np.rint(np.log(np.maximum(most, _LEAST_MEAN) / _LEAST_MEAN) / _PER_STEP)
+    places = np.minimum(steps, 2 * _STEPS - 1) * (_MOST + 1) + np.floor(np.minimum(np.maximum(count, 0), _MOST))
+    places = places.astype(np.int64)
+    return _TABLES.take(places, axis=1) if places.ndim == 1 else np.take_along_axis(_TABLES, places, axis=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Bounds on the requests that other clients hold: those that count against the limit. One entry per limiter."""
+
+    had: Array  # requests that others held at the last refusal: all that the probe seemed to have left
+    below: Array  # other clients held fewer requests than this at the last accepted request
+    shut_until: Array  # time until which the limiter refuses everything after the last refusal
+    held_at: Array  # time of the first of the latest consecutive refusals with equal *had*
+    refused_at: float = LONG_AGO
+    began_at: float = LONG_AGO
+
+    @classmethod
+    def nothing(cls, size: int, began_at: float = LONG_AGO) -> "Known":
+        """Bounds before the first request."""
+        before = np.full(size, LONG_AGO)
+        return cls(np.zeros(size), np.full(size, np.inf), before, before, LONG_AGO, began_at)
+
+    def refused(self, kind: Kind, left: Array, at: float, shut_until: Array) -> "Known":
+        """Bounds after a refusal at *at*; without other clients, the limiter would have accepted *left* requests."""
+        # For kinds with *levels*, the state already includes these requests; a bucket's may lack a part of a token.
+        had = np.minimum(left, 1.0 if kind.fills else 0.0 if kind.levels else np.inf)
+        held_at = np.where((had == self.had) & np.isinf(self.below), self.held_at, at)
+        return Known(had, np.full(len(left), np.inf), shut_until, held_at, at, self.began_at)
+
+    def gone(self, kind: Kind, params: Params, at: float) -> Array:
+        """Share of the requests in *had* that no longer count at *at*."""
+        return np.asarray(np.minimum((at - self.refused_at) / kind.lasts_s(params), 1.0))
+
+    def kept(self, kind: Kind, params: Params, at: float) -> Array:
+        """Probability that a request in *had* still counts, or that others sent another instead; one row per share."""
+        lasts, since, shut = kind.lasts_s(params), self.gone(kind, params, at), self.shut_until > self.refused_at
+        first = np.where(shut, (self.refused_at - self.held_at) / lasts, 0.0)
+        first = np.where(first < 1.0, first, 0.0)
+        per_s = SHARES * params["limit"] / kind.refill_s(params)
+        # While the limiter accepts nothing, other clients may send again, on average after half of that time.
+        found_empty = np.exp(-0.5 * per_s * np.where(shut, lasts * since, 0.0))
+        return np.asarray((1.0 - found_empty * np.minimum(first + since, 1.0)) / (1.0 - found_empty * first))
+
+    def have(self, count: Array, came: Array, kind: Kind, params: Params, at: float) -> Array:
+        """Probability that others hold *count* or more requests, sent within the share *came* of a refill time."""
+        most = params["limit"] * came
+        found = at_least(count, most)
+        if self.had.any():
+            kept = self.kept(kind, params, at)
+            all_left = kept**self.had
+            found = all_left * at_least(count - self.had, most)
+            found = found + (1.0 - all_left) * at_least(count - np.floor(self.had * kept), most)
+        ever = self.shut_until <= LONG_AGO
+        if not ever.any() or kind.fills:
+            return found
+        # Before the first refusal it is unknown whether other clients were active before the first request.
+        newly = at_least(count, params["limit"] * np.minimum((at - self.began_at) / kind.refill_s(params), 1.0))
+        return np.where(ever, (1.0 - _NEWLY) * found + _NEWLY * newly, found)
+
+
+def took_all(kind: Kind, params: Params, state: State, left: Array, at: float, known: Known) -> Array:
+    """Probability that other clients hold all *left* requests that remain at *at*; one row for each of SHARES."""
+    left = np.maximum(left, 1.0)
+    came = np.minimum(np.maximum(at - known.shut_until, 0.0) / kind.refill_s(params), 1.0)
+    if kind.fills:
+        # In a bucket that seems full, others can only hold requests of the last *token_s* seconds.
+        came = np.where(state["full"] <= at, 1.0 / params["limit"], came)
+    found = known.have(left, came, kind, params, at)
+    if np.isfinite(known.below).any():
+        below = known.have(known.below, came, kind, params, at)
+        found = np.where(left < known.below, (found - below) / np.maximum(1.0 - below, 1e-9), 0.0)
+    found = np.minimum(np.maximum(found, _NOISE), 1.0 - _NOISE)
+    found[0] = _NOISE  # the first of SHARES: no other clients
+    return found
+
+
+def came_first(
+    early_s: Array, kind: Kind, params: Params, state: State, since_s: float, *, accepted: bool
+) -> Array | float:
+    """Probability, by share, that others made the limiter change *early_s* sooner; last refusal: *since_s* ago."""
+    if kind.fills and accepted:
+        return np.where((early_s < params["token_s"]) & (SHARES > 0), _TOKEN_AWAY, 0.0)
+    if "idle" not in state:
+        return 0.0
+    per_s = SHARES * params["limit"] / params[kind.scales[0]]
+    by_now, before = (np.maximum(state["idle"] - early_s - ago_s, 0.0) for ago_s in (0.0, since_s))
+    return np.asarray(-np.expm1(-per_s * (by_now - before)))
+
 
 LEAST_LIKELIHOOD = 1e-4  # likelihood of a decision that contradicts the limiter
 _MISLED, _MOST_MISLED = 3.0, 4.5  # log penalty for a wrong Retry-After; highest for all together
@@ -59,11 +179,11 @@ class Cells:
     wide: Array  # half the width of a cell in each row of *logs*
     wide_phase: Array  # half the width of a cell in *phases*
     prior: Array
-    likely: Array  # likelihood of all decisions except those in *run*; one row for each of `interference.SHARES`
+    likely: Array  # likelihood of all decisions except those in *run*; one row for each of `SHARES`
     run: Array  # likelihood of the latest equal decisions near one edge, a time of a change of decision
     vague: Array  # error of an edge near a decision, in time errors of the decision; 0 if no edge was near
     misled: Array  # number of wrong Retry-After values, if the limiter is in the cell
-    known: interference.Known
+    known: Known
     run_accepted: bool = True  # whether the decisions in *run* are acceptances
     state: State = field(default_factory=dict)
     observed: int = 0  # number of decisions so far
@@ -74,8 +194,8 @@ class Cells:
         cls, kind: Kind, limits: Array, logs: Array, phases: Array, wide: Array, wide_phase: Array, prior: Array
     ) -> "Cells":
         """Cells without observations."""
-        rows, nothing = np.zeros((len(interference.SHARES), len(limits))), np.zeros(len(limits))
-        known = interference.Known.nothing(len(limits))
+        rows, nothing = np.zeros((len(SHARES), len(limits))), np.zeros(len(limits))
+        known = Known.nothing(len(limits))
         return cls(kind, limits, logs, phases, wide, wide_phase, prior, rows, rows, nothing, nothing, known)
 
     @classmethod
@@ -100,8 +220,8 @@ class Cells:
         return self._weight
 
     def masses_with(self, others: slice) -> Array:
-        """The same if the key has some of the *others* that `interference.SHARES` lists: UNSHARED or SHARED."""
-        rows = (self.likely + self.run + interference.PRIOR)[others]
+        """The same if the key has some of the *others* that `SHARES` lists: UNSHARED or SHARED."""
+        rows = (self.likely + self.run + PRIOR)[others]
         top = rows.max(axis=0)
         hints = np.minimum(_MISLED * self.misled, _MOST_MISLED)
         return np.asarray(self.prior + top + np.log(np.exp(rows - top).sum(axis=0)) - hints)
@@ -125,7 +245,7 @@ class Cells:
         self._weight, params = None, self.params()
         if not self.state:
             self.state = dict(self.kind.start(params, story[first].at))
-            self.known = interference.Known.nothing(len(self), story[first].at)
+            self.known = Known.nothing(len(self), story[first].at)
         before_s = np.cumsum([moment.blur_s for moment in story]) / (np.arange(len(story)) + 1)
         let_in = np.array([moment.at for moment in story if moment.accepted])
         passed = np.cumsum([moment.accepted for moment in story])
@@ -147,17 +267,15 @@ class Cells:
         open_since = kind.open_since(params, self.state, at)
         known = replace(known, shut_until=np.maximum(known.shut_until, open_since))
         terms = (kind, params, self.state)
-        early = interference.came_first(
-            np.maximum(-ahead, 0.0), *terms, at - known.refused_at, accepted=moment.accepted
-        )
+        early = came_first(np.maximum(-ahead, 0.0), *terms, at - known.refused_at, accepted=moment.accepted)
         if moment.accepted:
             likely = np.log(accepts + (1 - accepts) * np.maximum(early, LEAST_LIKELIHOOD))
-            taken = interference.took_all(*terms, left, at, known)
+            taken = took_all(*terms, left, at, known)
             self.likely = self.likely + np.where(accepts > 0.5, np.log1p(-taken), 0.0)
         else:
             likely = (1 - accepts) * (1 - early)
             if accepts.any():
-                likely = likely + accepts * interference.took_all(*terms, left, at, known)
+                likely = likely + accepts * took_all(*terms, left, at, known)
             likely = np.log(np.maximum(likely, LEAST_LIKELIHOOD))
         if self._clocked:
             lost = slack > 0.5 * params[kind.scales[0]]
@@ -198,7 +316,7 @@ class Cells:
         edge = last + length * np.exp(-self.wide if moment.accepted else self.wide)
         never = (edge > moment.at + moment.blur_s) if moment.accepted else (edge < moment.at - moment.blur_s)
         missing = params["limit"] - len(let_in) + np.searchsorted(let_in, moment.at - length)
-        taken = 0.0 if moment.accepted else interference.at_least(missing, params["limit"])
+        taken = 0.0 if moment.accepted else at_least(missing, params["limit"])
         return np.where(never, np.log(np.maximum(taken, LEAST_LIKELIHOOD)), np.log(0.5))
 
     def refined(self, story: Sequence[Moment], top: float) -> "Cells":

@@ -9,11 +9,8 @@ from itertools import dropwhile
 from touchstone.facts.identity import Cost, Identity, Interval, Runner, Step, Tier, Why
 from touchstone.facts.probe import Answer, Moment, Segment, Stimulus, Terms, drain, promised, volley
 from touchstone.limiter.belief import against, hints, plain, taken, tier
-from touchstone.limiter.caps import AT_ONCE, Held, InFlight, room_for
-from touchstone.limiter.opening import CANARY_S, Opening
-from touchstone.limiter.queues import Queues
-from touchstone.limiter.rate_inference import AFTER_S, EarlierResult, Rates
-from touchstone.limiter.story import Story
+from touchstone.limiter.rate_inference import AFTER_S, EarlierResult, Rates, Story
+from touchstone.limiter.stages import AT_ONCE, CANARY_S, Held, InFlight, Opening, Queues, room_for
 
 # A limit with a period up to _MOMENT_S may hide a second, longer one. So the probe uses up the first _MOMENTS times.
 _MOMENT_S, _MOMENTS, _MOST_MOMENTS = 2.0, 5.0, 61

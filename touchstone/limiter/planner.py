@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from touchstone.facts.probe import Segment, Stimulus, drain
 from touchstone.limiter.belief import Belief, quantiles
-from touchstone.limiter.cells import picked
-from touchstone.limiter.interference import UNSHARED
+from touchstone.limiter.cells import UNSHARED, picked
 from touchstone.limiter.kinds import LONG_AGO, NEVER, Array, Kind, State, Tiered, chosen, is_shared
 
 ALONE = 0.1  # other clients with a lower probability are ignored

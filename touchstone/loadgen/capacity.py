@@ -13,7 +13,8 @@ from typing import Literal
 
 from touchstone.facts.events import Attempt, Build, RunLog
 from touchstone.facts.exchange import Exchange
-from touchstone.loadgen.rules import Record, build_over_at, grouped, rate_explains
+from touchstone.loadgen.metrics import grouped
+from touchstone.loadgen.rules import Record, build_over_at, rate_explains
 from touchstone.rules.possible_states import CLOCK_SHARE
 
 Finding = Literal[

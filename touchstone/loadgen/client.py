@@ -8,7 +8,6 @@ import errno
 import socket
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -38,36 +37,27 @@ _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errn
 MAX_PREPARED = 50_000
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PreparedRequest:
-    """Request that can be sent any number of times; *wire* has its HTTP/1.1 bytes, which may contain a key."""
-
-    outgoing: OutgoingRequest
-    wire: bytes = field(repr=False)
-
-
-class Requests:
-    """Prepares requests and caches them, so that equal calls share one request; *url* has no trailing slash."""
+class Requests(MessageBuilder):
+    """Builds requests and caches them, so that equal calls share one request; *url* has no trailing slash."""
 
     def __init__(self, url: str, keys: Keys, contract: Contract) -> None:
-        self._builder = MessageBuilder(url, keys, contract)
-        self.secrets, self.exchange = self._builder.secrets, self._builder.exchange
-        self._prepared: dict[str, PreparedRequest] = {}
+        super().__init__(url, keys, contract)
+        self._prepared: dict[str, OutgoingRequest] = {}
 
-    def prepared(self, call: Call) -> PreparedRequest:
-        """Prepared request for *call*; raises `LookupError` if the run lacks the key that the call needs."""
+    def prepared(self, call: Call) -> OutgoingRequest:
+        """Request for *call*; raises `LookupError` if the run lacks the key that the call needs."""
         key = repr(call)
         if key not in self._prepared:
             if len(self._prepared) >= MAX_PREPARED:
                 self._prepared.clear()
-            outgoing = self._builder.prepare(call)
-            self._prepared[key] = PreparedRequest(outgoing, self._wire(outgoing))
+            self._prepared[key] = self.prepare(call)
         return self._prepared[key]
 
-    def _wire(self, outgoing: OutgoingRequest) -> bytes:
-        target, headers = self._builder.head(outgoing)
-        lines = [f"{outgoing.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-        return "".join(f"{line}\r\n" for line in (*lines, "")).encode("utf-8") + outgoing.body
+    def wire(self, request: OutgoingRequest) -> bytes:
+        """HTTP/1.1 bytes of a request, which may contain a key."""
+        target, headers = self.head(request)
+        lines = [f"{request.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+        return "".join(f"{line}\r\n" for line in (*lines, "")).encode("utf-8") + request.body
 
 
 class Broken(Exception):

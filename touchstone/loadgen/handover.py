@@ -16,8 +16,7 @@ from pydantic import TypeAdapter
 from touchstone.check.handover import Handover
 from touchstone.config import UNBOUNDED_BUILDS
 from touchstone.facts.events import Limit
-from touchstone.loadgen.plan import ARRIVAL, Plan, Stage
-from touchstone.loadgen.workloads import Options
+from touchstone.loadgen.plan import ARRIVAL, Options, Plan, Stage
 
 # Lines that a worker prints for its parent process.
 JOINED, REFUSAL = "touchstone: it has joined its master", "touchstone refused: "

@@ -23,20 +23,21 @@ from touchstone.facts.key_sources import USUAL, KeySources
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.sample import UNSENT
 from touchstone.facts.wording import plural, was
-from touchstone.loadgen.client import PreparedRequest, Requests
+from touchstone.loadgen.client import Requests
 from touchstone.loadgen.metrics import ALL, last_reports
 from touchstone.loadgen.not_judged import CLOSING_CLAIM, STORM, judged_claims, unprobed, unwatched
+from touchstone.loadgen.plan import INVARIANTS, TABLES, scenario
 from touchstone.loadgen.rules import judge_load
-from touchstone.loadgen.setup import CLEAN_UP, SET_UP
 from touchstone.loadgen.thresholds import STATISTICS, Reading, judge_thresholds, limit_text, measured, scope_text
-from touchstone.loadgen.workloads import INVARIANTS, TABLES, scenario
 from touchstone.rules import catalogue
 from touchstone.rules.catalogue import EXCHANGE_RULES
 from touchstone.rules.history import Bounds, History
 from touchstone.rules.judge import Judge, finding_of, judgements_of
 from touchstone.rules.rule import Rule
 from touchstone.rules.verdict import judge as judge_claims
-from touchstone.target.call import LONG_BODY_BYTES, NOT_REACHED, Answer
+from touchstone.target.call import LONG_BODY_BYTES, NOT_REACHED, Answer, OutgoingRequest
+
+SET_UP, CLEAN_UP = "set-up", "clean-up"  # cases of the exchanges before and after the load
 
 _INLINE = TABLES["inline_rules"]
 _INLINE_IDS = frozenset(f"{subject}.{name}" for subject, names in _INLINE.items() for name in names)
@@ -87,7 +88,7 @@ class AnswerJudge:
         self._hides_key = functools.lru_cache(maxsize=1024)(self._holds_key)
 
     def judge(
-        self, request: PreparedRequest, answer: Answer, seq: int, case: str = ""
+        self, request: OutgoingRequest, answer: Answer, seq: int, case: str = ""
     ) -> tuple[tuple[Finding, ...], Exchange | None]:
         """Judges one response; returns its new findings and its exchange (None if its fingerprint is known)."""
         fingerprint = self.fingerprint(request, answer)
@@ -96,7 +97,7 @@ class AnswerJudge:
             verdict.count += 1
             return (), None
         is_partial = len(answer.body) > LONG_BODY_BYTES
-        exchange = self._requests.exchange(request.outgoing, answer, seq, case)
+        exchange = self._requests.exchange(request, answer, seq, case)
         rules = OUTER_RULES if is_partial else INLINE_RULES
         judgements = [j for rule in rules for j in judgements_of(rule, exchange, self._history, self.failed)]
         new = tuple(self._new(judgements, exchange))
@@ -111,7 +112,7 @@ class AnswerJudge:
             self._known[fingerprint] = verdict
         return new, exchange
 
-    def fingerprint(self, request: PreparedRequest, answer: Answer) -> object | None:
+    def fingerprint(self, request: OutgoingRequest, answer: Answer) -> object | None:
         """Response fingerprint: two responses with the same fingerprint get the same judgement.
 
         None for a response that contains a key or has a long body: such a response is always judged.
@@ -119,7 +120,7 @@ class AnswerJudge:
         head, body, error = answer.head, answer.body, answer.error
         if head is None:
             if error.startswith(NOT_REACHED):
-                return request.outgoing.operation, len(request.outgoing.body) > LARGE_BODY_BYTES
+                return request.operation, len(request.body) > LARGE_BODY_BYTES
             return request, error.split(" ", 1)[0]
         if len(body) > LONG_BODY_BYTES or any(map(self._hides_key, head.headers)):
             return None

@@ -1,4 +1,7 @@
-"""One worker of a load run: joins the master, sends requests, measures latency, judges responses, and reports."""
+"""One worker of a load run, its clients and their requests (start, retry, poll, follow a log), and its reports.
+
+A response time counts from the scheduled time of the request, even if the load generator sends the request late.
+"""
 
 import gc
 import itertools
@@ -20,17 +23,19 @@ from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
 from touchstone.errors import HarnessError
 from touchstone.facts import runlog
-from touchstone.facts.events import Case, Occurrence, Remark, Worker
+from touchstone.facts.backoff import back_off_s
+from touchstone.facts.events import Attempt, Build, BuildEnd, Case, Occurrence, Remark, Worker
+from touchstone.facts.exchange import Credential
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Histogram, Sample, Window
 from touchstone.facts.wording import plural
-from touchstone.loadgen.client import MAX_CONNECTIONS, Connections, PreparedRequest, Requests
+from touchstone.loadgen.client import MAX_CONNECTIONS, Connections, Requests
 from touchstone.loadgen.handover import MAX_KEPT, PART, LoadHandover, Part, rss_bytes, share_of
 from touchstone.loadgen.judge import AnswerJudge
 from touchstone.loadgen.metrics import BEHIND_S
-from touchstone.loadgen.workloads import INVARIANTS
+from touchstone.loadgen.plan import INVARIANTS, POLL_S, Stopped
 from touchstone.rules.history import History
 from touchstone.target.bounds import Room
-from touchstone.target.call import Answer, Call, Head, kept_bytes
+from touchstone.target.call import NOT_REACHED, Answer, Call, Head, OutgoingRequest, kept_bytes
 
 # Maximum number of reads of shared ready versions in the run log, over all workers.
 MAX_KEPT_READS = 1_000
@@ -42,10 +47,11 @@ ROUND_TRIPS = 9
 # Seconds to wait after a stop: first for open requests, then for clients whose requests were cut off.
 GRACE_S, CUT_S = 0.5, 2.0
 AFTERMATH = "aftermath"  # in the names of Locust's rows
+# After this many consecutive reads with the status not_built, a build counts as vanished.
+_VANISHED_READS = 4
 
-
-class Stopped(Exception):
-    """The client sends nothing more: the run was stopped, or its budget of requests or builds is used up."""
+# Maximum random addition to a wait, so that refused clients do not all retry at once.
+_JITTER_S = 0.25
 
 
 class Collector:
@@ -234,7 +240,7 @@ class LoadRun:
         seq = next(self._numbers)
         self._in_flight += 1
         try:
-            answer = self.connections.send(request.outgoing.method, request.wire, call.stream_s)
+            answer = self.connections.send(request.method, self.requests.wire(request), call.stream_s)
         finally:
             self._in_flight -= 1
         answer.seq, answer.cut_off = seq, self._is_cut and bool(answer.error)
@@ -257,21 +263,21 @@ class LoadRun:
         received = Received(call, call.operation, ref, *result)
         self.builds.receive(received, reserved=reserved, lasts_s=content.sleep_s if content else 0.0)
 
-    def _time(self, request: PreparedRequest, answer: Answer, intended_at: float, *, paced: bool) -> None:
+    def _time(self, request: OutgoingRequest, answer: Answer, intended_at: float, *, paced: bool) -> None:
         outcome = NO_ANSWER if answer.head is None or answer.error else str(answer.head.status)
         outcome = CUT_OFF if answer.cut_off else outcome
         self.silence.record(answer.sent_at, answered=outcome not in (NO_ANSWER, CUT_OFF))
         closed = self.go.options.model == "closed" and paced
         intended_at = answer.sent_at if closed else intended_at
         times = intended_at, answer.sent_at, answer.done_at
-        self.collector.sample(Sample(request.outgoing.operation, outcome, *times, len(answer.body)), paced=paced)
+        self.collector.sample(Sample(request.operation, outcome, *times, len(answer.body)), paced=paced)
 
-    def _judge(self, request: PreparedRequest, answer: Answer, *, keep: bool) -> None:
+    def _judge(self, request: OutgoingRequest, answer: Answer, *, keep: bool) -> None:
         findings, exchange = self.judge.judge(request, answer, answer.seq, self.case)
         has_room = keep and self._kept < MAX_KEPT // self.go.workers and self._room.take(kept_bytes(answer))
-        if findings or request.outgoing.call.note or has_room:
+        if findings or request.call.note or has_room:
             self._kept += 1
-            self.collector.write(exchange or self.requests.exchange(request.outgoing, answer, answer.seq, self.case))
+            self.collector.write(exchange or self.requests.exchange(request, answer, answer.seq, self.case))
         for finding in findings:
             self.collector.write(Occurrence(finding, self.case))
 
@@ -319,6 +325,132 @@ class LoadRun:
         if text not in self._failures:
             self._failures.add(text)
             self.collector.write(Case(case_id, "", "error", 0.0, (), self.requests.secrets.text(text)))
+
+
+@dataclass
+class Flow:
+    """One client of the load. *want*: its number in the run; *paced*: whether it has not sent a request yet."""
+
+    run: LoadRun
+    want: int
+    due_at: float
+    keep: bool
+    credential: Credential = "primary"
+    phase: str = ""
+    paced: bool = True
+
+    def send(self, operation: str, ref: str, **more: Any) -> Answer:
+        """Sends a request. Its response time counts from the due time if it is the first request, else from now."""
+        intended_at, paced, self.paced = self._intended_at(), self.paced, False
+        return self.run.send(Call(operation, ref, self.credential, **more), intended_at, paced=paced, keep=self.keep)
+
+    def _intended_at(self) -> float:
+        return self.due_at if self.paced else self.run.now()
+
+    def start(self, ref: str, *, fresh: bool | None, patient: bool = True) -> Answer:
+        """Starts a build and returns the last response. If *patient*, retries after each 429, for patience_s at most.
+
+        Each wait lasts for Retry-After or, without that header, for the documented back-off. *fresh*: the version is
+        not built yet, so that a read before and after each wait shows whether the refused start began a build; None if
+        other clients start and cancel the same version.
+        """
+        refused_at: float | None = None
+        for number, wait_s in enumerate(back_off_s(), start=1):
+            intended_at = self._intended_at()
+            reply = self.send("startBuild", ref)
+            done_at = reply.done_at
+            pause_s = wait_s if reply.retry_after_s is None else reply.retry_after_s
+            self.run.was_refused |= reply.status == 429
+            refused = reply.status == 429 and patient
+            refused_at = done_at if refused_at is None else refused_at
+            gave_up = refused and done_at - refused_at + pause_s > self.run.target.patience_s
+            self.run.collector.write(
+                Attempt(
+                    want=self.want,
+                    number=number,
+                    ref=ref,
+                    credential=self.credential,
+                    phase=self.phase,
+                    fresh=fresh,
+                    intended_at=round(intended_at, 6),
+                    sent_at=round(reply.sent_at, 6),
+                    done_at=round(done_at, 6),
+                    status=reply.status,
+                    retry_after_s=reply.retry_after_s,
+                    gave_up=gave_up,
+                    seq=reply.seq,
+                    cut_off=reply.cut_off,
+                    unsent=reply.head is None and reply.error.startswith(NOT_REACHED),
+                )
+            )
+            if not refused or gave_up:
+                break
+            if fresh:
+                self.send("getBuild", ref)
+            jitter_s = self.run.random.uniform(0.0, _JITTER_S)
+            if not self.run.rest(done_at + pause_s + jitter_s - self.run.now()):
+                break
+            if fresh:
+                self.send("getBuild", ref)
+        return reply
+
+    def await_end(self, ref: str, started: Answer, *, cancelled: bool = False) -> None:
+        """Polls a build until it ends or times out, and logs its end. *cancelled*: whether a client may cancel it."""
+        accepted_at = started.done_at
+        limit_at = accepted_at + self.run.target.build_timeout_s
+        seq, building_at, idle = started.seq, None, 0
+        end: BuildEnd = "unfinished"
+        while end == "unfinished" and self.run.rest(POLL_S):
+            try:
+                reply = self.send("getBuild", ref)
+            except Stopped:
+                break
+            if reply.cut_off:
+                break
+            # A version that no longer exists counts as not built.
+            status = reply.content.get("status") if reply.status == 200 else {404: "not_built"}.get(reply.status)
+            idle = idle + 1 if status == "not_built" else 0
+            if status == "building":
+                building_at = reply.done_at
+            if status in ("ready", "failed"):
+                end = "ready" if status == "ready" else "failed"
+            elif status == "not_built" and (cancelled or idle >= _VANISHED_READS):
+                end = "cancelled" if cancelled else "vanished"
+            elif reply.sent_at > limit_at:
+                end = "stuck" if building_at is not None else "unread"
+            elif self.run.silence.lasts(self.run.now()):
+                end = "silent"
+            if end != "unfinished":
+                seq = reply.seq
+        times = round(accepted_at, 6), round(self.run.now(), 6)
+        self.run.collector.write(Build(self.want, ref, self.credential, *times, end, building_at, seq))
+
+    def until_building(self, ref: str) -> bool:
+        """Polls until a read reports ``building``; returns False if the build ends first or the wait times out."""
+        limit_at = self.run.now() + self.run.target.build_timeout_s
+        while self.run.now() < limit_at:
+            status = self.send("getBuild", ref).content.get("status")
+            if status == "building":
+                return True
+            is_over = status in ("ready", "failed") or self.run.silence.lasts(self.run.now())
+            if is_over or not self.run.rest(POLL_S):
+                return False
+        return False
+
+    def follow(self, ref: str) -> Answer:
+        """Streams the log of a build to its end, at most for the time limits of a build and a cancel together."""
+        target = self.run.target
+        return self.send("streamBuildEvents", ref, stream_s=target.build_timeout_s + target.cancel_timeout_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Scheduled action of one client."""
+
+    number: int
+    action: str
+    due_at: float  # run second
+    nth_build: int  # number among the arrivals that build a version of their own, from 0; -1 for other arrivals
 
 
 @dataclass(eq=False)

@@ -1,31 +1,115 @@
-"""Connection to Locust, where `touchstone load` started it: masters and workers, Locust's statistics, exit codes."""
+"""Connection to Locust, where `touchstone load` started it: the user, workers, statistics, and exit codes."""
 
+import itertools
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import gevent
 import locust.log
-from locust import events
+from locust import User, events, task
 from locust.env import Environment
 from locust.event import EventHook
+from locust.exception import StopUser
 from locust.runners import STATE_INIT, STATE_MISSING, MasterRunner, WorkerRunner
 from locust.stats import CSV_STATS_INTERVAL_SEC, RequestStats, StatsEntry
 
 from touchstone.check.handover import HANDOVER, UNWRITTEN, hold_lifeline
+from touchstone.facts.events import Remark
 from touchstone.facts.sample import Window, middle_s
-from touchstone.loadgen.arrival_user import ArrivalUser
-from touchstone.loadgen.handover import JOINED, REFUSAL, LoadHandover
-from touchstone.loadgen.load_run import LoadWorker
+from touchstone.loadgen.handover import JOINED, REFUSAL, LoadHandover, share_of
+from touchstone.loadgen.load_run import Arrival, LoadRun, LoadWorker
 from touchstone.loadgen.master import Master
 from touchstone.loadgen.metrics import kind_of
+from touchstone.loadgen.plan import ACTIONS
 
 # Locust type of all messages between master and workers; id of a worker that shares its process with the master.
 MESSAGE, LOCAL = "touchstone", "local"
 FAULTY, REFUSED, INTERRUPTED = 2, 3, 130  # exit codes
+
+
+class ArrivalUser(User):
+    """The only Locust user of a worker: for each arrival, it creates a client of the scenario, and calls do_ACTION."""
+
+    worker: ClassVar[LoadWorker]
+    clients: ClassVar[Mapping[str, type[Any]]]  # class of the client by method, such as ``do_start``
+
+    run_: LoadRun
+
+    @task
+    def arrivals(self) -> None:
+        """Task for Locust: sends this worker's arrivals, and goes on if Locust stops this user to move it."""
+        gevent.spawn(self.worker.work, self.send_all, self.after).join()
+        raise StopUser
+
+    def send_all(self, run: LoadRun) -> None:
+        """Sends this worker's share of the arrivals."""
+        self.run_ = run
+        names = tuple(ACTIONS)
+        due = (Arrival(number, names[action], run.began_at + due_s, nth) for number, action, due_s, nth in run.rows)
+        if run.go.options.model == "closed":
+            self._send_in_turn(due)
+        else:
+            self._send_when_due(due)
+
+    def after(self) -> None:
+        """Runs the closing steps of a scenario that has some, in one worker after all arrivals of all workers."""
+        if "do_after" in self.clients:
+            self._do(Arrival(self.run_.part.arrivals, "after", self.run_.now(), -1))
+
+    def _send_when_due(self, due: Iterator[Arrival]) -> None:
+        run = self.run_
+        for arrival in due:
+            early_s = arrival.due_at - run.now()
+            if early_s > 0 and not run.is_over_budget:
+                gevent.sleep(early_s)
+            if run.stopped.is_set():
+                return
+            if run.admit():
+                run.spawn(self._do, arrival)
+            else:
+                run.collector.skip(ACTIONS[arrival.action].operation, arrival.due_at, over_budget=run.is_over_budget)
+
+    def _send_in_turn(self, due: Iterator[Arrival]) -> None:
+        """Closed model: runs clients, each of which takes the next arrival as soon as its previous one is done."""
+        run = self.run_
+        began_at, options = run.began_at, run.go.options
+        run.rest(began_at - run.now())
+        until_at = began_at + options.duration_s
+        arrivals = self._again(due, until_at)
+        for _ in range(share_of(options.users, run.part.number, run.go.workers)):
+            run.spawn(self._client, arrivals, until_at)
+
+    def _client(self, arrivals: Iterator[Arrival], until_at: float) -> None:
+        run = self.run_
+        for arrival in arrivals:
+            if run.now() >= until_at or run.stopped.is_set():
+                return
+            if not run.admit():
+                run.collector.undone += 1
+                return
+            self._do(replace(arrival, due_at=run.now()))
+
+    def _again(self, arrivals: Iterator[Arrival], until_at: float) -> Iterator[Arrival]:
+        """Yields all arrivals once, then repeats those that begin no build. The run log says when this begins."""
+        run, first = self.run_, list(arrivals)
+        yield from first
+        repeated = [arrival for arrival in first if not ACTIONS[arrival.action].builds]
+        if len(repeated) < len(first) and run.now() < until_at and not run.stopped.is_set():
+            spent = f"all {len(first) - len(repeated):,} arrivals of worker {run.part.number} that begin a build"
+            at_s = f"by second {run.now() - run.began_at:.1f}"
+            run.collector.write(Remark(f"closed model: {spent} were used up {at_s}; only the others repeat"))
+        yield from itertools.cycle(repeated)
+
+    def _do(self, arrival: Arrival) -> None:
+        name = f"do_{arrival.action}"
+        with suppress(StopUser):
+            getattr(self.clients[name](self.environment, self.run_, arrival), name)()
 
 
 def fold(stats: RequestStats, window: Window, phase: str) -> None:

@@ -4,7 +4,7 @@ Counts cover all requests. Times that combine several outcomes cover only docume
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate
 from statistics import median
@@ -292,6 +292,8 @@ def throughput(windows: Iterable[Window], operation: str, workload: Workload, *,
 
 Growth = tuple[float | None, int, str]  # growth or None; samples; why the growth is unknown, or what grew most
 _Timed = TypeVar("_Timed", Window, Worker)
+_Row = TypeVar("_Row")
+_Key = TypeVar("_Key", bound=Hashable)
 
 _PARTS = 5
 _FEWEST_READINGS = 3
@@ -327,6 +329,14 @@ def growth(statistic: str, log: RunLog, operation: str) -> Growth:
     return (after / max(before, 1) - 1, len(early) + len(late), "")
 
 
+def grouped(rows: Iterable[_Row], key: Callable[[_Row], _Key]) -> dict[_Key, list[_Row]]:
+    """Rows by key; each group keeps the order of *rows*."""
+    found: dict[_Key, list[_Row]] = {}
+    for row in rows:
+        found.setdefault(key(row), []).append(row)
+    return found
+
+
 def _most_grown(
     windows: Iterable[Window],
     name_of: Callable[[Window], str],
@@ -335,12 +345,9 @@ def _most_grown(
     least: float,
     render: Callable[[float], str],
 ) -> Growth:
-    groups: dict[str, list[Window]] = {}
-    for window in windows:
-        groups.setdefault(name_of(window), []).append(window)
     found: list[Growth] = []
     counts = (0, 0)
-    for name, group in groups.items():
+    for name, group in grouped(windows, name_of).items():
         ends = _ends(group, workload)
         first, last = (sum(window.count for window in part) for part in ends)
         counts = max(counts, (first, last), key=min)

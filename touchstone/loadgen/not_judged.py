@@ -12,7 +12,7 @@ from touchstone.facts.finding import Finding, Judgement
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Window, middle_s
 from touchstone.facts.wording import plural
 from touchstone.loadgen.metrics import LASTING, last_reports, punctuality
-from touchstone.loadgen.workloads import TABLES, scenario
+from touchstone.loadgen.plan import TABLES, scenario
 
 ABORTED = "stopped by --abort-on-fail"  # start of the remark about a threshold that ended the run
 SECONDS = "seconds"  # end of the case id in the run log if --max-seconds ended the run

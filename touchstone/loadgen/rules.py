@@ -5,11 +5,10 @@ If overlapping requests, or other users of the host, may explain a result, the j
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import accumulate, pairwise
 from math import inf
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +22,12 @@ from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.finding import Finding, Judgement
 from touchstone.facts.key_sources import KeySources
 from touchstone.facts.wording import plural, was
+from touchstone.loadgen.metrics import grouped
 from touchstone.loadgen.not_judged import MORE_ROOM, Ruling, again, ending, idle_reason
 from touchstone.rules.judge import finding_at
 from touchstone.rules.timeline import first_ends, is_status_read
 
 Version = tuple[str, str]  # the account that owns the version, and the ref
-_Row = TypeVar("_Row")
-_Key = TypeVar("_Key", bound=Hashable)
 
 _READ, _START = "getBuild", "startBuild"
 _OVER: frozenset[BuildEnd] = frozenset({"ready", "failed", "cancelled", "vanished"})
@@ -114,14 +112,6 @@ def _latest(starts: Sequence[Attempt], ends: Iterable[float]) -> Callable[[float
     sent_at = [start.sent_at for start in starts]
     latest = [*accumulate(ends, max, initial=-inf)]
     return lambda at_s: latest[bisect_left(sent_at, at_s)]
-
-
-def grouped(rows: Iterable[_Row], key: Callable[[_Row], _Key]) -> dict[_Key, list[_Row]]:
-    """Rows by key; each group keeps the order of *rows*."""
-    found: dict[_Key, list[_Row]] = {}
-    for row in rows:
-        found.setdefault(key(row), []).append(row)
-    return found
 
 
 def account_of(credential: Credential) -> str:
@@ -457,23 +447,15 @@ def _unequal(alone: list[Attempt], beside: list[Attempt], record: Record) -> Jud
     return _unclear(_START, last, why=f"{counts}, {others} not served; too few to judge") if others else None
 
 
-@dataclass(frozen=True, slots=True)
-class LoadRule:
-    """Rule for one claim; `judge_load` adds the rule id and the claim to the judgements."""
-
-    id: str
-    claim: str
-    judge: Callable[[Record], Iterator[Judgement]]
-
-
-RULES: tuple[LoadRule, ...] = (
-    LoadRule("overall.ends", "status.build-ends", build_ends),
-    LoadRule("overall.stays", "status.build-does-not-vanish", build_stays),
-    LoadRule("overall.admitted", "load.builds-admitted", builds_are_admitted),
-    LoadRule("overall.refused", "limit.refused-start-starts-nothing", refused_start_starts_nothing),
-    LoadRule("overall.back-off", "limit.ends-after-back-off", ends_after_back_off),
-    LoadRule("overall.retry-after", "limit.retry-after-is-honest", retry_after_is_honest),
-    LoadRule("overall.per-key", "limit.is-per-key", limit_is_per_key),
+# For each rule: its id, the claim that it judges, and the function that judges a run.
+RULES: tuple[tuple[str, str, Callable[[Record], Iterator[Judgement]]], ...] = (
+    ("overall.ends", "status.build-ends", build_ends),
+    ("overall.stays", "status.build-does-not-vanish", build_stays),
+    ("overall.admitted", "load.builds-admitted", builds_are_admitted),
+    ("overall.refused", "limit.refused-start-starts-nothing", refused_start_starts_nothing),
+    ("overall.back-off", "limit.ends-after-back-off", ends_after_back_off),
+    ("overall.retry-after", "limit.retry-after-is-honest", retry_after_is_honest),
+    ("overall.per-key", "limit.is-per-key", limit_is_per_key),
 )
 
 
@@ -492,15 +474,15 @@ def judge_load(log: RunLog, ledger: Ledger) -> Ruling:
         command = curl(exchange, KeySources.of(log.header.settings))
         return finding_at(judgement, ledger, f"{exchange.request.method} {exchange.request.url}", command)
 
-    for rule in RULES:
+    for rule_id, claim, judge in RULES:
         try:
-            found = [replace(judgement, claim=rule.claim, check=rule.id) for judgement in rule.judge(record)]
+            found = [replace(judgement, claim=claim, check=rule_id) for judgement in judge(record)]
         except Exception as error:  # noqa: BLE001 - any error: the other rules still judge
-            reason = f"the rule {rule.id} failed: {type(error).__name__}: {error}"
-            ruling.notices.append(Notice(rule.claim, "could-not-run", reason))
+            reason = f"the rule {rule_id} failed: {type(error).__name__}: {error}"
+            ruling.notices.append(Notice(claim, "could-not-run", reason))
             continue
         ruling.findings.extend(finding(judgement) for judgement in found if judgement.outcome == "broken")
         ruling.judgements.extend(judgement for judgement in found if judgement.outcome != "broken")
         if not found:
-            ruling.notices.append(Notice(rule.claim, "not-applicable", idle_reason(rule.claim, log)))
+            ruling.notices.append(Notice(claim, "not-applicable", idle_reason(claim, log)))
     return ruling

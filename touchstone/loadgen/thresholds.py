@@ -29,7 +29,7 @@ from touchstone.facts.sample import Histogram
 from touchstone.facts.wording import brief, figure, percentage, plural
 from touchstone.loadgen.metrics import ALL, TARGET, Totals, growth, punctuality, throughput, totals
 from touchstone.loadgen.not_judged import Ruling, again, ending
-from touchstone.loadgen.workloads import AT_ONCE, SCENARIOS, TABLES
+from touchstone.loadgen.plan import AT_ONCE, SCENARIOS, TABLES
 from touchstone.rules.judge import finding_at
 
 CHECK = "thresholds"

@@ -28,8 +28,8 @@ from touchstone.facts.sample import Histogram
 from touchstone.facts.wording import percentage, plural
 from touchstone.loadgen.capacity import Capacity, capacity
 from touchstone.loadgen.metrics import ALL, FEW, LASTING, SHARES, Kind, Times, is_answer, kind_of, totals
+from touchstone.loadgen.plan import AT_ONCE, SCENARIOS
 from touchstone.loadgen.runner import is_loopback
-from touchstone.loadgen.workloads import AT_ONCE, SCENARIOS
 from touchstone.rules.verdict import ClaimVerdict, RunVerdict, judge, selected
 
 SEED = 1

@@ -84,7 +84,7 @@ class Call:
     opened: threading.Event | None = None  # set once the head of the response has arrived, or can no longer arrive
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class OutgoingRequest:
     """A request before redaction. *target* is path and query below the base URL; keys may be in any part."""
 

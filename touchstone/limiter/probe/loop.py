@@ -32,12 +32,11 @@ from touchstone.facts.probe import (
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.limiter.identify import Probe
 from touchstone.limiter.pace import ceiling
-from touchstone.limiter.probe.connections import Link, Prepared
-from touchstone.limiter.probe.sender import STARTS, Bounds, OpenLoop, Pool, Sender
+from touchstone.limiter.probe.sender import STARTS, Bounds, Link, OpenLoop, Pool, Sender
 from touchstone.loadgen.knee import Search
 from touchstone.target.bounds import Room
 from touchstone.target.call import Answer as Reply
-from touchstone.target.call import kept_bytes
+from touchstone.target.call import OutgoingRequest, kept_bytes
 
 CASE = "probe"
 _COUNTS_ALL = (
@@ -86,7 +85,7 @@ class ProbeRun:
         self._sender = Sender(
             probing.operation, self._link, self._pool, handover.refs[0], self.bounds, self._record, self._seqs
         )
-        self._pending: list[tuple[Prepared, Reply, int]] = []
+        self._pending: list[tuple[OutgoingRequest, Reply, int]] = []
 
     def now(self) -> float:
         """Seconds since the start of the run."""
@@ -204,15 +203,15 @@ class ProbeRun:
         counts = bounds.requests, bounds.refused, bounds.spent_builds
         self._log.write(StimulusEnd(number, round(at, 6), dict(families), *counts))
 
-    def _record(self, answered: Answered, prepared: Prepared, reply: Reply) -> None:
+    def _record(self, answered: Answered, prepared: OutgoingRequest, reply: Reply) -> None:
         """Records a response at once; its exchange is written after the end of the stimulus."""
         self._log.write(answered)
         self._pending.append((prepared, reply, answered.seq))
 
-    def _keep(self, prepared: Prepared, reply: Reply, seq: int) -> None:
+    def _keep(self, prepared: OutgoingRequest, reply: Reply, seq: int) -> None:
         if self._left and self._room.take(kept_bytes(reply)):
             self._left -= 1
-            self._log.write(self._link.exchange(prepared.outgoing, reply, seq, CASE))
+            self._log.write(self._link.exchange(prepared, reply, seq, CASE))
 
 
 def _story(handover: ProbeHandover) -> ProbeStory:

@@ -26,8 +26,7 @@ from touchstone.loadgen.judge import INLINE_RULES, write_judgements
 from touchstone.loadgen.knee import describe_reason
 from touchstone.loadgen.not_judged import judged_claims
 from touchstone.loadgen.plan import Need
-from touchstone.loadgen.runner import SLACK_S, StagedJob, check_allowed
-from touchstone.loadgen.setup import SettingUp
+from touchstone.loadgen.runner import SLACK_S, SettingUp, StagedJob, check_allowed
 from touchstone.rules.history import Bounds, History
 from touchstone.rules.judge import Judge
 from touchstone.types import Conclude, Progress

@@ -1,22 +1,238 @@
 """Sends the stimuli of a probe within its budget, on connections that are already open; no request is sent early."""
 
+import contextlib
+import functools
+import math
+import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpcore
 import numpy as np
 
+from touchstone.config import TargetSettings
+from touchstone.contract.document import Contract
 from touchstone.facts.backoff import FIRST_WAIT_S, back_off_s, poll_s
 from touchstone.facts.identity import Why
 from touchstone.facts.probe import Answer, Answered, Outcome, Segment, Stimulus, Terms, Trial, in_order
-from touchstone.limiter.probe.connections import Link, Prepared
-from touchstone.limiter.probe.quota_fields import quota
 from touchstone.loadgen.knee import LATE_SHARE, due_times
-from touchstone.target.bounds import Room
+from touchstone.target.bounds import Intake, Refused, Room
 from touchstone.target.call import Answer as Reply
+from touchstone.target.call import Call, Head, MessageBuilder, OutgoingRequest
+from touchstone.target.connections import BoundedBackend, Deadline, trusting
+
+Quota = dict[str, float]
+
+# Parameters in draft 8 and later, with the names of their numbers in a Quota.
+_PARAMETERS = {"q": "limit", "w": "window_s", "r": "remaining"}
+_KEYS = ("limit", "remaining")
+_NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
+
+
+def quota(headers: Sequence[tuple[str, str]]) -> Quota:
+    """Parses ``limit``, ``remaining`` and ``window_s`` of a rate limit.
+
+    Missing values are left out. If a response uses several dialects, the newest dialect counts. Names of *headers* may
+    have any case.
+
+    Source: draft-ietf-httpapi-ratelimit-headers, 00 to 10.
+    """
+    fields: dict[str, str] = {}
+    for name, value in headers:  # repeated fields are joined (RFC 9110 5.3)
+        fields[name.lower()] = f"{fields[name.lower()]}, {value}" if name.lower() in fields else value
+    keyed = [part.partition("=") for part, _ in _items(fields.get("ratelimit", ""))]
+    return (
+        _apart(fields, "x-rate-limit-")
+        | _apart(fields, "x-ratelimit-")
+        | _policy(fields.get("ratelimit-policy", ""))
+        | _apart(fields, "ratelimit-")
+        | _numbers({key.lower(): value for key, _, value in keyed if key.lower() in _KEYS})
+        | _structured(fields)
+    )
+
+
+def _structured(fields: Mapping[str, str]) -> Quota:
+    """Parses a RateLimit header of IETF draft 8 or later, such as ``"default";r=5;t=3``, with its RateLimit-Policy.
+
+    Of several quotas of requests, the one with the fewest requests left is used; among equal ones, one with a window.
+    Quotas in other units, such as bytes or concurrent requests, are left out.
+    """
+    items: dict[str, dict[str, str]] = {}
+    for name, parameters in [*_items(fields.get("ratelimit-policy", "")), *_items(fields.get("ratelimit", ""))]:
+        if _is_quoted(name):
+            items[name] = items.get(name, {}) | parameters
+    quotas = [
+        _numbers({name: parameters.get(key, "") for key, name in _PARAMETERS.items()})
+        for parameters in items.values()
+        if parameters.get("qu", '"requests"') == '"requests"'
+    ]
+    return min(quotas, key=lambda each: (each.get("remaining", math.inf), "window_s" not in each), default={})
+
+
+def _apart(fields: Mapping[str, str], prefix: str) -> Quota:
+    """Parses fields with one number each, as in drafts 0 to 3, and with the prefix X- in older dialects."""
+    first = {key: next(_items(fields.get(f"{prefix}{key}", "")), ("", {}))[0] for key in _KEYS}
+    return _policy(fields.get(f"{prefix}limit", "")) | _numbers(first)
+
+
+def _policy(value: str) -> Quota:
+    """Parses a policy such as ``10;w=60``, the form before draft 8; takes the first of several that has a window."""
+    for item, parameters in _items(value):
+        if not _is_quoted(item) and _NUMBER.fullmatch(parameters.get("w", "")):
+            return _numbers({"limit": item, "window_s": parameters["w"]})
+    return {}
+
+
+def _items(value: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yields list members, each with its parameters; quoted commas and semicolons do not separate (RFC 9651 4.2)."""
+    for member in _split(value, ","):
+        parts = [part.strip() for part in _split(member, ";")]
+        if parts:  # a single semicolon has no parts
+            pairs = [part.partition("=") for part in parts[1:]]
+            yield parts[0], {key.strip(): text.strip() for key, _, text in pairs}
+
+
+def _split(value: str, at: str) -> list[str]:
+    return re.findall(rf'(?:"[^"]*"|[^"{at}])+', value)
+
+
+def _is_quoted(item: str) -> bool:
+    return len(item) > 1 and item[0] == item[-1] == '"'
+
+
+def _numbers(texts: Mapping[str, str]) -> Quota:
+    return {name: float(text.strip()) for name, text in texts.items() if _NUMBER.fullmatch(text.strip())}
+
+
+# Seconds for which an idle connection is used again: servers close idle ones, some after a few seconds.
+_FRESH_S = 1.5
+# RFC 9110 9.2.1: safe methods may be sent again on a new connection if the old one was closed.
+_SAFE = frozenset({"GET", "HEAD"})
+_FAILED = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)
+
+
+class Link:
+    """Thread-safe client for the requests of a probe. It uses the first key, and sends in the thread that calls it."""
+
+    def __init__(self, url: str, target: TargetSettings, contract: Contract, now: Callable[[], float]) -> None:
+        base = urlsplit(url)
+        self._tls = trusting() if base.scheme == "https" else None
+        self._host, self._port = base.hostname or "", base.port or (443 if self._tls else 80)
+        self._origin = httpcore.Origin(b"https" if self._tls else b"http", self._host.encode(), self._port)
+        self._builder = builder = MessageBuilder(url, target.credentials(), contract)
+        self.secrets, self.exchange = builder.secrets, builder.exchange
+        self.now, self.timeout_s, self.bounds = now, target.request_timeout_s, target.bounds
+        self._closed = threading.Event()
+        self._deadline = Deadline(self._closed.is_set)
+        self._threads = ThreadPoolExecutor(1024)  # one thread for each concurrent request
+        self.spawn = self._threads.submit
+        self._free: list[tuple[float, httpcore.HTTP11Connection]] = []  # each with the time of its last use
+        self.prepared = functools.lru_cache(4096)(lambda operation, ref: builder.prepare(Call(operation, ref)))
+
+    def open(self, count: int) -> None:
+        """Opens connections until *count* are free; if opening fails, `send` tries again."""
+        fresh = [each for each in (self._taken() for _ in range(count)) if each]
+        opening = [self.spawn(self._connected) for _ in range(count - len(fresh))]
+        wait(opening)
+        fresh += [each.result() for each in opening if not each.exception()]
+        self._free += [(self.now(), each) for each in fresh]
+
+    def _taken(self) -> httpcore.HTTP11Connection | None:
+        with contextlib.suppress(IndexError):
+            while True:
+                used_at, connection = self._free.pop()
+                if self.now() - used_at <= _FRESH_S and not connection.has_expired():
+                    return connection
+                connection.close()
+        return None
+
+    def _connected(self) -> httpcore.HTTP11Connection:
+        try:
+            stream = BoundedBackend(self._deadline).connect_tcp(self._host, self._port, self.timeout_s)
+            stream = stream.start_tls(self._tls, self._host, self.timeout_s) if self._tls else stream
+        except ValueError as error:  # DNS or TLS cannot represent the name
+            raise httpcore.ConnectError(str(error)) from None
+        return httpcore.HTTP11Connection(self._origin, stream)
+
+    def send(self, outgoing: OutgoingRequest, timeout_s: float = 0.0, sent: threading.Event | None = None) -> Reply:
+        """Sends a request and waits for the response; repeats a read if the server had just closed the connection.
+
+        *timeout_s*: 0 for the time-out in the settings of the target; *sent* is set once the request is sent, or fails.
+        """
+        sent = sent or threading.Event()
+        extensions = {
+            "timeout": {"write": self.timeout_s},
+            "trace": lambda event, _: sent.set() if event == "http11.send_request_body.complete" else None,
+        }
+        target, headers = self._builder.head(outgoing)
+        request = httpcore.Request(
+            outgoing.method,
+            httpcore.URL(scheme=self._origin.scheme, host=self._origin.host, port=self._port, target=target.encode()),
+            headers=[(name.encode(), value.encode()) for name, value in headers.items()],
+            content=outgoing.body,
+            extensions=extensions,
+        )
+        connection, timeout_s = self._taken(), timeout_s or self.timeout_s
+        was_used = connection is not None and connection.is_idle()
+        reply = self._exchange(request, timeout_s, connection)
+        is_empty = not (reply.head or self._deadline.received_bytes)
+        if reply.error and was_used and is_empty and outgoing.method in _SAFE:
+            reply = self._exchange(request, timeout_s, None)
+        sent.set()
+        return reply
+
+    def _exchange(
+        self, request: httpcore.Request, timeout_s: float, connection: httpcore.HTTP11Connection | None
+    ) -> Reply:
+        reply = Reply(sent_at=self.now())
+        self._deadline.set(timeout_s, self.bounds.max_head_bytes)
+        try:
+            connection = connection or self._connected()
+            self._read(reply, connection.handle_request(request))
+        except httpcore.ReadTimeout:
+            what = f"body not complete after {len(reply.body)} bytes and" if reply.head else "no response within"
+            reply.error = f"ReadTimeout: {what} {timeout_s:g} s"
+        except _FAILED as error:
+            reply.error = f"{type(error).__name__}: {error}"
+        reply.done_at = self.now()
+        # Bytes after the end of a response would be read as the next response.
+        if connection and (reply.error or connection._h11_state.trailing_data[0]):  # noqa: SLF001 - nothing public has it
+            connection.close()
+        elif connection and connection.is_idle():
+            self._free.append((reply.done_at, connection))
+        return reply
+
+    def _read(self, reply: Reply, response: httpcore.Response) -> None:
+        """Reads a response into *reply*, up to the size limits of the target."""
+        self._deadline.end_head()
+        headers = tuple((k.decode("latin-1").lower(), v.decode("latin-1")) for k, v in response.headers)
+        reply.head, reply.head_at = Head(response.status, headers), self.now()
+        if (count := len(headers)) > self.bounds.max_headers:
+            raise httpcore.RemoteProtocolError(f"the head has {count} lines, and {self.bounds.describe('max_headers')}")
+        intake, pieces = Intake(headers, self.bounds), list[bytes]()
+        try:
+            for piece in response.iter_stream():
+                pieces.append(intake.take(piece))
+            intake.end()
+        except Refused:
+            pass
+        finally:
+            reply.body = intake.kept(b"".join(pieces))
+            reply.error = intake.problem
+            response.close()
+
+    def close(self) -> None:
+        """Closes all connections; pending requests fail soon after."""
+        self._closed.set()
+        while self._free:
+            self._free.pop()[1].close()
+        self._threads.shutdown(wait=False)
+
 
 STARTS = "startBuild"
 
@@ -27,7 +243,7 @@ _AHEAD_S, _AWAKE_S = 0.3, 0.002
 # The rate of responses is measured from this share of a trial on, because the first responses take some time.
 _STEADY_FROM = 1 / 3
 
-Record = Callable[[Answered, Prepared, Reply], None]
+Record = Callable[[Answered, OutgoingRequest, Reply], None]
 
 
 class Bounds:
@@ -283,7 +499,7 @@ class Sender:
 class OpenLoop:
     """Open-loop trial: sends reads at their due times; *distinct* has each different response once, for the rules."""
 
-    def __init__(self, trial: Trial, slo_s: float, link: Link, prepared: Prepared) -> None:
+    def __init__(self, trial: Trial, slo_s: float, link: Link, prepared: OutgoingRequest) -> None:
         self.distinct: dict[str, Reply] = {}
         self._trial, self._slo_s, self._link, self._prepared = trial, slo_s, link, prepared
         self._room = Room(link.bounds.max_total_bytes)
