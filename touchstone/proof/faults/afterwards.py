@@ -122,8 +122,8 @@ class DocumentIsStoredByDigest(Engine):
         return version
 
     def template_body(self, version: Version) -> Body:
-        document = self.documents.get((version.owner, version.digest), version.template)
-        return {**super().template_body(version), "template": document}
+        stored = self.documents.get((version.owner, version.digest), version.template)
+        return super().template_body(version) | {"template": stored}
 
 
 @breaks("stateful", "status.build-does-not-vanish", also="status.* start.* events.* publish.*", over=Engine.publish)

@@ -76,11 +76,7 @@ def permitted(*answers: int, over: Callable[..., Any] | None = None, **more: Any
 
 
 def together(name: str, says: str, taken: Sequence[Variant], pace: Mapping[str, Any] | None = None) -> Variant:
-    """Returns a variant that combines freedoms; if two change the same response, the first one wins.
-
-    Args:
-        pace: Settings of the twin that override those of the freedoms.
-    """
+    """Returns a variant that combines freedoms; *pace*: settings of the twin that override those of the freedoms."""
     answers = sorted({number for one in taken for number in one.answers})
     sources = [f"ambiguity {', '.join(f'7.{number}' for number in answers)}"] if answers else []
     all_of = combined(taken)
