@@ -90,7 +90,7 @@ def fault(name: str, seed: int = 1) -> "Fault":
 
 
 def faulty(names: Sequence[str], seed: int = 1) -> Behaviour:
-    """Returns the behaviour with all these faults; raises a UsageError for an unknown name, or for parts of each other."""
+    """Returns the behaviour with all these faults; raises a UsageError if one is unknown or contains another."""
     found = [fault(name, seed) for name in names]
     try:
         return found[0] if len(found) == 1 else combined(found)
