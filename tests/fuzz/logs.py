@@ -11,7 +11,7 @@ from tests import loadlogs
 from tests.fuzz.steps import JSON_LINES, cuts
 from tests.fuzz.target import Target, check_message, file, folder
 from tests.loadgen.rulings import FINDING
-from touchstone.check.journal import SUFFIX, JournalState, header, is_run_id, leftovers, whole_lines
+from touchstone.check.journal import SUFFIX, JournalState, is_run_id, leftovers, whole_lines
 from touchstone.errors import RunLogError
 from touchstone.facts.events import Case, Footer, Notice, Occurrence, Remark, RunLog, Tally, TemplateAction
 from touchstone.facts.exchange import Chunk, Exchange, Request, Response
@@ -115,7 +115,8 @@ def check_journal(data: bytes) -> None:
 def journals() -> Sequence[bytes]:
     steps = ("intend a", "created a", "started a", "intend b", "created b", "started b", "settled a", "removed b")
     lines = [{"step": step[:-2], "ref": f"default/{step[-1]}@1.0.0"} for step in steps]
-    whole = (header("260314-092653-a1b2c3", "http://h/api"), *lines)
+    begun = {"journal": 1, "run_id": "260314-092653-a1b2c3", "target_url": "http://h/api"}
+    whole = (begun, *lines)
     return (b"".join(json.dumps(line).encode() + b"\n" for line in whole),)
 
 

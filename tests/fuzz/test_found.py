@@ -10,7 +10,7 @@ from tests import foreign_files, loadlogs
 from tests.fuzz.steps import SECRET
 from tests.fuzz.target import check_message
 from touchstone import config
-from touchstone.check.journal import JournalState, header
+from touchstone.check.journal import JournalState
 from touchstone.config import find
 from touchstone.contract import claims, parsing
 from touchstone.contract.document import Contract
@@ -129,7 +129,11 @@ def test_log_is_readable_where_the_end_of_a_torn_line_was_cut(tmp_path: Path) ->
 
 
 def test_line_that_is_nested_too_deeply_hides_no_other_of_a_journal() -> None:
-    lines = [json.dumps(header("r", "u")), "[" * 9000, json.dumps({"step": "intend", "ref": "a/b@1.0.0"})]
+    lines = [
+        json.dumps({"journal": 1, "run_id": "r", "target_url": "u"}),
+        "[" * 9000,
+        json.dumps({"step": "intend", "ref": "a/b@1.0.0"}),
+    ]
     assert list(JournalState.after("\n".join([*lines, ""]).encode()).refs) == ["a/b@1.0.0"]
 
 
