@@ -187,3 +187,16 @@ def test_signal_ends_serving_cleanly(number: signal.Signals) -> None:
     assert (process.returncode, out, err) == (0, "ended\n", "")
     assert [line.split(":")[0] for line in announced] == ["account primary", "account second", "account restricted"]
     assert PRIMARY in announced[0]
+
+
+def test_two_signals_at_once_end_serving() -> None:
+    for _ in range(5):
+        with subprocess.Popen([sys.executable, "-c", SERVE, "0"], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            os.kill(process.pid, signal.SIGINT)
+            os.kill(process.pid, signal.SIGTERM)
+            try:
+                process.communicate(timeout=20)
+            finally:
+                process.kill()

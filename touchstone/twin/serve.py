@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -20,6 +21,7 @@ from touchstone.twin.settings import TwinSettings
 Asgi = Callable[..., Any]
 START_TIMEOUT_S = STOP_TIMEOUT_S = 10.0
 GRACE_S = 0.5
+_POLL_S = 0.05
 
 
 def unwrapped(asgi_app: Asgi) -> Asgi:
@@ -205,12 +207,19 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 @contextlib.contextmanager
-def until_signal() -> Iterator[Callable[[], bool]]:
+def until_signal() -> Iterator[Callable[[], None]]:
     """Yields a function that waits for SIGINT or SIGTERM, which do not end the process inside this block."""
-    ended = threading.Event()
-    before = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    received: list[int] = []
+
+    def wait() -> None:
+        # A signal that arrives just before a lock is waited for would not end that wait.
+        while not received:
+            time.sleep(_POLL_S)
+
+    numbers = signal.SIGINT, signal.SIGTERM
+    before = {number: signal.signal(number, lambda *arrived: received.append(arrived[0])) for number in numbers}
     try:
-        yield ended.wait
+        yield wait
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
