@@ -94,3 +94,15 @@ def test_wrong_option_is_a_usage_error_with_the_nearest(options: dict[str, Any],
         ServedTwin(**options)
     assert name in str(error.value)
     assert nearest in str(error.value)
+
+
+def test_switch_of_a_limit_keeps_the_faults_and_the_other_way_round(request_build: Request) -> None:
+    with ServedTwin(fault="cancel-answers-200") as twin:
+        twin.switch(capacity=1)
+        refs = [twin.publish("sleep 60") for _ in range(2)]
+        assert [request_build(twin, "POST", ref).status_code for ref in refs] == [202, 429]
+        assert request_build(twin, "DELETE", refs[0]).status_code == 200
+        twin.switch()
+        assert request_build(twin, "DELETE", twin.publish("echo x")).status_code == 404
+        with pytest.raises(UsageError, match="nothing-like-it"):
+            twin.switch("nothing-like-it")

@@ -125,14 +125,14 @@ class ServedTwin(ConsoleTwin):
         self._numbers = itertools.count(1)
 
     def switch(self, *faults: str, **limits: Any) -> None:
-        """Switches to these faults, without any to none, while versions and builds stay; also changes *limits*.
+        """Switches to these faults and changes *limits*, while versions and builds stay; without both, ends all faults.
 
         *limits*: rate, capacity, retry_after, latency_s, build_s, settle_s or build_timeout_s. Raises a UsageError for
         an unknown name or an invalid value.
         """
         __tracebackhide__ = True
         origin = self.url.removesuffix(self.settings.base_path)
-        for what, value in (("faults", faults), *([("limits", limits)] if limits else [])):
+        for what, value in [("faults", faults)] * bool(faults or not limits) + [("limits", limits)] * bool(limits):
             self._send("PUT", f"{origin}/__touchstone/{what}", value, f"switch {what}")
 
     def publish(self, *steps: str, name: str = "", version: str = "1.0.0") -> str:
