@@ -17,7 +17,7 @@ from touchstone.proof.faults import FAULTS
 from touchstone.proof.variants import VARIANTS
 from touchstone.recordings.drifting import Severity, drift
 from touchstone.recordings.reader import read
-from touchstone.recordings.recording import step
+from touchstone.recordings.recording import Recording, step
 from touchstone.twin import TwinSettings
 from touchstone.twin.serve import Behaviour
 
@@ -80,12 +80,42 @@ def test_fields_are_compared_by_name_and_type(fields: dict[str, Any], severity: 
     assert changes(*((n, answer(n, **fields)) for n in READY)) == {change: severity}
 
 
+def test_new_value_of_a_field_is_breaking_and_a_missing_one_is_not() -> None:
+    def with_modes(*modes: str) -> Recording:
+        old = recorded(NAME)
+        new = {number: answer(number, mode=mode) for number, mode in zip(READY, modes, strict=False)}
+        exchanges = (replace(e, response=new.get(number, e.response)) for number, e in enumerate(old.exchanges))
+        return replace(old, exchanges=tuple(exchanges))
+
+    both, one = {NAME: with_modes("cold", "warm")}, {NAME: with_modes("cold", "cold")}
+    assert list(drift(both, one).items()) == [
+        (f"{WHERE}: field mode: cold or warm in the recording, cold now", "compatible")
+    ]
+    assert list(drift(one, both).items()) == [
+        (f"{WHERE}: field mode: cold in the recording, cold or warm now", "breaking")
+    ]
+
+
 def test_status_media_type_and_header_names_are_compared() -> None:
     other = replace(answer_of(START), status=200, headers=(("Content-Type", "text/x; charset=a"), ("X-New", "1")))
     assert changes((START, other)) == {
         "startBuild (building): status: 202 in the recording, 200 now": "breaking",
         "startBuild (building): media type: application/json in the recording, text/x now": "breaking",
         "startBuild (building): header x-new is new": "cosmetic",
+    }
+
+
+def test_removal_of_a_header_is_breaking_only_if_clients_need_it() -> None:
+    json_only, whole = (("content-type", "application/json"),), (("retry-after", "1"), ("cache-control", "no-store"))
+    old = changed(
+        recorded(NAME), START, lambda each: replace(each, response=replace(answer_of(START), headers=json_only + whole))
+    )
+    now = changed(
+        recorded(NAME), START, lambda each: replace(each, response=replace(answer_of(START), headers=json_only))
+    )
+    assert drift({NAME: old}, {NAME: now}) == {
+        "startBuild (building): header cache-control is gone": "cosmetic",
+        "startBuild (building): header retry-after is gone": "breaking",
     }
 
 

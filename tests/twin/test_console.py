@@ -53,11 +53,13 @@ def test_faults_are_switched_while_versions_and_builds_stay(console: Open) -> No
 
 def test_several_faults_work_together(console: Open) -> None:
     api = console()
-    switch(api, "faults", ["cancel-answers-200", "ready-has-no-build-time"])
+    switch(api, "faults", ["cancel-answers-200", "ready-has-no-build-time", "delete-does-nothing"])
     api.built()
     api.publish("slow", "sleep 60")
     api.start("slow")
     assert ("build_time_ms" in api.status().json(), api.cancel("slow").status) == (False, 200)
+    api.delete()
+    assert api.status().status == 200
 
 
 def test_every_fault_can_be_switched_on_among_earlier_versions(console: Open) -> None:
@@ -94,7 +96,7 @@ def test_limits_are_switched(console: Open) -> None:
     [
         ("faults", ["cancel-answers-20"], ["cancel-answers-20", "cancel-answers-200"]),
         ("faults", "cancel-answers-200", ["expected a list"]),
-        ("limits", {"rates": "2/1"}, ["rates", "expected an object with rate"]),
+        ("limits", {"rates": "2/1"}, ["rates", "did you mean rate"]),
         ("limits", {"rate": "2"}, ["rate"]),
         ("limits", {"capacity": 0}, ["capacity", "expected 1 build or more"]),
         ("limits", {"build_s": "x"}, ["build_s"]),

@@ -152,11 +152,11 @@ def _serve(files: list[Path], speed: float) -> None:
 class Drift(Run):
     """Compare the responses of a target with recordings.
 
-    Exit code 1 if a claim is broken, else 0 with a list of changes.
+    Exit code 1 if a claim is broken, or a change is as severe as --fail-on.
     """
 
     files: Files = None
-    fail_on: drifting.Severity | None = option("Least severity of a change that gives exit code 1, too.")
+    fail_on: drifting.Severity | None = option("Least severity of a change that gives exit code 1.  [default: none]")
     out: Path | None = option("Folder for new recordings, made by the same run.")
 
     def run(self) -> int:

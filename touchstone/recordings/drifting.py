@@ -1,8 +1,8 @@
 """The command `drift`: plays recorded scenarios against a live target and compares the shape of old and new responses.
 
 The shape of a response: status, media type, header names, field names, types of values, and texts of a single word.
-A change is *breaking* if a client of the recorded API may fail, *compatible* if it only sees more or fewer of the known
-values, and *cosmetic* if no client needs to see it.
+A change is *breaking* if a client of the recorded responses may fail, *compatible* if such a client works as before,
+and *cosmetic* if no client needs the header.
 """
 
 import json
@@ -35,6 +35,7 @@ from touchstone.types import Conclude, Progress
 # A value is a status, a media type, a word or the name of a type. A header has no values.
 Shape = dict[str, set[str]]
 Severity = Literal["breaking", "compatible", "cosmetic"]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 _WORD = re.compile(r"[A-Za-z]+(?:_[A-Za-z]+)*")
 _LONGEST_WORD = 24
@@ -99,14 +100,13 @@ def compare(
     gone: dict[str, Severity] = {f"{name}: {why}": "breaking" for name, why in absent.items()}
     changes = {**drift(before, now), **gone}
     uncompared = {name: why for name, why in missing.items() if name not in absent}
-    by_severity = {name: [text for text, one in changes.items() if one == name] for name in get_args(Severity)}
+    by_severity = {name: [text for text, one in changes.items() if one == name] for name in SEVERITIES}
     summary = {"schema_version": 1, "changes": list(changes), "by_severity": by_severity, "not_compared": uncompared}
     write_whole(outcome.folder / "drift.json", json.dumps(summary, indent=2) + "\n")
-    numbers = {name: len(texts) for name, texts in by_severity.items() if texts}
-    severe = fail_on is not None and any(numbers.get(name) for name in _as_severe_as(fail_on))
-    code = outcome.exit_code if outcome.exit_code in (1, 2, 130) else 3 if uncompared else int(severe)
-    counts = f" ({', '.join(f'{number} {name}' for name, number in numbers.items())})" if numbers else ""
-    text = f"{log.header.target.name}: {plural(len(changes), 'change')}{counts}"
+    severe = fail_on and any(by_severity[name] for name in SEVERITIES[: SEVERITIES.index(fail_on) + 1])
+    code = outcome.exit_code if outcome.exit_code in (1, 2, 130) else 3 if uncompared else int(bool(severe))
+    counts = ", ".join(f"{len(texts)} {name}" for name, texts in by_severity.items() if texts)
+    text = f"{log.header.target.name}: {plural(len(changes), 'change')}" + (f" ({counts})" if counts else "")
     if code == 130:
         text = "interrupted"
     elif code == 3:
@@ -114,14 +114,9 @@ def compare(
         text = f"{text}; {plural(len(uncompared), 'scenario')} could not be compared{why}"
     elif outcome.exit_code == 1:
         text += ", and a claim is broken"
-    return Drift(
-        outcome, changes, uncompared, code, text if changes or code else f"{log.header.target.name}: no drift", written
-    )
-
-
-def _as_severe_as(severity: Severity) -> Sequence[Severity]:
-    names = get_args(Severity)
-    return names[: names.index(severity) + 1]
+    elif not changes:
+        text = f"{log.header.target.name}: no drift"
+    return Drift(outcome, changes, uncompared, code, text, written)
 
 
 def drift(before: Mapping[str, Recording], now: Mapping[str, Recording]) -> dict[str, Severity]:

@@ -1,4 +1,4 @@
-"""What `touchstone serve` adds in front of a twin: an access log, a page at ``/``, and switches on loopback."""
+"""The twin of `touchstone serve`: with an access log, a page at ``/``, and switches of its faults and limits."""
 
 import json
 import time
@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
-from touchstone.errors import UsageError
+from touchstone.errors import UsageError, nearest, quoted
 from touchstone.twin.documents import read_document
 from touchstone.twin.engine import Engine
 from touchstone.twin.limits import RateLimit
@@ -124,8 +124,10 @@ class ConsoleTwin(Twin):
 
     def _switch_limits(self, given: Any) -> None:
         """Changes the limits in *given*, an object with some of the names in _LIMITS; null takes a limit away."""
-        if not isinstance(given, dict) or not given.keys() <= set(_LIMITS):
+        if not isinstance(given, dict):
             raise UsageError(f"found {given!r:.80}; expected an object with {', '.join(_LIMITS)}")
+        for name in given.keys() - set(_LIMITS):
+            raise UsageError(f"{quoted(name)}: no limit that can be switched; {nearest(name, _LIMITS)}")
         rate = given.get("rate")
         changes = {**given, "rate": RateLimit.parse(rate, "rate")} if isinstance(rate, str) else given
         try:
