@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse
 from starlette.responses import Response as Answer
 from starlette.types import Receive, Scope, Send
 
@@ -15,6 +14,7 @@ from touchstone.errors import RecordingError
 from touchstone.facts.exchange import Exchange, Response
 from touchstone.recordings.conversation import Conversation
 from touchstone.recordings.recording import BASE_URL
+from touchstone.twin.console import problem
 from touchstone.twin.serve import Serving, listen
 
 _BASE_PATH = urlsplit(BASE_URL).path
@@ -44,8 +44,7 @@ class RecordingApp:
             await self._send(exchange, exchange.response, scope, receive, send)
         except RecordingError as error:
             remark = f": {error}"
-            body = {"status": 501, "title": "Not in this recording", "detail": str(error)}
-            await JSONResponse(body, 501, media_type="application/problem+json")(scope, receive, send)
+            await problem(501, str(error))(scope, receive, send)
         finally:
             if self._log:
                 self._log(f"{time.strftime('%H:%M:%S')} {request.method} {target} {status}{remark}")

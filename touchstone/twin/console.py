@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import wraps
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -177,4 +178,5 @@ def publish_seeds(engine: Engine) -> None:
 
 def problem(status: int, detail: str) -> JSONResponse:
     """Returns a problem document (RFC 9457)."""
-    return JSONResponse({"status": status, "detail": detail}, status, media_type="application/problem+json")
+    body = {"status": status, "title": HTTPStatus(status).phrase, "detail": detail}
+    return JSONResponse(body, status, media_type="application/problem+json")
