@@ -14,8 +14,6 @@ from touchstone.proof.prover import prove
 from touchstone.proof.result import Trial
 from touchstone.rules import catalogue
 
-pytestmark = pytest.mark.whole  # with everything else on every push, but too long for `make test`
-
 FAULTS = {name: fault for name, fault in ALL_FAULTS.items() if fault.under == "check"}
 CLAIMS = {claim.id for claim in ledger_of_claims.load().judged()}
 CHECKS = {(rule.id, claim) for rule in (*catalogue.EXCHANGE_RULES, *catalogue.STORY_RULES) for claim in rule.claims}
