@@ -16,7 +16,10 @@ from typer.main import get_group
 from touchstone import __version__
 from touchstone.errors import HarnessError, UsageError, quoted, unsent
 
-_NAMES = "check baseline prove report claims explain sweep serve load probe compare record replay drift recordings init"
+_NAMES = (
+    "check baseline prove report claims explain sweep serve load probe compare record replay drift proxy recordings "
+    "init"
+)
 # The module of a command whose name differs.
 _HOMES = {"report": "reports", "compare": "reports", "baseline": "reports", "explain": "claims", "sweep": "check"}
 _HOMES |= dict.fromkeys(("record", "replay", "drift"), "recordings")

@@ -20,9 +20,9 @@ from urllib.parse import parse_qsl
 from pydantic import BaseModel, Field, ValidationError
 
 from touchstone.contract.document import Problem, Schema, resolved
-from touchstone.errors import described
+from touchstone.errors import described, unwritten
 from touchstone.facts.exchange import Chunk, Closed, Credential, Exchange, Request, Response
-from touchstone.recordings.recording import Headers, Recording, Terms, step
+from touchstone.recordings.recording import TRAFFIC, Headers, Origin, Recording, Terms, step
 
 Json = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
@@ -117,6 +117,48 @@ def render(recording: Recording) -> str:
     return json.dumps({"log": log}, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
+class HarWriter:
+    """Writes a recording while it grows; the file is valid after each exchange. Raises OutputError if it cannot."""
+
+    def __init__(self, path: Path, recording: Recording) -> None:
+        self._path, self._recording = path, recording
+        log = json.loads(render(recording))["log"]
+        self._about = log.pop(OURS)
+        del log["entries"]
+        self._digest = hashlib.sha256(b"[")
+        self._end, self._separator = 0, ""
+        try:
+            self._file = path.open("wb")
+        except OSError as error:
+            raise unwritten(f"{path}: cannot be written: {error.strerror}", error) from error
+        self._write(json.dumps({"log": {**log, "entries": []}}).removesuffix("]}}"))
+
+    def add(self, exchange: Exchange) -> None:
+        """Appends an exchange."""
+        entry = _entry(exchange, self._recording)
+        text = json.dumps(entry, sort_keys=True, separators=(",", ":"))
+        self._digest.update((self._separator + text).encode())
+        self._write(f"{self._separator}\n{json.dumps(entry, sort_keys=True, ensure_ascii=False)}")
+        self._separator = ","
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+    def _write(self, text: str) -> None:
+        digest = self._digest.copy()
+        digest.update(b"]")
+        about = json.dumps(self._about | {"entries_sha256": digest.hexdigest()})
+        data = text.encode("utf-8", "surrogatepass")
+        try:
+            self._file.seek(self._end)
+            self._file.write(data + f'\n], "{OURS}": {about}}}}}\n'.encode())
+            self._file.flush()
+        except OSError as error:
+            raise unwritten(f"{self._path}: cannot be written: {error.strerror}", error) from error
+        self._end += len(data)
+
+
 def _entry(exchange: Exchange, recording: Recording) -> Json:
     wait_ms, receive_ms = _ms(exchange.head_at - exchange.sent_at), _ms(exchange.done_at - exchange.head_at)
     return {
@@ -209,10 +251,12 @@ def decode(document: Json, path: str = "") -> Recording:
             raise ValueError(f"{place}: {error}") from error
         exchanges[exchange.seq] = exchange
         evidence[exchange.seq] = tuple(entry.get("_claims", ()))
+    origin: Origin = "har" if about.case == TRAFFIC else "touchstone"
     own = {name: getattr(about, name) for name in ("case", "claims", "contract_sha256", "target", "terms")}
     return Recording(
         name=log["pages"][0]["id"],
         exchanges=tuple(exchanges[seq] for seq in sorted(exchanges)),
+        origin=origin,
         path=path,
         recorded_at=recorded_at,
         tool_version=log["creator"]["version"],

@@ -24,6 +24,7 @@ Clean = Callable[[str], str]
 
 BASE_URL = "https://builds.test/api"
 RUN_ID = "recorded"
+TRAFFIC = "proxy.traffic"  # case of a recording that `touchstone proxy` made
 
 _PUBLISHED = {200: "published", 201: "published", 409: "publish conflicts"}
 _REFUSED = {401: "key refused", 403: "not allowed", 404: "not found", 405: "no such method", 429: "limited"}

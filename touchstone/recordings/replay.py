@@ -8,8 +8,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 
+from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Finding, Judgement
-from touchstone.recordings.recording import Recording
+from touchstone.recordings.foreign import OWNERS
+from touchstone.recordings.recording import Given, Recording
 from touchstone.rules import catalogue
 from touchstone.rules.history import Bounds, Content
 from touchstone.rules.judge import Judge, by_all_rules
@@ -31,7 +33,9 @@ def alone(recording: Recording) -> tuple[tuple[Judgement, ...], tuple[Finding, .
     by_end = sorted(recording.exchanges, key=lambda exchange: exchange.done_at)
     judgements = [judgement for exchange in by_end for judgement in judge.add(exchange)]
     judgements += judge.conclude(dict.fromkeys(exchange.ref for exchange in recording.exchanges if exchange.ref))
-    judged = tuple(judgements if recording.origin == "touchstone" else map(doubted, judgements))
+    if recording.origin != "touchstone":
+        judgements = [doubted(judgement, judge) for judgement in judgements]
+    judged = tuple(judgements)
     return judged, tuple(judge.finding(one) for one in judged if one.outcome == "broken"), judge.failed
 
 
@@ -43,21 +47,42 @@ def judge_of(recording: Recording) -> Judge:
 
 def given_of(recording: Recording) -> dict[str, Content]:
     """The versions that existed before the recording, in the form that rules use."""
+    return {one.ref: content_of(one) for one in recording.terms.given}
+
+
+def content_of(given: Given) -> Content:
+    """A version that existed before the recording, in the form that rules use."""
     before = float("-inf")
-    return {
-        one.ref: Content(one.ref, one.owner, f"given:{one.ref}", one.outcome, 0.0, "", 0, before, before)
-        for one in recording.terms.given
-    }
+    return Content(given.ref, given.owner, f"given:{given.ref}", given.outcome, 0.0, "", 0, before, before)
 
 
-def doubted(judgement: Judgement) -> Judgement:
+def doubted(judgement: Judgement, judge: Judge) -> Judgement:
     """Turns *broken* into *indeterminate* if unrecorded requests may explain it; returns other judgements unchanged."""
     if judgement.outcome != "broken" or judgement.check in _OF_ONE_ANSWER or judgement.claim in _ALWAYS:
         return judgement
     if judgement.claim in _IN_ONE_EXCHANGE and len(judgement.evidence) == 1:
         return judgement
+    if _is_wrong_in_any_state(judgement, judge):
+        return judgement
     why = f"requests outside the recording may explain it: {judgement.actual}"
     return replace(judgement, outcome="indeterminate", expected="", actual=why)
+
+
+def _is_wrong_in_any_state(judgement: Judgement, judge: Judge) -> bool:
+    """Whether no state of the version allows the deciding response: neither with such a version nor without one."""
+    exchange = judge.by_seq[judgement.evidence[-1]]
+    owner = OWNERS.get(exchange.credential)
+    if exchange.ref is None or owner is None:
+        return False
+    with_one = _broken_alone(exchange, {exchange.ref: content_of(Given(exchange.ref, owner))}, judge)
+    return judgement.claim in with_one and bool(_broken_alone(exchange, {}, judge))
+
+
+def _broken_alone(exchange: Exchange, given: Mapping[str, Content], judge: Judge) -> set[str]:
+    """The claims that an exchange breaks if nothing else is known than *given*."""
+    other = by_all_rules(judge.history.bounds, given)
+    judgements = [*other.add(exchange), *other.conclude([exchange.ref or ""])]
+    return {each.claim for each in judgements if each.outcome == "broken"}
 
 
 def evidence_of(recording: Recording) -> dict[int, tuple[str, ...]]:
