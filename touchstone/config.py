@@ -286,6 +286,7 @@ class Flags:
     profile: str | None = None
     claims: str | None = None
     baseline: Path | None = None
+    keyless: bool | None = None  # the run does without a key
     contract_version: int | None = None
 
 
@@ -413,8 +414,7 @@ def _target(flags: Flags, environ: Mapping[str, str], file: SettingsFile) -> Tar
         where = file.name or "the working directory, which has no touchstone.toml"
         advice = nearest(name, (*file.table.targets, EMBEDDED))
         raise UsageError(f"{place} {quoted(name)}: no such target in {where}; {advice}")
-    # A plan sends nothing, so it needs no key.
-    keys = _keys(table.model_dump(exclude_unset=True), where, url_place, environ, needs_key=not flags.plan)
+    keys = _keys(table.model_dump(exclude_unset=True), where, url_place, environ, flags)
     shared = {each.name for each in dataclasses.fields(TargetSettings)} & TargetTable.model_fields.keys()
     values = {each: getattr(table, each) for each in shared - keys.keys() - {"url"}}
     bounds = Bounds(**{each: getattr(table, each) for each in BOUND_NAMES})
@@ -422,9 +422,10 @@ def _target(flags: Flags, environ: Mapping[str, str], file: SettingsFile) -> Tar
 
 
 def _keys(
-    values: Mapping[str, Any], place: str, url_place: str, environ: Mapping[str, str], *, needs_key: bool
+    values: Mapping[str, Any], place: str, url_place: str, environ: Mapping[str, str], flags: Flags
 ) -> dict[str, Any]:
     """Returns a target's keys, their sources and headers, as arguments of TargetSettings; its URL must have no key."""
+    sends = not flags.plan  # a plan needs no key
     # A key in the settings file belongs to a throw-away server; then the usual variables belong to another target.
     is_literal, text = any(name in values for name in KEY_NAMES), values.get("api_key_command")
     found, sources, command = dict[str, str | None](), list[str](), None
@@ -434,11 +435,11 @@ def _keys(
         value = environ.get(variable, "") if variable else ""
         found[name] = values.get(name) or (checked(variable, value, read_key) if value else None)
         sources.append(variable or f"{own} of {place.partition(': ')[2]}")
-    if needs_key and text:
+    if sends and text:
         inherited = {name: value.encode("utf-8", "ignore").decode() for name, value in environ.items()}
         command = KeyCommand(f"{place} api_key_command", text, inherited)
         found["api_key"] = command.run()
-    if needs_key and not found["api_key"]:
+    if sends and not flags.keyless and not found["api_key"]:
         variable = values.get("api_key_env", "ORGO_API_KEY")
         raise UsageError(f"{place}: has no key: the variable {variable} is not set; export {variable}=<your key>")
     for name, key in found.items():
@@ -447,7 +448,7 @@ def _keys(
         if Secrets({name: key}).text(values["url"]) != values["url"]:
             raise UsageError(f"{url_place}: found a URL that contains {name} (not shown); expected one without a key")
     headers = dict[str, tuple[str, str]]()
-    for name, variable in values.get("headers", {}).items() if needs_key else ():
+    for name, variable in values.get("headers", {}).items() if sends else ():
         headers[name] = variable, environ.get(variable, "").strip(" ")
         if not headers[name][1]:
             raise UsageError(f"{place} headers: {variable} is not set; export {variable}=<the value of {name}>")

@@ -15,7 +15,7 @@ from touchstone.facts.runlog import RunLogWriter
 from touchstone.recordings.har import HarWriter
 from touchstone.recordings.proxy import Proxy
 from touchstone.recordings.recording import TRAFFIC, Recording
-from touchstone.recordings.traffic import Traffic
+from touchstone.recordings.traffic import FINDING, Traffic
 from touchstone.twin import DEFAULT_ACCOUNTS
 
 KEYS = {account.name: account.key for account in DEFAULT_ACCOUNTS}
@@ -64,8 +64,13 @@ def passing(url: str, folder: Path, **target: Any) -> Iterator[Passing]:
     recording = Recording("traffic", (), recorded_at="2026-01-31T00:00:00.000000Z", case=TRAFFIC)
     har, log = HarWriter(folder / "traffic.har", recording), RunLogWriter(folder / "runlog.jsonl")
     broken: dict[str, str] = {}
+
+    def note(event: dict[str, Any]) -> None:
+        if event["type"] == FINDING:
+            broken[event["claim"]] = event["text"]
+
     settings = TargetSettings("url", url, **SETTINGS, **target)
-    traffic = Traffic(settings, {}, log, har, lambda event: broken.update({event["claim"]: event["text"]}))
+    traffic = Traffic(settings, {}, log, har, note)
     try:
         with proxied(Proxy(url, traffic.add, settings.bounds.max_body_bytes)) as own_url:
             yield Passing(own_url, traffic, broken, folder / "traffic.har")

@@ -3,7 +3,7 @@
 import os
 import sys
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from rich.console import Console
 from typer import Typer
@@ -11,6 +11,7 @@ from typer import Typer
 from touchstone.cli.live import print_report
 from touchstone.cli.options import Place, command, option
 from touchstone.cli.recordings import As, without_keys
+from touchstone.errors import UsageError
 from touchstone.facts.wording import one_line
 from touchstone.recordings import reader, traffic
 from touchstone.report.terminal import say
@@ -27,6 +28,8 @@ class Proxy(Place):
     Ctrl-C ends it and writes the report.
     """
 
+    keyless: ClassVar[bool] = True
+
     port: int = option("Port on this machine; 0 for any free one.", default=8124)
     as_: As = None
     max_seconds: float | None = option("Seconds after which the proxy ends.  [default: at a signal]")
@@ -37,12 +40,16 @@ class Proxy(Place):
     def run(self) -> int:
         """Serves until a signal arrives, and returns the exit code."""
         console = Console()
-        settings = self.settings("passing requests to")
+        settings = self.settings("")
+        if settings.target.embedded:
+            raise UsageError("proxy: found no target; give --target NAME or --url URL; `touchstone serve` prints one")
         settings = replace(settings, strict=self.fail_on == "should")
 
         def show(event: dict[str, Any]) -> None:
             if event["type"] == "listening":
                 say(console, f"proxy at {event['url']}, passes requests to {event['target']}; Ctrl-C ends it")
+            elif event["type"] == traffic.NOT_JUDGED:
+                say(console, one_line(f"not judged: exchanges {event['text']}"))
             elif event["type"] == traffic.FINDING:
                 say(console, one_line(f"broken {event['claim']} ({event['level']}): {event['text']}"))
 

@@ -122,23 +122,19 @@ class HarWriter:
 
     def __init__(self, path: Path, recording: Recording) -> None:
         self._path, self._recording = path, recording
-        log = json.loads(render(recording))["log"]
-        self._about = log.pop(OURS)
-        del log["entries"]
-        self._digest = hashlib.sha256(b"[")
+        head, entries, tail = render(recording).partition('"entries": [')
+        self._tail = tail.encode()
         self._end, self._separator = 0, ""
         try:
             self._file = path.open("wb")
         except OSError as error:
             raise unwritten(f"{path}: cannot be written: {error.strerror}", error) from error
-        self._write(json.dumps({"log": {**log, "entries": []}}).removesuffix("]}}"))
+        self._write(head + entries)
 
     def add(self, exchange: Exchange) -> None:
         """Appends an exchange."""
-        entry = _entry(exchange, self._recording)
-        text = json.dumps(entry, sort_keys=True, separators=(",", ":"))
-        self._digest.update((self._separator + text).encode())
-        self._write(f"{self._separator}\n{json.dumps(entry, sort_keys=True, ensure_ascii=False)}")
+        entry = json.dumps(_entry(exchange, self._recording), sort_keys=True, ensure_ascii=False)
+        self._write(f"{self._separator}\n{entry}")
         self._separator = ","
 
     def close(self) -> None:
@@ -146,13 +142,10 @@ class HarWriter:
         self._file.close()
 
     def _write(self, text: str) -> None:
-        digest = self._digest.copy()
-        digest.update(b"]")
-        about = json.dumps(self._about | {"entries_sha256": digest.hexdigest()})
         data = text.encode("utf-8", "surrogatepass")
         try:
             self._file.seek(self._end)
-            self._file.write(data + f'\n], "{OURS}": {about}}}}}\n'.encode())
+            self._file.write(data + self._tail)
             self._file.flush()
         except OSError as error:
             raise unwritten(f"{self._path}: cannot be written: {error.strerror}", error) from error
@@ -262,7 +255,7 @@ def decode(document: Json, path: str = "") -> Recording:
         tool_version=log["creator"]["version"],
         **own,
         evidence=evidence,
-        is_changed=about.entries_sha256 != fingerprint(log["entries"]),
+        is_changed=origin == "touchstone" and about.entries_sha256 != fingerprint(log["entries"]),
     )
 
 

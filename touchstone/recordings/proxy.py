@@ -7,11 +7,13 @@ what passes, nothing is changed but the Host header.
 import asyncio
 import contextlib
 import json
+import os
 import re
 import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import h11
@@ -154,9 +156,10 @@ class _Connection:
         try:
             far_reader, far_writer = await self._connect()
         except OSError as error:
-            passage.answer.error = f"{NOT_REACHED[0]}: {error.strerror or error}"
+            why = os.strerror(error.errno) if (error.errno or 0) > 0 else str(error)
+            passage.answer.error = f"{NOT_REACHED[0]}: {why}"
             self._proxy.end(passage)
-            return await self._refuse(502, f"the target cannot be reached: {error.strerror or error}")
+            return await self._refuse(502, f"the target cannot be reached: {why}")
         far_writer.write(_HOST.sub(b"Host: " + self._proxy.host, head, count=1) + b"\r\n\r\n")
         begun, self._rest = self._rest, b""
         sending = asyncio.create_task(self._send(inbound, begun, passage, far_writer))
@@ -249,7 +252,7 @@ class _Connection:
     async def _refuse(self, status: int, detail: str) -> bool:
         """Answers a request that cannot be passed on."""
         body = json.dumps({"status": status, "detail": f"touchstone proxy: {detail}"}).encode()
-        head = f"HTTP/1.1 {status} Refused\r\nContent-Type: application/problem+json\r\nConnection: close\r\n"
+        head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/problem+json\r\nConnection: close\r\n"
         self._writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         await self._writer.drain()
         return False

@@ -41,6 +41,7 @@ from touchstone.types import Conclude, Progress
 
 RECORDING = "traffic.har"  # in the report folder
 FINDING = "broken"  # type of the progress event for a new finding; it has the claim, its level and a sentence
+NOT_JUDGED = "not judged"  # type of the progress event for the first exchange that is not judged for a reason
 _UNSHOWN = "this traffic did not show it; `touchstone check` tests it"
 _MOST_JUDGED = 300
 _MOST_QUEUED = 2_000
@@ -80,7 +81,7 @@ class Traffic:
         """Records and judges one request with its response."""
         self.count += 1
         if not passage.target.startswith(f"{self._base_path}/templates"):
-            self.left_out["of another API"] += 1
+            self._leave_out("of another API")
             return
         exchange, why = self._exchange(passage)
         form, key = foreign.key_of(exchange.request, is_complete=True)
@@ -91,7 +92,7 @@ class Traffic:
         exchange = foreign.noted(foreign.marked(replace(exchange, credential=credential), self._secrets))
         self._har.add(exchange)
         if why := why or doubt:
-            self.left_out[why] += 1
+            self._leave_out(why)
             return
         request = replace(exchange.request, url=exchange.request.url.replace(BASE_URL, self._target.url or "", 1))
         self._note_given(exchange)
@@ -99,10 +100,15 @@ class Traffic:
         if len(self._judge.by_seq) >= _MOST_JUDGED:
             self._conclude()
 
+    def _leave_out(self, why: str) -> None:
+        self.left_out[why] += 1
+        if self.left_out[why] == 1:
+            self._progress({"type": NOT_JUDGED, "text": why})
+
     def finish(self) -> None:
         """Judges what is left, and writes the rest of the run log."""
         self._conclude()
-        self._log.write(Remark(f"{plural(self.count, 'exchange')} passed; {RECORDING} has those with the API"))
+        self._log.write(Remark(f"{plural(self.count, 'exchange')} passed on; {RECORDING} has those with the API"))
         for reason, number in sorted(self.left_out.items()):
             self._log.write(Remark(f"{plural(number, 'exchange')} not judged: {reason}"))
 
@@ -122,7 +128,7 @@ class Traffic:
             response = Response(answer.head.status, answer.head.headers, body, tuple(chunks) if is_stream else ())
         operation, ref = foreign.operation_of(request, target.partition("?")[0], response, self._contract)
         if error.startswith(NOT_REACHED):
-            why = "that did not reach the target"
+            why = f"that did not reach the target ({error.partition(': ')[2]})"
         elif passage.is_cut and not is_stream:
             why = foreign.CUT_TEXT
         elif closed and not is_stream:
