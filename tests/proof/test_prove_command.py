@@ -61,6 +61,8 @@ def test_choice_of_nothing_ends_with_2(command: Command, flags: tuple[str, str])
 def test_unknown_fault_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(UsageError, match="log-times-out"):
         catalogue.fault("log-time-out")
+    with pytest.raises(UsageError, match="is a variant"):
+        catalogue.fault("no-retry-after")
 
 
 def test_list_names_servers_and_writes_nothing(command: Command) -> None:

@@ -119,6 +119,11 @@ def test_swallowed_error_is_reported_once_and_beside_another_failure(results: Re
     assert MISSING in section
 
 
+def test_failed_test_without_a_request_has_advice(results: Results) -> None:
+    section = results.output.partition("_ test_of_a_client_that_never_sends _")[2].partition("\n___")[0]
+    assert "serve=True" in section
+
+
 def test_plugin_is_silent_and_light_in_unrelated_projects(tmp_path: Path, results: Results) -> None:
     (tmp_path / "test_unrelated.py").write_text((DATA / "unrelated.py.txt").read_text("utf-8"), "utf-8")
     outputs, imported = [], []

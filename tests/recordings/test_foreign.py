@@ -39,7 +39,7 @@ from touchstone.facts.finding import Judgement, Outcome
 from touchstone.recordings import foreign, har
 from touchstone.recordings.foreign import CUT_TEXT, GIVEN_UP, KEY_UNKNOWN, NO_TEXT, given, noted
 from touchstone.recordings.recording import BASE_URL, Recording, Terms
-from touchstone.recordings.replay import doubted
+from touchstone.recordings.replay import alone, doubted, judge_of
 
 CACHE, UNSENT = "from the cache", "that did not reach the server"
 STREAM = "text/event-stream"
@@ -334,11 +334,15 @@ def test_finding_is_doubted_if_unrecorded_requests_may_explain_it(
     claim: str, check: str, evidence: tuple[int, ...], outcome: Outcome
 ) -> None:
     judgement = Judgement(claim, "broken", check, "getBuild", evidence, "this", "that")
-    result = doubted(judgement)
+    recording = read_har(*(status_read("not_built", at) for at in (0.0, 1.0, 2.0)))
+    judge = judge_of(recording)
+    for exchange in recording.exchanges:
+        judge.add(exchange)
+    result = doubted(judgement, judge)
     assert (result.outcome, result.claim, result.evidence) == (outcome, claim, evidence)
     assert result is judgement or result.actual.endswith("that")
     upheld = replace(judgement, outcome="held")
-    assert doubted(upheld) is upheld
+    assert doubted(upheld, judge) is upheld
 
 
 def part_of(exchanges: Sequence[Exchange], chance: random.Random) -> Recording:
@@ -359,8 +363,8 @@ def test_part_of_the_requests_to_a_correct_server_has_no_finding() -> None:
     for seed in range(150):
         chance = random.Random(seed)
         exchanges = play(Server(any_manners(chance)), any_story(chance, ("answered",)))
-        judgements = judged(part_of(exchanges, chance))
-        accused |= broken(map(doubted, judgements))
-        contradictory += bool(broken(judgements))
+        recording = part_of(exchanges, chance)
+        accused |= broken(alone(recording)[0])
+        contradictory += bool(broken(judged(recording)))
     assert accused == set()
     assert contradictory > 3

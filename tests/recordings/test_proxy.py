@@ -18,6 +18,7 @@ import pytest
 
 from tests.browser import Browser
 from tests.command import KEYS as ENVIRONMENT
+from tests.recordings.conftest import Run
 from tests.recordings.passing import KEYS, Client, passing, proxied, suite
 from tests.recordings.test_served_recordings import CLIENTS
 from touchstone.proof.faults import FAULTS
@@ -134,7 +135,7 @@ def test_dead_target_is_a_502_and_no_finding(tmp_path: Path) -> None:
     with passing(url, tmp_path) as proxy, Client(proxy.url) as client:
         answer = client.one("GET", "/templates/default/x/1.0.0/build")
     assert (answer.status_code, "cannot be reached" in answer.json()["detail"]) == (502, True)
-    assert (proxy.broken, sum(proxy.traffic.left_out.values())) == ({}, 1)
+    assert (proxy.broken, list(proxy.traffic.left_out)) == ({}, ["that did not reach the target (Connection refused)"])
 
 
 def test_target_that_dies_in_a_response_ends_the_response_of_the_client() -> None:
@@ -275,21 +276,30 @@ def test_other_clients_of_the_account_are_no_finding(tmp_path: Path) -> None:
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("options", "code"), [((), 0), (("--fail-on", "should"), 1)])
+BROKEN, LEFT_OUT = "broken auth.missing-key-text (should): ", "not judged: exchanges with a key that is in no --as"
+WITHOUT_SETTINGS = ("--fail-on", "should", "--as", f"second={KEYS['second']}")
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "lines", "code"),
+    [((), ENVIRONMENT, [BROKEN], 0), (WITHOUT_SETTINGS, {}, [BROKEN, LEFT_OUT], 1)],
+)
 def test_command_prints_findings_as_they_come_and_leaves_a_report(
-    options: tuple[str, ...], code: int, tmp_path: Path
+    options: tuple[str, ...], environment: dict[str, str], lines: list[str], code: int, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "touchstone", "proxy", "--port", "0", *options, "--url"]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ORGO_")}
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "text": True, "cwd": tmp_path}
     with FAULTS["missing-key-is-called-invalid"].twin(BASE) as twin:
-        process = subprocess.Popen([*command, twin.url], env={**os.environ, **ENVIRONMENT}, **pipes)
+        process = subprocess.Popen([*command, twin.url], env=kept | environment, **pipes)
         try:
             assert process.stdout
             found = re.search(r"proxy at (\S+),", process.stdout.readline())
             assert found
             with Client(found[1]) as client:
-                client.one("GET", "/templates/default/x/1.0.0", key=None)
-            assert process.stdout.readline().startswith("broken auth.missing-key-text (should): ")
+                for key in (None, "second", "primary", "restricted"):
+                    client.one("GET", "/templates/default/x/1.0.0", key=key)
+            assert [line for line in lines if not process.stdout.readline().startswith(line)] == []
             process.send_signal(signal.SIGINT)
             out = process.communicate(timeout=60)[0]
         finally:
@@ -299,4 +309,11 @@ def test_command_prints_findings_as_they_come_and_leaves_a_report(
     report = json.loads((folder / "report.json").read_text("utf-8"))
     assert (process.returncode, report["counts"]["broken"]) == (code, 1)
     assert out.splitlines()[-1].startswith(f"exit {code}: ")
-    assert len(read(folder / "traffic.har").exchanges) == 1
+    recording = (folder / "traffic.har").read_text("utf-8")
+    assert len(read(folder / "traffic.har").exchanges) == 4
+    assert [key for key in KEYS.values() if key in recording] == []
+
+
+def test_command_needs_a_target(run: Run) -> None:
+    ended = run("proxy", "--port", "0")
+    assert (ended.code, "--target NAME or --url URL" in ended.err) == (2, True)

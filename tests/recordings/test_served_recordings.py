@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -237,6 +236,7 @@ def test_command_serves_several_recordings_and_begins_again_when_asked() -> None
             assert starts == ["building", "building"]
             assert httpx.post(f"{url}/{paths[0]}").json()["status"] == "ready"
             assert httpx.get(f"{url}/{paths[1]}/events").text.count("data:") > 2
-            request = urllib.request.Request(url.removesuffix("/api") + "/__touchstone/rewind", method="POST")
-            urllib.request.urlopen(request).close()
+            assert httpx.put(f"{url}/{paths[0]}").status_code == 501
+            errors = httpx.post(url.removesuffix("/api") + "/__touchstone/rewind").json()
+            assert [error.partition(": PUT ")[1] != "" for error in errors] == [True]
     assert process.returncode == 0

@@ -86,6 +86,8 @@ def fault(name: str, seed: int = 1) -> "Fault":
         UsageError: the name is unknown; the message suggests similar names.
     """
     known = faults.found(name) if "." not in name else _mutants(seed).get(name)
+    if not known and any(name in some for some in _variants()):
+        raise UsageError(f"--fault {name}: is a variant, a correct server; expected a fault; {ALL_NAMES}")
     return known or _known("--fault", name, {**_mutants(seed), **faults.FAULTS})
 
 

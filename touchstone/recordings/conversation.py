@@ -143,6 +143,11 @@ class Conversation:
             self._stories[exchange.ref].exchanges.append(exchange)
 
     @property
+    def is_used(self) -> bool:
+        """Whether an exchange has answered a request."""
+        return bool(self._used)
+
+    @property
     def unused(self) -> tuple[str, ...]:
         """The exchanges that have not answered a request, in order, such as ``POST /templates → 201``."""
         return tuple(in_short(each) for each in self._exchanges if each.seq not in self._used)

@@ -55,6 +55,11 @@ class BuildRecordings:
         new, self._reported = errors[self._reported :], len(errors)
         return "\n".join(dict.fromkeys(new))
 
+    def advice(self) -> str:
+        """Returns advice for a failed test in which no request has reached the recording."""
+        is_idle = self._recordings and not self._recordings[-1].is_used
+        return "no request has reached the recording; a client without httpx needs serve=True" if is_idle else ""
+
 
 _RECORDINGS = pytest.StashKey[BuildRecordings]()
 
@@ -71,8 +76,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     try:
         result = yield
     except BaseException:
-        if errors := _unreported(item):
-            item.add_report_section("call", "build_recordings", errors)
+        recordings = item.stash.get(_RECORDINGS, None)
+        if text := recordings and (recordings.unreported() or recordings.advice()):
+            item.add_report_section("call", "build_recordings", text)
         raise
     if errors := _unreported(item):
         pytest.fail(errors, pytrace=False)

@@ -156,7 +156,7 @@ class _Connection:
         try:
             far_reader, far_writer = await self._connect()
         except OSError as error:
-            why = os.strerror(error.errno) if (error.errno or 0) > 0 else str(error)
+            why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
             passage.answer.error = f"{NOT_REACHED[0]}: {why}"
             self._proxy.end(passage)
             return await self._refuse(502, f"the target cannot be reached: {why}")
@@ -252,8 +252,8 @@ class _Connection:
     async def _refuse(self, status: int, detail: str) -> bool:
         """Answers a request that cannot be passed on."""
         body = json.dumps({"status": status, "detail": f"touchstone proxy: {detail}"}).encode()
-        head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/problem+json\r\nConnection: close\r\n"
-        self._writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/problem+json\r\n"
+        self._writer.write(f"{head}Connection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
         await self._writer.drain()
         return False
 

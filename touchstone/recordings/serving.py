@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
+from starlette.responses import JSONResponse
 from starlette.responses import Response as Answer
 from starlette.types import Receive, Scope, Send
 
@@ -27,16 +28,20 @@ class RecordingApp:
         self._conversation, self._log = conversation, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Responds to one request; a request without a recorded response gets a 501 problem document."""
+        """Responds to one request; a request without a recorded response gets a 501 problem document.
+
+        ``POST /__touchstone/rewind`` begins again, and returns the errors since the last one as a JSON array.
+        """
         if scope["type"] != "http":
             return
         request, target = Request(scope, receive), scope["raw_path"].decode("latin-1")
         status, remark = 501, ""
         try:
             if (request.method, target) == ("POST", "/__touchstone/rewind"):
+                errors, self._conversation.errors = self._conversation.errors, []
                 self._conversation.rewind()
-                status = 204
-                await Answer(status_code=status)(scope, receive, send)
+                status = 200
+                await JSONResponse(list(dict.fromkeys(errors)))(scope, receive, send)
                 return
             exchange = await self._find(request, target)
             assert exchange.response
