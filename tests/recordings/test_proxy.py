@@ -312,6 +312,7 @@ def test_command_prints_findings_as_they_come_and_leaves_a_report(
     recording = (folder / "traffic.har").read_text("utf-8")
     assert len(read(folder / "traffic.har").exchanges) == 4
     assert [key for key in KEYS.values() if key in recording] == []
+    assert {"<key:primary>", "<key:second>"} <= set(re.findall("<key:[^>]+>", recording))
 
 
 def test_command_needs_a_target(run: Run) -> None:

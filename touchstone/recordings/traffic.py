@@ -87,7 +87,7 @@ class Traffic:
         form, key = foreign.key_of(exchange.request, is_complete=True)
         credential, doubt = self._credential(form, key, exchange.status)
         if key and key not in self._names:
-            self._names[key] = f"unknown-{len(self._names)}"
+            self._names[key] = self._accounts.get(key, f"unknown-{len(self._names)}")
             self._secrets = Secrets([(name, value) for value, name in self._names.items()])
         exchange = foreign.noted(foreign.marked(replace(exchange, credential=credential), self._secrets))
         self._har.add(exchange)
