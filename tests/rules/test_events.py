@@ -9,7 +9,7 @@ from tests.rules.judging import broken, cases, exchange_rules, outcome, verdicts
 from tests.rules.scenes import line, ready_log
 from tests.rules.stories import forced, read, start
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.eventlog import names, printed
+from touchstone.rules.events import names, printed
 
 RULES = exchange_rules("events")
 MEDIA, FRAMING, JSON = "events.media-type", "events.framing", "events.json-per-frame"

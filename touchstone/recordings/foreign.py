@@ -22,7 +22,7 @@ from touchstone.contract.parsing import read_mapping
 from touchstone.facts.exchange import Chunk, Closed, Credential, Exchange, Request, Response
 from touchstone.recordings import har
 from touchstone.recordings.recording import BASE_URL, Accounts, Given, Headers, Owner, Recording, Terms, cleaned, moved
-from touchstone.rules.eventlog import log_of
+from touchstone.rules.events import log_of
 from touchstone.target.redact import REDACTED, Secrets
 
 Json = Mapping[str, Any]

@@ -1,39 +1,91 @@
-"""Judges authentication, requests about others' versions, and plans below Scale, which may not publish or build."""
+"""Judges who may do what: keys, plans, and requests about own, others', missing and deleted versions.
 
+`standing` also depends on later requests. So only version rules (`story_rule`), which see all requests, may call it.
+"""
+
+import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from typing import Any, Literal
 
 from touchstone.contract.answers import AT_REST, CALLERS, answer, refusal
-from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
+from touchstone.contract.parsing import read_mapping
+from touchstone.facts.exchange import REFUSED_CREDENTIALS, Credential, Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.attribution import begins_anyway
-from touchstone.rules.eventlog import is_empty_log
+from touchstone.rules.attribution import (
+    PLAN,
+    REFUSED,
+    begins_anyway,
+    published_by,
+    surely_missing,
+    was_vanished,
+    was_written,
+)
+from touchstone.rules.events import is_empty_log, names
 from touchstone.rules.history import History
 from touchstone.rules.messages import (
     ABOUT_A_VERSION,
+    NO_SUCH_PATH,
     SUCCESS,
     answered_about,
+    asks_for_build,
     excused,
+    garbled,
     is_usual,
     judgeable,
     operation_of,
     parts,
     path_of,
     spelling,
+    tidied,
 )
-from touchstone.rules.ownership import standing
+from touchstone.rules.publishing import Shelf, document_of
 from touchstone.rules.rule import (
     broken,
     describe,
     judged,
     judged_code,
     judged_unless_limited,
+    render,
     rule,
     story_rule,
     unclear,
 )
-from touchstone.rules.timeline import Timeline
+from touchstone.rules.timeline import Timeline, may_have_acted
+
+# own: the version existed during the whole request, and its owner sent the request. foreign: another account sent it.
+# deleted: this run deleted the version. missing: the version never existed. unsure: several of these are possible.
+Standing = Literal["own", "foreign", "deleted", "missing", "unsure"]
+
+ACCEPTED: frozenset[Credential] = frozenset({"primary", "second", "restricted"})
+
+
+def standing(exchange: Exchange, history: History) -> Standing:
+    """Returns the relation of the requested version to the account: own, foreign, deleted, missing or unsure."""
+    return history.once(_standing, exchange)
+
+
+def _standing(exchange: Exchange, history: History) -> Standing:
+    ref = exchange.ref
+    if ref is None or exchange.credential not in ACCEPTED:
+        return "unsure"
+    contents, deletes = history.contents(ref), exchange.operation == "deleteTemplate"
+    # The version existed until the delete that ended it.
+    ends = deletes and any(c.sure_at <= exchange.sent_at == c.until_at for c in contents)
+    exists = True if ends else history.exists(ref, exchange)
+    others = (e for e in history.story(ref) if e.operation == "deleteTemplate" and e.seq != exchange.seq)
+    # Another delete that failed or got no response may have taken effect.
+    lost = any(e.sent_at < exchange.done_at and (e.response is None or e.status >= 500) for e in others)
+    if exists is None or (exists and (lost or was_vanished(exchange, history))):
+        return "unsure"
+    if exists:
+        owners = {content.owner for content in contents}
+        # The owner is unknown after several accounts, or after an accepted publish with an invalid key.
+        sure = len(owners) == 1 and owners <= ACCEPTED
+        return "unsure" if not sure else "own" if exchange.credential in owners else "foreign"
+    return "deleted" if any(c.from_at < exchange.done_at for c in contents) else "missing"
+
 
 _BODY_REFUSALS = frozenset({400, 413, 415, 422})  # for an invalid body, which a server may check before the key
 _INVALID = ("missing-key", "unknown-key", "near-key", "malformed-header", "query-key")
@@ -174,3 +226,253 @@ def _started_below(ref: str, history: History) -> Iterator[Judgement]:
             same = other.body["status"] == status
             if same or not begins_anyway(history):
                 yield judged(claim, same, one, refused[-1], other, expected=f"status {status}", actual=actual)
+
+
+_Path = tuple[str, ...]  # keys from the root of a document to a value
+
+
+def document_problem(exchange: Exchange, ref: str, history: History) -> str:
+    """Describes the fault in the owner's template read of *ref*; empty if there is none."""
+    problem = _template_problem(exchange, ref)
+    publishes = (e for e in reversed(history.story(ref)) if e.operation == "publishTemplate" and may_have_acted(e))
+    last = next((e for e in publishes if e.sent_at < exchange.done_at), None)
+    if problem or (last and "content" not in last.note):
+        return problem  # an invalid document that the server accepted is not compared
+    return _content_problem(exchange, ref, history) or _foreign_value(exchange, ref, history)
+
+
+def _template_problem(exchange: Exchange, ref: str) -> str:
+    body, document = exchange.body, exchange.body.get("template")
+    if not body:
+        return describe(exchange)
+    if body.get("ref") != ref:
+        return f"ref {body.get('ref')!r}, requested {ref!r}"
+    if not isinstance(body.get("digest"), str):
+        return f"digest {body.get('digest')!r}"
+    if not isinstance(document, dict):
+        return f"template {document!r}"
+    # The canonical form has name and version as two texts, the short form has both in one text.
+    about, (_, name, version) = document.get("template"), parts(ref)
+    for key, value in (("name", name), ("version", version)):
+        found = about.get(key) if isinstance(about, dict) else None
+        if isinstance(found, str) and "@" not in found and found != value:
+            return f"a document with {key} {found!r}, requested {ref!r}"
+    return ""
+
+
+def _content_problem(exchange: Exchange, ref: str, history: History) -> str:
+    """Describes how the document differs from the published one; compares the markers in the build steps first."""
+    publish = _anew(exchange, history.once(Shelf, ref))
+    markers = [publish.note["marker"]] if publish else [content.marker for content in history.contents(ref)]
+    if not markers or not all(markers):
+        return ""
+    document = json.dumps(exchange.body["template"], ensure_ascii=False)
+    if not any(names(document, marker) for marker in markers):
+        return f"a document without {markers[-1]!r}"
+    written = _written([publish] if publish else history.story(ref))
+    differences = [_difference(each, exchange.body["template"]) for each in written]
+    return differences[-1] if differences and all(differences) else ""
+
+
+def _anew(exchange: Exchange, shelf: Shelf) -> Exchange | None:
+    publish = shelf.standing(exchange)
+    began = publish and (shelf.is_first(publish) or shelf.deleted_before(publish))
+    # The effect of a refused publish is judged by publish.conflict-keeps-content.
+    if not publish or not began or not publish.note.get("marker") or shelf.refused_between(publish, exchange):
+        return None
+    return publish
+
+
+def _written(story: Iterable[Exchange]) -> list[dict[str, Any]]:
+    """Returns the published documents of *story* in the forms that a server may return; empty if one is unknown."""
+    publishes = [e for e in story if e.operation == "publishTemplate" and "content" in e.note]
+    documents = {e.seq: document for e in publishes if (document := _document(e.request.body))}
+    # A server may return a short form as published or expanded; all forms count as one document.
+    known = {e.note["content"] for e in publishes if "name" not in documents.get(e.seq, {"name": ""})}
+    if not all(e.note["content"] in known for e in publishes):
+        return []
+    return sorted(documents.values(), key=lambda document: "name" not in document)
+
+
+@functools.lru_cache(maxsize=512)
+def _document(body: bytes) -> dict[str, Any] | None:
+    document = read_mapping(body)
+    inner = document.get("template") if document else None
+    wrapped = isinstance(inner, dict) and "api_version" in inner
+    return inner if wrapped else document
+
+
+def _difference(written: object, read: object, place: str = "") -> str:
+    """Describes the first published value that the read shows differently. The server may add values."""
+    inner: Iterable[tuple[str, object, object]]
+    if isinstance(written, dict) and isinstance(read, dict):
+        inner = ((f"{place}.{key}".lstrip("."), value, read.get(key)) for key, value in written.items())
+    elif isinstance(written, list) and isinstance(read, list) and len(written) == len(read):
+        inner = ((f"{place}[{number}]", *pair) for number, pair in enumerate(zip(written, read, strict=True)))
+    elif written == read:
+        return ""
+    else:
+        return f"{place or 'the document'} {render(read)}, published as {render(written)}"
+    return next((found for at, value, other in inner if (found := _difference(value, other, at))), "")
+
+
+def _foreign_value(exchange: Exchange, ref: str, history: History) -> str:
+    """Describes a value in a read of *ref* that comes from the document of another version; empty if there is none."""
+    own = history.once(_places, ref)
+    if not own:
+        return ""
+    added = {path: value for path, value in _leaves(exchange.body["template"]).items() if path not in own}
+    publishes = (e for e in history.exchanges if e.operation == "publishTemplate" and e.sent_at < exchange.done_at)
+    documents = [_leaves(_document(e.request.body)) for e in publishes] if added else []
+    for path, value in added.items():
+        published = any(leaves.get(path) == value for leaves in documents)
+        elsewhere = history.overall(_compared) if published else []
+        if any(path not in places and leaves.get(path) != value for places, leaves in elsewhere):
+            return f"{'.'.join(path)} {render(value)}, a value of another document"
+    return ""
+
+
+def _places(ref: str, history: History) -> frozenset[_Path]:
+    """Returns the paths of the values in the documents published under *ref*; empty if one document is unknown."""
+    return frozenset(path for document in _written(history.story(ref)) for path in _leaves(document))
+
+
+def _compared(history: History) -> list[tuple[frozenset[_Path], dict[_Path, Any]]]:
+    """For each read of a known document: the published paths, and the values in the response."""
+    documents = ((history.once(_places, read.ref or ""), document_of(read)) for read in history.exchanges)
+    return [(places, _leaves(document)) for places, document in documents if places and isinstance(document, dict)]
+
+
+def _leaves(value: object, place: _Path = ()) -> dict[_Path, Any]:
+    """Values of a document by path; a list is one value."""
+    if not isinstance(value, dict):
+        return {place: value}
+    return {path: leaf for key, inner in value.items() for path, leaf in _leaves(inner, (*place, str(key))).items()}
+
+
+_UNKNOWN = ("lookup.unknown-version-is-404", "lookup.unknown-name-is-404", "lookup.unknown-namespace-is-404")
+_DELETED = ("lookup.deleted-version-is-404", "start.refuses-deleted-version")
+_LISTING_NAMESPACE = "global"  # GET /templates/global/… lists versions of a curated template, outside the contract
+
+# Operations that find every existing version. Others may get a 404: a cancel and a log request if no build runs.
+_FINDING = frozenset({"startBuild", "getBuild", "getTemplate", "deleteTemplate"})
+
+
+@rule("lookup.odd-spelling", "lookup.odd-spelling-is-404")
+def odd_spelling(exchange: Exchange, history: History) -> Iterator[Judgement]:
+    """Judges that a path with invalid segments gets a 404 or 400. A server may also tidy the path and succeed."""
+    contract = history.contract
+    known_method = exchange.request.method in {"GET", "POST", "DELETE"}
+    outside = not exchange.operation and asks_for_build(exchange) and known_method
+    known = outside or operation_of(exchange, contract) is not None
+    if not known or spelling(exchange, contract) == "plain" or exchange.credential not in {"primary", "second"}:
+        return
+    if exchange.response is None or exchange.error:
+        return
+    claim = "lookup.odd-spelling-is-404"
+    fits = exchange.status in NO_SUCH_PATH or is_empty_log(exchange)
+    if fits or exchange.status == 429 or not _is_fair(exchange, history):
+        yield judged_unless_limited(claim, fits, exchange, "404 or 400")
+
+
+@story_rule("lookup.missing", *_UNKNOWN, *_DELETED, REFUSED, PLAN)
+def missing(ref: str, history: History) -> Iterator[Judgement]:
+    """Judges that each request about a missing or deleted version gets a 404."""
+    for exchange in _plain_answers(ref, history):
+        found = standing(exchange, history)
+        # The status may be due to the key, the plan or an unusual request.
+        small = exchange.status == 403 and exchange.credential == "restricted"
+        other = small or exchange.status == 401 or exchange.status in excused(exchange, history.contract)
+        if other or found not in {"missing", "deleted"}:
+            continue
+        # A start that got another 4xx builds nothing either, so that only the status is wrong.
+        refused = 400 <= exchange.status < 500 and exchange.status not in {404, 429}
+        starts = exchange.operation == "startBuild" and not refused
+        gone = answer("startBuild" if starts else "getBuild", "deleted")
+        claim = _missing_claim(exchange, history) if found == "missing" else gone.claim
+        fits = exchange.status == 404 or is_empty_log(exchange)
+        served = exchange.status in SUCCESS and found == "missing" and not fits
+        published = published_by(exchange, history) if served else None
+        if published:
+            yield broken(published[0], published[1], exchange, expected="404: the publish of this version was refused")
+        # A 5xx is wrong even if a version that this run did not publish exists.
+        absent = found == "deleted" or surely_missing(ref, history)
+        absent = absent or (exchange.status >= 500 and not was_written(ref, history))
+        if not published and (fits or exchange.status == 429 or absent):
+            yield judged_unless_limited(claim, fits, exchange, "404")
+
+
+@story_rule("lookup.own", "lookup.existing-version-is-found")
+def own_is_found(ref: str, history: History) -> Iterator[Judgement]:
+    """Judges that the owner of an existing version never gets a 404."""
+    for exchange in _plain_answers(ref, history):
+        decisive = exchange.status in SUCCESS or exchange.status == 404
+        if decisive and exchange.operation in _FINDING and standing(exchange, history) == "own":
+            fits = exchange.status != 404
+            yield judged("lookup.existing-version-is-found", fits, exchange, expected="any status except 404")
+
+
+def _plain_answers(ref: str, history: History) -> Iterator[Exchange]:
+    operations = set(ABOUT_A_VERSION)
+    if parts(ref)[0] == _LISTING_NAMESPACE:
+        operations.remove("getTemplate")
+    return (e for e in answered_about(ref, history, *operations) if spelling(e, history.contract) == "plain")
+
+
+def _missing_claim(exchange: Exchange, history: History) -> str:
+    namespace, name, _ = parts(exchange.ref or "")
+    known = {parts(content.ref)[:2] for content in history.all_contents() if content.owner == exchange.credential}
+    if (namespace, name) in known:
+        return answer("getBuild", "missing").claim
+    if namespace == "default" or any(namespace == other for other, _ in known):
+        return "lookup.unknown-name-is-404"
+    return "lookup.unknown-namespace-is-404"
+
+
+def _is_fair(exchange: Exchange, history: History) -> bool:
+    """Whether the status is correct: it has another reason than the odd path, or the server normalised the path."""
+    if exchange.status in {401, 403} or exchange.status in excused(exchange, history.contract):
+        return True
+    if any(e.operation == "publishTemplate" and e.body.get("ref") == exchange.ref for e in history.exchanges):
+        return True  # a server that accepts such a name also finds it; judged by publish.invalid-is-422
+    usual = history.contract.match(exchange.request.method, tidied(exchange))
+    misshapen = spelling(exchange, history.contract) == "misshapen"
+    return misshapen and exchange.status in SUCCESS and usual is not None
+
+
+@story_rule("owned.status", "status.answers-200")
+def status_answers_200(ref: str, history: History) -> Iterator[Judgement]:
+    """Judges that the owner of an existing version gets a 200 for each status read."""
+    row = answer("getBuild", "ready")
+    for exchange in _by_owner("getBuild", ref, history):
+        yield judged_code(row, exchange)
+
+
+@story_rule("owned.template", "template.read-shows-the-published")
+def template_read(ref: str, history: History) -> Iterator[Judgement]:
+    """Judges that the owner's read of a template gets a 200 with ref, digest and document as published."""
+    row = answer("getTemplate", "ready")
+    for exchange in _by_owner("getTemplate", ref, history):
+        if exchange.status not in row.may:
+            yield judged_code(row, exchange)
+        elif not garbled(exchange):
+            expected, actual = "ref, digest and document as published", document_problem(exchange, ref, history)
+            yield judged(row.claim, not actual, exchange, expected=expected, actual=actual)
+
+
+@story_rule("owned.delete", "template.delete-says-deleted")
+def delete_refused(ref: str, history: History) -> Iterator[Judgement]:
+    """Judges that an owner's delete is not refused. Other rules judge a 404, and the body of a success."""
+    timeline = history.once(Timeline, ref)
+    for exchange in _by_owner("deleteTemplate", ref, history):
+        row = answer("deleteTemplate", "ready" if timeline.over(exchange) else "building")
+        if exchange.status >= 300 and exchange.status not in {404, *row.may}:
+            yield judged_code(row, exchange)
+
+
+def _by_owner(operation: str, ref: str, history: History) -> Iterator[Exchange]:
+    """Yields requests by the owner of *ref*, but not by an owner below Scale, who may see less (ambiguity 7.22)."""
+    for exchange in answered_about(ref, history, operation):
+        judged_elsewhere = exchange.credential == "restricted" or exchange.status == 401
+        if not judged_elsewhere and is_usual(exchange, history.contract) and standing(exchange, history) == "own":
+            yield exchange

@@ -14,7 +14,7 @@ from statistics import median
 from touchstone.contract.answers import AT_REST, FINISHED, State, answer, statuses
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.eventlog import follows, log_of, phase_of
+from touchstone.rules.events import follows, log_of, phase_of
 from touchstone.rules.history import Content, History
 from touchstone.rules.messages import SUCCESS, parts
 from touchstone.rules.possible_states import (

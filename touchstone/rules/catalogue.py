@@ -5,20 +5,18 @@ from touchstone.rules import (
     access,
     agreement,
     attribution,
-    digests,
     errors,
     events,
     lifecycle,
     limits,
     logs,
-    ownership,
     protocol,
     publishing,
 )
 from touchstone.rules.rule import Rule
 
-_FIRST = (protocol, access, ownership, errors, events, attribution)
-_THEN = (lifecycle, digests, publishing, agreement, logs, limits)
+_FIRST = (protocol, access, errors, events, attribution)
+_THEN = (lifecycle, publishing, agreement, logs, limits)
 _RULES = [each for module in (*_FIRST, *_THEN) for each in vars(module).values() if isinstance(each, Rule)]
 
 EXCHANGE_RULES: tuple[Rule[Exchange], ...] = tuple(each for each in _RULES if each.about == "exchange")

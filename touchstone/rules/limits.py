@@ -13,7 +13,7 @@ from statistics import median
 from touchstone.facts.backoff import FIRST_WAIT_S, http_date, retry_after_s
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.eventlog import follows
+from touchstone.rules.events import follows
 from touchstone.rules.history import Content, History
 from touchstone.rules.messages import SUCCESS, announces_json, error_problem, excused, json_problem, operation_of
 from touchstone.rules.possible_states import CLOCK_SHARE

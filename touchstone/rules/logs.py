@@ -14,7 +14,7 @@ from typing import Any
 from touchstone.contract.answers import AT_REST, answer
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.eventlog import (
+from touchstone.rules.events import (
     LAST_PHASES,
     Log,
     ended_by_server,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from touchstone.contract.document import EVENT_STREAM
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.facts.finding import Judgement
+from touchstone.rules.access import standing
 from touchstone.rules.history import History
 from touchstone.rules.messages import (
     SUCCESS,
@@ -19,7 +20,6 @@ from touchstone.rules.messages import (
     path_of,
     spelling,
 )
-from touchstone.rules.ownership import standing
 from touchstone.rules.rule import broken, describe, held, judged, rule, story_rule, unclear
 
 # Failures on Touchstone's side: an invalid request, no free connection, or no room for the response.
