@@ -25,7 +25,7 @@ from tests.rules.scenes import (
 )
 from tests.rules.stories import cancel, forced
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.logs import clock, last_frame, one_time
+from touchstone.rules.agreement import clock, last_frame, one_time
 
 RULES = story_rules("logged")
 READY, FAILED = "events.ready-ends-on-ready", "events.failed-ends-on-error"

@@ -8,8 +8,8 @@ from tests.rules.judging import Evidence, cases, findings, outcome, story_rules,
 from tests.rules.scenes import END_AT, OPEN_AT, followed, line, published, read, ready_log, started, stream
 from tests.rules.stories import cancel, forced
 from touchstone.facts.exchange import Exchange
+from touchstone.rules.agreement import closes_unread, reusable_after_ready_log
 from touchstone.rules.history import Bounds
-from touchstone.rules.logs import closes_unread, reusable_after_ready_log
 
 RULES = story_rules("following")
 ANSWER, OPEN = "events.answers-200", "events.open-while-building"

@@ -1,6 +1,6 @@
 """Parses build logs, and judges each log on its own: its format, its frames and foreign lines.
 
-`logs.py` compares logs with reads. A frame is the JSON object of one event.
+`agreement.py` compares logs with reads. A frame is the JSON object of one event.
 """
 
 import functools
