@@ -49,24 +49,6 @@ def test_problem_has_its_line_and_the_beginning_of_it() -> None:
     assert problems[0] == FramingProblem("unknown-field", 3, repr(b"foo: " + b"x" * 55))
 
 
-@pytest.mark.parametrize(
-    ("body", "events", "problem"),
-    [
-        (b"data: 1234\n\ndata: z\n\n", ["1234", "z"], None),
-        (b"data: x\ndata: 12345\ndata: y\n\ndata: z\n\n", ["z"], ("line-too-long", 2)),
-        (b"data: 12345", [], ("line-too-long", 1)),
-        (b"data\n" * 11 + b"\ndata: z\n\n", ["\n" * 10, "z"], None),
-        (b"data\n" * 12 + b"\ndata: z\n\n", ["z"], ("event-too-long", 12)),
-    ],
-)
-def test_line_and_event_beyond_the_limit_are_dropped(
-    body: bytes, events: list[str], problem: tuple[str, int] | None
-) -> None:
-    found = parse(body, max_line_bytes=10)
-    assert list(found.events) == events
-    assert [(each.kind, each.line) for each in found.problems][:1] == ([problem] if problem else [])
-
-
 def test_number_of_problems_is_bounded() -> None:
     found = [problem.kind for problem in parse(b"foo: bar\n" * (MAX_PROBLEMS + 50)).problems]
     assert found == ["unknown-field"] * MAX_PROBLEMS + ["more-problems"]

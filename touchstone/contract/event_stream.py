@@ -7,8 +7,6 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-# Browsers set no limit; Node's eventsource and Go's bufio.Scanner (64 KiB) do. 1 MiB is far above any log line.
-MAX_LINE_BYTES = 1 << 20
 # A stream that consists of problems must not fill the memory.
 MAX_PROBLEMS = 100
 _EXCERPT_BYTES = 60
@@ -24,8 +22,6 @@ ProblemKind = Literal[
     "invalid-utf8",  # bytes that are not UTF-8; each invalid sequence becomes U+FFFD
     "invalid-retry",  # a retry that is not a number in ASCII digits; receivers ignore the field
     "invalid-id",  # an id that contains NUL; receivers ignore the id
-    "line-too-long",  # the line exceeds the limit; its event is dropped
-    "event-too-long",  # the data before the blank line exceeds the limit; the event is dropped
     "unterminated-event",  # the stream ended before the blank line; the event is dropped
     "more-problems",  # further problems were not recorded
 ]
@@ -52,43 +48,33 @@ class ParsedStream:
 
 
 class _Parser:
-    """Parses a stream line by line. A line, and the data of an event, may have at most *max_line_bytes* bytes."""
+    """Parses a stream line by line."""
 
-    def __init__(self, max_line_bytes: int) -> None:
+    def __init__(self) -> None:
         self.events: list[str] = []
         self.problems: list[FramingProblem] = []  # after 100, a last one says that others were not recorded
-        self._max_line_bytes = max_line_bytes
         self._line = b""
         self._line_number = 0
         self._start_event()
 
     def take(self, line: bytes, *, is_last: bool = False) -> None:
         """Parses the next line; a blank one completes an event. The last line ends the stream and is incomplete."""
-        fits = len(line) <= self._max_line_bytes
         self._line, self._line_number = line, self._line_number + 1
-        if not fits:
-            self._report("line-too-long")
         # Section 9.2.5: a byte order mark at the beginning of the stream does not belong to the first line.
         raw = line.removeprefix(_BOM) if self._line_number == 1 else line
         if is_last:
-            self._line = line if fits else b""
-            if (raw and not raw.startswith(b":")) or self._has_fields or not fits:
+            if (raw and not raw.startswith(b":")) or self._has_fields:
                 self._report("unterminated-event")
-        elif not fits:
-            # The whole event is dropped: without this line, it would look like an event that the server never sent.
-            self._spoiled = True
         elif raw:
             self._take_line(raw)
         else:
-            if self._data and not self._spoiled:
+            if self._data:
                 self.events.append("\n".join(self._data))
             self._start_event()
 
     def _start_event(self) -> None:
         self._data: list[str] = []
-        self._data_bytes = 0
         self._has_fields = False
-        self._spoiled = False
 
     def _take_line(self, raw: bytes) -> None:
         # No byte of a multi-byte character looks like an end of line, so lines can be decoded one by one.
@@ -100,21 +86,14 @@ class _Parser:
         self._has_fields = True
         name, colon, value = text.partition(":")
         match name:
-            case "data" if not self._spoiled:
-                value = value.removeprefix(" ")
-                # Line feeds between data lines count, so that endless empty data lines reach the limit.
-                self._data_bytes += len(value.encode()) + 1
-                self._data.append(value)
-                if self._data_bytes > self._max_line_bytes + 1:
-                    self._report("event-too-long")
-                    self._spoiled = True
-                    self._data.clear()
+            case "data":
+                self._data.append(value.removeprefix(" "))
             case "id" if "\0" in value:
                 self._report("invalid-id")
             case "retry" if not _MILLISECONDS.fullmatch(value.removeprefix(" ")):
                 self._report("invalid-retry")
-            case "data" | "event" | "id" | "retry":
-                pass  # build logs do without the last three
+            case "event" | "id" | "retry":
+                pass  # build logs do without them
             case _ if colon and _FIELD_NAME.fullmatch(name):
                 self._report("unknown-field")
             case _:
@@ -128,9 +107,9 @@ class _Parser:
         self.problems.append(FramingProblem(kind, self._line_number, repr(self._line[:_EXCERPT_BYTES])))
 
 
-def parse(body: bytes, max_line_bytes: int = MAX_LINE_BYTES) -> ParsedStream:
+def parse(body: bytes) -> ParsedStream:
     """Parses a complete stream."""
-    parser, start = _Parser(max_line_bytes), 0
+    parser, start = _Parser(), 0
     for end in _END_OF_LINE.finditer(body):
         parser.take(body[start : end.start()])
         start = end.end()

@@ -21,9 +21,8 @@ from touchstone.rules.messages import media_type
 from touchstone.rules.rule import broken, held, judged, render, rule, unclear
 from touchstone.rules.timeline import reports_building
 
-# These are not the server's faults: clients ignore unknown fields, and lines may have any length (ambiguity 7.30).
-_NO_FAULTS = frozenset({"unknown-field", "line-too-long", "event-too-long", "more-problems"})
-_TOO_LONG = frozenset({"line-too-long", "event-too-long"})
+# These are not the server's faults: clients ignore unknown fields.
+_NO_FAULTS = frozenset({"unknown-field", "more-problems"})
 
 LAST_PHASES = frozenset({"ready", "cancel", "timeout"})  # a failed build: any phase with level error (ambiguity 7.28)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # ANSI colours
@@ -138,8 +137,7 @@ def _read(body: bytes, *, cut: bool) -> Log:
             values.append(value)
         else:
             misread = misread or (data, "is JSON, but not an object")
-    skipped = any(problem.kind in _TOO_LONG for problem in stream.problems)
-    return Log(stream.events, faults, tuple(values), misread, not faults and misread is None and not skipped)
+    return Log(stream.events, faults, tuple(values), misread, not faults and misread is None)
 
 
 def render_frame(frame: dict[str, Any]) -> str:
