@@ -9,7 +9,6 @@ from touchstone.contract.document import Contract
 from touchstone.errors import ContractError
 
 CONTRACT = Contract.load()
-JSON = "application/json"
 DIGEST = "0123456789abcdef" * 4
 VERSION = "/templates/default/demo/1.0.0"
 
@@ -22,9 +21,9 @@ def without(name: str) -> dict[str, Any]:
     return {key: value for key, value in build().items() if key != name}
 
 
-def places(operation_id: str, status: int, body: Any, media_type: str = JSON) -> set[tuple[str, str]]:
+def places(operation_id: str, status: int, body: Any) -> set[tuple[str, str]]:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return {(found.pointer, found.keyword) for found in CONTRACT.problems(operation_id, status, media_type, raw)}
+    return {(found.pointer, found.keyword) for found in CONTRACT.problems(operation_id, status, raw)}
 
 
 @pytest.mark.parametrize(
@@ -117,24 +116,16 @@ def test_wrong_body_is_found_at_its_place(
     assert places(operation_id, status, body) == expected
 
 
-@pytest.mark.parametrize(
-    ("media_type", "is_judged"),
-    [(JSON, True), (f"{JSON}; charset=utf-8", True), ("Application/JSON ;x=y", True), ("", True), ("text/html", False)],
-)
-def test_media_type_is_read_without_parameters(media_type: str, is_judged: bool) -> None:
-    assert places("cancelBuild", 202, {}, media_type) == ({("/status", "required")} if is_judged else set())
-
-
 def test_message_has_the_value_and_can_omit_it() -> None:
     body = json.dumps(build(status="sk_live_done", build_time_ms="5")).encode()
-    first, second = CONTRACT.problems("getBuild", 200, JSON, body)
+    first, second = CONTRACT.problems("getBuild", 200, body)
     assert (first.value, second.value) == ("sk_live_done", "5")
     assert all(text in str(first) for text in ("/status", "'sk_live_done'", "ready, building, failed, not_built"))
     assert "sk_live_done" not in first.without_value
-    (either,) = CONTRACT.problems("cancelBuild", 404, JSON, b'{"status": "sk_live_none"}')
+    (either,) = CONTRACT.problems("cancelBuild", 404, b'{"status": "sk_live_none"}')
     assert "'sk_live_none'" in either.message
     assert "sk_live_none" not in either.without_value
-    (long,) = CONTRACT.problems("getBuild", 200, JSON, json.dumps(build(ref=["x" * 1000] * 1000)).encode())
+    (long,) = CONTRACT.problems("getBuild", 200, json.dumps(build(ref=["x" * 1000] * 1000)).encode())
     assert len(long.message) < 1000
 
 
@@ -159,12 +150,6 @@ BAD_TIMES = (
 )
 def test_event_of_a_build_log_is_judged(value: object, expected: set[tuple[str, str]]) -> None:
     assert {(found.pointer, found.keyword) for found in CONTRACT.event.problems(value)} == expected
-
-
-def test_stream_is_judged_event_by_event() -> None:
-    body = b'data: {"phase":"boot"}\n\n: ping\n\ndata: {"phase":"x"}\n\ndata: nothing\n\ndata: {"level":1}\n\n'
-    found = places("streamBuildEvents", 200, body, "text/event-stream; charset=utf-8")
-    assert found == {("/1/phase", "enum"), ("/2", "json"), ("/3/level", "type"), ("/3/level", "enum")}
 
 
 SMALLEST = """

@@ -8,7 +8,8 @@ import pytest
 import yaml
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from touchstone.contract.document import Contract, resolved
+from touchstone.contract.document import EVENT_STREAM, Contract, resolved
+from touchstone.contract.event_stream import parse
 from touchstone.contract.files import openapi_dir
 
 CONTRACT = Contract.load()
@@ -59,12 +60,15 @@ def test_examples_match_their_schemas_and_other_bodies_do_not() -> None:
         assert content["examples"], (operation_id, status)
         for name, example in content["examples"].items():
             value = example["value"]
-            is_stream = isinstance(value, str)
-            wrong = 'data: {"phase":"painting"}\n\n' if is_stream else json.dumps({"other": value})
-            body = value if is_stream else json.dumps(value)
             place = (operation_id, status, name)
-            invalid += [place] if CONTRACT.problems(operation_id, status, kind, body.encode()) else []
-            accepted += [] if CONTRACT.problems(operation_id, status, kind, wrong.encode()) else [place]
+            if kind == EVENT_STREAM:
+                events = [json.loads(data) for data in parse(value.encode()).events]
+                invalid += [place] if any(map(CONTRACT.event.problems, events)) else []
+                accepted += [] if CONTRACT.event.problems({"phase": "painting"}) else [place]
+                continue
+            wrong, body = json.dumps({"other": value}), json.dumps(value)
+            invalid += [place] if CONTRACT.problems(operation_id, status, body.encode()) else []
+            accepted += [] if CONTRACT.problems(operation_id, status, wrong.encode()) else [place]
     assert (invalid, accepted) == ([], [])
 
 

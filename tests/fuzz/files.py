@@ -178,10 +178,9 @@ def check_contract(data: bytes) -> None:
     for name, operation in contract.operations.items():
         contract.match(operation.method, operation.path.replace("{", "").replace("}", ""))
         for status in contract.allowed_statuses(name):
-            for media_type in contract.media_types(name, status):
-                for body in (b'{"status": "ready", "a": [1, "x"]}', b'data: {"ts": 1, "level": "x"}\n\n', b"\xff"):
-                    for problem in contract.problems(name, status, media_type, body):
-                        assert isinstance(str(problem), str)
+            for body in (b'{"status": "ready", "a": [1, "x"]}', b'data: {"ts": 1, "level": "x"}\n\n', b"\xff"):
+                for problem in contract.problems(name, status, body):
+                    assert isinstance(str(problem), str)
 
 
 @cache

@@ -1,7 +1,6 @@
 """Reads openapi/builds.yaml and validates responses against it: operation, status, media type and body.
 
-`Contract.problems` reports nothing for an undocumented status or media type. Callers compare these with
-`allowed_statuses` and `media_types`. Schemas are JSON Schema Draft 2020-12: formats are checked, patterns are ECMA-262.
+Schemas are JSON Schema Draft 2020-12: formats are checked, patterns are ECMA-262.
 """
 
 import functools
@@ -20,7 +19,6 @@ import yaml
 from jsonschema.exceptions import ValidationError
 from jsonschema.protocols import Validator
 
-from touchstone.contract.event_stream import parse
 from touchstone.contract.files import openapi_dir
 from touchstone.contract.parsing import Loader, fault, read_json, read_yaml
 from touchstone.errors import ContractError, described, one_line
@@ -111,12 +109,12 @@ class Schema:
         _CHECKER.check_schema(definition)
         self._validator: Validator = _CHECKER(definition, format_checker=_FORMATS)
 
-    def problems(self, value: Any, at: str = "") -> tuple[Problem, ...]:
-        """Returns the problems of *value*, in the order of the schema's keywords. *at*: JSON pointer to *value*."""
+    def problems(self, value: Any) -> tuple[Problem, ...]:
+        """Returns the problems of *value*, in the order of the schema's keywords."""
         try:
-            return tuple(_problem(error, at) for error in self._validator.iter_errors(value))
+            return tuple(map(_problem, self._validator.iter_errors(value)))
         except RecursionError:
-            return (Problem(at, "json", "is nested too deeply to be checked", None),)
+            return (Problem("", "json", "is nested too deeply to be checked", None),)
 
 
 def _is_date_time(value: object) -> bool:
@@ -141,11 +139,11 @@ def _pattern(validator: Validator, pattern: str, instance: Any, _schema: Any) ->
         yield ValidationError("pattern")
 
 
-def _problem(error: ValidationError, at: str) -> Problem:
+def _problem(error: ValidationError) -> Problem:
     # JSON pointer: RFC 6901, section 3.
     pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in error.absolute_path)
     value = None if error.validator == "required" else error.instance
-    return Problem(at + pointer, str(error.validator), _message(error), value)
+    return Problem(pointer, str(error.validator), _message(error), value)
 
 
 def _message(error: ValidationError) -> str:
@@ -239,20 +237,13 @@ class Contract:
                 return operation, {name: unquote(value, errors="replace") for name, value in found.groupdict().items()}
         return None
 
-    def problems(self, operation_id: str, status: int, media_type: str, body: bytes) -> tuple[Problem, ...]:
-        """Returns the problems of a body, in the order of the schema's keywords; none without a documented schema.
+    def problems(self, operation_id: str, status: int, body: bytes) -> tuple[Problem, ...]:
+        """Returns the problems of a JSON body, whatever its media type; none if the status is not documented.
 
-        A body that is not JSON has one problem with the keyword ``json``. Pointers into an event stream begin with the
-        number of the event, from 0; framing is not checked. Without a media type, the first documented type counts.
+        They are in the order of the schema's keywords. A body that is not JSON has one with the keyword ``json``.
         """
-        schemas = self._answers.get((operation_id, status), {})
-        kind = media_type.partition(";")[0].strip().lower() or next(iter(schemas), "")
-        if kind not in schemas:
-            return ()
-        if kind != EVENT_STREAM:
-            return _json_problems(schemas[kind], body, "")
-        events = enumerate(parse(body).events)
-        return tuple(p for at, data in events for p in _json_problems(self.event, data.encode(), f"/{at}"))
+        schemas = self._answers.get((operation_id, status))
+        return _json_problems(next(iter(schemas.values())), body) if schemas else ()
 
     def allowed_statuses(self, operation_id: str) -> frozenset[int]:
         """Returns the documented status codes of the operation."""
@@ -264,12 +255,12 @@ class Contract:
 
 
 @functools.lru_cache(maxsize=4096)
-def _json_problems(schema: Schema, body: bytes, at: str) -> tuple[Problem, ...]:
+def _json_problems(schema: Schema, body: bytes) -> tuple[Problem, ...]:
     try:
         value = read_json(body)
     except ValueError as error:
-        return (Problem(at, "json", f"is not JSON: {error}", body),)
-    return schema.problems(value, at)
+        return (Problem("", "json", f"is not JSON: {error}", body),)
+    return schema.problems(value)
 
 
 @functools.cache

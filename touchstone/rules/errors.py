@@ -144,9 +144,9 @@ def _success(exchange: Exchange, history: History) -> Response | None:
 
 
 def _problems(exchange: Exchange, history: History) -> tuple[Problem, ...]:
-    # The body is validated as JSON whatever its media type, which has a claim of its own.
+    # The media type has a claim of its own.
     body = exchange.response.body if exchange.response else b""
-    return history.contract.problems(exchange.operation, exchange.status, "", body)
+    return history.contract.problems(exchange.operation, exchange.status, body)
 
 
 def _at_stake(exchange: Exchange) -> Iterator[str]:
