@@ -131,10 +131,7 @@ def encode(exchange: Exchange) -> dict[str, Any]:
     values |= {name: round(values[name], 6) for name in ("sent_at", "head_at", "done_at")}
     values["request"]["body"] = _encode_body(exchange.request.body)
     if response := exchange.response:
-        # Pairs of time and length, or of time and bytes if the chunks do not add up to the body.
-        add_up = b"".join(chunk.data for chunk in response.chunks) == response.body
-        pairs = ((chunk.at_s, len(chunk.data) if add_up else _encode_bytes(chunk.data)) for chunk in response.chunks)
-        chunks = [[round(at_s, 6), data] for at_s, data in pairs]
+        chunks = [[round(chunk.at_s, 6), len(chunk.data)] for chunk in response.chunks]
         values["response"] |= {"body": _encode_body(response.body), "chunks": chunks}
     return values
 
@@ -160,18 +157,14 @@ def cut_bytes(event: dict[str, Any]) -> dict[tuple[int, str], int]:
 
 
 def _encode_body(body: bytes) -> dict[str, Any]:
-    cut = {"cut": len(body)} if len(body) > MAX_BODY_BYTES else {}
-    return _encode_bytes(body[:MAX_BODY_BYTES]) | cut
-
-
-def _encode_bytes(data: bytes) -> dict[str, Any]:
+    kept, cut = body[:MAX_BODY_BYTES], {"cut": len(body)} if len(body) > MAX_BODY_BYTES else {}
     try:
-        return {"text": data.decode("utf-8")}
+        return {"text": kept.decode("utf-8"), **cut}
     except UnicodeDecodeError:
-        return {"base64": base64.b64encode(data).decode("ascii")}
+        return {"base64": base64.b64encode(kept).decode("ascii"), **cut}
 
 
-def _decode_body(stored: Any, place: str) -> bytes:
+def _decode_body(stored: Any, side: str) -> bytes:
     try:
         if type(stored.get("cut", 0)) is not int:
             raise TypeError  # noqa: TRY301 - reported below like any other form
@@ -179,19 +172,16 @@ def _decode_body(stored: Any, place: str) -> bytes:
             return base64.b64decode(stored["base64"], validate=True)
         return str(stored.get("text", "")).encode("utf-8")
     except (TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{place}.body: expected an object with text or base64, got {stored!r:.80}") from error
+        raise ValueError(f"{side}.body: expected an object with text or base64, got {stored!r:.80}") from error
 
 
 def _decode_chunks(stored: Any, body: bytes) -> list[dict[str, Any]]:
     chunks: list[dict[str, Any]] = []
     start = 0
     try:
-        for at_s, piece in stored:
-            if isinstance(piece, int):
-                data, start = body[start : start + piece], start + piece
-            else:
-                data = _decode_body(piece, "response.chunks")
-            chunks.append({"at_s": at_s, "data": data})
+        for at_s, length in stored:
+            chunks.append({"at_s": at_s, "data": body[start : start + length]})
+            start += length
     except TypeError as error:
         raise ValueError(f"response.chunks: expected pairs of time and length, got {stored!r:.80}") from error
     return chunks
