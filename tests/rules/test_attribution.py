@@ -6,10 +6,11 @@ from tests.rules.exchanges import ERROR, OTHER_REF, REF, UNKNOWN_REF, exchange, 
 from tests.rules.judging import broken, cases, findings, story_rules, upheld, verdicts
 from tests.rules.stories import cancel, delete, read, start
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.rules.attribution import PLAN, REFUSED, published_by, vanished
+from touchstone.rules.access import published_by
+from touchstone.rules.attribution import REFUSED, vanished
 from touchstone.rules.catalogue import STORY_RULES
 
-FOREIGN = "access.others-change-nothing"
+FOREIGN, PLAN = "access.others-change-nothing", "access.publish-needs-scale"
 Story = tuple[Exchange, ...]
 
 

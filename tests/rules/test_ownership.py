@@ -11,8 +11,7 @@ from tests.rules.exchanges import DIGEST, ERROR, OTHER_REF, REF, UNKNOWN_REF, bu
 from tests.rules.judging import cases, exchange_rules, outcome, story_rules, verdicts
 from tests.rules.stories import cancel, delete, read, start
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.access import document_problem, standing
-from touchstone.rules.attribution import surely_missing
+from touchstone.rules.access import document_problem, standing, surely_missing
 from touchstone.rules.rule import Rule
 
 LOOKUP: tuple[Rule[Any], ...] = (*story_rules("lookup"), *exchange_rules("lookup"))

@@ -5,6 +5,7 @@
 
 import functools
 import json
+import re
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any, Literal
@@ -13,15 +14,7 @@ from touchstone.contract.answers import AT_REST, CALLERS, answer, refusal
 from touchstone.contract.parsing import read_mapping
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Credential, Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.attribution import (
-    PLAN,
-    REFUSED,
-    begins_anyway,
-    published_by,
-    surely_missing,
-    was_vanished,
-    was_written,
-)
+from touchstone.rules.attribution import REFUSED, begins_anyway, was_vanished
 from touchstone.rules.events import is_empty_log, names
 from touchstone.rules.history import History
 from touchstone.rules.messages import (
@@ -29,7 +22,6 @@ from touchstone.rules.messages import (
     NO_SUCH_PATH,
     SUCCESS,
     answered_about,
-    asks_for_build,
     excused,
     garbled,
     is_usual,
@@ -352,10 +344,13 @@ def _leaves(value: object, place: _Path = ()) -> dict[_Path, Any]:
 
 _UNKNOWN = ("lookup.unknown-version-is-404", "lookup.unknown-name-is-404", "lookup.unknown-namespace-is-404")
 _DELETED = ("lookup.deleted-version-is-404", "start.refuses-deleted-version")
+_PLAN = "access.publish-needs-scale"
 _LISTING_NAMESPACE = "global"  # GET /templates/global/… lists versions of a curated template, outside the contract
 
 # Operations that find every existing version. Others may get a 404: a cancel and a log request if no build runs.
 _FINDING = frozenset({"startBuild", "getBuild", "getTemplate", "deleteTemplate"})
+# The form of the path of a build or build log, even if namespace, name or version are invalid.
+_BUILD_PATH = re.compile(r"/templates/.*/build(?:/events)?/?", re.DOTALL)
 
 
 @rule("lookup.odd-spelling", "lookup.odd-spelling-is-404")
@@ -363,7 +358,7 @@ def odd_spelling(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """Judges that a path with invalid segments gets a 404 or 400. A server may also tidy the path and succeed."""
     contract = history.contract
     known_method = exchange.request.method in {"GET", "POST", "DELETE"}
-    outside = not exchange.operation and asks_for_build(exchange) and known_method
+    outside = not exchange.operation and _BUILD_PATH.fullmatch(path_of(exchange)) and known_method
     known = outside or operation_of(exchange, contract) is not None
     if not known or spelling(exchange, contract) == "plain" or exchange.credential not in {"primary", "second"}:
         return
@@ -375,7 +370,7 @@ def odd_spelling(exchange: Exchange, history: History) -> Iterator[Judgement]:
         yield judged_unless_limited(claim, fits, exchange, "404 or 400")
 
 
-@story_rule("lookup.missing", *_UNKNOWN, *_DELETED, REFUSED, PLAN)
+@story_rule("lookup.missing", *_UNKNOWN, *_DELETED, REFUSED, _PLAN)
 def missing(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that each request about a missing or deleted version gets a 404."""
     for exchange in _plain_answers(ref, history):
@@ -400,6 +395,44 @@ def missing(ref: str, history: History) -> Iterator[Judgement]:
         absent = absent or (exchange.status >= 500 and not was_written(ref, history))
         if not published and (fits or exchange.status == 429 or absent):
             yield judged_unless_limited(claim, fits, exchange, "404")
+
+
+def published_by(exchange: Exchange, history: History) -> tuple[str, Exchange] | None:
+    """Returns the broken claim and the refused publish that must have created the version that *exchange* found."""
+    for publish in history.story(exchange.ref or ""):
+        refused = publish.operation == "publishTemplate" and 400 <= publish.status < 500 and "content" in publish.note
+        if not refused or publish.done_at > exchange.sent_at:
+            continue
+        if publish.credential in REFUSED_CREDENTIALS and exchange.credential == "primary":
+            claim = REFUSED
+        elif publish.credential == exchange.credential == "restricted":
+            claim = _PLAN
+        else:
+            continue
+        return None if _is_served_anyway(exchange, history) else (claim, publish)
+    return None
+
+
+def _is_served_anyway(exchange: Exchange, history: History) -> bool:
+    served = {e.ref for e in history.exchanges if e.operation == exchange.operation and e.status in SUCCESS and e.ref}
+    tried = {e.ref for e in history.exchanges if e.operation == "publishTemplate"} | history.given.keys()
+    return any(surely_missing(ref, history) for ref in served - tried)
+
+
+_OF_A_RUN = re.compile(r"touchstone-[^-]+-.+")  # touchstone-<run id>-<purpose>; other names may be older than the run
+
+
+def surely_missing(ref: str, history: History) -> bool:
+    """Whether *ref* surely never existed: only runs use such names, and no publish of this run may have created it."""
+    return _OF_A_RUN.fullmatch(parts(ref)[1]) is not None and not was_written(ref, history)
+
+
+def was_written(ref: str, history: History) -> bool:
+    """Whether a publish may have created *ref* although its note does not say so: its body or response names *ref*."""
+    _, name, version = (part.encode() for part in parts(ref))
+    publishes = [e for e in history.exchanges if e.operation == "publishTemplate" and e.ref != ref]
+    unknown = (e.request.body for e in publishes if "content" not in e.note)
+    return any(e.body.get("ref") == ref for e in publishes) or any(name in body and version in body for body in unknown)
 
 
 @story_rule("lookup.own", "lookup.existing-version-is-found")

@@ -4,7 +4,7 @@ Most rules judge a log only if its build surely ran when a client opened the log
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -17,17 +17,13 @@ from touchstone.facts.finding import Judgement
 from touchstone.rules.events import (
     LAST_PHASES,
     Log,
-    ended_by_server,
     follows,
-    frames_apart,
     is_stream,
-    line_problem,
     log_of,
     moment,
     phase_of,
     printed,
     render_frame,
-    without_time,
 )
 from touchstone.rules.history import Content, History, shares_builds
 from touchstone.rules.messages import SUCCESS
@@ -200,7 +196,12 @@ def followers(ref: str, history: History) -> list[Exchange]:
 def whole_log(stream: Exchange) -> Log | None:
     """Returns the log if it is complete and the server ended it, else None."""
     log = log_of(stream)
-    return log if log and log.complete and ended_by_server(stream) else None
+    return log if log and log.complete and _ended_by_server(stream) else None
+
+
+def _ended_by_server(exchange: Exchange) -> bool:
+    """Whether the server ended the response, rather than the client or an error."""
+    return exchange.closed != "client" and not exchange.error
 
 
 def _cut_short(
@@ -208,7 +209,7 @@ def _cut_short(
 ) -> tuple[Exchange, str] | None:
     log = log_of(stream)
     # A response of another media type is no log.
-    if not ended_by_server(stream) or (log is None and stream.response and stream.response.body):
+    if not _ended_by_server(stream) or (log is None and stream.response and stream.response.body):
         return None
     running = timeline.running(stream.sent_at, stream.done_at + (_SKEW_S if log and log.ended else 0.0))
     # If a read in between shows no running build, *running* is a later build.
@@ -259,7 +260,7 @@ def closes(ref: str, history: History) -> Iterator[Judgement]:
             expected = "a response that ends: the version does not build"
             if _is_late(stream, stream.elapsed_s, history):
                 yield broken(claim, stream, expected=expected, actual=f"still open after {stream.elapsed_s:.1f} s")
-            elif ended_by_server(stream) and stream.status in {200, 404}:
+            elif _ended_by_server(stream) and stream.status in {200, 404}:
                 yield held(claim, stream)
     for following in followings(ref, history):
         stream, end = following.stream, following.end
@@ -269,7 +270,7 @@ def closes(ref: str, history: History) -> Iterator[Judgement]:
         if _is_late(stream, late_s, history):
             actual = f"still open {late_s:.1f} s after a read showed {end.body['status']}"
             yield broken(_CLOSES, end, stream, expected=_CLOSED, actual=actual)
-        elif ended_by_server(stream) and is_stream(stream):
+        elif _ended_by_server(stream) and is_stream(stream):
             yield held(_CLOSES, end, stream)
 
 
@@ -400,7 +401,7 @@ def every_line(ref: str, history: History) -> Iterator[Judgement]:
         in_time = len(lines) > 1 and _opened_in_time(following, history)
         if in_time and _reached_print_step(content, log, end):
             found = [line for value in log.lines for line in lines if printed(value.get("line"), line)]
-            expected, actual = f"{len(lines)} lines in order", line_problem(found, lines)
+            expected, actual = f"{len(lines)} lines in order", _line_problem(found, lines)
             yield judged("events.carry-the-output", not actual, following.stream, expected=expected, actual=actual)
 
 
@@ -418,8 +419,27 @@ def watchers(ref: str, history: History) -> Iterator[Judgement]:
     whole = [(f.stream, f.whole.lines) for f in followings(ref, history) if f.whole and f.whole.lines]
     for (one, first), (other, second) in combinations(whole, 2):
         if not timeline.begun_between(min(one.sent_at, other.sent_at), max(one.done_at, other.done_at)):
-            expected, actual = "the same frames in the same order", frames_apart(first, second)
+            expected, actual = "the same frames in the same order", _frames_apart(first, second)
             yield judged("events.watchers-agree", not actual, one, other, expected=expected, actual=actual)
+
+
+def _line_problem(found: Sequence[str], lines: Sequence[str]) -> str:
+    """Describes which of *lines* are missing from *found*, or the wrong order of *found*; empty if both are equal."""
+    missing = [number for number, line in enumerate(lines, 1) if line not in found]
+    if missing:
+        first = render(lines[missing[0] - 1], 80)
+        return f"{len(missing)} of {len(lines)} lines missing, the first is line {missing[0]}: {first}"
+    if list(found) == list(lines):
+        return ""
+    return render([lines.index(line) + 1 for line in found]) + " is the order of the lines"
+
+
+def _frames_apart(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) -> str:
+    """Describes the last difference between two logs of one build. Times and missing first frames do not count."""
+    for a, b in zip(reversed(one), reversed(other), strict=False):
+        if _without_time(a) != _without_time(b):
+            return f"{render_frame(a)} for one client, {render_frame(b)} for the other at the same position"
+    return ""
 
 
 @story_rule("logged.build-time", "events.build-time-agrees")
@@ -541,7 +561,7 @@ def _apart(one: Log, other: Log) -> tuple[dict[str, Any], ...] | None:
     common = False
     for first, second in zip(reversed(one.lines), reversed(other.lines), strict=False):
         at, also_at = moment(first.get("ts")), moment(second.get("ts"))
-        if without_time(first) != without_time(second):
+        if _without_time(first) != _without_time(second):
             break
         if at is None or also_at is None:
             continue
@@ -550,6 +570,11 @@ def _apart(one: Log, other: Log) -> tuple[dict[str, Any], ...] | None:
             return first, second
         common = True
     return () if common else None
+
+
+def _without_time(frame: dict[str, Any]) -> dict[str, Any]:
+    """Copy of a frame without its timestamp."""
+    return {name: value for name, value in frame.items() if name != "ts"}
 
 
 def _since(value: dict[str, Any], stream: Exchange, following: Following | None, history: History) -> float:

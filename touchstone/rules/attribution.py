@@ -5,7 +5,6 @@ starts is blamed. If builds also begin when nobody sent a start, a general claim
 responses to the owner of the version show whether a refused request took effect.
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import accumulate, pairwise
@@ -15,17 +14,9 @@ from touchstone.contract.answers import AT_REST, FINISHED, State, answer, status
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.events import follows, log_of, phase_of
-from touchstone.rules.history import Content, History
-from touchstone.rules.messages import SUCCESS, parts
-from touchstone.rules.possible_states import (
-    CLOCK_SHARE,
-    EXCHANGING,
-    NEVER_AT,
-    UNDER_WAY,
-    Build,
-    Walk,
-    cancels_of_others,
-)
+from touchstone.rules.history import EXCHANGING, Content, History
+from touchstone.rules.messages import SUCCESS
+from touchstone.rules.possible_states import CLOCK_SHARE, NEVER_AT, UNDER_WAY, Build, Walk, cancels_of_others
 from touchstone.rules.rule import broken, judged, story_rule
 from touchstone.rules.timeline import is_read, may_have_acted, owned, reports_building
 
@@ -368,7 +359,7 @@ def _refusal(walk: Walk, operations: frozenset[str]) -> _Blamed | None:
     return next(((claim, (refused,)) for claim, refused in walk.refusals(operations).items()), None)
 
 
-REFUSED, FOREIGN, PLAN = "auth.refused-changes-nothing", "access.others-change-nothing", "access.publish-needs-scale"
+REFUSED, FOREIGN = "auth.refused-changes-nothing", "access.others-change-nothing"
 # Operations that show whether a version exists. Cancels and log requests may get a 404 just because no build runs.
 _DECISIVE = frozenset({"getBuild", "getTemplate", "startBuild", "deleteTemplate"})
 
@@ -406,22 +397,6 @@ def was_vanished(exchange: Exchange, history: History) -> bool:
     return gone is not None and exchange.done_at >= gone[0].sent_at
 
 
-def published_by(exchange: Exchange, history: History) -> tuple[str, Exchange] | None:
-    """Returns the broken claim and the refused publish that must have created the version that *exchange* found."""
-    for publish in history.story(exchange.ref or ""):
-        refused = publish.operation == "publishTemplate" and 400 <= publish.status < 500 and "content" in publish.note
-        if not refused or publish.done_at > exchange.sent_at:
-            continue
-        if publish.credential in REFUSED_CREDENTIALS and exchange.credential == "primary":
-            claim = REFUSED
-        elif publish.credential == exchange.credential == "restricted":
-            claim = PLAN
-        else:
-            continue
-        return None if _is_served_anyway(exchange, history) else (claim, publish)
-    return None
-
-
 def _deletes(ref: str, history: History) -> Iterator[_Delete]:
     """Yields the refused deletes of an existing version, but only the first before each response to the owner."""
     story = history.story(ref)
@@ -429,7 +404,7 @@ def _deletes(ref: str, history: History) -> Iterator[_Delete]:
         return  # shortcut for nearly all versions: the loop below is expensive
     there, suspect = False, None
     for exchange in sorted(story, key=lambda e: (e.sent_at, e.seq)):
-        changing = exchange.operation in {"publishTemplate", "deleteTemplate"} and may_have_acted(exchange)
+        changing = exchange.operation in EXCHANGING and may_have_acted(exchange)
         # A success that overlaps with the delete may come from before it, a 404 may not.
         is_late = exchange.status == 404 or not (suspect and exchange.sent_at < suspect.done_at)
         decides = is_late and _is_decisive(exchange, history)
@@ -446,25 +421,3 @@ def _deletes(ref: str, history: History) -> Iterator[_Delete]:
 def _is_decisive(exchange: Exchange, history: History) -> bool:
     found = exchange.status in SUCCESS or exchange.status == 404
     return found and exchange.operation in _DECISIVE and exchange.request.method != "HEAD" and owned(exchange, history)
-
-
-def _is_served_anyway(exchange: Exchange, history: History) -> bool:
-    served = {e.ref for e in history.exchanges if e.operation == exchange.operation and e.status in SUCCESS and e.ref}
-    tried = {e.ref for e in history.exchanges if e.operation == "publishTemplate"} | history.given.keys()
-    return any(surely_missing(ref, history) for ref in served - tried)
-
-
-_OF_A_RUN = re.compile(r"touchstone-[^-]+-.+")  # touchstone-<run id>-<purpose>; other names may be older than the run
-
-
-def surely_missing(ref: str, history: History) -> bool:
-    """Whether *ref* surely never existed: only runs use such names, and no publish of this run may have created it."""
-    return _OF_A_RUN.fullmatch(parts(ref)[1]) is not None and not was_written(ref, history)
-
-
-def was_written(ref: str, history: History) -> bool:
-    """Whether a publish may have created *ref* although its note does not say so: its body or response names *ref*."""
-    _, name, version = (part.encode() for part in parts(ref))
-    publishes = [e for e in history.exchanges if e.operation == "publishTemplate" and e.ref != ref]
-    unknown = (e.request.body for e in publishes if "content" not in e.note)
-    return any(e.body.get("ref") == ref for e in publishes) or any(name in body and version in body for body in unknown)

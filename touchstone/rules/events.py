@@ -5,7 +5,7 @@
 
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -84,11 +84,6 @@ def phase_of(value: dict[str, Any]) -> str:
     return phase if isinstance(phase, str) else ""
 
 
-def ended_by_server(exchange: Exchange) -> bool:
-    """Whether the server ended the response, rather than the client or an error."""
-    return exchange.closed != "client" and not exchange.error
-
-
 def moment(value: object) -> datetime | None:
     """Parses a timestamp with an offset from UTC; returns None if the offset is missing or the timestamp is invalid."""
     if not isinstance(value, str):
@@ -145,30 +140,6 @@ def render_frame(frame: dict[str, Any]) -> str:
     rest = {name: value for name, value in frame.items() if name not in ("line", "ts")}
     rendered = [render(frame["line"], 80)] if "line" in frame else []
     return " ".join([*rendered, render(rest)] if rest else rendered) or "an empty frame"
-
-
-def without_time(frame: dict[str, Any]) -> dict[str, Any]:
-    """Copy of a frame without its timestamp."""
-    return {name: value for name, value in frame.items() if name != "ts"}
-
-
-def line_problem(found: Sequence[str], lines: Sequence[str]) -> str:
-    """Describes which of *lines* are missing from *found*, or the wrong order of *found*; empty if both are equal."""
-    missing = [number for number, line in enumerate(lines, 1) if line not in found]
-    if missing:
-        first = render(lines[missing[0] - 1], 80)
-        return f"{len(missing)} of {len(lines)} lines missing, the first is line {missing[0]}: {first}"
-    if list(found) == list(lines):
-        return ""
-    return render([lines.index(line) + 1 for line in found]) + " is the order of the lines"
-
-
-def frames_apart(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) -> str:
-    """Describes the last difference between two logs of one build. Times and missing first frames do not count."""
-    for a, b in zip(reversed(one), reversed(other), strict=False):
-        if without_time(a) != without_time(b):
-            return f"{render_frame(a)} for one client, {render_frame(b)} for the other at the same position"
-    return ""
 
 
 _FIELDS = "events.fields-are-documented"

@@ -34,6 +34,7 @@ from typing import Any, Literal, TypeVar
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Credential, Exchange
 
+EXCHANGING = frozenset({"publishTemplate", "deleteTemplate"})  # these change the document of a version
 _ACCOUNTS: frozenset[Credential] = frozenset({"primary", "second"})  # only these can own versions
 
 Outcome = Literal["ready", "failed", "unknown"]
@@ -98,7 +99,7 @@ class History:
         if exchange.operation == "cancelBuild" and exchange.status == 202:
             insort(self.cancels, exchange, key=_SEQ)
         insort(self._stories[exchange.ref], exchange, key=_SEQ)
-        if exchange.operation in ("publishTemplate", "deleteTemplate"):
+        if exchange.operation in EXCHANGING:
             self._contents[exchange.ref] = list(_contents(self._stories[exchange.ref]))
 
     def once(self, work: Callable[[_Subject, "History"], _Result], subject: _Subject) -> _Result:

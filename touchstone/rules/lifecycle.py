@@ -10,22 +10,10 @@ from touchstone.contract.answers import FINISHED, Cause, State, answer, consiste
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.attribution import CANCELS, STARTS, begins_anyway, blame, hurries_anyway, was_vanished
-from touchstone.rules.history import History
+from touchstone.rules.history import EXCHANGING, History
 from touchstone.rules.limits import is_limited_otherwise
 from touchstone.rules.messages import SUCCESS, is_usual, spelling
-from touchstone.rules.possible_states import (
-    ANYTHING,
-    CLOCK_SHARE,
-    EXCHANGING,
-    MUTATING,
-    NEVER_AT,
-    STARTABLE,
-    UNDER_WAY,
-    Build,
-    Flight,
-    Walk,
-    lost,
-)
+from touchstone.rules.possible_states import ANYTHING, CLOCK_SHARE, NEVER_AT, STARTABLE, UNDER_WAY, Build, Flight, Walk
 from touchstone.rules.rule import broken, describe, held, judged, judged_body, judged_code, render, story_rule, unclear
 from touchstone.rules.timeline import ended_before, may_have_acted
 
@@ -460,7 +448,7 @@ def moments(ref: str, history: History) -> Iterator[Moment]:
 def _sent(walk: Walk, exchange: Exchange, now: float) -> None:
     walk.mark_free(now)
     flight = Flight(exchange, walk.reach(now), {other.operation for other in walk.open})
-    if exchange.operation in MUTATING and may_have_acted(exchange):
+    if exchange.operation != "getBuild" and may_have_acted(exchange):
         for other in walk.flights.values():
             other.beside.add(exchange.operation)
         walk.open.append(exchange)
@@ -470,11 +458,16 @@ def _sent(walk: Walk, exchange: Exchange, now: float) -> None:
 def _landed(walk: Walk, exchange: Exchange, now: float) -> Flight:
     flight = walk.flights.pop(exchange.seq)
     flight.acts = exchange in walk.open
-    if flight.acts and not lost(exchange):
+    if flight.acts and not _lost(exchange):
         walk.open.remove(exchange)
     # The window contains the states after this request, too. If no other request took effect, those before are known.
     flight.window = walk.reach(now) if flight.acts and not flight.beside else flight.window | walk.reach(now)
     return flight
+
+
+def _lost(exchange: Exchange) -> bool:
+    """Whether a request may take effect at an unknown time: no response, or a 5xx."""
+    return exchange.response is None or exchange.status >= 500
 
 
 def _done(walk: Walk, flight: Flight, now: float) -> Iterator[Judgement]:
@@ -511,7 +504,7 @@ def _mutated(walk: Walk, flight: Flight, now: float) -> None:
     elif not_found:
         if flight.beside <= {"cancelBuild"} and spelling(exchange, walk.history.contract) == "plain":
             apply_cancel(walk, exchange, flight.window)
-    elif lost(exchange) or not walk.owns(exchange) or not flight.beside <= {exchange.operation}:
+    elif _lost(exchange) or not walk.owns(exchange) or not flight.beside <= {exchange.operation}:
         _blurred(walk, flight)
     elif exchange.operation == "startBuild":
         apply_start(walk, flight, exchange.body.get("status"))

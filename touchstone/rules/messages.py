@@ -71,7 +71,6 @@ _ANYWHERE = frozenset({"HEAD", "OPTIONS", "CONNECT"})  # methods that a proxy ma
 _ELSEWHERE = frozenset({("GET", "/templates")})  # a list of versions, which is not in the contract
 _ROOT = re.compile(r"(?<!/)/templates(?=/|$)")  # after any base path; after two slashes it is another path
 _VERSION_PATH = re.compile(r"/templates/([^/]+)/([^/]+)/([^/]+)(?:/build(?:/events)?)?")
-_BUILD_PATH = re.compile(r"/templates/.*/build(?:/events)?/?", re.DOTALL)
 _SEGMENT = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%[0-9A-Fa-f]{2})+")  # RFC 3986 3.3
 _TAKES_PATHS_APART = re.compile(r"[/\\\x00-\x1f\x7f]")
 
@@ -95,11 +94,6 @@ def path_of(exchange: Exchange) -> str:
     path = exchange.request.url.partition("?")[0].partition("://")[2]
     found = _ROOT.search(path)
     return path[found.start() :] if found else ""
-
-
-def asks_for_build(exchange: Exchange) -> bool:
-    """Whether the path has the form of a build or build log, even if namespace, name or version are invalid."""
-    return _BUILD_PATH.fullmatch(path_of(exchange)) is not None
 
 
 def spelling(exchange: Exchange, contract: Contract) -> Spelling:

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field, replace
 
 from touchstone.contract.answers import Cause, State, consistent, step
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
-from touchstone.rules.history import Content, History
+from touchstone.rules.history import EXCHANGING, Content, History
 
 ANYTHING = frozenset(State)
 STARTABLE = frozenset({State.NOT_BUILT, State.FAILED})  # a start begins a build in these states
 UNDER_WAY = frozenset({State.BUILDING, State.CANCELLING})
-EXCHANGING = frozenset({"publishTemplate", "deleteTemplate"})
 MUTATING = EXCHANGING | {"startBuild", "cancelBuild"}
 
 CLOCK_SHARE = 0.9  # clocks differ: a step `sleep N` counts as 0.9 N seconds
@@ -218,8 +217,3 @@ class Walk:
 def cancels_of_others(ref: str, since_at: float, until_at: float, cancels: Iterable[Exchange]) -> Iterator[Exchange]:
     """Cancels of other versions than *ref* that overlap the time between *since_at* and *until_at*."""
     return (e for e in cancels if e.ref != ref and since_at <= e.done_at and e.sent_at <= until_at)
-
-
-def lost(exchange: Exchange) -> bool:
-    """Whether a request may take effect at an unknown time: no response, or a 5xx."""
-    return exchange.response is None or exchange.status >= 500

@@ -11,10 +11,8 @@ from itertools import accumulate
 
 from touchstone.contract.answers import AT_REST, STATUSES
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.history import Content, History
+from touchstone.rules.history import EXCHANGING, Content, History
 from touchstone.rules.messages import SUCCESS
-
-_CHANGING = frozenset({"publishTemplate", "deleteTemplate"})
 
 
 def owned(exchange: Exchange, history: History) -> bool:
@@ -94,7 +92,7 @@ class Timeline:
         self.reuses = tuple(e for e in reuses if owned(e, history))
         self._rests = tuple(e for e in self.reads if e.body["status"] in AT_REST) + self.reuses
         self._rest_sent_at, self._rest_ended_at = first_ends(self._rests)
-        changes = [e for e in story if e.operation in _CHANGING and (may_have_acted(e) or self._overwrote(e))]
+        changes = [e for e in story if e.operation in EXCHANGING and (may_have_acted(e) or self._overwrote(e))]
         self._doubtful_at = min((e.sent_at for e in changes if _is_doubtful(e, changes)), default=float("inf"))
         contents = history.contents(ref)
         shared = any(other.ref != ref for content in contents for other in history.sharing(content))
