@@ -165,7 +165,7 @@ def others_version(ref: str, history: History) -> Iterator[Judgement]:
             yield broken(row.claim, unlike, exchange, expected="the same response for both", actual=actual)
         else:
             fits = exchange.status == 404 or (exchange.status in row.may and is_empty_log(exchange))
-            yield judged_unless_limited(row.claim, fits, exchange, row.codes)
+            yield judged_unless_limited(row.claim, fits, exchange, expected=row.codes)
 
 
 def _unlike_missing(exchange: Exchange, history: History) -> Exchange | None:
@@ -367,7 +367,7 @@ def odd_spelling(exchange: Exchange, history: History) -> Iterator[Judgement]:
     claim = "lookup.odd-spelling-is-404"
     fits = exchange.status in NO_SUCH_PATH or is_empty_log(exchange)
     if fits or exchange.status == 429 or not _is_fair(exchange, history):
-        yield judged_unless_limited(claim, fits, exchange, "404 or 400")
+        yield judged_unless_limited(claim, fits, exchange, expected="404 or 400")
 
 
 @story_rule("lookup.missing", *_UNKNOWN, *_DELETED, REFUSED, _PLAN)
@@ -394,7 +394,7 @@ def missing(ref: str, history: History) -> Iterator[Judgement]:
         absent = found == "deleted" or surely_missing(ref, history)
         absent = absent or (exchange.status >= 500 and not was_written(ref, history))
         if not published and (fits or exchange.status == 429 or absent):
-            yield judged_unless_limited(claim, fits, exchange, "404")
+            yield judged_unless_limited(claim, fits, exchange, expected="404")
 
 
 def published_by(exchange: Exchange, history: History) -> tuple[str, Exchange] | None:

@@ -10,16 +10,7 @@ from touchstone.contract.document import Problem
 from touchstone.facts.exchange import Exchange, Response
 from touchstone.facts.finding import Judgement
 from touchstone.rules.history import History
-from touchstone.rules.messages import (
-    SUCCESS,
-    announces_json,
-    asks_for_another_method,
-    error_problem,
-    garbled,
-    json_problem,
-    operation_of,
-    spelling,
-)
+from touchstone.rules.messages import SUCCESS, asks_for_another_method, error_problem, garbled, operation_of, spelling
 from touchstone.rules.rule import (
     broken,
     describe,
@@ -206,17 +197,15 @@ _QUOTING = frozenset({"streamBuildEvents", "getTemplate"})  # may quote stack tr
 @rule("refusals.shape", "error.has-the-documented-shape")
 def error_shape(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """Judges that each documented error has the documented body. 429, 5xx and invalid JSON have claims of their own."""
-    response, body = exchange.response, exchange.body
-    if response is None or not _is_documented_error(exchange, history):
+    body = exchange.body
+    if exchange.response is None or not _is_documented_error(exchange, history):
         return
-    if announces_json(response) and response.body and json_problem(response.body):
-        return
-    problem = error_problem(response)
+    problem = error_problem(exchange.response)
     # Two errors may have other fields instead: a cancel without a build has ``status`` (ambiguity 7.15), which another
     # claim covers, and an invalid document has ``errors`` (ambiguity 7.39).
     idle = exchange.operation == "cancelBuild" and exchange.status == 404 and isinstance(body.get("status"), str)
     invalid = exchange.operation == "publishTemplate" and exchange.status == 422 and bool(body.get("errors"))
-    if problem and (idle or invalid):
+    if problem is None or (problem and (idle or invalid)):
         return
     expected = "a JSON object with a string in error"
     yield judged("error.has-the-documented-shape", not problem, exchange, expected=expected, actual=problem)
@@ -279,7 +268,7 @@ def wrong_document(exchange: Exchange, _: History) -> Iterator[Judgement]:
         row = answer("publishTemplate", "invalid")
         fits = exchange.status in row.may and isinstance(errors, list) and bool(errors) and all(map(_is_entry, errors))
         expected = f"{row.codes} with a list errors, each with field, code and message"
-        yield judged_unless_limited(row.claim, fits, exchange, expected)
+        yield judged_unless_limited(row.claim, fits, exchange, expected=expected)
     elif kind:
         row = answer("publishTemplate", kind)
         yield judged_code(row, exchange)

@@ -15,7 +15,7 @@ from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.events import follows
 from touchstone.rules.history import Content, History
-from touchstone.rules.messages import SUCCESS, announces_json, error_problem, excused, json_problem, operation_of
+from touchstone.rules.messages import SUCCESS, error_problem, excused, operation_of
 from touchstone.rules.possible_states import CLOCK_SHARE
 from touchstone.rules.rule import broken, describe, held, judged, rule, story_rule, unclear
 from touchstone.rules.timeline import may_have_acted, owned, reports_building
@@ -132,11 +132,9 @@ def limit_shape(exchange: Exchange, history: History) -> Iterator[Judgement]:
     response = exchange.response
     if response is None or response.status != 429 or exchange.error or not operation_of(exchange, history.contract):
         return
-    if announces_json(response) and response.body and json_problem(response.body):
-        return
-    problem = error_problem(response)
-    expected = "a JSON object with a string in error"
-    yield judged("limit.has-the-error-shape", not problem, exchange, expected=expected, actual=problem)
+    problem, expected = error_problem(response), "a JSON object with a string in error"
+    if problem is not None:
+        yield judged("limit.has-the-error-shape", not problem, exchange, expected=expected, actual=problem)
 
 
 @story_rule("limits.otherwise", "limit.has-the-error-shape")

@@ -42,8 +42,13 @@ def garbled(exchange: Exchange) -> bool:
     return bool(body and json_problem(body))
 
 
-def error_problem(response: Response) -> str:
-    """Returns what is wrong in an error body (troubleshooting#errors; ambiguity 7.16); empty if it is as documented."""
+def error_problem(response: Response) -> str | None:
+    """Returns what is wrong in an error body (troubleshooting#errors; ambiguity 7.16); empty if it is as documented.
+
+    Returns None for invalid JSON with a JSON media type, which has a claim of its own.
+    """
+    if announces_json(response) and response.body and json_problem(response.body):
+        return None
     body: Any = response.json_object()
     if body is None:
         return f"{media_type(response) or 'no media type'} {render(response.body)}"

@@ -5,7 +5,6 @@ document that the version had before. Most rules on publishes judge nothing if p
 failed, or if several accounts use the name.
 """
 
-import functools
 import json
 from collections.abc import Iterable, Iterator
 from itertools import combinations
@@ -36,6 +35,7 @@ class Shelf:
         self._changes = tuple(_changes(story))
         self.contents = tuple(e for e in self._changes if e.status in SUCCESS and "content" in e.note)
         self._one_owner = len({e.credential for e in self._changes}) <= 1 and ref not in history.given
+        self._stood_at_answers = [(answer, self.standing(answer)) for answer in self.answers]
 
     def standing(self, exchange: Exchange) -> Exchange | None:
         """Returns the last publish before *exchange* if its document surely lasted until the response, else None."""
@@ -65,10 +65,6 @@ class Shelf:
     def answers_since(self, publish: Exchange) -> tuple[Exchange, ...]:
         """Returns the owner's responses during which the document of *publish* was surely current, in order."""
         return tuple(answer for answer, stood in self._stood_at_answers if stood is publish)
-
-    @functools.cached_property
-    def _stood_at_answers(self) -> list[tuple[Exchange, Exchange | None]]:
-        return [(answer, self.standing(answer)) for answer in self.answers]
 
     def refused_between(self, publish: Exchange, answer: Exchange) -> list[Exchange]:
         """Returns the publishes between *publish* and *answer* that were refused and had another document."""

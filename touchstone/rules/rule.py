@@ -15,7 +15,6 @@ from touchstone.facts.finding import Judgement
 from touchstone.rules.history import History
 
 Subject = TypeVar("Subject")
-_LIMITED = "a limit refused the request"
 Judge = Callable[[Subject, History], Iterator[Judgement]]
 
 
@@ -69,9 +68,7 @@ def judged(claim: str, holds: bool, *evidence: Exchange, expected: str, actual: 
 
 def judged_code(row: Answer, *evidence: Exchange) -> Judgement:
     """Judges the status code of the last exchange by a row of answers.yaml. A 429 outside the row allows no verdict."""
-    if evidence[-1].status == 429 and 429 not in row.may:
-        return unclear(row.claim, *evidence, why=_LIMITED)
-    return judged(row.claim, evidence[-1].status in row.may, *evidence, expected=row.codes)
+    return judged_unless_limited(row.claim, evidence[-1].status in row.may, *evidence, expected=row.codes)
 
 
 def judged_body(row: Answer, *evidence: Exchange) -> Judgement:
@@ -80,11 +77,11 @@ def judged_body(row: Answer, *evidence: Exchange) -> Judgement:
     return judged(row.body, fits, *evidence, expected=expected)
 
 
-def judged_unless_limited(claim: str, holds: bool, exchange: Exchange, expected: str) -> Judgement:
-    """Returns the same judgement as `judged`, except that a 429 allows no verdict."""
-    if exchange.status == 429:
-        return unclear(claim, exchange, why=_LIMITED)
-    return judged(claim, holds, exchange, expected=expected)
+def judged_unless_limited(claim: str, holds: bool, *evidence: Exchange, expected: str) -> Judgement:
+    """Returns the same judgement as `judged`, except that a 429 that breaks the claim allows no verdict."""
+    if evidence[-1].status == 429 and not holds:
+        return unclear(claim, *evidence, why="a limit refused the request")
+    return judged(claim, holds, *evidence, expected=expected)
 
 
 def render(value: object, limit: int = 120) -> str:

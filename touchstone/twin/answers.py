@@ -2,8 +2,6 @@
 
 from typing import Any
 
-UPGRADE_REQUIRED = "UPGRADE_REQUIRED"
-
 
 class Refusal(Exception):
     """An error response as an exception: status, JSON body and extra headers. `App` adds the ``request_id``."""

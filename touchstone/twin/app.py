@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from touchstone.twin.answers import Refusal, no_such_version
+from touchstone.twin.answers import Refusal
 from touchstone.twin.catalog import Ref, Version
 from touchstone.twin.documents import Problem, invalid, read_document
 from touchstone.twin.engine import Engine
@@ -27,8 +27,8 @@ METHODS: dict[Kind, tuple[str, ...]] = {
     "build": ("DELETE", "GET", "HEAD", "POST"),
     "events": ("GET", "HEAD"),
 }
-_KINDS: dict[tuple[str, ...], Kind] = {(): "template", ("build",): "build", ("build", "events"): "events"}
 NO_REF = Ref("", "", "")
+_KINDS: dict[tuple[str, ...], Kind] = {(): "template", ("build",): "build", ("build", "events"): "events"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class App:
         base = f"{self.settings.base_path}/".encode()
         if not raw_path.startswith(base):
             raise Refusal(404, "No such path.")
-        account = self.engine.account_of(_values(request.scope, b"authorization"))
+        account = self.engine.account_of(request.headers.getlist("authorization"))
         resource = resource_at(raw_path, self.settings.base_path)
         if resource is None:
             raise Refusal(404, "No such path.")
@@ -130,7 +130,7 @@ class App:
 
     async def hold(self) -> None:
         """Waits for as long as the rate limiter delays the response to the start that was just accepted."""
-        delay_s = self.engine.pop_delay_s()
+        delay_s, self.engine.delay_s = self.engine.delay_s, 0.0
         if delay_s:
             await asyncio.sleep(delay_s)
 
@@ -188,9 +188,7 @@ class App:
 
 def no_such_build() -> Refusal:
     """Returns the 404 for a request for the events of a version that was never built."""
-    refusal = no_such_version()
-    refusal.body["error"] = "This version has never been built."
-    return refusal
+    return Refusal(404, "This version has never been built.")
 
 
 def answer_json(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
@@ -217,7 +215,3 @@ def read_switches(query: bytes, names: tuple[str, ...]) -> dict[str, bool]:
     if wrong:
         raise invalid([Problem(name, "invalid_type", "expected true or false") for name in wrong])
     return {name: SWITCHES[sent.get(name, "false").lower()] for name in names}
-
-
-def _values(scope: Scope, name: bytes) -> list[str]:
-    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]

@@ -39,7 +39,7 @@ class Engine:
         self.slots: dict[tuple[str, str], Slot] = {}
         self.running: set[Build] = set()
         self._accounts = {account.key: account for account in settings.accounts}
-        self._delay_s = 0.0
+        self.delay_s = 0.0  # delay of the response to the last accepted start, until `App.hold` takes it
         self.configure(settings)
         # Rate limit windows are aligned to epoch seconds, but limiters need a clock that never jumps.
         self._epoch_s = time.time() - time.monotonic()
@@ -84,7 +84,7 @@ class Engine:
     def require_plan(self, account: Account, doing: str) -> None:
         """Raises a 403 for an account below the Scale plan. *doing* is ``Publishing`` or ``Building``."""
         if not self.may_build(account):
-            raise Refusal(403, f"{doing} templates needs a Scale plan.", code=answers.UPGRADE_REQUIRED)
+            raise Refusal(403, f"{doing} templates needs a Scale plan.", code="UPGRADE_REQUIRED")
 
     def require_own(self, version: Version) -> None:
         """Raises a 403 for a curated version, which no account may change."""
@@ -157,11 +157,6 @@ class Engine:
         """Returns the time for the limiters: epoch seconds that ignore adjustments of the system clock."""
         return self._epoch_s + time.monotonic()
 
-    def pop_delay_s(self) -> float:
-        """Returns the delay of the response to the last accepted start, in seconds, and resets this delay to 0."""
-        delay_s, self._delay_s = self._delay_s, 0.0
-        return delay_s
-
     def start(self, account: Account, version: Version) -> Body:
         """Starts a build, joins the running build, or reuses the snapshot; with a 403 or 429, no build begins."""
         self.require_own(version)
@@ -175,7 +170,7 @@ class Engine:
             self.check_builds(account)
             slot.last = self.launch(version)
         if charged:
-            self._delay_s = accept(self._limiters[account.key], self.now_at())
+            self.delay_s = accept(self._limiters[account.key], self.now_at())
         return self.reused_body(version, golden) if golden else self.building_body(version)
 
     def slot_of(self, version: Version) -> Slot:

@@ -16,7 +16,7 @@ from touchstone.proof.faults.fault import breaks, fault, own, refusing
 from touchstone.proof.faults.publishing import ref_of
 from touchstone.proof.faults.unforeseen import document_of
 from touchstone.twin.answers import Refusal
-from touchstone.twin.app import App, Resource, _values, answer_json, read_switches, resource_at
+from touchstone.twin.app import App, Resource, answer_json, read_switches, resource_at
 from touchstone.twin.build import Build, Plan
 from touchstone.twin.catalog import EVERYONE, Ref, Version
 from touchstone.twin.documents import API_VERSION, Document, read_body, read_document
@@ -356,7 +356,7 @@ async def events_take_the_verbs_of_the_build(app: App, request: Request) -> Resp
     """POST on the path of a build log starts the build, and DELETE cancels it."""
     resource = resource_at(request.scope["raw_path"], app.settings.base_path)
     if resource is not None and resource.kind == "events" and request.method in ("POST", "DELETE"):
-        account = app.engine.account_of(_values(request.scope, b"authorization"))
+        account = app.engine.account_of(request.headers.getlist("authorization"))
         return await app.operate(request, account, Resource("build", resource.ref))
     return await App.answer(app, request)
 
