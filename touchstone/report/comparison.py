@@ -8,7 +8,7 @@ their ratio, shares by their difference.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import PurePath
@@ -357,61 +357,55 @@ def quantiles_s(counts: Floats, lengths_s: Floats, shares: Sequence[float]) -> F
     return found
 
 
-def count_filled(blocks: Floats) -> int:
-    """Number of blocks that are not empty."""
-    return int(np.count_nonzero(blocks.reshape(len(blocks), -1).sum(axis=1)))
+def count_filled(*runs: Floats) -> int:
+    """Number of blocks that are not empty, in the run that has fewer of them."""
+    return min(int(np.count_nonzero(run.reshape(len(run), -1).sum(axis=1))) for run in runs)
 
 
 def ratios(before: Durations, after: Durations, shares: Sequence[float], seed: int) -> list[Interval]:
     """Relative change from the first run to the second of each percentile in *shares* (0.99 for p99); at least -1."""
-    logs = [lambda sums, run=run: np.log(quantiles_s(sums, run.lengths_s, shares)) for run in (before, after)]
-    return [Interval(*map(math.expm1, one)) for one in _apart((before.counts, after.counts), logs, seed)]
+    pairs = ((before, seed), (after, seed + 1))
+    first, second = (np.log(quantiles_s(_resampled(run.counts, one), run.lengths_s, shares)) for run, one in pairs)
+    return [Interval(*map(math.expm1, one)) for one in _apart(first, second, count_filled(before.counts, after.counts))]
 
 
-def shares_apart(before: Floats, after: Floats, seed: int) -> Interval:
-    """Difference of two shares, from -1 to 1. Each row of the inputs is a block: number of events and of requests."""
-    ((value, low, high),) = _apart((before, after), (_quotient, _quotient), seed)
+def quotients_apart(before: Floats, after: Floats, seed: int, *, is_rate: bool) -> Interval:
+    """Difference of two shares, or relative difference of two rates, of which neither may be zero; at least -1.
+
+    Each row of the inputs is a block: number of events and their divisor. If the blocks of a round have no events,
+    a rate counts half an event, because zero has no logarithm.
+    """
+    values = list[Floats]()
+    for number, run in enumerate((before, after)):
+        part, whole = np.hsplit(_resampled(run, seed + number), 2)
+        quotients = np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+        values.append(np.log(np.maximum(quotients, 0.5 / run[:, 1].sum())) if is_rate else quotients)
+    ((value, low, high),) = _apart(values[0], values[1], count_filled(before, after))
+    if is_rate:
+        return Interval(*map(math.expm1, (value, low, high)))
     return Interval(value, max(low, -1.0), min(high, 1.0))
 
 
-def rates_apart(before: Floats, after: Floats, seed: int) -> Interval:
-    """Relative difference from the first rate to the second, never below -1; neither rate may be zero.
+def _resampled(run: Floats, seed: int) -> Floats:
+    """Sums of all blocks; in each further row, sums of as many blocks, drawn with replacement."""
+    drawn = np.random.default_rng(seed).multinomial(len(run), np.full(len(run), 1 / len(run)), size=ROUNDS)
+    return np.vstack((run.sum(axis=0), drawn @ run))
 
-    If the blocks of a round have no events, they count as half an event, because zero has no logarithm.
+
+def _apart(before: Floats, after: Floats, blocks: int) -> list[Sequence[float]]:
+    """Difference of each column, with its interval, which is infinite for fewer than two blocks.
+
+    The first row has the values of the runs, the others those of the rounds.
     """
-    halves = [0.5 / float(run[:, 1].sum()) for run in (before, after)]
-    logs = [lambda sums, half=half: np.log(np.maximum(_quotient(sums), half)) for half in halves]
-    (apart,) = _apart((before, after), logs, seed)
-    return Interval(*map(math.expm1, apart))
-
-
-def _quotient(sums: Floats) -> Floats:
-    """First column divided by the second; NaN if the second is zero."""
-    part, whole = sums[:, [0]], sums[:, [1]]
-    found: Floats = np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
-    return found
-
-
-def _apart(
-    runs: Sequence[Floats], statistics: Sequence[Callable[[Floats], Floats]], seed: int
-) -> list[Sequence[float]]:
-    """Difference of each statistic between two runs, with its interval, which is infinite for fewer than two blocks."""
-    strays, values = [], []
-    for number, (run, statistic) in enumerate(zip(runs, statistics, strict=True)):
-        chance = np.random.default_rng(seed + number)
-        drawn = chance.multinomial(len(run), np.full(len(run), 1 / len(run)), size=ROUNDS) @ run
-        values.append(statistic(run.sum(axis=0, keepdims=True)))
-        strays.append(statistic(drawn) - values[-1])
-    apart = np.nan_to_num(values[1] - values[0])[0]
-    blocks = min(map(count_filled, runs))
+    apart = np.nan_to_num(after[0] - before[0])
     if blocks < 2:
         return [(float(value), -math.inf, math.inf) for value in apart]
     tail, freedom = (1 - CONFIDENCE) / 2, blocks - 1
     # For few blocks, Student's t (by a Cornish-Fisher expansion) over the normal z, times √(n / (n - 1)).
     z = NormalDist().inv_cdf(1 - tail)
     t = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
-    widening = t / z * math.sqrt(blocks / freedom)
-    bounds = np.nanquantile(strays[1] - strays[0], [tail, 1 - tail], axis=0) * widening
+    strays = (after[1:] - after[0]) - (before[1:] - before[0])
+    bounds = np.nanquantile(strays, [tail, 1 - tail], axis=0) * (t / z * math.sqrt(blocks / freedom))
     low, high = apart + np.minimum(bounds[0], 0.0), apart + np.maximum(bounds[1], 0.0)
     return [list(map(float, one)) for one in zip(apart, low, high, strict=True)]
 
@@ -447,17 +441,16 @@ class _Side:
 
     def counted(self, statistic: str, name: str) -> Floats:
         """A row per block: events that the statistic counts, and their divisor (requests sent or seconds scheduled)."""
-        part, sent, seconds = np.zeros((3, self.blocks))
+        events, sent = np.zeros((2, self.blocks))
         is_rate = statistic.endswith("_per_s")
         until_s = self.first_s + (self.scheduled_s if is_rate else self.seconds)
         for window in self.windows:
             if name in (ALL, window.operation) and window.at_s < until_s:
                 kind = kind_of(window.outcome)
-                part[self.block(window.at_s)] += window.count * (kind == _COUNTED[statistic])
+                events[self.block(window.at_s)] += window.count * (kind == _COUNTED[statistic])
                 sent[self.block(window.at_s)] += window.count * (kind != "unsent")
-        for at_s in range(self.first_s, until_s):
-            seconds[self.block(at_s)] += 1
-        return np.column_stack((part, seconds if is_rate else sent))
+        seconds = np.bincount([self.block(at_s) for at_s in range(self.first_s, until_s)], minlength=self.blocks)
+        return np.column_stack((events, seconds if is_rate else sent))
 
 
 def _operation(name: str, sides: Sequence[_Side], *, is_timed: bool, seed: int) -> OperationChange:
@@ -473,13 +466,13 @@ def _operation(name: str, sides: Sequence[_Side], *, is_timed: bool, seed: int) 
 
 
 def _time_changes(runs: Sequence[Durations], spans: tuple[Times, Times], seed: int) -> list[Change]:
-    blocks = _too_few_blocks([run.counts for run in runs])
+    blocks = count_filled(*(run.counts for run in runs))
     samples = min(span.count + span.never for span in spans)
     found = []
     for share, apart in zip(SHARES, ratios(runs[0], runs[1], SHARES, seed), strict=True):
         before, after = (span.at(share).value_s for span in spans)
         need = math.ceil(round(FEW / (1 - share), 6))
-        lack = _lack(samples, need, "sample") if samples < need else blocks
+        lack = _lack(samples, need, "sample") or _lack(blocks, FEWEST_BLOCKS, "block")
         is_known = not lack and before and after and all(map(math.isfinite, (before, after, apart.high)))
         verdict = _verdict(apart, "faster", "slower", MATTERS) if is_known else TOO_FEW if lack else UNCERTAIN
         found.append(Change(spans[0].at(share).key, before, after, apart if is_known else None, verdict, lack))
@@ -487,12 +480,7 @@ def _time_changes(runs: Sequence[Durations], spans: tuple[Times, Times], seed: i
 
 
 def _lack(have: int, need: int, what: str) -> str:
-    return f"{plural(have, what)}; {need:,} needed"
-
-
-def _too_few_blocks(runs: Sequence[Floats]) -> str:
-    have = min(map(count_filled, runs))
-    return _lack(have, FEWEST_BLOCKS, "block") if have < FEWEST_BLOCKS else ""
+    return f"{plural(have, what)}; {need:,} needed" if have < need else ""
 
 
 def _verdict(apart: Interval, less: Verdict, more: Verdict, matters: float) -> Verdict:
@@ -505,15 +493,14 @@ def _counted_change(statistic: str, name: str, sides: Sequence[_Side], seed: int
     first, second = (side.counted(statistic, name) for side in sides)
     before, after = (float(part / whole) if whole else 0.0 for part, whole in (first.sum(axis=0), second.sum(axis=0)))
     events = int(first[:, 0].sum() + second[:, 0].sum())
-    lack = _too_few_blocks([first[:, 1], second[:, 1]])
-    if 0 < events < FEW and before != after:
-        lack = _lack(events, FEW, "event")
-    if lack:
+    lack = _lack(events, FEW, "event") if events and before != after else ""
+    if lack := lack or _lack(count_filled(first[:, 1], second[:, 1]), FEWEST_BLOCKS, "block"):
         return Change(statistic, before, after, None, TOO_FEW, lack)
     is_rate = statistic.endswith("_per_s")
     if is_rate and not (before and after):
         # If one run has no events, there is no ratio; FEW events or more in the other run are no coincidence.
         return Change(statistic, before, after, None, NOISE if before == after else "more" if after else "less")
-    apart = (rates_apart if is_rate else shares_apart)(first, second, seed)
-    verdict = _verdict(apart, "less", "more", MATTERS if is_rate else MATTERS_POINTS)
-    return Change(statistic, before, after, apart, verdict)
+    apart = quotients_apart(first, second, seed, is_rate=is_rate)
+    return Change(
+        statistic, before, after, apart, _verdict(apart, "less", "more", MATTERS if is_rate else MATTERS_POINTS)
+    )
