@@ -13,7 +13,7 @@ from rich.text import Text
 from touchstone.facts.events import RunLog
 from touchstone.facts.finding import Finding
 from touchstone.facts.wording import plural
-from touchstone.loadgen.metrics import ALL, name_of
+from touchstone.loadgen.metrics import ALL
 from touchstone.loadgen.thresholds import scope_text
 from touchstone.report import comparison as limits
 from touchstone.report import html
@@ -28,7 +28,6 @@ from touchstone.rules.verdict import RunVerdict
 SCHEMA_VERSION = 1
 _STYLES = {"slower": "bold red", "faster": "bold green", "more": "bold", "less": "bold"}
 _STYLES |= dict.fromkeys((limits.NOISE, limits.UNCERTAIN, limits.TOO_FEW), "dim")
-_NAMES = {"throughput_per_s": "served per second", "error_share": "errors", "refused_share": "refused (429)"}
 
 
 def write(both: Comparison, console: Console, page: Path | None = None, exit_code: int = 0) -> None:
@@ -41,16 +40,8 @@ def write(both: Comparison, console: Console, page: Path | None = None, exit_cod
 
 def _values(both: Comparison) -> Mapping[str, Any]:
     rows = zip(both.trend.names, both.trend.runs, both.trend.verdicts, strict=True)
-    return {
-        "both": both,
-        "trend": both.trend,
-        "load": both.load,
-        "runs": [(name, log, sentence("run", log, verdict)) for name, log, verdict in rows],
-        "symbols": html.SYMBOLS,
-        "sentence": sentence,
-        "limits": limits,
-        "statistic": describe_statistic,
-    }
+    runs = [(name, log, sentence("run", log, verdict)) for name, log, verdict in rows]
+    return {"both": both, "trend": both.trend, "load": both.load, "runs": runs, "limits": limits}
 
 
 def _write_claims(trend: Trend, newest: int, console: Console) -> None:
@@ -72,7 +63,7 @@ def _write_load(both: Comparison, console: Console) -> None:
         for change in (each for each in one.changes if each.has_value and each.statistic != "p95_s"):
             values = (sentence("value", change, value) for value in (change.before, change.after))
             verdict = Text(change.verdict.removesuffix(" beyond noise"), _STYLES[change.verdict])
-            rows.append([f"  {describe_statistic(change)}", *values, sentence("apart", change), verdict])
+            rows.append([f"  {sentence('statistic', change)}", *values, sentence("apart", change), verdict])
     title = "response time" if both.load.is_timed else "service time"
     table(console, (title, ">A", ">B", "difference", ""), rows, title.capitalize(), wide=False)
 
@@ -163,10 +154,3 @@ def _change(change: Change) -> dict[str, Any]:
     sides = {"a": change.before, "b": change.after}
     values = {side: value if isfinite(value) else None for side, value in sides.items()}
     return fields(change, "statistic") | values | {"apart": apart, "verdict": change.verdict}
-
-
-def describe_statistic(change: Change) -> str:
-    """Display name of a statistic."""
-    if change.statistic in _NAMES:
-        return _NAMES[change.statistic]
-    return name_of(float(f"0.{change.statistic.removeprefix('p').removesuffix('_s')}"))

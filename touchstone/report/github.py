@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
-from typing import Any, Literal, TextIO, cast
+from typing import Any, TextIO, cast
 
 from markupsafe import Markup
 
@@ -24,7 +24,6 @@ from touchstone.proof.result import Trial
 from touchstone.report import html, proof_report
 from touchstone.report.proof_report import ProofView
 from touchstone.report.view import View
-from touchstone.rules.verdict import VERDICTS
 
 MAX_SUMMARY_BYTES = 900_000  # GitHub drops a summary of more than 1 MiB
 MAX_ANNOTATIONS = 10  # GitHub shows at most ten annotations per step
@@ -35,9 +34,6 @@ _ROWS = (MAX_FINDINGS, 100, 50, 20, 5, 1, 0)
 # The runner obeys `::` at the start of a line or after blanks, and `##[` anywhere. A carriage return also ends a line.
 # Colour codes count as blanks, because a runner may remove them first.
 _BEGIN = re.compile(r"((?:^|\r)(?:\s|\x1b\[[0-9;]*m)*):(?=:)", flags=re.MULTILINE)
-
-Kind = Literal["error", "warning"]
-Remark = tuple[Kind, str, str]  # an annotation: kind, title, message
 
 
 class Inert:
@@ -97,14 +93,11 @@ def summary(view: View | ProofView, folder: Path, room_bytes: int = MAX_SUMMARY_
     """Markdown summary of at most *room_bytes* in UTF-8; empty if even the summary without lists is longer."""
     values: dict[str, Any] = {"view": view, "folder": folder, "code": code}
     if isinstance(view, ProofView):
-        name, command, (tone, headline) = "github_proof.md.j2", "prove", proof_report.headline_of(view)
-        values |= {"why": _why, "endings": proof_report.ENDINGS, "again": proof_report.again, "symbols": html.SYMBOLS}
+        name, (tone, headline) = "github_proof.md.j2", proof_report.headline_of(view)
+        values |= {"why": _why, "endings": proof_report.ENDINGS, "again": proof_report.again}
     else:
-        name, command, (tone, headline) = "github.md.j2", view.header.command, html.headline_of(view)
-        counts = {verdict: view.verdict.count(verdict) for verdict in VERDICTS}
-        claims = (f"{html.SYMBOLS[name]} {n:,} {name.replace('-', ' ')}" for name, n in counts.items() if n)
-        values |= {"claims": ", ".join(claims)}
-    values["title"] = f"{html.SYMBOLS[tone]} touchstone {command}: {headline}"
+        name, (tone, headline) = "github.md.j2", html.headline_of(view)
+    values |= {"tone": tone, "headline": headline}
     template = html.environment().get_template(name)
     texts = (template.render(values, rows=rows) + "\n" for rows in _ROWS)
     return next((text for text in texts if len(text.encode()) <= room_bytes), "")
@@ -117,37 +110,15 @@ def code(text: object, most: int = MAX_CELL_CHARS) -> Markup:
 
 def annotations(view: View | ProofView) -> list[str]:
     """One annotation for each problem of a run or a proof, at most ten. If there are more, the tenth says how many."""
-    remarks = list(_of_proof(view) if isinstance(view, ProofView) else _of_run(view))
-    if len(remarks) > MAX_ANNOTATIONS:
-        first, *others = remarks[MAX_ANNOTATIONS - 1 :]
+    template = html.environment().overlay(autoescape=False).get_template("github_annotations.j2")
+    headline = "" if isinstance(view, ProofView) else html.headline_of(view)[1]
+    text = template.render(view=view, headline=headline, why=_why, annotation=annotation)
+    lines = [line for line in text.split("\n") if line]
+    if others := lines[MAX_ANNOTATIONS:]:
+        kind = "error" if lines[MAX_ANNOTATIONS - 1].startswith("::error") else "warning"
         more = f"{1 + len(others):,} more: see the summary of this step, or the reports"
-        remarks = [*remarks[: MAX_ANNOTATIONS - 1], (first[0], "touchstone", more)]
-    return [annotation(*remark) for remark in remarks]
-
-
-def _of_run(view: View) -> Iterator[Remark]:
-    if view.exit_code not in (0, 1):
-        yield "error", f"touchstone {view.header.command}: {html.headline_of(view)[1]}", view.reason
-    for item in view.findings:
-        if not item.known and not item.new:
-            finding = item.finding
-            kind: Kind = "error" if item.claim.level == "must" else "warning"
-            texts = (one_line(clipped(text, 600)) for text in (finding.expected, finding.actual, finding.where))
-            expected, actual, where = texts
-            times = f" ({item.occurrences:,} times)" if item.occurrences > 1 else ""
-            message = f"{item.claim.sentence}\nexpected {expected}; actual {actual}{times}\n{where}"
-            yield kind, f"{item.claim.id} is broken", message
-    for claim in view.healed:
-        yield "error", f"{claim.claim.id} holds again", "Remove its line from the baseline."
-    for entry in view.header.expired:
-        yield "error", f"{entry.claim}: expired in the baseline", f"Renew or remove: {entry.expires} {entry.ticket}"
-
-
-def _of_proof(view: ProofView) -> Iterator[Remark]:
-    for trial in view.wrong:
-        yield "error", f"{trial.subject.name}: {trial.state}", f"{trial.subject.says}\n{_why(trial)}"
-    if view.exit_code and not view.wrong:
-        yield "error", "touchstone prove", view.reason
+        lines[MAX_ANNOTATIONS - 1 :] = [annotation(kind, "touchstone", more)]
+    return lines
 
 
 def _why(trial: Trial) -> str:
@@ -157,8 +128,8 @@ def _why(trial: Trial) -> str:
     return "; ".join([*parts, trial.trouble] if trial.trouble else parts)
 
 
-def annotation(kind: Kind, title: str, message: str) -> str:
-    """Workflow command that makes GitHub show an annotation."""
+def annotation(kind: str, title: str, message: str) -> str:
+    """Workflow command that makes GitHub show an annotation; its *kind* is ``error`` or ``warning``."""
     title = _data(clipped(one_line(title), 200)).replace(":", "%3A").replace(",", "%2C")
     return f"::{kind} title={title}::{_data(clipped(visible(message), 2_000))}"
 

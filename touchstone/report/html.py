@@ -25,7 +25,6 @@ from touchstone.report.probe_view import ProbeView
 from touchstone.report.view import FindingView, View, describe_check
 
 MAX_FINDINGS = 60  # findings shown in full; the others get one line each
-
 SYMBOLS = {"broken": "✕", "could-not-run": "!", "indeterminate": "?", "not-applicable": "–", "upheld": "✓"}
 _HEADLINES = {0: ("upheld", "Passed"), 1: ("broken", "Does not conform"), 130: ("could-not-run", "Interrupted")}
 _ASSETS = Path(__file__).parent / "assets"
@@ -34,10 +33,6 @@ _ASSETS = Path(__file__).parent / "assets"
 def render(view: View) -> str:
     """HTML page of a run."""
     tone, headline = headline_of(view)
-    numbers: dict[str, int] = {}  # by claim id: number of the first finding that is shown in full
-    for number, item in enumerate(view.findings[:MAX_FINDINGS], start=1):
-        numbers.setdefault(item.claim.id, number)
-    unknown = {one.claim.id: one.claim for one in view.verdict.claims if one.verdict == "broken" and not one.excuse}
     styles = ["report.css", *(["load.css"] if view.load or view.probe else []), *(["probe.css"] if view.probe else [])]
     return page(
         "report.html.j2",
@@ -48,15 +43,10 @@ def render(view: View) -> str:
         drawn=probe_pictures(view.probe) if view.probe else None,
         kind_of=kind_of,
         key_sources=KeySources.of,
-        run=view.header,
         tone=tone,
         headline=headline,
         findings=view.findings[:MAX_FINDINGS],
         further=view.findings[MAX_FINDINGS:],
-        numbers=numbers,
-        first_broken=[unknown[claim] for claim in numbers if claim in unknown][:3],
-        unknown=len(unknown),
-        symbols=SYMBOLS,
     )
 
 
@@ -112,6 +102,7 @@ def environment() -> Environment:
         clip=clipped,
         coded=_coded,
         describe_check=describe_check,
+        line=one_line,
         # Quotes are not escaped, which halves the size of a page full of JSON.
         content=lambda text: Markup(escape(visible(text), quote=False)),
         levels=partial(_coded, pattern=r"\b(must|should)(?= claim)"),
@@ -127,7 +118,7 @@ def environment() -> Environment:
         when=when,
         is_variable=is_variable,
     )
-    jinja.globals["sentence"] = sentence
+    jinja.globals |= {"sentence": sentence, "symbols": SYMBOLS}
     return jinja
 
 
@@ -145,7 +136,6 @@ def when(iso: str) -> str:
 def script(item: FindingView, view: View) -> str:
     """Shell script that repeats a finding."""
     jinja = environment().overlay(autoescape=False)
-    jinja.filters["line"] = one_line
     jinja.filters["shell"] = lambda text: shlex.quote(visible(text))
     return jinja.get_template("finding.sh.j2").render(
         script=item.script, claim=item.claim, finding=item.finding, run=view.header

@@ -5,7 +5,6 @@ from rich.text import Text
 
 from touchstone.facts.wording import brief, figure, one_line
 from touchstone.loadgen.metrics import Kind, Metrics, Times, Traffic, kind_of
-from touchstone.report import probe_sentences
 from touchstone.report.terminal import inert, render, say, table
 from touchstone.report.view import View
 
@@ -24,7 +23,6 @@ def write(view: View, console: Console, *, ends: bool = True, advises: bool = Fa
         view=view,
         answered=view.exit_code != 3 or has_answers,
         advises=advises,
-        family=probe_sentences.describe_family,
     )
     if ends:
         style = {0: "bold green", 1: "bold red"}.get(view.exit_code, "bold yellow")
