@@ -16,7 +16,9 @@ from touchstone.facts.wording import describe_chance
 from touchstone.limiter.pace import Pace
 from touchstone.report.charts import knee_chart, probe_pictures
 from touchstone.report.html import sentence
-from touchstone.report.probe_sentences import (
+from touchstone.report.probe_view import (
+    KneeView,
+    advice,
     describe_fields,
     describe_free,
     describe_limiter,
@@ -24,7 +26,6 @@ from touchstone.report.probe_sentences import (
     give_or_take,
     lasting,
 )
-from touchstone.report.probe_view import KneeView, advice
 
 LIMITERS = (
     *("none", "8/4", "fixed-window:100/60,opens=clock", "fixed-window:5/10,block=90", "sliding-log:1/2,refused=count"),

@@ -24,8 +24,7 @@ from touchstone.facts.sample import Window
 from touchstone.facts.wording import one_line, plural
 from touchstone.loadgen.metrics import ALL, Totals
 from touchstone.report import github, html
-from touchstone.report.probe_sentences import describe_family
-from touchstone.report.probe_view import WINDOWS
+from touchstone.report.probe_view import WINDOWS, describe_family
 from touchstone.report.terminal import say as say_fitted
 from touchstone.report.terminal import table
 from touchstone.report.text import write as write_text

@@ -15,8 +15,7 @@ from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, middle_s
 from touchstone.facts.wording import brief, describe_chance, figure, plural
 from touchstone.loadgen.capacity import Capacity
 from touchstone.loadgen.metrics import ALL, FEW, KINDS, LASTING, Kind, Metrics, Times, kind_of, name_of
-from touchstone.report.probe_sentences import describe_family
-from touchstone.report.probe_view import KneeView, ProbeView
+from touchstone.report.probe_view import KneeView, ProbeView, describe_family
 from touchstone.report.view import LoadView
 
 SIDE = 1000

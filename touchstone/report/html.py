@@ -20,8 +20,7 @@ from touchstone.facts.key_sources import KeySources, is_variable
 from touchstone.facts.wording import brief, clipped, describe_chance, figure, one_line, percentage, plural, visible, was
 from touchstone.loadgen.metrics import kind_of
 from touchstone.report.charts import load_pictures, probe_pictures
-from touchstone.report.probe_sentences import TEXTS, describe_family, describe_stimulus
-from touchstone.report.probe_view import ProbeView
+from touchstone.report.probe_view import TEXTS, ProbeView, describe_family, describe_stimulus
 from touchstone.report.view import FindingView, View, describe_check
 
 MAX_FINDINGS = 60  # findings shown in full; the others get one line each
