@@ -1,8 +1,7 @@
 """Charts of a load run and a probe; no I/O. Shapes lie in a square of SIDE by SIDE units, which the page stretches."""
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -125,15 +124,6 @@ def _nice(value: float, direction: int = 1) -> float:
     return min(step * power for step in (1, 2, 5, 10) if step * power >= value * (1 - 1e-9))
 
 
-def clock_axis(length_s: float, since: str = "the schedule began") -> Axis:
-    """Axis of the time since the event *since*: in seconds, or in minutes if *length_s* is above 300."""
-    unit, factor = ("minutes", 60.0) if length_s > 300 else ("seconds", 1.0)
-    step = _nice(max(length_s / factor, 1e-9) / 6)
-    count = math.floor(length_s / factor / step + 1e-9)
-    ticks = tuple(Tick(step * n * factor / length_s, figure(step * n, 6)) for n in range(count + 1))
-    return Axis(f"{unit} since {since}", ticks)
-
-
 def place(share: float) -> int:
     """Converts a share of the width to a coordinate; both count from the left."""
     return round(share * SIDE)
@@ -167,6 +157,12 @@ def stairs(points: Sequence[tuple[float, float]]) -> str:
     return f"{line(points[:1])}{steps}H{SIDE}"
 
 
+def marks(points: Iterable[tuple[float, float]], rise_share: float) -> str:
+    """Path of vertical marks that begin at points and end higher by *rise_share*; close ones become one mark."""
+    places = sorted({(round(x * _MOST_MARKS), y) for x, y in points})
+    return "".join(f"M{place(x / _MOST_MARKS)} {height(y)}v{-round(rise_share * SIDE)}" for x, y in places)
+
+
 MOST_COLUMNS = 240
 KIND_TEXTS: Mapping[Kind, str] = {
     "served": "served (2xx)",
@@ -176,8 +172,7 @@ KIND_TEXTS: Mapping[Kind, str] = {
     "cut": "cut off at the end of the run",
     "unsent": "due, but never sent",
 }
-_MARK_SHARE = 0.08  # height of the mark of a refused start, as a share of the chart's height
-_MOST_MARKS = 320  # number of marks that fit side by side; refusals closer than that share a mark
+_MOST_MARKS = 500  # number of marks that fit side by side
 _POINTS = 72
 _SHARES = (0.0, 0.5, 0.9, 0.99, 0.999)
 Curve = tuple[str, str, str, Times]  # CSS class, caption, legend, durations
@@ -205,9 +200,10 @@ def load_pictures(load: LoadView) -> dict[str, Any]:
 class Columns:
     """Columns of equal width that divide the time axis of a chart."""
 
-    origin_s: int  # run second at which the first column begins
-    width_s: int  # width of a column, in whole seconds
+    origin_s: float  # run second at which the first column begins
+    width_s: float  # width of a column
     count: int  # number of columns
+    since: str = "the schedule began"  # the event at that second
 
     def column(self, at_s: float) -> int:
         """Number of the column of a moment; outside the chart, number of the nearest column."""
@@ -216,6 +212,15 @@ class Columns:
     def share(self, at_s: float) -> float:
         """Position of a moment on the time axis, from 0 to 1."""
         return min(max((at_s - self.origin_s) / (self.width_s * self.count), 0.0), 1.0)
+
+    def axis(self) -> Axis:
+        """The time axis: in seconds, or in minutes if it is longer than 300 s."""
+        length_s = self.width_s * self.count
+        unit, unit_s = ("minutes", 60.0) if length_s > 300 else ("seconds", 1.0)
+        step = _nice(length_s / unit_s / 6)
+        numbers = range(math.floor(length_s / unit_s / step + 1e-9) + 1)
+        ticks = tuple(Tick(step * n * unit_s / length_s, figure(step * n, 6)) for n in numbers)
+        return Axis(f"{unit} since {self.since}", ticks)
 
 
 def columns_between(origin_s: int, end_s: float) -> Columns:
@@ -256,7 +261,7 @@ def _stacked_chart(
     return Chart(
         title=f"{what} by outcome",
         caption=f"{int(counts.sum()):,} in total: {', '.join(texts) or 'none sent'}.",
-        x=clock_axis(columns.width_s * columns.count),
+        x=columns.axis(),
         y=scale.axis(f"{what.lower()} per second"),
         shapes=(*shapes, Shape(stairs(steps), "due"), *_hits(columns, counts)),
         keys=(*keys, Key("due", line, "line")),
@@ -291,21 +296,14 @@ def flight_chart(found: Capacity, columns: Columns) -> Chart:
     ]
     keys = [Key("f-sure", "certainly in flight"), Key("f-unsure", "possibly in flight")]
     caption = f"Maximum: {plural(found.at_least, 'build')} certainly in flight at once"
-    marks = Counter(  # refusals close to each other share a mark
-        (refusal.below, round(columns.share(refusal.at_s) * _MOST_MARKS), at)
-        for refusal, at in zip(found.refusals, refused_at, strict=True)
-    )
     for is_below, number, css, where in (
         (False, found.refused_full, "r-full", "at the maximum"),
         (True, found.refused_below, "r-below", "below the maximum"),
     ):
         if number:
-            path = (
-                f"M{place(x / _MOST_MARKS)} {height(scale.share(at))}v{-round(_MARK_SHARE * SIDE)}"
-                for is_own, x, at in sorted(marks)
-                if is_own is is_below
-            )
-            shapes.append(Shape("".join(path), css))
+            pairs = zip(found.refusals, refused_at, strict=True)
+            points = ((columns.share(one.at_s), scale.share(at)) for one, at in pairs if one.below is is_below)
+            shapes.append(Shape(marks(points, 0.08), css))
             keys.append(Key(css, f"start refused {where}", "tick"))
             caption += f"; {plural(number, 'start')} refused {where}"
     is_range = found.at_most is not None and found.at_most > found.at_least
@@ -313,7 +311,7 @@ def flight_chart(found: Capacity, columns: Columns) -> Chart:
     return Chart(
         title="Builds in flight and refused starts",
         caption=f"{caption}.",
-        x=clock_axis(columns.width_s * columns.count),
+        x=columns.axis(),
         y=scale.axis("builds in flight"),
         shapes=tuple(shapes),
         keys=tuple(keys),
@@ -339,23 +337,22 @@ def curve(times: Times, nines: float) -> tuple[list[tuple[float, float]], list[t
     return points[:turn], points[max(turn - 1, 0) :]
 
 
-def nines_of(counts: Iterable[int]) -> float:
-    """Number of nines to draw: three (99.9 %) if one of *counts* (samples per curve) is 1,000 or more; else two."""
-    return 3.0 if max(counts, default=0) >= 1_000 else 2.0
+def percentile_charts(*groups: Mapping[str, Sequence[Curve]]) -> tuple[Chart, ...]:
+    """Charts by title with their curves, the first on top. The charts of a group have the same axis of durations."""
+    # Up to 99.9 % if there are 1,000 samples, and up to 99 % otherwise.
+    counts = (times.count for group in groups for curves in group.values() for *_, times in curves)
+    nines = 3.0 if max(counts, default=0) >= 1_000 else 2.0
+    charts = list[Chart]()
+    for group in filter(None, groups):
+        cells = [times.cells for curves in group.values() for *_, times in curves]
+        # The axis omits the shortest 1 % and the longest 0.1 %.
+        scale = Log(min(one.quantile_s(0.01) for one in cells), max(one.quantile_s(0.999) for one in cells))
+        charts += (_percentile_chart(title, curves, nines, scale) for title, curves in group.items())
+    return tuple(charts)
 
 
-def scale_of(curves: Sequence[Curve]) -> Log:
-    """Axis for all durations except the shortest 1 % and the longest 0.1 %."""
-    shortest, longest = (
-        f([times.cells.quantile_s(at) for *_, times in curves]) for f, at in ((min, 0.01), (max, 0.999))
-    )
-    return Log(shortest, longest)
-
-
-def percentile_chart(title: str, curves: Sequence[Curve], nines: float, scale: Log) -> Chart:
-    """Chart with *curves*; the first curve lies on top."""
-    shapes: list[Shape] = []
-    captions = []
+def _percentile_chart(title: str, curves: Sequence[Curve], nines: float, scale: Log) -> Chart:
+    shapes, captions = list[Shape](), list[str]()
     for css, name, _, times in curves:
         for points, suffix in zip(curve(times, nines), ("", " unsure"), strict=True):
             if len(points) > 1:
@@ -379,35 +376,22 @@ def percentile_chart(title: str, curves: Sequence[Curve], nines: float, scale: L
 
 
 def latency_charts(numbers: Metrics) -> tuple[Chart, ...]:
-    """One latency chart per operation. Followed logs have a scale of their own, because they last as long as builds."""
-    operations = [numbers.total, *numbers.operations] if len(numbers.operations) > 1 else list(numbers.operations)
-    drawn: dict[str, list[Curve]] = {}
-    for one in operations:
+    """One latency chart per operation. Followed logs have an axis of their own, because they last as long as builds."""
+    briefs, logs = dict[str, list[Curve]](), dict[str, list[Curve]]()
+    for one in [numbers.total, *numbers.operations] if len(numbers.operations) > 1 else numbers.operations:
         rows = (
             ("response", "response time, from the due time", one.whole.response),
             ("service", "service time, from sending", one.whole.service),
         )
         if curves := [(css, css, key, times) for css, key, times in rows if times]:
-            drawn[one.name] = curves
-    nines = nines_of(curves[0][3].count for curves in drawn.values())
-    shared = [curve for name, curves in drawn.items() if name not in LASTING for curve in curves]
-    return tuple(
-        percentile_chart(
-            f"{'All operations' if name == ALL else name}: {plural(curves[0][3].count, 'sample')}",
-            curves,
-            nines,
-            scale_of(curves if name in LASTING else shared),
-        )
-        for name, curves in drawn.items()
-    )
+            title = f"{'All operations' if one.name == ALL else one.name}: {plural(curves[0][3].count, 'sample')}"
+            (logs if one.name in LASTING else briefs)[title] = curves
+    return percentile_charts(briefs, logs)
 
 
 _LANES = {"accepted": 0.75, "held": 0.75, "refused": 0.25, "failed": 0.25}
 _SORTS = {"accepted": "accepted", "held": "delayed, then accepted", "refused": "refused", "failed": "failed"}
-_MARKS = 500  # number of marks that fit side by side; requests closer than that share a mark
 _LEAST_SHARE = 0.02  # families that were never more likely than this are not drawn
-# Maps a run second to a coordinate.
-_Placing = Callable[[float], int]
 
 
 def probe_pictures(probe: ProbeView) -> dict[str, Chart | None]:
@@ -415,36 +399,33 @@ def probe_pictures(probe: ProbeView) -> dict[str, Chart | None]:
     every = [*probe.answers, *probe.failed]
     begin = min((answer.sent_at for answer in every), default=0.0)
     end = max([begin, *(answer.done_at for answer in every), *(step.at for step in probe.steps)])
-    length_s = max(end - begin, 1e-3)
-    axis = clock_axis(length_s, "the first request")
-
-    def at_x(at: float) -> int:
-        return place(min(max((at - begin) / length_s, 0.0), 1.0))
-
+    time = Columns(begin, max(end - begin, 1e-3), 1, "the first request")
     return {
-        "requests": _requests(probe, axis, at_x) if every else None,
-        "families": _families(probe.steps, axis, at_x) if any(step.families for step in probe.steps) else None,
+        "requests": _requests(probe, time) if every else None,
+        "families": _families(probe.steps, time) if any(step.families for step in probe.steps) else None,
         "knee": knee_chart(probe.knee) if probe.knee else None,
     }
 
 
-def _requests(probe: ProbeView, axis: Axis, at_x: _Placing) -> Chart:
+def _requests(probe: ProbeView, time: Columns) -> Chart:
     groups: dict[str, list[Answer]] = {"accepted": [], "held": [], "refused": [], "failed": list(probe.failed)}
     least_s = min((answer.done_at - answer.sent_at for answer in probe.answers), default=0.0)
     for answer in probe.answers:
         late_s = answer.done_at - answer.sent_at - least_s
         sort = "held" if late_s > max(0.05, 4 * least_s) else "accepted"
         groups[sort if answer.accepted else "refused"].append(answer)
-    spans = sorted((at_x(answer.sent_at), at_x(answer.done_at)) for answer in groups["held"])
+    spans = sorted(tuple(place(time.share(at)) for at in (one.sent_at, one.done_at)) for one in groups["held"])
     top = height(_LANES["held"]) - 60
     shapes = [Shape("".join(f"M{left} {top}H{right}v120H{left}z" for left, right in spans if right > left), "p-held")]
-    shapes += [Shape(_marks(answers, at_x, _LANES[sort]), f"p-{sort}") for sort, answers in groups.items()]
+    for sort, answers in groups.items():
+        points = ((time.share(answer.sent_at), _LANES[sort] - 0.17) for answer in answers)
+        shapes.append(Shape(marks(points, 0.34), f"p-{sort}"))
     counts = {sort: len(answers) for sort, answers in groups.items() if answers}
     described = ", ".join(f"{number} {_SORTS[sort]}" for sort, number in counts.items())
     return Chart(
         title="Requests by outcome",
         caption=f"{plural(sum(counts.values()), 'request')}: {described}.",
-        x=axis,
+        x=time.axis(),
         y=Axis("", tuple(Tick(_LANES[name], name) for name in ("accepted", "refused"))),
         shapes=tuple(shape for shape in shapes if shape.d),
         keys=tuple(Key(f"p-{sort}", _SORTS[sort], "tick") for sort in counts),
@@ -452,18 +433,13 @@ def _requests(probe: ProbeView, axis: Axis, at_x: _Placing) -> Chart:
     )
 
 
-def _marks(answers: Sequence[Answer], at_x: _Placing, lane: float) -> str:
-    places = sorted({round(at_x(answer.sent_at) * _MARKS / SIDE) for answer in answers})
-    return "".join(f"M{place(at / _MARKS)} {height(lane) - 170}v340" for at in places)
-
-
-def _families(steps: Sequence[Step], axis: Axis, at_x: _Placing) -> Chart:
+def _families(steps: Sequence[Step], time: Columns) -> Chart:
     """Probabilities of the six likeliest families, stacked; the family that is likeliest at the end lies lowest."""
     last = steps[-1].families
     best = {name: max(step.families.get(name, 0.0) for step in steps) for step in steps for name in step.families}
     likely = sorted((name for name in best if best[name] >= _LEAST_SHARE), key=lambda name: -best[name])[:6]
     shapes, keys, floor = list[Shape](), list[Key](), [0.0] * len(steps)
-    edges = [*(at_x(step.at) for step in steps), SIDE]
+    edges = [*(place(time.share(step.at)) for step in steps), SIDE]
     for number, name in enumerate(sorted(likely, key=lambda name: -last.get(name, 0.0))):
         top = [low + step.families.get(name, 0.0) for low, step in zip(floor, steps, strict=True)]
         odds = f" {describe_chance(last[name])}" if last.get(name, 0.0) >= _LEAST_SHARE else ""
@@ -475,7 +451,7 @@ def _families(steps: Sequence[Step], axis: Axis, at_x: _Placing) -> Chart:
         keys.append(Key("q-others", "others"))
     shares = Axis("probability after each stimulus", tuple(Tick(n / 4, f"{25 * n} %") for n in range(5)))
     caption = f"{len(steps):,} stimuli." if len(steps) > 1 else "1 stimulus."
-    return Chart("Probability of each family", caption, axis, shares, tuple(shapes), tuple(keys), height_px=170)
+    return Chart("Probability of each family", caption, time.axis(), shares, tuple(shapes), tuple(keys), height_px=170)
 
 
 def _band(edges: Sequence[int], floor: Sequence[float], top: Sequence[float]) -> str:

@@ -17,7 +17,7 @@ from touchstone.loadgen.metrics import ALL
 from touchstone.loadgen.thresholds import scope_text
 from touchstone.report import comparison as limits
 from touchstone.report import html
-from touchstone.report.charts import Chart, nines_of, percentile_chart, scale_of
+from touchstone.report.charts import Chart, Curve, percentile_charts
 from touchstone.report.comparison import Change, ClaimTrend, Comparison, OperationChange, Trend
 from touchstone.report.html import sentence
 from touchstone.report.json_report import fields
@@ -85,19 +85,16 @@ def render(both: Comparison) -> str:
 
 
 def _overlays(operations: Sequence[OperationChange]) -> tuple[Chart, ...]:
-    drawn = [one for one in operations if len(operations) != 2 or one.name != ALL]
-    pairs = [(one.name, [span for span in one.spans if span]) for one in drawn if all(one.spans)]
-    nines = nines_of(span.count for _, spans in pairs for span in spans)
-    charts = []
-    for name, spans in pairs:
-        curves = [
-            (css, f"{letter}:", f"{letter}, {plural(span.count, 'sample')}", span)
-            for css, letter, span in zip(("run-a", "run-b"), "AB", spans, strict=True)
-        ]
-        # Each chart has its own axis, because its two curves lie close together.
-        title = scope_text(name).capitalize() if name == ALL else name
-        charts.append(percentile_chart(title, curves, nines, scale_of(curves)))
-    return tuple(charts)
+    drawn = dict[str, list[Curve]]()
+    for one in operations:
+        if all(one.spans) and (one.name != ALL or len(operations) != 2):
+            sides = zip(("run-a", "run-b"), "AB", filter(None, one.spans), strict=True)
+            curves = [
+                (css, f"{side}:", f"{side}, {plural(times.count, 'sample')}", times) for css, side, times in sides
+            ]
+            drawn[scope_text(ALL).capitalize() if one.name == ALL else one.name] = curves
+    # Each chart has its own axis, because its two curves lie close together.
+    return percentile_charts(*({title: curves} for title, curves in drawn.items()))
 
 
 def render_json(both: Comparison, exit_code: int = 0) -> str:
