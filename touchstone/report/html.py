@@ -21,7 +21,7 @@ from touchstone.facts.wording import brief, clipped, describe_chance, figure, on
 from touchstone.loadgen.metrics import kind_of
 from touchstone.report.charts import load_pictures, probe_pictures
 from touchstone.report.probe_view import TEXTS, ProbeView, describe_family, describe_stimulus
-from touchstone.report.view import FindingView, View, describe_check
+from touchstone.report.view import FindingView, View
 
 MAX_FINDINGS = 60  # findings shown in full; the others get one line each
 SYMBOLS = {"broken": "✕", "could-not-run": "!", "indeterminate": "?", "not-applicable": "–", "upheld": "✓"}
@@ -100,7 +100,6 @@ def environment() -> Environment:
         figure=figure,
         clip=clipped,
         coded=_coded,
-        describe_check=describe_check,
         line=one_line,
         # Quotes are not escaped, which halves the size of a page full of JSON.
         content=lambda text: Markup(escape(visible(text), quote=False)),

@@ -21,7 +21,7 @@ from touchstone.loadgen.thresholds import STATISTICS, Reading, ReadingVerdict, m
 from touchstone.report.picture import Picture, picture
 from touchstone.report.probe_view import ProbeView, probe_of
 from touchstone.report.script import Script, script
-from touchstone.rules.verdict import VERDICTS, CheckCount, ClaimVerdict, RunVerdict, Verdict, judge, unexplained
+from touchstone.rules.verdict import VERDICTS, ClaimVerdict, RunVerdict, Verdict, judge, unexplained
 
 COMMON = 12  # a reason with this number of claims or more does not list the claims
 MAX_EVIDENCE = 6  # exchanges shown in full for one finding
@@ -227,7 +227,8 @@ def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
     occurrences: dict[str, list[Occurrence]] = defaultdict(list)
     for one in log.occurrences:
         occurrences[one.finding.id].append(one)
-    evidence, exchanges = _evidence(findings, log), {exchange.seq: exchange for exchange in log.exchanges}
+    exchanges = {exchange.seq: exchange for exchange in log.exchanges}
+    evidence = _evidence(findings, log, exchanges)
     return tuple(
         FindingView(
             finding=finding,
@@ -247,15 +248,14 @@ def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
     )
 
 
-def _evidence(findings: list[Finding], log: RunLog) -> dict[str, list[Readable]]:
+def _evidence(findings: list[Finding], log: RunLog, exchanges: dict[int, Exchange]) -> dict[str, list[Readable]]:
     """Evidence that fits on the page, by finding id; the deciding exchange of each finding has priority."""
-    by_seq = {exchange.seq: exchange for exchange in log.exchanges}
     evidence: dict[str, list[Readable]] = defaultdict(list)
     room = MAX_EVIDENCE_CHARS
     for rank in range(MAX_EVIDENCE):
         for finding in findings:
-            for seq in [seq for seq in dict.fromkeys(reversed(finding.evidence)) if seq in by_seq][rank : rank + 1]:
-                item = readable(by_seq[seq], log.cut_bytes, log.header.target.url)
+            for seq in [seq for seq in dict.fromkeys(reversed(finding.evidence)) if seq in exchanges][rank : rank + 1]:
+                item = readable(exchanges[seq], log.cut_bytes, log.header.target.url)
                 if item.size <= room:
                     room -= item.size
                     evidence[finding.id].append(item)
@@ -285,12 +285,6 @@ def _again(header: Header, findings: tuple[FindingView, ...]) -> str:
 def _without(arguments: list[str], option: str) -> list[str]:
     pairs = zip(["", *arguments], arguments, strict=False)
     return [word for before, word in pairs if option not in (before, word) and not word.startswith(f"{option}=")]
-
-
-def describe_check(check: CheckCount) -> str:
-    """Describes the judgements of a check, such as ``held 14 times, broken once``."""
-    counted = (("held", check.held), ("broken", check.broken), ("indeterminate", check.indeterminate))
-    return ", ".join(f"{word} {'once' if number == 1 else f'{number:,} times'}" for word, number in counted if number)
 
 
 def readable(exchange: Exchange, cut_bytes: dict[tuple[int, str], int], base_url: str = "") -> Readable:
