@@ -10,10 +10,10 @@ import numpy as np
 from touchstone.facts.events import Attempt
 from touchstone.facts.identity import Step
 from touchstone.facts.probe import Answer
-from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, middle_s
+from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT
 from touchstone.facts.wording import brief, describe_chance, figure, plural
 from touchstone.loadgen.capacity import Capacity
-from touchstone.loadgen.metrics import ALL, FEW, KINDS, LASTING, Kind, Metrics, Times, kind_of, name_of
+from touchstone.loadgen.metrics import ALL, KINDS, LASTING, Kind, Metrics, Times, kind_of, name_of
 from touchstone.report.probe_view import KneeView, ProbeView, describe_family
 from touchstone.report.view import LoadView
 
@@ -72,48 +72,43 @@ class Chart:
     height_px: int = 200
 
 
-class Linear:
-    """A linear axis from 0 to at least *most*."""
+class Scale(NamedTuple):
+    """Positions on an axis of numbers, or on a logarithmic one of durations; *ends* are numbers or their logarithms."""
 
-    def __init__(self, most: float, ticks: int = 4) -> None:
-        most = max(most, 1e-9)
-        self._step = _nice(most / ticks)
-        self.end = self._step * math.ceil(most / self._step - 1e-9)
+    ends: tuple[float, float]
+    values: Sequence[float]  # those with a tick
+    is_log: bool = False
 
     def share(self, value: float) -> float:
         """Position of a value on the axis, from 0 to 1; a value beyond an end gets that end."""
-        return min(max(value / self.end, 0.0), 1.0)
+        at = math.log10(max(value, 1e-9)) if self.is_log else value
+        return min(max((at - self.ends[0]) / (self.ends[1] - self.ends[0]), 0.0), 1.0)
 
     def axis(self, name: str) -> Axis:
         """The axis called *name*, with its ticks."""
-        values = [self._step * number for number in range(round(self.end / self._step) + 1)]
-        return Axis(name, tuple(Tick(self.share(value), figure(value, 6)) for value in values))
+        return Axis(name, tuple(Tick(self.share(v), brief(v) if self.is_log else figure(v, 6)) for v in self.values))
 
 
-class Log:
-    """A logarithmic axis of durations."""
+def linear(most: float, ticks: int = 4) -> Scale:
+    """Scale from 0 to at least *most*."""
+    most = max(most, 1e-9)
+    step = _nice(most / ticks)
+    values = [step * number for number in range(math.ceil(most / step - 1e-9) + 1)]
+    return Scale((0.0, values[-1]), values)
 
-    def __init__(self, least_s: float, most_s: float) -> None:
-        least_s = max(least_s, 1e-6)
-        low = _nice(least_s, -1)
-        # The upper end is at least ten times the lower end, so that the axis has several ticks.
-        high = _nice(max(most_s, least_s, 5 * low))
-        low = _nice(min(low, high / 9.9), -1)
-        self._low, self._high = math.log10(low), math.log10(high)
 
-    def share(self, value_s: float) -> float:
-        """Position of a duration on the axis, from 0 to 1; a duration beyond an end gets that end."""
-        at = math.log10(max(value_s, 1e-9))
-        return min(max((at - self._low) / (self._high - self._low), 0.0), 1.0)
-
-    def axis(self, name: str) -> Axis:
-        """The axis called *name*, with as many ticks as there is room for labels."""
-        # If the axis spans more than 2.4 powers of ten, only the powers of ten get a label.
-        steps = (1, 2, 5) if self._high - self._low < 2.4 else (1,)
-        powers = range(math.floor(self._low), math.ceil(self._high) + 1)
-        values = [step * 10.0**power for power in powers for step in steps]
-        inside = [value for value in values if self._low - 1e-9 <= math.log10(value) <= self._high + 1e-9]
-        return Axis(name, tuple(Tick(self.share(value), brief(value)) for value in inside))
+def logarithmic(least_s: float, most_s: float) -> Scale:
+    """Scale of durations; its upper end is at least ten times the lower end, so that the axis has several ticks."""
+    least_s = max(least_s, 1e-6)
+    low = _nice(least_s, -1)
+    high = _nice(max(most_s, least_s, 5 * low))
+    low = _nice(min(low, high / 9.9), -1)
+    # If the axis spans more than 2.4 powers of ten, only the powers of ten get a label.
+    steps = (1, 2, 5) if math.log10(high / low) < 2.4 else (1,)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    values = (step * 10.0**power for power in powers for step in steps)
+    inside = [value for value in values if low * (1 - 1e-9) <= value <= high * (1 + 1e-9)]
+    return Scale((math.log10(low), math.log10(high)), inside, is_log=True)
 
 
 def _nice(value: float, direction: int = 1) -> float:
@@ -249,7 +244,7 @@ def _stacked_chart(
     for at_s, number in due:
         outline[columns.column(at_s)] += number / columns.width_s
     edges = np.vstack([np.zeros(columns.count), np.cumsum(counts / columns.width_s, axis=0)])
-    scale = Linear(max(1.0, float(edges[-1].max()), float(outline.max())))
+    scale = linear(max(1.0, float(edges[-1].max()), float(outline.max())))
     shapes, keys, texts = [], [], []
     for kind, low, high, own in zip(KINDS, edges[:-1], edges[1:], counts, strict=True):
         if own.any():
@@ -282,7 +277,7 @@ def _hits(columns: Columns, counts: np.ndarray) -> Iterable[Shape]:
 def flight_chart(found: Capacity, columns: Columns) -> Chart:
     """Chart of the builds in flight over time, with a line for the capacity and a mark for each refused start."""
     refused_at = [max(refusal.sure, min(refusal.at_most, found.at_least)) for refusal in found.refusals]
-    scale = Linear(
+    scale = linear(
         max([1, found.at_least + 1, *(at + 1 for at in refused_at), *(s.sure + s.unsure for s in found.steps)])
     )
     sure = [(columns.share(step.at_s), scale.share(step.sure)) for step in found.steps]
@@ -324,16 +319,11 @@ def curve(times: Times, nines: float) -> tuple[list[tuple[float, float]], list[t
 
     Sure and unsure points (number of nines, seconds); beyond a sure point lie at least FEW samples.
     """
-    count, cells = times.count + times.never, times.cells.cells
+    count = times.count + times.never
     reach = min(nines, math.log10(count)) if count > 1 else 0.0
-    at = np.linspace(0.0, reach, _POINTS)
-    edges = sorted(cells)
-    below = np.cumsum([cells[edge] for edge in edges])
-    ranks = np.maximum(np.ceil(count * (1 - 10.0**-at) - 1e-9), 1)
-    places = np.searchsorted(below, ranks[ranks <= below[-1]])
-    values = [min(max(middle_s(edges[place]), times.min_s), times.max_s) for place in places]
-    points = [(float(x), value) for x, value in zip(at, values, strict=False)]
-    turn = sum(count * 10.0**-x >= FEW for x, _ in points)
+    every = [(float(x), times.at(1 - 10.0**-x)) for x in np.linspace(0.0, reach, _POINTS)]
+    points = [(x, one.value_s) for x, one in every if math.isfinite(one.value_s)]
+    turn = sum(one.sure for _, one in every[: len(points)])
     return points[:turn], points[max(turn - 1, 0) :]
 
 
@@ -346,12 +336,12 @@ def percentile_charts(*groups: Mapping[str, Sequence[Curve]]) -> tuple[Chart, ..
     for group in filter(None, groups):
         cells = [times.cells for curves in group.values() for *_, times in curves]
         # The axis omits the shortest 1 % and the longest 0.1 %.
-        scale = Log(min(one.quantile_s(0.01) for one in cells), max(one.quantile_s(0.999) for one in cells))
+        scale = logarithmic(min(one.quantile_s(0.01) for one in cells), max(one.quantile_s(0.999) for one in cells))
         charts += (_percentile_chart(title, curves, nines, scale) for title, curves in group.items())
     return tuple(charts)
 
 
-def _percentile_chart(title: str, curves: Sequence[Curve], nines: float, scale: Log) -> Chart:
+def _percentile_chart(title: str, curves: Sequence[Curve], nines: float, scale: Scale) -> Chart:
     shapes, captions = list[Shape](), list[str]()
     for css, name, _, times in curves:
         for points, suffix in zip(curve(times, nines), ("", " unsure"), strict=True):
@@ -469,8 +459,8 @@ def knee_chart(view: KneeView) -> Chart | None:
         return None
     rates, medians_s, p99s_s = zip(*sorted(trials, key=lambda trial: trial[0]), strict=True)
     knee, slo_s = view.knee, view.knee.slo_s
-    x = Linear(rates[-1], 6)
-    y = Log(min(medians_s), max(min(max(p99s_s), 30 * slo_s), 1.5 * slo_s))
+    x = linear(rates[-1], 6)
+    y = logarithmic(min(medians_s), max(min(max(p99s_s), 30 * slo_s), 1.5 * slo_s))
     limit = y.share(slo_s)
     shapes = [
         Shape(f"M0 {height(limit)}H{SIDE}", "cap", view.limit),
