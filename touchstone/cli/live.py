@@ -24,7 +24,7 @@ from touchstone.facts.sample import Window
 from touchstone.facts.wording import one_line, plural
 from touchstone.loadgen.metrics import ALL, Totals
 from touchstone.report import github, html
-from touchstone.report.probe_view import WINDOWS, describe_family
+from touchstone.report.probe_view import WINDOWS
 from touchstone.report.terminal import say as say_fitted
 from touchstone.report.terminal import table
 from touchstone.report.text import write as write_text
@@ -161,7 +161,7 @@ def probe_progress_on(console: Console) -> Iterator[Show]:
             needs_s = WINDOWS * (event.get("retry_after_s") or 0.0)
             if needs_s > terms.get("most_s", math.inf):
                 event |= {"type": "long", "needs_s": needs_s, "most_s": terms.pop("most_s")}  # said once
-            text = template.render(event=event, belief=belief, describe_family=describe_family)
+            text = template.render(event=event, belief=belief)
             now, _, line = text.rstrip().partition("\n")
             if now:
                 change(now)

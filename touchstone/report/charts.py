@@ -15,6 +15,7 @@ from touchstone.facts.wording import brief, describe_chance, figure, plural
 from touchstone.loadgen.capacity import Capacity
 from touchstone.loadgen.metrics import ALL, KINDS, LASTING, Kind, Metrics, Times, kind_of, name_of
 from touchstone.report.probe_view import KneeView, ProbeView, describe_family
+from touchstone.report.texts import TEXTS
 from touchstone.report.view import LoadView
 
 SIDE = 1000
@@ -159,14 +160,6 @@ def marks(points: Iterable[tuple[float, float]], rise_share: float) -> str:
 
 
 MOST_COLUMNS = 240
-KIND_TEXTS: Mapping[Kind, str] = {
-    "served": "served (2xx)",
-    "declined": "not found or conflict (404, 409)",
-    "refused": "refused (429)",
-    "error": "error (5xx, no response, other)",
-    "cut": "cut off at the end of the run",
-    "unsent": "due, but never sent",
-}
 _MOST_MARKS = 500  # number of marks that fit side by side
 _POINTS = 72
 _SHARES = (0.0, 0.5, 0.9, 0.99, 0.999)
@@ -250,8 +243,8 @@ def _stacked_chart(
         if own.any():
             stack = [(scale.share(float(a)), scale.share(float(b))) for a, b in zip(low, high, strict=True)]
             shapes.append(Shape(bars(stack), f"k-{kind}"))
-            keys.append(Key(f"k-{kind}", KIND_TEXTS[kind]))
-            texts.append(f"{int(own.sum()):,} {KIND_TEXTS[kind]}")
+            keys.append(Key(f"k-{kind}", TEXTS["kinds"][kind]))
+            texts.append(f"{int(own.sum()):,} {TEXTS['kinds'][kind]}")
     steps = [(n / columns.count, scale.share(float(number))) for n, number in enumerate(outline)]
     return Chart(
         title=f"{what} by outcome",

@@ -20,7 +20,8 @@ from touchstone.facts.key_sources import KeySources, is_variable
 from touchstone.facts.wording import brief, clipped, describe_chance, figure, one_line, percentage, plural, visible, was
 from touchstone.loadgen.metrics import kind_of
 from touchstone.report.charts import load_pictures, probe_pictures
-from touchstone.report.probe_view import TEXTS, ProbeView, describe_family, describe_stimulus
+from touchstone.report.probe_view import ProbeView, describe_family
+from touchstone.report.texts import TEXTS
 from touchstone.report.view import FindingView, View
 
 MAX_FINDINGS = 60  # findings shown in full; the others get one line each
@@ -104,9 +105,6 @@ def environment() -> Environment:
         # Quotes are not escaped, which halves the size of a page full of JSON.
         content=lambda text: Markup(escape(visible(text), quote=False)),
         levels=partial(_coded, pattern=r"\b(must|should)(?= claim)"),
-        stimulus=describe_stimulus,
-        stage=lambda stage: {"capacity": "overload", "bracket": "bisect"}.get(stage, stage),
-        ended=lambda identity: TEXTS["endings"][identity.why],
         family=describe_family,
         plural=plural,
         spaced=lambda verdict: verdict.replace("-", " ").replace("_", " "),
@@ -115,8 +113,10 @@ def environment() -> Environment:
         chance=describe_chance,
         when=when,
         is_variable=is_variable,
+        shell=lambda text: shlex.quote(visible(text)),
+        was=was,
     )
-    jinja.globals |= {"sentence": sentence, "symbols": SYMBOLS}
+    jinja.globals |= {"sentence": sentence, "symbols": SYMBOLS, "TEXTS": TEXTS}
     return jinja
 
 
@@ -133,18 +133,13 @@ def when(iso: str) -> str:
 
 def script(item: FindingView, view: View) -> str:
     """Shell script that repeats a finding."""
-    jinja = environment().overlay(autoescape=False)
-    jinja.filters["shell"] = lambda text: shlex.quote(visible(text))
-    return jinja.get_template("finding.sh.j2").render(
-        script=item.script, claim=item.claim, finding=item.finding, run=view.header
-    )
+    template = environment().overlay(autoescape=False).get_template("finding.sh.j2")
+    return template.render(script=item.script, claim=item.claim, finding=item.finding, run=view.header)
 
 
 @cache
 def _sentences(of: str) -> Template:
-    plain = environment().overlay(autoescape=False)
-    plain.filters["was"] = was
-    return plain.get_template(f"{of}.sentences.j2".removeprefix("."))
+    return environment().overlay(autoescape=False).get_template(f"{of}.sentences.j2".removeprefix("."))
 
 
 def sentence(name: str, *about: object, of: str = "") -> str:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby, pairwise
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from touchstone.facts.events import RunLog
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Finding
 from touchstone.facts.wording import brief, clipped, one_line
+from touchstone.report.texts import TEXTS
 from touchstone.rules.history import History
 from touchstone.rules.lifecycle import Moment, life_cycle, moments
 
@@ -23,19 +24,9 @@ MAX_LANES = 12  # lanes of a picture; the evidence has priority
 _UNIT_S = 0.02  # a period of this length is drawn about twice as wide as an instant
 _LEAST_SHARE = 0.012  # width of the shortest bar
 Key = TypeVar("Key")
-VERBS = {
-    "publishTemplate": "publish",
-    "deleteTemplate": "delete",
-    "getTemplate": "read template",
-    "startBuild": "start",
-    "cancelBuild": "cancel",
-    "getBuild": "read",
-    "streamBuildEvents": "stream",
-}
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Part of the line of time: its left end and its width, as shares of the line."""
 
     start_share: float
@@ -155,7 +146,7 @@ def _text(exchange: Exchange, short: str) -> str:
     status = next((v for key in ("status", "auto_build") if isinstance(v := exchange.body.get(key), str)), "")
     ref = f" {(exchange.ref or '').rpartition('/')[2].removeprefix(short)}" if short and exchange.ref else ""
     by = "" if exchange.credential == "primary" else f" (key: {exchange.credential})"
-    verb = VERBS.get(exchange.operation, exchange.operation or exchange.request.method)
+    verb = TEXTS["verbs"].get(exchange.operation, exchange.operation or exchange.request.method)
     outcome = str(exchange.status) if exchange.response else "no response"
     return one_line(f"{verb}{ref}{by} {outcome} {clipped(status, 24)}".rstrip())
 

@@ -1,12 +1,10 @@
 """View of a probe: limiter, advice for clients, and knee (the highest rate that meets a latency limit); no I/O."""
 
 import math
-import tomllib
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 
 from touchstone.facts.identity import Identity, Interval, Step, Tier
 from touchstone.facts.probe import Answer, Identified, Knee, ProbeStory, Tried
@@ -14,10 +12,9 @@ from touchstone.facts.wording import brief, figure, percentage, plural
 from touchstone.limiter.identify import cost
 from touchstone.limiter.pace import Pace, pace
 from touchstone.loadgen.knee import describe_reason
+from touchstone.report.texts import TEXTS
 
 _UNITS = {1.0: "per second", 60.0: "per minute", 3600.0: "per hour", 86400.0: "per day"}
-
-TEXTS: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "assets" / "probe.toml").read_text("utf-8"))
 _USUAL = {"fixed-window": {"opens": "first"}, "sliding-counter": {"opens": "clock"}}
 
 
@@ -65,12 +62,9 @@ def describe_numbers(tier: Tier, what: str) -> dict[str, str]:
 
 def describe_limiter(tiers: Sequence[Tier], what: str) -> str:
     """Describes one or two limiters, each with its numbers and their uncertainty."""
-    caps = [_describe_tier(tier, what) for tier in tiers if tier.family == "builds"]
-    rates = [f"{describe_family(t.family)}: {_describe_tier(t, what)}" for t in tiers if t.family != "builds"]
-    cap = " and ".join(caps)
-    if not rates:
-        return f"at most {cap}" if cap else "no limit"
-    return "; and ".join(rates) + (f"; and at most {cap}" if cap else "")
+    texts = [f"{describe_family(t.family)}: {_describe_tier(t, what)}" for t in tiers if t.family != "builds"]
+    texts += [f"at most {_describe_tier(tier, what)}" for tier in tiers if tier.family == "builds"]
+    return "; and ".join(texts) or "no limit"
 
 
 def _describe_tier(tier: Tier, what: str) -> str:
@@ -93,18 +87,6 @@ def give_or_take(name: str, number: Interval) -> str:
     if share >= 1:
         return " (very uncertain)"
     return f" (±{percentage(share, 2)})" if share >= 0.0005 else ""
-
-
-def describe_stimulus(name: str) -> str:
-    """Describes a stimulus: ``3 spread, drain`` is three requests with pauses, then requests until one is refused."""
-    parts = []
-    for part in name.split(", "):
-        count, _, rest = part.partition(" ")
-        if count.isdigit():
-            rest = "with pauses between them" if rest == "spread" else rest * (count != "1")
-            part = f"{plural(int(count), 'request')} {rest}".strip()  # noqa: PLW2901
-        parts.append(TEXTS["stimuli"].get(part, part))
-    return ", then ".join(parts)
 
 
 def describe_free(identity: Identity) -> Iterator[str]:
@@ -252,14 +234,12 @@ class ProbeView:
         """Yields a row for each number or option of a limiter: name, family, value, 95 % interval (or empty)."""
         what = noun(self.operation)
         for tier in self.identity.tiers:
-            family, values = describe_family(tier.family), describe_numbers(tier, what)
+            values = describe_numbers(tier, what)
             if "rate_per_s" in values:
                 values.pop("window_s", None)  # the window is not shown, because it follows from the rate
-            for name, value in values.items():
-                yield TEXTS["numbers"].get(name, name), family, value, _ends(name, tier.numbers[name])
-            for name, value in tier.options.items():
-                if name not in values:
-                    yield TEXTS["numbers"].get(name, name), family, value, ""
+            for name, value in (values | tier.options | values).items():
+                interval = _ends(name, tier.numbers[name]) if name in values else ""
+                yield TEXTS["numbers"].get(name, name), describe_family(tier.family), value, interval
 
 
 def _ends(name: str, number: Interval) -> str:

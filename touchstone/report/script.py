@@ -12,7 +12,7 @@ from touchstone.facts.events import RunLog
 from touchstone.facts.exchange import Exchange, Request
 from touchstone.facts.finding import Finding
 from touchstone.facts.key_sources import KeySources, is_variable
-from touchstone.report.picture import VERBS
+from touchstone.report.texts import TEXTS
 from touchstone.target.call import fill
 
 _MUTATING = frozenset({"publishTemplate", "deleteTemplate", "startBuild", "cancelBuild"})
@@ -208,7 +208,7 @@ class Way:
         is_left = e.response is None or e.closed == "client"
         limit_s = max(0.05, e.elapsed_s) if is_left else max(1.0, 1.5 * e.elapsed_s) if e.closed else _REQUEST_S
         version = (e.ref or "").rpartition("/")[2].replace(self.log.header.run_id, "…")
-        name = shlex.quote(f"{VERBS.get(e.operation, e.request.method)} {version}".strip())
+        name = shlex.quote(f"{TEXTS['verbs'].get(e.operation, e.request.method)} {version}".strip())
         call = "send" if e.status == 429 or e.operation not in ("startBuild", "publishTemplate") else "patiently"
         line = self._line(f"{call} {self._number} {name} {limit_s:.2f}", e.request)
         return f"{line} & p{self._number}=$!" if beside else line

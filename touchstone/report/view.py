@@ -219,11 +219,9 @@ def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
     excused = {f.id for f in log.findings if f.id not in unknown or claims[f.claim].new}
     shown = (unknown.get(finding.id, finding) for finding in log.findings)
     general = ("http.", "error.")  # claims about all operations say less than those about one
-    rank = {
-        f.id: (f.id in excused, claims[f.claim].claim.level != "must", f.claim.startswith(general))
-        for f in log.findings
-    }
-    findings = sorted(shown, key=lambda f: rank[f.id])
+    findings = sorted(
+        shown, key=lambda f: (f.id in excused, claims[f.claim].claim.level != "must", f.claim.startswith(general))
+    )
     occurrences: dict[str, list[Occurrence]] = defaultdict(list)
     for one in log.occurrences:
         occurrences[one.finding.id].append(one)
