@@ -105,9 +105,9 @@ class Publications:
     """Knows from the responses to publish requests, for each version, whether the target may have it."""
 
     def __init__(self) -> None:
-        self._answers: defaultdict[tuple[str | None, str], Counter[Standing]] = defaultdict(Counter)
+        # by ref and account: what the response to each publish shows
+        self._known: defaultdict[tuple[str | None, str], dict[object, Standing]] = defaultdict(dict)
         self._sent_as: dict[tuple[str, str], tuple[str, str]] = {}
-        self._lock = threading.Lock()
 
     def taken_for(self, template: Template, sent: Template) -> None:
         """Records that a server may store the document of *sent* under the ref of *template*."""
@@ -119,34 +119,25 @@ class Publications:
             return send(call)
         # A publish with an invalid key or none counts for the primary account.
         owner = call.credential if call.credential in ("second", "restricted") else "primary"
-        answers = self._answers[call.ref, owner]
-        with self._lock:
-            answers["unsure"] += 1  # until the response, nobody knows if it was published
-        standing: Standing = "unsure"
+        known, publish = self._known[call.ref, owner], object()
+        known[publish] = "unsure"  # until the response, nobody knows if it was published
         try:
             exchange = send(call)
         except Unsuited:
-            standing = "absent"
+            known[publish] = "absent"
             raise
-        else:
-            if 200 <= exchange.status < 300:
-                standing = "there"
-            # After a 408, the server may still publish the version; a 409 means that the version exists.
-            elif 400 <= exchange.status < 500 and exchange.status not in (408, 409):
-                standing = "absent"
-            return exchange
-        finally:
-            with self._lock:
-                answers["unsure"] -= 1
-                answers[standing] += 1
+        if 200 <= exchange.status < 300:
+            known[publish] = "there"
+        # After a 408, the server may still publish the version; a 409 means that the version exists.
+        elif 400 <= exchange.status < 500 and exchange.status not in (408, 409):
+            known[publish] = "absent"
+        return exchange
 
     def standing(self, template: Template) -> Standing:
         """Whether *template* was ever published, even if deleted since; ``unsure`` without any publish or response."""
         own = (template.ref, template.owner)
-        answers = self._answers[self._sent_as.get(own, own)]
-        if answers["there"]:
-            return "there"
-        return "absent" if answers["absent"] and not answers["unsure"] else "unsure"
+        found = {*self._known[self._sent_as.get(own, own)].values()}
+        return "there" if "there" in found else "absent" if found == {"absent"} else "unsure"
 
 
 _LOGS = {True: ("streamBuildEvents", "live"), False: ("streamBuildEvents", "at rest")}
@@ -619,15 +610,15 @@ class Examination:
 
     def quieten(self) -> None:
         """Cancels the builds and closes the streams of the last case, so that the next case has the whole capacity."""
-        self._leave_logs()
         self._silent = 0  # the target may have recovered
-        for ref in sorted(self._running | self._dying):
+        for ref in sorted(self.handed_over()):
             self.tried(Call("cancelBuild", ref, self._owner(ref)))
             self.flow.ended(ref)
         self._running.clear()
         self._dying.clear()
 
-    def _leave_logs(self) -> None:
+    def handed_over(self) -> set[str]:
+        """Closes the logs of the case, and returns the versions whose builds may still run."""
         for following in self._followings:
             following.until.set()
             following.future.cancel()
@@ -635,10 +626,6 @@ class Examination:
             with suppress(CancelledError):
                 following.future.result()
         self._followings.clear()
-
-    def handed_over(self) -> set[str]:
-        """Closes the logs of the case, and returns the versions whose builds may still run."""
-        self._leave_logs()
         return self._running | self._dying
 
     def clean_up(self, keep: Collection[str] = ()) -> bool:
