@@ -19,7 +19,10 @@ EMBEDDED_URL = "embedded"  # Target in the journal of a run on the embedded twin
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """Result for one journal: refs removed, already gone, or left (with reason). *silent*: whether no response came."""
+    """Result for one journal: what was removed, already gone, or left (with reason). *silent*: no response came.
+
+    A ref that two accounts have counts for each of them.
+    """
 
     url: str
     removed: tuple[str, ...] = ()
@@ -90,30 +93,19 @@ class _Sweeper:
         left = {ref: why for ref in (*leftover.refs, *builds) if not is_own(ref, leftover.run_id)}
         removed: list[str] = []
         gone: list[str] = []
-        others = [ref for ref in leftover.builds if ref not in leftover.owners]
-        for ref in (ref for ref in (*others, *leftover.refs) if ref not in left):
+        others = [(ref, OWNERS[0]) for ref in leftover.builds if ref not in leftover.owners]
+        own = [(ref, role) for ref in leftover.refs for role in OWNERS if role in leftover.owners[ref]]
+        for ref, role in [(ref, role) for ref, role in (*others, *own) if ref not in left]:
             try:
                 if ref in leftover.owners:
-                    (removed if self._remove(ref) else gone).append(ref)
-                elif (cancel := self._send("cancelBuild", ref, "primary")).status not in (*range(200, 300), 404, 409):
+                    (removed if self._remove(ref, role) else gone).append(ref)
+                elif (cancel := self._send("cancelBuild", ref, role)).status not in (*range(200, 300), 404, 409):
                     left[ref] = _described(cancel)
             except _Left as error:
-                left[ref] = str(error)
+                left.setdefault(ref, str(error))
         return Swept(leftover.target_url, tuple(removed), tuple(gone), left, silent=self.silent > 0)
 
-    def _remove(self, ref: str) -> bool:
-        """Removes *ref* for each account that created it; returns whether any had it. Raises _Left on failure."""
-        found, why = False, ""
-        for role in (role for role in OWNERS if role in self.leftover.owners[ref]):
-            try:
-                found |= self._removed_as(ref, role)
-            except _Left as error:
-                why = why or str(error)
-        if why:
-            raise _Left(why)
-        return found
-
-    def _removed_as(self, ref: str, role: Credential) -> bool:
+    def _remove(self, ref: str, role: Credential) -> bool:
         """Removes *ref* for one account; returns whether it existed. Raises _Left on failure or without its key."""
         target = self.exam.target
         key, source = f"{role}_api_key".removeprefix("primary_"), getattr(target.key_sources, role)
