@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from touchstone.errors import Unfit
@@ -10,18 +11,7 @@ from touchstone.errors import Unfit
 UNKNOWN_KEY = "sk_live_" + "0" * 24  # has the documented form and belongs to no account
 _MIN_CHARS, _MIN_DIFFERENT = 8, 4  # ordinary text would contain a shorter or simpler key
 # Common words and placeholders. They are rejected as keys, because redaction would remove them from ordinary text.
-# fmt: off
-_COMMON = frozenset({
-    "api-version", "api_version", "application", "authorization", "auto_build", "build_time_ms", "building",
-    "cancelling", "changeme", "completed", "connection", "content-length", "content-type", "database",
-    "database_url", "description", "event-stream", "forbidden", "golden_dir", "hardware", "hostname", "localhost",
-    "my_api_key", "myapikey", "namespace", "no-cache", "not_built", "not-found", "password", "passw0rd",
-    "placeholder", "production", "published", "request_id", "resolution", "restricted", "retry-after", "secondary",
-    "sequence", "sk_live_", "sk_test_", "snapshot", "standard", "template", "templates", "test-key",
-    "thorough", "timestamp", "touchstone", "transfer-encoding", "unauthorized", "undefined", "upstream_status",
-    "user-agent", "validation", "www-authenticate", "your_api_key", "your-api-key", "yourapikey",
-})
-# fmt: on
+_COMMON = frozenset(Path(__file__).with_name("common_words.txt").read_text("utf-8").split())
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
