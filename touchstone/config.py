@@ -209,7 +209,6 @@ class SettingsFile:
     """The content of a settings file, and the name of the file in messages."""
 
     name: str = ""  # empty if there is no file
-    folder: Path = Path()  # base of relative paths
     prefix: str = ""  # prefix of table names: ``tool.touchstone.`` in a pyproject.toml
     table: RunTable = field(default_factory=RunTable, repr=False)
 
@@ -234,7 +233,7 @@ def _read(path: Path, name: str, *, required: bool) -> SettingsFile:
         table: Any = read_toml(path, name)
     except OSError as error:
         raise UsageError(f"{name}: cannot be read: {error.strerror}; check the path behind --config") from None
-    file = SettingsFile(name, path.parent, "tool.touchstone." if path.name == "pyproject.toml" else "")
+    file = SettingsFile(name, "tool.touchstone." if path.name == "pyproject.toml" else "")
     if file.prefix:
         tool = table.get("tool", {})
         if not isinstance(tool, dict):
@@ -245,7 +244,7 @@ def _read(path: Path, name: str, *, required: bool) -> SettingsFile:
     read = _validated(table, file.place)
     if EMBEDDED in read.targets:
         raise UsageError(f"{file.place('targets', EMBEDDED)}: this names the embedded server; choose another name")
-    paths = {key: str(file.folder / value) for key, value in read if key in ("report_dir", "baseline") and value}
+    paths = {key: str(path.parent / value) for key, value in read if key in ("report_dir", "baseline") and value}
     return dataclasses.replace(file, table=read.model_copy(update=paths))
 
 

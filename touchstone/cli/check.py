@@ -100,8 +100,8 @@ class Check(SeededRun):
             argv = ["touchstone", *sys.argv[1:]]
             outcome = runner.check(settings, argv, progress, conclude, errand=errand, earlier=earlier)
         file = self.write_baseline
-        line = (lambda _: baselines.write_baseline(file, read(outcome.run_log))) if file else None
-        print_report(outcome.run_log, outcome.folder, out, line)
+        note = baselines.write_baseline(file, read(outcome.run_log)) if file else ""
+        print_report(outcome.run_log, outcome.folder, out, note)
         return outcome.exit_code
 
 

@@ -46,10 +46,9 @@ def init(
     starters = {SETTINGS: SETTINGS} | ({WORKFLOWS[ci]: f"{ci}.yml"} if ci in WORKFLOWS else {})
     taken = [] if force else [name for name in starters if Path(name).exists()]
     if taken:
-        exist, them = ("exists", "it") if len(taken) == 1 else ("exist", "them")
         also = ", or --ci none to write no workflow" if set(taken) & set(WORKFLOWS.values()) else ""
-        files = " and ".join(taken)
-        raise UsageError(f"{files}: {exist} already; nothing was written; use --force to overwrite {them}{also}")
+        found = f"{' and '.join(taken)}: found in this folder; nothing was written"
+        raise UsageError(f"{found}; use --force to overwrite what is there{also}")
     if not force and (there := find(None, Path())).table.model_fields_set:
         raise UsageError(
             f"{there.name}: found a table [tool.touchstone], which {SETTINGS} would hide; nothing was written; move "

@@ -28,7 +28,7 @@ from touchstone.report.probe_view import WINDOWS
 from touchstone.report.terminal import say as say_fitted
 from touchstone.report.terminal import table
 from touchstone.report.text import write as write_text
-from touchstone.report.view import View, view
+from touchstone.report.view import view
 from touchstone.types import Progress as Show
 
 LINE_EVERY_S = 30
@@ -228,13 +228,11 @@ def _minutes(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-def print_report(
-    run_log: Path, folder: Path, console: Console, before: Callable[[View], str] | None = None, **how: bool
-) -> None:
-    """Prints what *before* returns, then the report, which also goes to GitHub Actions. *how*: see `write_text`."""
+def print_report(run_log: Path, folder: Path, console: Console, note: str = "", **how: bool) -> None:
+    """Prints *note*, then the report, which also goes to GitHub Actions. *how*: see `write_text`."""
     say(console, f"report: {folder / 'report.html'}\n")
     run = view(read(run_log))
     github.publish(run, folder)
-    if before:
-        say(console, f"{before(run)}\n")
+    if note:
+        say(console, f"{note}\n")
     write_text(run, console, **how)
