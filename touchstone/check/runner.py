@@ -138,8 +138,12 @@ def pytest_arguments(errand: Errand = CHECK) -> list[str]:
 # --- checks that continue one that was cut short --------------------------------------------------------------------
 
 
-def cut_short(folder: Path, settings: Settings) -> RunLog:
-    """Returns the run log in *folder*; raises UsageError if it is not of an unfinished check of the same target."""
+def cut_short(folder: Path, settings: Settings) -> tuple[RunLog, Settings]:
+    """Returns the run log in *folder*, and *settings* with what decides which cases run, as in this log.
+
+    Raises:
+        UsageError: the run log is not of an unfinished check of the same target.
+    """
     run_log, place = folder / "runlog.jsonl", f"--resume {folder}"
     if not run_log.is_file():
         raise UsageError(f"{place}: has no runlog.jsonl; expected the report folder of a check that was cut short")
@@ -152,15 +156,8 @@ def cut_short(folder: Path, settings: Settings) -> RunLog:
         raise UsageError(f"{place}: is a check of {one_line(found.url)}, not of {asked}; give the target of that check")
     if log.footer and not log.footer.interrupted and set(log.selected) <= set(done(log)):
         raise UsageError(f"{place}: that check is complete; start a new one without --resume")
-    return log
-
-
-def continued(settings: Settings, log: RunLog, folder: Path) -> Settings:
-    """Returns *settings* with what decides which cases run, as in *log*, and with its report folder."""
-    header = log.header
-    kept = {"profile": header.profile, "claims_glob": header.claims_glob, "seed": header.seed}
-    strict = settings.strict or header.strict
-    return replace(settings, report_dir=folder, strict=strict, **kept)  # type: ignore[arg-type]  # valid in that run
+    kept = {name: getattr(log.header, name) for name in ("profile", "claims_glob", "seed")}
+    return log, replace(settings, report_dir=folder, strict=settings.strict or log.header.strict, **kept)
 
 
 def facts(log: RunLog) -> Iterator[Event]:

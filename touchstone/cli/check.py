@@ -81,8 +81,7 @@ class Check(SeededRun):
         settings, out, earlier = self.settings("judging"), Console(), None
         if self.resume:
             self.refuse_beside_resume("report_dir", "profile", "claims", "seed", "last_failed", "only", "plan")
-            earlier = runner.cut_short(self.resume, settings)
-            settings = runner.continued(settings, earlier, self.resume)
+            earlier, settings = runner.cut_short(self.resume, settings)
         errand = dataclasses.replace(CHECK, keep=self.keep and not settings.target.embedded)
         if self.last_failed or self.only:
             earlier_at = Path("reports")
