@@ -98,9 +98,7 @@ class Queue:
 def _outcome(due: Times, done: Times, late_s: Times, slo_s: float, ends_at: float) -> Outcome:
     times = np.sort(done - due)
     third = ends_at / 3
-    seconds = np.floor(due).astype(int)
     missed = done - due > slo_s
-    blocks = [(int(np.sum(seconds == n)), int(np.sum(missed[seconds == n]))) for n in range(int(ends_at) + 1)]
     return Outcome(
         due=len(due),
         sent=len(due),
@@ -114,7 +112,6 @@ def _outcome(due: Times, done: Times, late_s: Times, slo_s: float, ends_at: floa
         due_per_s=float(np.sum((due > third) & (due <= ends_at))) / (ends_at - third),
         done_per_s=float(np.sum((done > third) & (done <= ends_at))) / (ends_at - third),
         lasted_s=float(done.max()),
-        blocks=tuple(blocks),
     )
 
 

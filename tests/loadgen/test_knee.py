@@ -13,7 +13,7 @@ from tests.loadgen.queueing import Late, Queue, Times, exponential, mixed, searc
 from touchstone.facts.identity import Cost, Identity, Interval, Tier
 from touchstone.facts.probe import KneeTerms, KneeWhy, Mark, Outcome, Stage, Trial
 from touchstone.limiter.pace import ceiling
-from touchstone.loadgen.knee import Search, due_times, marked, miss_share, most_missed
+from touchstone.loadgen.knee import Search, due_times, marked, most_missed
 
 QUEUES = {
     "M/D/4": Queue(),
@@ -238,14 +238,6 @@ def of(due: int = 1_000, **values: float | bool) -> Outcome:
 def test_trial_is_marked_by_what_it_shows(stage: Stage, outcome: Outcome, mark: Mark) -> None:
     trial = Trial(1, stage, 100.0, 1_000, 1, None if stage == "capacity" else most_missed(1_000))
     assert marked(trial, outcome, 0.1) == mark
-
-
-def test_misses_in_bunches_widen_the_interval() -> None:
-    even, bunched = (
-        miss_share(Outcome(due=1_000, sent=1_000, slow=10, blocks=blocks))
-        for blocks in (((100, 1),) * 10, ((100, 10), *((100, 0),) * 9))
-    )
-    assert bunched.low < even.low < even.high < bunched.high
 
 
 def identity(*tiers: Tier, others: Interval = number(0.0)) -> Identity:  # noqa: B008 - it is never changed

@@ -216,7 +216,6 @@ class Outcome:
     due_per_s: float = 0.0  # Reads due per second, without the first third of the trial; 0 if it stopped.
     done_per_s: float = 0.0  # Responses per second over the same time, without failed and refused reads.
     lasted_s: float = 0.0  # Seconds from the start to the last response.
-    blocks: tuple[tuple[int, int], ...] = ()  # For each second: number of reads due, and of slow or failed reads.
     stopped: bool = False  # Whether the trial stopped before all reads were due.
     began_at: float = 0.0  # Start, in seconds since the start of the run.
     barred: int = 0  # Status 401 or 403 of a response that rejects the key; else 0.

@@ -5,11 +5,11 @@ RFC 2544 and MLPerf's LoadGen bisect as well; LoadGen also counts latency from t
 """
 
 import math
-import tomllib
 from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
+from jinja2 import Template
 from numpy.typing import NDArray
 
 from touchstone.facts.identity import Interval
@@ -22,8 +22,11 @@ _BRACKET, _CONFIRM = 800, 2_500
 # Length of a long trial, in latency limits: at a rate one step above the capacity, half of its responses are late.
 _BUILDS_UP = 2 / (CLOSE - 1)
 _CAPACITY_S, _CAPACITY_LEAST = 1.5, 60
+# Rate that the bisection tries first, as a share of the capacity.
+_USUAL = 0.7
 # The search ends after this many late trials in a row, because the generator is too slow.
 MOST_LATE = 4
+_MOST_LONG = 8  # maximum number of long trials
 _FLOOR = 1 / 16
 # If the rate limit makes a trial of the bisection longer than this, the search ends without it.
 _LONG_S = 60.0
@@ -32,12 +35,14 @@ _LONG_S = 60.0
 LATE_SHARE = 0.1
 # Number of reads that one late read delays if the target is nearly busy.
 _DRAGS = 5
-# Standard deviations that chance explains; misses (late responses) come in bunches of 4, which doubles a deviation.
-_SIGMAS, _BUNCH = 3.0, 4
+# A trial stops after this many times the misses (late responses) that the limit allows.
+_SURELY = 2.5
+# Misses come in bunches of about this many, so that a trial shows less than as many independent reads.
+_BUNCH = 4
 
-_WHYS: dict[str, str] = tomllib.loads(Path(__file__).with_name("knee.toml").read_text("utf-8"))
+_WHY = Template(Path(__file__).with_name("knee.txt.j2").read_text("utf-8"), trim_blocks=True)
 
-_Steps = Generator[tuple[Stage, float], Outcome, KneeWhy]
+_Steps = Generator[tuple[Stage, float], Tried, KneeWhy]
 
 
 def due_times(trial: Trial) -> NDArray[np.float64]:
@@ -58,8 +63,7 @@ class Search:
         half_busy = 0.5 / rest_s if rest_s > 0 else 1.0  # half the capacity if one request is handled at a time
         self._first = min(max(half_busy, 1.0), 50.0, ceiling_per_s)
         self._capacity: float | None = None
-        self._high = math.inf
-        self._confirmed: tuple[float, Outcome] | None = None
+        self._confirmed: Tried | None = None
         self._late, self._left = 0, terms.most_requests
         self._why: KneeWhy = "never" if rest_s > terms.slo_s else "rate-limited" if ceiling_per_s <= 0 else ""
         self._steps = self._staircase()
@@ -106,7 +110,7 @@ class Search:
             self.stop("generator-limited")
         elif shows and not self._why:
             try:
-                self._next = self._steps.send(outcome)
+                self._next = self._steps.send(tried)
             except StopIteration as ended:
                 self.stop(ended.value)
         return tried
@@ -114,70 +118,50 @@ class Search:
     def _staircase(self) -> _Steps:
         """Doubles the rate until responses do not keep up; then bisects, and confirms the knee."""
         rate = self._first
-        while True:
-            outcome = yield "capacity", rate
-            if _is_overloaded(outcome):
-                self._capacity = outcome.done_per_s
-                break
-            if rate <= self._first and outcome.p50_s > self._terms.slo_s:
+        while (tried := (yield "capacity", rate)).mark == "passed":
+            if rate <= self._first and tried.outcome.p50_s > self._terms.slo_s:
                 return "never"
             if rate >= self._ceiling:
-                if _BRACKET / rate > _LONG_S and outcome.p99_s <= self._terms.slo_s:
+                if _BRACKET / rate > _LONG_S and tried.outcome.p99_s <= self._terms.slo_s:
                     return "rate-limited"
-                break
+                return (yield from self._bisected(rate, rate))
             rate = min(2 * rate, self._ceiling)
-        self._high = min(max(self._capacity or math.inf, self._first * _FLOOR), self._ceiling)
-        return (yield from self._bisected(self._high / 2))
+        self._capacity = tried.outcome.done_per_s
+        high = min(max(self._capacity, self._first * _FLOOR), self._ceiling)
+        return (yield from self._bisected(_USUAL * high, high))
 
-    def _bisected(self, low: float) -> _Steps:
-        """Bisects until the two rates are one step (CLOSE) apart, tries both, and confirms the lower one."""
-        results: dict[float, bool] = {}
-        while True:
-            ends = [end for end in (self._high, low) if end not in results]
-            if self._high >= self._ceiling and self._high not in results:
-                rate = self._high  # no higher rate can be tried
-            elif self._high / low > CLOSE * (1 + 1e-9):
-                rate = math.sqrt(low * self._high)
-            elif not ends:
-                return (yield from self._confirm(low))
-            elif ends[0] < self._first * _FLOOR:
-                return "never"
-            else:
-                rate = ends[0]
-            results[rate] = holds = yield from self._holds(rate)
-            if not holds:
-                self._high = rate
-                low = rate / 2 if low >= rate else low
+    def _bisected(self, rate: float, high: float) -> _Steps:
+        """Bisects until the rates that passed and failed are one step (CLOSE) apart, and confirms the lower one."""
+        low, has_failed = 0.0, False
+        while high > low * CLOSE or not has_failed:
+            if (yield "bracket", rate).mark == "failed":
+                high, has_failed = rate, True
+                if high < self._first * _FLOOR:
+                    return "never"
             elif rate >= self._ceiling:
                 return "rate-limited"
             else:
                 low = rate
-            if low >= self._high:  # the target can do more than its capacity under overload
-                self._high, self._capacity = min(1.5 * rate, self._ceiling), None
-
-    def _holds(self, rate: float) -> Generator[tuple[Stage, float], Outcome, bool]:
-        """Whether the latency limit holds at a rate; runs a second trial if chance may have decided the first one."""
-        outcomes = [(yield "bracket", rate)]
-        if not is_sure(outcomes[0]):
-            outcomes.append((yield "bracket", rate))
-        most = MISS_SHARE * len(outcomes) * self._arrivals("bracket", rate)
-        return sum(each.missed for each in outcomes) <= most and not any(each.stopped for each in outcomes)
+                if low >= high:  # the target can do more than its capacity under overload
+                    high, self._capacity = min(1.5 * low, self._ceiling), None
+            rate = high if high <= low * CLOSE else math.sqrt(low * high) if low else _USUAL * high
+        return (yield from self._confirm(low))
 
     def _confirm(self, rate: float) -> _Steps:
-        """Lowers the rate until a long trial is fast enough; raises it while few reads are slow (MISS_SHARE / 2)."""
-        for steps_down in range(6):
-            outcome = yield "confirm", rate
-            while _limit_holds(outcome):
-                self._confirmed = rate, outcome
-                is_low = miss_share(outcome).high <= MISS_SHARE / 2 and not steps_down
-                most = min(self._capacity or math.inf, self._ceiling)
-                if not is_low or rate * CLOSE > most or self._left < outcome.due:
-                    return "confirmed"
+        """Lowers the rate until a long trial passes; raises it while at most half of the allowed reads are slow."""
+        was_slow = False
+        for _ in range(_MOST_LONG):
+            tried = yield "confirm", rate
+            if tried.mark == "passed":
+                self._confirmed = tried
+                is_near = 2 * tried.outcome.missed > MISS_SHARE * tried.outcome.due
+                if is_near or was_slow or rate * CLOSE > self._ceiling:
+                    break
                 rate *= CLOSE
-                outcome = yield "confirm", rate
-            if self._confirmed:
-                return "confirmed"
-            rate /= CLOSE
+            elif self._confirmed:
+                break
+            else:
+                rate, was_slow = rate / CLOSE, True
         return "unsteady"
 
     def stop(self, why: KneeWhy) -> None:
@@ -185,39 +169,34 @@ class Search:
         self._why = self._why or ("confirmed" if self._confirmed else why)
 
     def known(self) -> Knee:
-        """The result so far."""
-        rate, confirmed = self._confirmed or (0.0, None)
+        """The result so far. Its interval ends one step below the confirmed rate, and one above a rate that failed."""
+        confirmed = self._confirmed
+        rate = confirmed.trial.rate_per_s if confirmed else 0.0
         failed = [each.trial.rate_per_s for each in self.tried if each.mark == "failed"]
         lowest = min((each for each in failed if each > rate), default=math.inf)
         passed = [each for each in self.tried if each.mark == "passed" and each.trial.rate_per_s < lowest]
-        passed = [each for each in passed if _limit_holds(each.outcome)]
+        passed = [each for each in passed if each.outcome.missed <= MISS_SHARE * each.outcome.due]
         best = max(passed, key=lambda each: (each.trial.rate_per_s, each.outcome.due), default=None)
+        high = CLOSE * (rate if math.isinf(lowest) else lowest)
         return Knee(
             slo_s=self._terms.slo_s,
             why=self._why,
-            rate_per_s=self._interval(rate) if self._why == "confirmed" else None,
+            rate_per_s=Interval(rate, rate / CLOSE, max(rate, min(high, self._capacity or high))) if rate else None,
             capacity_per_s=self._capacity,
             kept_per_s=best.trial.rate_per_s if best else 0.0,
             kept_p99_s=best.outcome.p99_s if best else 0.0,
             last_per_s=self.tried[-1].trial.rate_per_s if self.tried else self._first,
             ceiling_per_s=None if math.isinf(self._ceiling) else self._ceiling,
-            confirmed_by=confirmed.due if confirmed else 0,
-            missed=miss_share(confirmed) if confirmed else None,
+            confirmed_by=confirmed.outcome.due if confirmed else 0,
+            missed=miss_share(confirmed.outcome) if confirmed else None,
             requests=sum(tried.outcome.sent for tried in self.tried),
             seconds=sum(tried.outcome.lasted_s for tried in self.tried),
         )
 
-    def _interval(self, rate: float) -> Interval:
-        """Interval of the knee: from one step below the confirmed rate to the lowest higher rate that failed surely."""
-        above = [each for each in self.tried if each.mark == "failed" and each.trial.stage != "capacity"]
-        sure = [each.trial.rate_per_s for each in above if each.trial.rate_per_s > rate and is_sure(each.outcome)]
-        return Interval(rate, rate / CLOSE, max(rate, min([*sure, self._capacity or self._high])))
-
 
 def most_missed(arrivals: int) -> int:
-    """Highest number of reads that may miss the latency limit by chance although the limit holds."""
-    spread = math.sqrt(_BUNCH * arrivals * MISS_SHARE * (1 - MISS_SHARE))
-    return math.floor(arrivals * MISS_SHARE + _SIGMAS * spread)
+    """Number of reads that may miss the latency limit before a trial stops."""
+    return math.floor(_SURELY * MISS_SHARE * arrivals)
 
 
 def marked(trial: Trial, outcome: Outcome, slo_s: float) -> Mark:
@@ -225,59 +204,25 @@ def marked(trial: Trial, outcome: Outcome, slo_s: float) -> Mark:
     is_late, allowed = outcome.late_p99_s > LATE_SHARE * slo_s, trial.arrivals * MISS_SHARE
     if outcome.refused:
         return "refused"
-    if trial.stage == "capacity":
-        if outcome.stopped:
-            return "cut"
-        if is_late and (_is_overloaded(outcome) or outcome.p50_s > slo_s):
-            return "late"
-        return "failed" if _is_overloaded(outcome) else "passed"
-    if not outcome.stopped and outcome.due and outcome.missed <= allowed:
-        return "passed"
     # If a trial stopped with too few misses to stop for, something else cut it short.
-    if outcome.stopped and outcome.missed <= (allowed if trial.most_missed is None else trial.most_missed):
+    if outcome.stopped and (trial.most_missed is None or outcome.missed <= trial.most_missed):
         return "cut"
+    if trial.stage == "capacity":
+        is_overloaded = outcome.done_per_s < 0.85 * outcome.due_per_s
+        if is_late and (is_overloaded or outcome.p50_s > slo_s):
+            return "late"
+        return "failed" if is_overloaded else "passed"
+    if outcome.due and outcome.missed <= allowed:
+        return "passed"
     return "late" if is_late or outcome.missed - _DRAGS * outcome.late <= allowed else "failed"
 
 
-def _is_overloaded(outcome: Outcome) -> bool:
-    return outcome.done_per_s < 0.85 * outcome.due_per_s
-
-
-def _limit_holds(outcome: Outcome) -> bool:
-    return not outcome.stopped and outcome.missed <= MISS_SHARE * outcome.due
-
-
-def is_sure(outcome: Outcome) -> bool:
-    """Whether chance cannot explain the result of a trial."""
-    missed = miss_share(outcome)
-    return outcome.stopped or not missed.low <= MISS_SHARE <= missed.high
-
-
 def miss_share(outcome: Outcome) -> Interval:
-    """Share of reads that missed the limit; its interval is wider if misses come in bunches."""
-    share = outcome.missed / outcome.due if outcome.due else 0.0
-    return Interval.of_share(share, max(outcome.due / _bunching(outcome, share), 1.0))
-
-
-def _bunching(outcome: Outcome, share: float) -> float:
-    """Ratio of the variance of misses from second to second to the variance by chance; at least 1."""
-    blocks = [block for block in outcome.blocks if block[0]]
-    if len(blocks) < 4 or not 0 < share < 1:
-        return 1.0
-    off = sum((missed - share * count) ** 2 for count, missed in blocks) * len(blocks) / (len(blocks) - 1)
-    return max(1.0, off / (share * (1 - share) * sum(count for count, _ in blocks)))
+    """Share of reads that missed the limit; its interval allows for misses in bunches."""
+    return Interval.of_share(outcome.missed / max(outcome.due, 1), max(outcome.due / _BUNCH, 1.0))
 
 
 def describe_reason(knee: Knee) -> str:
     """Why the knee is unknown, and what to do; empty if the knee is known."""
-    if knee.why == "never" and not knee.requests:
-        return f"p99 ≤ {brief(knee.slo_s)} does not hold without load: half of the reads take longer; raise --slo-ms"
-    if knee.why != "rate-limited":
-        return _WHYS[knee.why].format(rate=figure(knee.last_per_s), limit=f"p99 ≤ {brief(knee.slo_s)}", late=MOST_LATE)
-    if knee.ceiling_per_s is not None and knee.ceiling_per_s <= 0:
-        return "the rate limit hides it: it refuses some reads at random times, at any rate"
-    at = f"p99 is {brief(knee.kept_p99_s)} at {figure(knee.kept_per_s)} per second"
-    if knee.ceiling_per_s is not None and knee.kept_per_s >= knee.ceiling_per_s:
-        return f"the rate limit hides it: {at}, and at a higher rate some reads would be refused"
-    kept = f", and {at}" if knee.kept_per_s else ""
-    return f"a rate limit hides it: reads were refused at {figure(knee.last_per_s)} per second{kept}"
+    reason: str = _WHY.render(knee=knee, late=MOST_LATE, brief=brief, figure=figure)
+    return reason.strip()

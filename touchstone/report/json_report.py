@@ -144,8 +144,6 @@ def _probe(probe: ProbeView) -> dict[str, Any]:
 
 def _knee(view: KneeView) -> dict[str, Any]:
     trials = [asdict(tried.trial) | {"told": tried.mark} | asdict(tried.outcome) for tried in view.tried]
-    for trial in trials:
-        del trial["blocks"]
     return {"told": view.knee.is_known, "sentence": view.sentence, **asdict(view.knee), "trials": trials}
 
 

@@ -551,7 +551,6 @@ class OpenLoop:
         slow = (done - due > self._slo_s) & ~failed & ~refused
         took = (done - due)[~refused]
         steady_s = (1 - _STEADY_FROM) * ends_s
-        each_second, missed = np.bincount(due.astype(int)), np.bincount(due.astype(int), slow | failed).astype(int)
 
         def quantile(values: Any, share: float) -> float:
             return round(float(np.quantile(values, share, method="higher")), 6) if len(values) else 0.0
@@ -575,7 +574,6 @@ class OpenLoop:
             due_per_s=per_s(due),
             done_per_s=per_s(done[~failed & ~refused]),
             lasted_s=round(float(done.max()), 6) if reads else 0.0,
-            blocks=tuple(pair for pair in zip(each_second.tolist(), missed.tolist(), strict=True) if pair[0]),
             stopped=is_stopped,
             began_at=round(began_at, 6),
             barred=self._barred,
