@@ -6,7 +6,7 @@ import math
 import re
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
@@ -504,8 +504,8 @@ class OpenLoop:
         self._trial, self._slo_s, self._link, self._prepared = trial, slo_s, link, prepared
         self._room = Room(link.bounds.max_total_bytes)
         self._wait_s = min(link.timeout_s, max(5.0, 4 * slo_s))  # later responses miss the latency limit anyway
-        self._reads: list[tuple[float, Reply]] = []
-        self._missed = self._refused = self._barred = 0
+        self._reads: list[tuple[float, float, float, str]] = []  # when each was due, sent and done; and its result
+        self._results, self._barred = Counter[str](), 0
         self._lock = threading.Lock()
 
     def run(self, bounds: Bounds, until_at: float) -> Outcome:
@@ -526,30 +526,28 @@ class OpenLoop:
         return self._outcome(began_at, float(due_s[-1]), is_stopped=stopped)
 
     def _is_lost(self) -> bool:
-        most = self._trial.most_missed
-        return bool(self._refused or self._barred or (most is not None and self._missed > most))
+        most, results = self._trial.most_missed, self._results
+        is_slow = most is not None and results["slow"] + results["failed"] > most
+        return bool(results["refused"] or self._barred or is_slow)
 
     def _read(self, due_at: float) -> None:
         reply = self._link.send(self._prepared, self._wait_s)
+        result = "slow" if reply.done_at - due_at > self._slo_s else "served"
+        if not (200 <= reply.status < 300 or reply.status in (404, 409)):
+            result = "refused" if reply.status == 429 else "failed"
         with self._lock:
-            self._reads.append((due_at, reply))
-            self._refused += reply.status == 429
+            self._reads.append((due_at, reply.sent_at, reply.done_at, result))
+            self._results[result] += 1
             self._barred = reply.status if reply.status in (401, 403) else self._barred
-            self._missed += _is_failed(reply) or reply.done_at - due_at > self._slo_s
             headers = [each for each in reply.head.headers if each[0] != "date"] if reply.head else []
             key = str((reply.status, reply.body, reply.error, headers))
             if len(self.distinct) < 50 and key not in self.distinct and self._room.take(len(reply.body)):
                 self.distinct[key] = reply
 
     def _outcome(self, began_at: float, ends_s: float, *, is_stopped: bool) -> Outcome:
-        reads = sorted(self._reads, key=lambda each: each[0])
-        times = np.array([(at, reply.sent_at, reply.done_at) for at, reply in reads]).reshape(-1, 3)
-        due, sent, done = times.T - began_at
-        late = sent - due
-        failed = np.array([_is_failed(reply) for _, reply in reads], bool)
-        refused = np.array([reply.status == 429 for _, reply in reads], bool)
-        slow = (done - due > self._slo_s) & ~failed & ~refused
-        took = (done - due)[~refused]
+        due, sent, done = np.array([times for *times, _ in self._reads]).reshape(-1, 3).T - began_at
+        results = np.array([result for *_, result in self._reads], str)
+        late, took = sent - due, (done - due)[results != "refused"]
         steady_s = (1 - _STEADY_FROM) * ends_s
 
         def quantile(values: Any, share: float) -> float:
@@ -560,11 +558,11 @@ class OpenLoop:
             return 0.0 if is_stopped else round(float(count) / steady_s, 3)
 
         return Outcome(
-            due=len(reads),
-            sent=len(reads),
-            slow=int(slow.sum()),
-            failed=int(failed.sum()),
-            refused=int(refused.sum()),
+            due=len(due),
+            sent=len(due),
+            slow=self._results["slow"],
+            failed=self._results["failed"],
+            refused=self._results["refused"],
             late=int((late > LATE_SHARE * self._slo_s).sum()),
             late_p99_s=quantile(late, 0.99),
             p50_s=quantile(took, 0.5),
@@ -572,14 +570,9 @@ class OpenLoop:
             p99_s=quantile(took, 0.99),
             max_s=quantile(took, 1.0),
             due_per_s=per_s(due),
-            done_per_s=per_s(done[~failed & ~refused]),
-            lasted_s=round(float(done.max()), 6) if reads else 0.0,
+            done_per_s=per_s(done[(results == "served") | (results == "slow")]),
+            lasted_s=round(float(done.max()), 6) if len(due) else 0.0,
             stopped=is_stopped,
             began_at=round(began_at, 6),
             barred=self._barred,
         )
-
-
-def _is_failed(reply: Reply) -> bool:
-    status = reply.status
-    return not (200 <= status < 300 or status in (404, 409, 429))
