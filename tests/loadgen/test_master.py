@@ -47,7 +47,7 @@ class Troupe:
 
     def join(self, client: str, **other: Any) -> None:
         fit = {"version": __version__, "scenario": "steady", **other}
-        self.master.receive(client, {"join": fit, "is_near": True, "clock": None, "sent_at": 0.0})
+        self.master.receive(client, {"join": fit, "sent_at": 0.0})
 
     def begin(self) -> None:
         for client in sorted(self.present):

@@ -9,7 +9,7 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import gevent
@@ -42,8 +42,6 @@ MAX_KEPT_READS = 1_000
 # Seconds between two reports of a worker; one report in STATE_EVERY includes the worker's state.
 REPORT_S, STATE_EVERY = 0.5, 4
 JOIN_S = 1.0
-# Number of requests for the clock of a remote master. The fastest reply counts; half its round trip is the error.
-ROUND_TRIPS = 9
 # Seconds to wait after a stop: first for open requests, then for clients whose requests were cut off.
 GRACE_S, CUT_S = 0.5, 2.0
 AFTERMATH = "aftermath"  # in the names of Locust's rows
@@ -467,34 +465,27 @@ class LoadWorker:
     _part: "AsyncResult[Part]" = field(default_factory=AsyncResult)
     _began_at: "AsyncResult[float]" = field(default_factory=AsyncResult)
     _after: "AsyncResult[bool]" = field(default_factory=AsyncResult)
-    # Round trips to the master in seconds, each with an estimate of the local clock at run second 0.
-    _clocks: list[tuple[float, float]] = field(default_factory=list)
     _entered: bool = False
     _finished: bool = False
 
     def join(self) -> None:
         """Sends ``join`` to the master repeatedly, until the master sends this worker its part."""
         while not self._part.ready() and not self._finished:
-            self._join()
+            self._send({"join": {"version": __version__, "scenario": self._scenario}, "sent_at": time.monotonic()})
             self._part.wait(JOIN_S)
-
-    def _join(self) -> None:
-        is_near = bool(self._handover.run_log)  # same machine, same clock
-        clock = min(self._clocks) if len(self._clocks) >= ROUND_TRIPS else None
-        fit = {"version": __version__, "scenario": self._scenario}
-        self._send({"join": fit, "is_near": is_near, "clock": clock, "sent_at": time.monotonic()})
 
     def receive(self, data: dict[str, Any]) -> None:
         """Handles a message from the master."""
         if "refused" in data:
             self._finished = True
             gevent.spawn(self._leave, str(data["refused"]))
-        elif "now" in data:
-            now = time.monotonic()
-            self._clocks.append((now - data["sent_at"], (now + data["sent_at"]) / 2 - data["now"]))
-            self._join()
         elif "part" in data:
-            self._part.set(PART.validate_python(data["part"]))
+            part = PART.validate_python(data["part"])
+            if not self._handover.run_log:  # another machine with another clock, known to half a round trip
+                sent_at, now = data["sent_at"], time.monotonic()
+                error_s = round((now - sent_at) / 2, 6)
+                part = replace(part, origin=(sent_at + now) / 2 - data["now"], clock_error_s=error_s)
+            self._part.set(part)
         elif "began_at" in data:
             self._began_at.set(float(data["began_at"]))
         elif "after" in data:

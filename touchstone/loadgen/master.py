@@ -1,13 +1,12 @@
 """Master of a load run: divides the schedule, starts the workers together, and writes their reports to the run log.
 
-A worker first sends ``join`` with its version, scenario and estimate of the master's clock. Then it sends its
+A worker first sends ``join`` with its version, scenario and clock. Then it sends its
 ``state``: ready, running, drained (its arrivals are over), final (everything is reported), or unfit, with a reason.
 The same message may contain events of the run log, or ``started``: a build, and whether its start was accepted.
 
 The master sends these messages:
 
-- ``part``: the worker's part of the run; or ``refused``: the reason why the worker gets no part.
-- ``now``: the master's clock; the worker replies with another ``join``.
+- ``part``: the worker's part of the run, with the clocks of both; or ``refused``: why the worker gets no part.
 - ``began_at``: the run second at which the schedule begins.
 - ``started``: a build that another worker started, and whether the start was accepted.
 - ``after``: all arrivals are over; true if this worker runs the closing steps of the scenario.
@@ -142,17 +141,12 @@ class Master:
             self._fail(f"a worker cannot take part: {unfit}", "worker")
         if unfit or self._begun or not free:
             self._send(client, {"refused": unfit or f"it joined too late: the run has its {workers} workers"})
-        elif not data["is_near"] and not data["clock"]:
-            self._send(client, {"now": self._now(), "sent_at": data["sent_at"]})
         else:
-            # Round trip (twice the maximum clock error), and the worker's time at run second 0.
-            trip_s, origin = data["clock"] or (0.0, self._go.origin)
             part = deal(self._go, self._plan, free[0])
-            part = replace(part, origin=origin, clock_error_s=round(trip_s / 2, 6))
-            clock: dict[str, Any] = {"clock_offset_s": part.clock_offset_s, "clock_error_s": part.clock_error_s}
-            known = Worker(part.number, "running", 0.0, 0, 0, len(part.assigned), **clock)
+            known = Worker(part.number, "running", 0.0, 0, 0, len(part.assigned))
             self._workers[client] = _Member(client, part.number, known)
-            self._send(client, {"part": PART.dump_python(part)})  # ``began_at`` follows, once all are prepared
+            clocks = {"now": self._now(), "sent_at": data["sent_at"]}
+            self._send(client, {"part": PART.dump_python(part)} | clocks)  # ``began_at`` follows, once all are prepared
 
     def _begin_if_all(self) -> None:
         workers = list(self._workers.values())
