@@ -1,4 +1,4 @@
-"""HTTP client of a load: connections of geventhttpclient, the parser llhttp, and limits on everything that it reads.
+"""HTTP client of a load: connections of gevent, the parser llhttp, and limits on everything that it reads.
 
 It replaces Locust's FastHttpSession, which does not limit heads, joins the pieces of a stream, and merges header lines.
 """
@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 import gevent
 import gevent.socket
 import httptools
-from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 
 from touchstone.contract.document import Contract
 from touchstone.errors import UsageError
@@ -81,14 +80,8 @@ class Connections:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise UsageError(f"{url!r}: expected a URL with http:// or https:// and a host")
-        tls = parts.scheme == "https"
-        host, port = parts.hostname, parts.port or (443 if tls else 80)
-        more: dict[str, Any] = {"size": MAX_CONNECTIONS, "connection_timeout": timeout_s, "network_timeout": None}
-        # Idle connections are in `_idle`, not in the pool, since their age and unexpected data must be checked.
-        if tls:
-            more["ssl_context_factory"] = lambda **_: trusting()
-        self._pool = (SSLConnectionPool if tls else ConnectionPool)(host, port, host, port, **more)
-        self._place = f"{host}:{port}"
+        self._tls = trusting() if parts.scheme == "https" else None
+        self._host, self._port = parts.hostname, parts.port or (443 if self._tls else 80)
         self._timeout_s = timeout_s
         self._clock = clock
         self._bounds = bounds
@@ -128,9 +121,8 @@ class Connections:
     def close(self) -> None:
         """Closes all connections. Open requests end with an error."""
         self._closed = True
-        self._pool.close()
         while self._idle:
-            self._pool.release_socket(self._idle.pop()[0])
+            self._idle.pop()[0].close()
         self._shut(list(self._busy))
 
     def _shut(self, socks: Iterable[Any]) -> None:
@@ -146,23 +138,26 @@ class Connections:
             if is_young and _is_quiet(sock):
                 return sock
             self._closes_early |= is_young
-            self._pool.release_socket(sock)
+            sock.close()
         return None
 
     def _connected(self) -> Any:
         if self._closed:
             raise Broken(_CLOSED)
+        place = f"{self._host}:{self._port}"
         try:
-            sock = self._pool.get_socket()
+            sock = gevent.socket.create_connection((self._host, self._port), self._timeout_s)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls:
+                sock = self._tls.wrap_socket(sock, server_hostname=self._host)
+            sock.settimeout(None)
         except TimeoutError:
-            text = f"ConnectTimeout: no connection to {self._place} within {self._timeout_s:g} s"
-            raise Broken(text) from None
-        except (OSError, ValueError, RuntimeError) as error:
+            raise Broken(f"ConnectTimeout: no connection to {place} within {self._timeout_s:g} s") from None
+        except (OSError, ValueError) as error:
             # A ValueError means that the host name is invalid in DNS or TLS.
             ours = getattr(error, "errno", None) in _OURS
             name = "PoolTimeout: no socket is free here for" if ours else "ConnectError:"
-            raise Broken(f"{name} {self._place}: {error}") from None
+            raise Broken(f"{name} {place}: {error}") from None
         return sock
 
     def _exchange(self, sock: Any, answer: Answer, wire: bytes, stream_s: float) -> None:
@@ -171,15 +166,16 @@ class Connections:
         self._busy[sock] = is_kept = False
         timeout = gevent.Timeout.start_new(wait_s)
         try:
-            _send_request(sock, wire, parser)
+            _write(sock, wire)
+            while parser.head is None:
+                _read(sock, parser)
             answer.head, answer.head_at = parser.head, self._clock()
             if stream_s and parser.has_open_end:
                 timeout.close()
                 self._follow(sock, parser, answer, stream_s)
             else:
                 self._take_body(sock, parser, answer, is_stream=bool(stream_s))
-            if stream_s:
-                answer.closed = answer.closed or "server"
+                answer.closed = "server" if stream_s else ""
             is_kept = parser.done and parser.keeps_alive and not self._closed
         except gevent.Timeout as over:
             if over is not timeout:
@@ -193,7 +189,7 @@ class Connections:
             if is_kept:
                 self._idle.append((sock, time.monotonic() + LONGEST_IDLE_S))
             else:
-                self._pool.release_socket(sock)
+                sock.close()
 
     def _follow(self, sock: Any, parser: "Parser", answer: Answer, stream_s: float) -> None:
         """Reads a stream until the server ends it, *stream_s* seconds are over, or the run ends."""
@@ -223,7 +219,7 @@ class Connections:
                     break
                 if parser.problem is not None:
                     raise parser.problem
-                parser.feed(_received(sock))
+                _read(sock, parser)
             intake.end()
         finally:
             answer.body = intake.kept(b"".join(pieces))
@@ -239,6 +235,7 @@ class Parser:
 
     Attributes:
         head: Head of the response; None until the head is complete. Interim (1xx) responses are skipped.
+        has_begun: Whether anything was received.
         has_open_end: Whether the head does not say how long the body is.
         keeps_alive: Whether the connection can be reused for another request.
         problem: Error in the body; the content before the error was parsed.
@@ -247,7 +244,7 @@ class Parser:
     def __init__(self, bounds: Bounds) -> None:
         self.head: Head | None = None
         self.problem: Broken | None = None
-        self.has_open_end = self.done = self.keeps_alive = False
+        self.has_begun = self.has_open_end = self.done = self.keeps_alive = False
         self._ends_with_connection = False
         self._bounds = bounds
         self._headers: list[tuple[str, str]] = []
@@ -271,6 +268,7 @@ class Parser:
         if not data:
             self._end()
             return
+        self.has_begun = True
         self._since_content_bytes += len(data)
         try:
             self._parser.feed_data(data)
@@ -288,7 +286,7 @@ class Parser:
         if self.head is not None and self._ends_with_connection:
             self.done = True
             return
-        if self.head is None and not self._since_content_bytes:
+        if not self.has_begun:
             raise _Unanswered("RemoteProtocolError: the server closed the connection without a response")
         where = "within the head of its response" if self.head is None else "before the end of the body"
         raise Broken(f"RemoteProtocolError: the server closed {where}")
@@ -349,22 +347,19 @@ class Parser:
             self.done, self.keeps_alive = True, self._parser.should_keep_alive()
 
 
-def _send_request(sock: Any, wire: bytes, parser: Parser) -> None:
+def _write(sock: Any, wire: bytes) -> None:
     try:
         sock.sendall(wire)
     except OSError as error:
         raise _Unanswered(f"WriteError: {error}") from None
-    parser.feed(_received(sock, _Unanswered))
-    while parser.head is None:
-        parser.feed(_received(sock))
 
 
-def _received(sock: Any, problem: type[Broken] = Broken) -> bytes:
+def _read(sock: Any, parser: Parser) -> None:
     try:
-        data: bytes = sock.recv(_PIECE_BYTES)
+        data = sock.recv(_PIECE_BYTES)
     except OSError as error:
-        raise problem(f"ReadError: {error}") from None
-    return data
+        raise (Broken if parser.has_begun else _Unanswered)(f"ReadError: {error}") from None
+    parser.feed(data)
 
 
 def _is_quiet(sock: Any) -> bool:

@@ -5,7 +5,6 @@ each worker, over the network and without keys.
 """
 
 import json
-import resource
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,11 +55,6 @@ class Part:
         """Arrivals of this worker."""
         return np.frombuffer(self.rows, ARRIVAL)
 
-    @property
-    def clock_offset_s(self) -> float:
-        """Seconds by which the worker's clock is ahead of the master's clock."""
-        return round(self.origin - self.go.origin, 6)
-
 
 GO, PART = TypeAdapter(Go), TypeAdapter(Part)
 
@@ -95,11 +89,3 @@ class LoadHandover(Handover):
     def go(self) -> Go:
         """Reads the instructions for the workers."""
         return GO.validate_python(json.loads(Path(self.go_file).read_text(encoding="utf-8")))
-
-
-def rss_bytes() -> int:
-    """Resident memory of this process in bytes; on systems without ``/proc``, its highest value so far."""
-    try:
-        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import gevent
+import psutil
 from gevent.event import AsyncResult, Event
 from gevent.pool import Group
 
@@ -29,7 +30,7 @@ from touchstone.facts.exchange import Credential
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Histogram, Sample, Window
 from touchstone.facts.wording import plural
 from touchstone.loadgen.client import MAX_CONNECTIONS, Connections, Requests
-from touchstone.loadgen.handover import MAX_KEPT, PART, LoadHandover, Part, rss_bytes, share_of
+from touchstone.loadgen.handover import MAX_KEPT, PART, LoadHandover, Part, share_of
 from touchstone.loadgen.judge import AnswerJudge
 from touchstone.loadgen.metrics import BEHIND_S
 from touchstone.loadgen.plan import INVARIANTS, POLL_S, Stopped
@@ -292,8 +293,8 @@ class LoadRun:
                 behind_from_s=collector.behind_from_s,
                 behind_s=round(collector.late.max_s, 6),
                 cpu_share=round(min(max(share, 0.0), 99.0), 3),
-                rss_bytes=rss_bytes(),
-                clock_offset_s=part.clock_offset_s,
+                rss_bytes=psutil.Process().memory_info().rss,
+                clock_offset_s=round(part.origin - self.go.origin, 6),
                 clock_error_s=part.clock_error_s,
                 unwatched=collector.unwatched,
                 over_budget=collector.over_budget,

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import psutil
+
 from touchstone.check import examination
 from touchstone.check.budget import Budget
 from touchstone.check.examination import Examination, Ledger, Unsuited, how_ended, transport_to
@@ -49,7 +51,7 @@ from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.wording import plural
-from touchstone.loadgen.handover import GO, JOINED, REFUSAL, Go, LoadHandover, rss_bytes
+from touchstone.loadgen.handover import GO, JOINED, REFUSAL, Go, LoadHandover
 from touchstone.loadgen.judge import CLEAN_UP, SET_UP, judge_load_run
 from touchstone.loadgen.metrics import TARGET, last_reports
 from touchstone.loadgen.plan import AT_ONCE, INVARIANTS, Need, Options, Plan, Scenario, Stage, Stopped, plan
@@ -468,7 +470,8 @@ class _Load(StagedJob):
             """Records the memory of this process, in which the embedded twin runs."""
             now_at = time.monotonic() - go.origin
             if now_at >= MEMORY_EVERY_S * len(memory):
-                memory.append(Worker(TARGET, "running", round(now_at, 3), 0, 0, 0, rss_bytes=rss_bytes()))
+                rss_bytes = psutil.Process().memory_info().rss
+                memory.append(Worker(TARGET, "running", round(now_at, 3), 0, 0, 0, rss_bytes=rss_bytes))
 
         try:
             command = locust_command(self._plan.options.scenario.name, self._launch)
