@@ -120,16 +120,7 @@ class _Connection:
     async def _head(self) -> bytes:
         """Receives the head of the next request, without its empty line; returns nothing if none comes."""
         while b"\r\n\r\n" not in self._rest:
-            reads = [asyncio.create_task(self._reader.read(_PIECE_BYTES))]
-            if self._far and not self._rest:  # if the target closes its connection now, the client learns it
-                reads.append(asyncio.create_task(self._far[0].read(1)))
-            try:
-                done, _ = await asyncio.wait(reads, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in reads:
-                    task.cancel()
-                await asyncio.gather(*reads, return_exceptions=True)
-            data = reads[0].result() if reads[0] in done else b""
+            data = await self._reader.read(_PIECE_BYTES)
             self._rest += data
             if not data or len(self._rest) > _MAX_HEAD_BYTES:
                 return b""
@@ -231,7 +222,7 @@ class _Connection:
                 try:
                     outbound.receive_data(data)
                     if self._is_complete(outbound, passage):
-                        return outbound.their_state is h11.DONE and not outbound.trailing_data[0]
+                        return bool(data) and outbound.their_state is h11.DONE and not outbound.trailing_data[0]
                 except h11.RemoteProtocolError as error:  # the client gets what comes, whatever it is
                     passage.answer.error = f"RemoteProtocolError: {error}" if data or passage.answer.head else ""
             if not data:

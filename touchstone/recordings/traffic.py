@@ -203,10 +203,8 @@ class _ProxyJob(Job):
     def work(self) -> Footer:
         """Serves clients; an ordinary stop signal ends the run, and is no interruption."""
         target, began_at = self.settings.target, datetime.now(UTC)
-        recording = Recording(
-            "traffic", (), recorded_at=utc(began_at), tool_version=__version__, case=TRAFFIC,
-            contract_sha256=self.contract.sha256, target=target.name,
-        )  # fmt: skip
+        about = utc(began_at), __version__, self.contract.sha256, target.name, TRAFFIC
+        recording = Recording("traffic", (), "har", "", *about)
         har = HarWriter(self.folder / RECORDING, recording)
         with RunLogWriter(self.run_log) as log:
             traffic = Traffic(target, self.accounts, log, har, self.progress)
@@ -218,16 +216,12 @@ class _ProxyJob(Job):
             seconds = (datetime.now(UTC) - began_at).total_seconds()
             selected = {claim.id for claim in self.ledger.select(self.settings.claims_glob)}
             log.write(*(Notice(claim, "not-applicable", _UNSHOWN) for claim in sorted(selected - traffic.claims)))
-            title = f"{plural(traffic.count, 'exchange')} of other clients"
-            log.write(
-                Case(
-                    TRAFFIC,
-                    title,
-                    "failed" if traffic.times else "passed",
-                    round(seconds, 3),
-                    tuple(sorted(traffic.claims)),
-                )
+            title, outcome = (
+                f"{plural(traffic.count, 'exchange')} of other clients",
+                "failed" if traffic.times else "passed",
             )
+            case = Case(TRAFFIC, title, outcome, round(seconds, 3), tuple(sorted(traffic.claims)))  # type: ignore[arg-type]
+            log.write(case)
         if self.interrupted.times == 1:
             self.interrupted.by = 0
         return REACHED_ITS_END if traffic.claims else failed("no exchange with the API was judged")
@@ -247,7 +241,9 @@ class _ProxyJob(Job):
         thread = threading.Thread(target=judge, name="judge")
         thread.start()
         try:
-            asyncio.run(self._serve(Proxy(self.settings.target.url or "", passages.put, _kept(self.settings)), errors))
+            bounds = self.settings.target.bounds
+            most_bytes = max(bounds.max_body_bytes, bounds.max_stream_bytes)
+            asyncio.run(self._serve(Proxy(self.settings.target.url or "", passages.put, most_bytes), errors))
         finally:
             passages.put(None)
             thread.join()
@@ -258,9 +254,8 @@ class _ProxyJob(Job):
         listener = listen("127.0.0.1", self.port)
         port, base = listener.getsockname()[1], urlsplit(self.settings.target.url or "").path
         server = await asyncio.start_server(proxy.serve, sock=listener)
-        self.progress(
-            {"type": "listening", "url": f"http://127.0.0.1:{port}{base}", "target": self.settings.target.url}
-        )
+        url = f"http://127.0.0.1:{port}{base}"
+        self.progress({"type": "listening", "url": url, "target": self.settings.target.url})
         ends_at = time.monotonic() + (self.settings.max_seconds or float("inf"))
         async with server:
             # A signal handler or another thread sets the flags, so that no event of asyncio can.
@@ -268,10 +263,6 @@ class _ProxyJob(Job):
                 await asyncio.sleep(_POLL_S)
             server.close()
             await proxy.stop()
-
-
-def _kept(settings: Settings) -> int:
-    return max(settings.target.bounds.max_body_bytes, settings.target.bounds.max_stream_bytes)
 
 
 def run(
