@@ -16,15 +16,11 @@ import gevent.socket
 import httptools
 
 from touchstone.contract.document import Contract
-from touchstone.errors import UsageError
 from touchstone.target import bounds as limits
 from touchstone.target.bounds import DEFAULT_BOUNDS, Bounds, Intake, Refused
 from touchstone.target.call import Answer, Call, Head, MessageBuilder, OutgoingRequest
-from touchstone.target.connections import trusting
+from touchstone.target.connections import LONGEST_IDLE_S, trusting
 from touchstone.target.keys import Keys
-
-# Idle connections are not reused after this time; touchstone/target/connections.py says why.
-LONGEST_IDLE_S = 3.0
 
 MAX_CONNECTIONS = 10_000
 _PIECE_BYTES = 65_536
@@ -68,7 +64,7 @@ class _Unanswered(Broken):
 
 
 class Connections:
-    """Connections to one origin; raises `UsageError` if *url* is not an HTTP URL.
+    """Connections to the origin of *url*.
 
     *timeout_s*: longest wait in seconds for a connection, and then again for the whole response; *clock*: returns the
     current time in seconds.
@@ -78,10 +74,8 @@ class Connections:
         self, url: str, timeout_s: float, clock: Callable[[], float] = time.monotonic, bounds: Bounds = DEFAULT_BOUNDS
     ) -> None:
         parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise UsageError(f"{url!r}: expected a URL with http:// or https:// and a host")
         self._tls = trusting() if parts.scheme == "https" else None
-        self._host, self._port = parts.hostname, parts.port or (443 if self._tls else 80)
+        self._host, self._port = parts.hostname or "", parts.port or (443 if self._tls else 80)
         self._timeout_s = timeout_s
         self._clock = clock
         self._bounds = bounds
@@ -367,10 +361,8 @@ def _is_quiet(sock: Any) -> bool:
     sock.settimeout(0.0)
     try:
         gevent.socket.socket.recv(sock, 1, socket.MSG_PEEK)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
     finally:
         sock.settimeout(None)
     return False

@@ -424,18 +424,6 @@ class Flow:
         times = round(accepted_at, 6), round(self.run.now(), 6)
         self.run.collector.write(Build(self.want, ref, self.credential, *times, end, building_at, seq))
 
-    def until_building(self, ref: str) -> bool:
-        """Polls until a read reports ``building``; returns False if the build ends first or the wait times out."""
-        limit_at = self.run.now() + self.run.target.build_timeout_s
-        while self.run.now() < limit_at:
-            status = self.send("getBuild", ref).content.get("status")
-            if status == "building":
-                return True
-            is_over = status in ("ready", "failed") or self.run.silence.lasts(self.run.now())
-            if is_over or not self.run.rest(POLL_S):
-                return False
-        return False
-
     def follow(self, ref: str) -> Answer:
         """Streams the log of a build to its end, at most for the time limits of a build and a cancel together."""
         target = self.run.target

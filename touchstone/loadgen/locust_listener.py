@@ -54,16 +54,7 @@ class ArrivalUser(User):
         due = (Arrival(number, names[action], run.began_at + due_s, nth) for number, action, due_s, nth in run.rows)
         if run.go.options.model == "closed":
             self._send_in_turn(due)
-        else:
-            self._send_when_due(due)
-
-    def after(self) -> None:
-        """Runs the closing steps of a scenario that has some, in one worker after all arrivals of all workers."""
-        if "do_after" in self.clients:
-            self._do(Arrival(self.run_.part.arrivals, "after", self.run_.now(), -1))
-
-    def _send_when_due(self, due: Iterator[Arrival]) -> None:
-        run = self.run_
+            return
         for arrival in due:
             early_s = arrival.due_at - run.now()
             if early_s > 0 and not run.is_over_budget:
@@ -74,6 +65,11 @@ class ArrivalUser(User):
                 run.spawn(self._do, arrival)
             else:
                 run.collector.skip(ACTIONS[arrival.action].operation, arrival.due_at, over_budget=run.is_over_budget)
+
+    def after(self) -> None:
+        """Runs the closing steps of a scenario that has some, in one worker after all arrivals of all workers."""
+        if "do_after" in self.clients:
+            self._do(Arrival(self.run_.part.arrivals, "after", self.run_.now(), -1))
 
     def _send_in_turn(self, due: Iterator[Arrival]) -> None:
         """Closed model: runs clients, each of which takes the next arrival as soon as its previous one is done."""

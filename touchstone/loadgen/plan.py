@@ -421,19 +421,15 @@ def _needs(options: Options, schedule: Schedule) -> list[Need]:
             needs = [Need("ready", "ready"), Need("beside", "beside", sleep_s=options.build_s)]
             needs += [Need("room", "room", sleep_s=_ROOM_S)] * _rooms(schedule)
     nth: Counter[str] = Counter()
-    for name in (_NAMES[action] for action in schedule.rows["action"]):
-        if ACTIONS[name].builds == "own":
-            needs.append(_own(options, name, nth[name]))
-            nth[name] += 1
+    for name in (_NAMES[action] for action in schedule.rows["action"] if _OWN_BUILD[action]):
+        nth[name] += 1
+        if ACTIONS[name].is_followed:
+            needs.append(Need("own", name, sleep_s=options.build_s, halved=True, more_lines=options.lines - 1))
+        elif name == "cancel":
+            needs.append(Need("own", name, sleep_s=2 * options.build_s))
+        else:
+            needs.append(Need("own", name, sleep_s=options.build_s, fails=nth[name] % _FAILS_EVERY == 0))
     return needs
-
-
-def _own(options: Options, action: str, nth: int) -> Need:
-    if ACTIONS[action].is_followed:
-        return Need("own", action, sleep_s=options.build_s, halved=True, more_lines=options.lines - 1)
-    if action == "cancel":
-        return Need("own", action, sleep_s=2 * options.build_s)
-    return Need("own", action, sleep_s=options.build_s, fails=nth % _FAILS_EVERY == _FAILS_EVERY - 1)
 
 
 def _rooms(storm: Schedule) -> int:
