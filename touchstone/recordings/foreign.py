@@ -62,11 +62,11 @@ def recording(
     left_out: Counter[str] = Counter()
     calls = _calls(document["log"], contract, left_out)
     judgeable = [call for call in calls if not call.left_out]
-    keys = _Keys(judgeable, accounts)
+    keys = _keys(judgeable, accounts)
     secrets = _secrets(keys, calls)
     kept: list[Exchange] = []
     for call in sorted(judgeable, key=lambda call: (call.exchange.sent_at, call.exchange.done_at)):
-        credential, why = keys.credential(call)
+        credential, why = keys.credential(call.key_form, call.key, call.status, call.exchange.sent_at)
         if why:
             left_out[why] += 1
         else:
@@ -368,45 +368,53 @@ def _parameters(request: Request) -> list[tuple[str, str]]:
     return parse_qsl(request.url.partition("?")[2], errors="replace")
 
 
-class _Keys:
-    """The keys of a file and their accounts; many tools omit or mask keys."""
+class Keys:
+    """The accounts of keys, and when each key was accepted. *has_keys* is False where a tool may have left out keys."""
 
-    def __init__(self, calls: Sequence[_Call], accounts: Accounts | None) -> None:
-        self._has_keys = any(call.key_form in {*_BEARER, "malformed"} for call in calls)
-        used = [call for call in calls if call.key_form in _BEARER and call.status]
+    def __init__(self, accounts: Accounts, *, has_keys: bool = False) -> None:
+        self.accounts: dict[str, Credential] = dict(accounts)
         self.accepted: dict[str, tuple[float, float]] = {}  # times of first and last acceptance, by key
-        for call in used:
-            if call.status != 401:
-                at = call.exchange.sent_at
-                since_at, until_at = self.accepted.get(call.key, (at, at))
-                self.accepted[call.key] = min(since_at, at), max(until_at, at)
-        open_ = [key for key in self.accepted if not accounts]
-        if accounts is not None and len(open_) > 1:
-            numbers = ", ".join(str(sum(call.key == key for call in used)) for key in open_)
-            raise ValueError(
-                f"holds {len(open_)} keys, with {numbers} requests; assign accounts with --as primary=KEY, and with "
-                "second=KEY, restricted=KEY or unknown=KEY; KEY is a key or an environment variable that holds it"
-            )
-        self.accounts: dict[str, Credential] = {**(accounts or {}), **dict.fromkeys(open_, "primary")}
+        self._has_keys = has_keys
 
-    def credential(self, call: _Call) -> tuple[Credential, str]:
+    def note(self, form: str, key: str, status: int, at: float) -> None:
+        """Notes a request at the time *at*, the form of its key, and the status of its response (0 without one)."""
+        self._has_keys |= form in {*_BEARER, "malformed"}
+        if form in _BEARER and status not in (0, 401):
+            since_at, until_at = self.accepted.get(key, (at, at))
+            self.accepted[key] = min(since_at, at), max(until_at, at)
+
+    def credential(self, form: str, key: str, status: int, at: float) -> tuple[Credential, str]:
         """The credential of a request, and why it is unknown (empty if it is known)."""
-        match call.key_form:
-            case "malformed" if self.accounts:  # in a file without an accepted key, the header may be for a gateway
+        match form:
+            case "malformed" if self.accounts:  # without an accepted key, the header may be for a gateway
                 return "malformed", ""
             case "none" | "query" if self._has_keys:
-                return ("none" if call.key_form == "none" else "query"), ""
+                return ("none" if form == "none" else "query"), ""
             case "none" | "query" | "malformed" | "unclear":
-                return "primary", KEY_UNKNOWN if call.status == 401 else ""
-        account, is_usual = self.accounts.get(call.key), call.key_form == "bearer"
+                return "primary", KEY_UNKNOWN if status == 401 else ""
+        account, is_usual = self.accounts.get(key), form == "bearer"
         if account is None:
-            if call.key in self.accepted:
+            if key in self.accepted:
                 return "unknown", NO_ACCOUNT
-            return ("unknown" if is_usual else "malformed"), KEY_UNKNOWN if _SESSION.fullmatch(call.key) else ""
-        since_at, until_at = self.accepted.get(call.key, (1.0, 0.0))
-        if account != "unknown" and call.status == 401 and not since_at <= call.exchange.sent_at <= until_at:
+            return ("unknown" if is_usual else "malformed"), KEY_UNKNOWN if _SESSION.fullmatch(key) else ""
+        since_at, until_at = self.accepted.get(key, (1.0, 0.0))
+        if account != "unknown" and status == 401 and not since_at <= at <= until_at:
             return account, LAPSED
         return ("lowercase-scheme" if account == "primary" and not is_usual else account), ""
+
+
+def _keys(calls: Sequence[_Call], accounts: Accounts | None) -> Keys:
+    """The keys of a file and their accounts; raises a ValueError for several accepted keys without accounts."""
+    keys = Keys(accounts or {})
+    for call in calls:
+        keys.note(call.key_form, call.key, call.status, call.exchange.sent_at)
+    if accounts is not None and not accounts and len(keys.accepted) > 1:
+        roles = "--as primary=KEY, and with second=KEY, restricted=KEY or unknown=KEY"
+        advice = f"assign accounts with {roles}; KEY is a key or an environment variable that holds it"
+        raise ValueError(f"holds {len(keys.accepted)} keys; {advice}")
+    if not accounts:
+        keys.accounts |= dict.fromkeys(keys.accepted, "primary")
+    return keys
 
 
 # --- secrets ---------------------------------------------------------------------------------------------------------
@@ -419,7 +427,7 @@ _QUOTING = frozenset({"publishTemplate", "getTemplate", "streamBuildEvents"})
 _PAIR = re.compile(r"[^=;,\s]+=\"?([^;\"]+)")
 
 
-def _secrets(keys: _Keys, calls: Sequence[_Call]) -> Secrets:
+def _secrets(keys: Keys, calls: Sequence[_Call]) -> Secrets:
     """All keys and cookies of a file, skipped entries included, with the names of their placeholders."""
     names: dict[str, str] = {key: keys.accounts.get(key, "third") for key in (*keys.accounts, *keys.accepted)}
     halves = [half for call in calls for half in (call.exchange.request, call.exchange.response) if half]

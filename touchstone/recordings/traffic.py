@@ -22,7 +22,7 @@ from touchstone.check.job import REACHED_ITS_END, Job, Outcome, failed
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract.document import Contract
 from touchstone.facts.events import Case, Footer, Notice, Occurrence, Remark, tallies
-from touchstone.facts.exchange import Chunk, Credential, Exchange, Request, Response
+from touchstone.facts.exchange import Chunk, Exchange, Request, Response
 from touchstone.facts.finding import Judgement
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.facts.wording import plural
@@ -60,7 +60,7 @@ class Traffic:
         self._contract, self._base_path = Contract.load(), urlsplit(target.url or "").path
         self._names = {value: name for name, value in target.credentials().hidden().items()}
         roles = {key: foreign.OWNERS[name] for key, name in self._names.items() if name in foreign.OWNERS}
-        self._accounts: dict[str, Credential] = {**roles, **accounts}
+        self._keys = foreign.Keys({**roles, **accounts}, has_keys=True)
         self._names = {**accounts, **self._names}
         self._secrets = Secrets([(name, key) for key, name in self._names.items()])
         self._began_at = time.monotonic()
@@ -85,9 +85,13 @@ class Traffic:
             return
         exchange, why = self._exchange(passage)
         form, key = foreign.key_of(exchange.request, is_complete=True)
-        credential, doubt = self._credential(form, key, exchange.status)
+        noted = form, key, exchange.status, exchange.sent_at
+        self._keys.note(*noted)
+        if key in self._keys.accepted and "primary" not in self._keys.accounts.values():
+            self._keys.accounts.setdefault(key, "primary")
+        credential, doubt = self._keys.credential(*noted)
         if key and key not in self._names:
-            self._names[key] = self._accounts.get(key, f"unknown-{len(self._names)}")
+            self._names[key] = self._keys.accounts.get(key, f"unknown-{len(self._names)}")
             self._secrets = Secrets([(name, value) for value, name in self._names.items()])
         exchange = foreign.noted(foreign.marked(replace(exchange, credential=credential), self._secrets))
         self._har.add(exchange)
@@ -140,23 +144,6 @@ class Traffic:
         times = (answer.sent_at - self._began_at, answer.head_at - self._began_at, answer.done_at - self._began_at)
         exchange = Exchange(answer.seq, operation, ref, "primary", TRAFFIC, *times, request, response, error, closed)
         return exchange, why
-
-    def _credential(self, form: str, key: str, status: int) -> tuple[Credential, str]:
-        """The credential of a request, and why it is not judged. The first key that is accepted is the primary one."""
-        if form in ("none", "query", "malformed"):
-            return form, ""  # type: ignore[return-value]  # these are credentials
-        if form == "unclear":
-            return "primary", foreign.KEY_UNKNOWN if status == 401 else ""
-        if key not in self._accounts:
-            if status == 401 or not status:
-                return ("unknown" if form == "bearer" else "malformed"), ""
-            if "primary" in self._accounts.values():
-                return "unknown", foreign.NO_ACCOUNT
-            self._accounts[key] = "primary"
-        account = self._accounts[key]
-        if status == 401 and account != "unknown":
-            return account, foreign.LAPSED
-        return ("lowercase-scheme" if account == "primary" and form == "lowercase-scheme" else account), ""
 
     def _note_given(self, exchange: Exchange) -> None:
         """The first conclusive response about a version shows whether the version existed before."""
