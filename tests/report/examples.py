@@ -23,10 +23,11 @@ from touchstone.facts.identity import Runner
 from touchstone.facts.probe import Answer, KneeTerms
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, Sample
 from touchstone.loadgen.thresholds import judge_thresholds, measured
-from touchstone.report import compare_report, github, html, json_report, junit, proof_report, text
+from touchstone.report import compare_report, github, html, json_report, proof_report, text
 from touchstone.report.comparison import Comparison, compare
 from touchstone.report.proof_report import ProofView
 from touchstone.report.view import View, view
+from touchstone.report.write import render_junit
 
 Report = View | ProofView | Comparison
 FOLDER = Path("reports/some-run")
@@ -296,4 +297,4 @@ def pipeline(report: Report) -> str:
 
 def xml(report: Report) -> str:
     assert isinstance(report, View)
-    return junit.render(report)
+    return render_junit(report)

@@ -21,7 +21,7 @@ from touchstone.cli.options import say
 from touchstone.config import Settings
 from touchstone.facts.runlog import decode, read
 from touchstone.facts.sample import Window
-from touchstone.facts.wording import one_line, plural
+from touchstone.facts.wording import plural
 from touchstone.loadgen.metrics import ALL, Totals
 from touchstone.report import github, html
 from touchstone.report.probe_view import WINDOWS
@@ -174,7 +174,6 @@ def probe_progress_on(console: Console) -> Iterator[Show]:
 def print_lines(console: Console, template: str, insert: Callable[[], None] = lambda: None, **values: object) -> None:
     """Prints a template of report/assets line by line. The line ``@`` calls *insert*; lines from ``!`` never wrap."""
     jinja = html.environment().overlay(autoescape=False)
-    jinja.filters["line"] = one_line
     for line in jinja.get_template(template).render(values).splitlines():
         if line == "@":
             insert()

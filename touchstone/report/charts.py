@@ -294,8 +294,7 @@ def flight_chart(found: Capacity, columns: Columns) -> Chart:
             shapes.append(Shape(marks(points, 0.08), css))
             keys.append(Key(css, f"start refused {where}", "tick"))
             caption += f"; {plural(number, 'start')} refused {where}"
-    is_range = found.at_most is not None and found.at_most > found.at_least
-    known = f"capacity {found.at_least}{f' to {found.at_most}' if is_range else ''}"
+    known = f"capacity {found.at_least}" + (f" to {found.at_most}" if (found.at_most or 0) > found.at_least else "")
     return Chart(
         title="Builds in flight and refused starts",
         caption=f"{caption}.",

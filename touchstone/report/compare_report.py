@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.text import Text
 
 from touchstone.facts.events import RunLog
-from touchstone.facts.finding import Finding
 from touchstone.facts.wording import plural
 from touchstone.loadgen.metrics import ALL
 from touchstone.loadgen.thresholds import scope_text
@@ -26,6 +25,7 @@ from touchstone.report.terminal import render as render_text
 from touchstone.rules.verdict import RunVerdict
 
 SCHEMA_VERSION = 1
+_FINDING = "id claim level operation expected actual"
 _STYLES = {"slower": "bold red", "faster": "bold green", "more": "bold", "less": "bold"}
 _STYLES |= dict.fromkeys((limits.NOISE, limits.UNCERTAIN, limits.TOO_FEW), "dim")
 
@@ -70,14 +70,11 @@ def _write_load(both: Comparison, console: Console) -> None:
 
 def render(both: Comparison) -> str:
     """HTML page of the comparison."""
-    alike = "No difference beyond noise" if both.load else "No difference"
-    alike = "Too little data" if both.load and both.load.is_open else alike
     return html.page(
         "compare.html.j2",
         ("report.css", "load.css"),
         ("report.js",),
         **_values(both),
-        headline="The runs differ" if both.differs else alike,
         kind=limits.kind_of_run(both.trend.runs[-1]).partition(" (")[0],
         charts=_overlays(both.load.operations) if both.load else (),
         scope_text=scope_text,
@@ -123,7 +120,7 @@ def render_json(both: Comparison, exit_code: int = 0) -> str:
             "gone_findings": len(gone),
         },
         "claims": lists,
-        "findings": {"new": list(map(_finding, new)), "gone": list(map(_finding, gone))},
+        "findings": {name: [fields(one, _FINDING) for one in found] for name, found in (("new", new), ("gone", gone))},
         "trend": [_claim(one) | fields(one, "verdicts") for one in trend.changed],
     }
     if both.load:
@@ -139,11 +136,7 @@ def _run(log: RunLog, verdict: RunVerdict) -> dict[str, Any]:
 
 
 def _claim(one: ClaimTrend) -> dict[str, Any]:
-    return fields(one.latest.claim, "id level") | fields(one.latest, "verdict reason")
-
-
-def _finding(finding: Finding) -> dict[str, Any]:
-    return fields(finding, "id claim level operation expected actual")
+    return fields(one.latest, "id=claim.id level=claim.level verdict reason")
 
 
 def _change(change: Change) -> dict[str, Any]:

@@ -186,8 +186,8 @@ class OperationChange:
     """One operation in two runs."""
 
     name: str
-    counts: tuple[int | None, int | None]  # requests in each run; None if the run did not use the operation
-    spans: tuple[Times | None, Times | None]  # latency in each run; None if unknown
+    counts: tuple[int | None, ...]  # requests in each run; None if the run did not use the operation
+    spans: tuple[Times | None, ...]  # latency in each run; None if unknown
     changes: list[Change]  # percentiles of the latency, throughput, shares of errors and of 429
 
 
@@ -260,7 +260,7 @@ def compare(*runs: RunLog) -> Comparison:
     if len(runs) > 2 or empty:
         return Comparison(trend, unlike, None)
     sides = _Side(runs[0]), _Side(runs[1])
-    is_timed = all(side.is_timed for side in sides)
+    is_timed = all(run.workload and run.workload.model == "open" for run in runs)
     operations = [ALL, *sorted({window.operation for side in sides for window in side.windows})]
     load = LoadChanges(
         is_timed,
@@ -421,7 +421,6 @@ class _Side:
         self.seconds = self.scheduled_s = max(at_s) - self.first_s + 1
         if log.workload.arrivals != AT_ONCE:
             self.scheduled_s = min(self.seconds, math.ceil(log.workload.duration_s))
-        self.is_timed = log.workload.model == "open"
         self.block_s = block_length_s(self.seconds)
         self.blocks = max(1, self.seconds // self.block_s)
 
@@ -455,17 +454,18 @@ class _Side:
 
 def _operation(name: str, sides: Sequence[_Side], *, is_timed: bool, seed: int) -> OperationChange:
     owns = [totals(side.windows, name) for side in sides]
-    first, second = (own.sent if own.kinds.total() else None for own in owns)
-    spans = [Times.of(own.times if is_timed else own.service, own.unanswered) for own in owns]
+    counts = tuple(own.sent if own.kinds.total() else None for own in owns)
+    spans = tuple(Times.of(own.times if is_timed else own.service, own.unanswered) for own in owns)
     found = list[Change]()
-    if first is not None and second is not None:
+    if None not in counts:
         runs = [side.durations(name, is_timed=is_timed) for side in sides]
-        found += _time_changes(runs, (spans[0], spans[1]), seed) if spans[0] and spans[1] else []
+        known = [span for span in spans if span]
+        found += _time_changes(runs, known, seed) if len(known) == len(runs) else []
         found += [_counted_change(one, name, sides, seed) for one in _COUNTED]
-    return OperationChange(name, (first, second), (spans[0], spans[1]), found)
+    return OperationChange(name, counts, spans, found)
 
 
-def _time_changes(runs: Sequence[Durations], spans: tuple[Times, Times], seed: int) -> list[Change]:
+def _time_changes(runs: Sequence[Durations], spans: Sequence[Times], seed: int) -> list[Change]:
     blocks = count_filled(*(run.counts for run in runs))
     samples = min(span.count + span.never for span in spans)
     found = []

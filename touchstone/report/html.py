@@ -78,9 +78,8 @@ def _probe_headline(probe: ProbeView, exit_code: int) -> tuple[str, str] | None:
 def page(template: str, styles: Iterable[str], scripts: Iterable[str], **values: Any) -> str:
     """HTML page from a template, style sheets and scripts in assets/; strings in *values* are escaped."""
     script, style = ("".join((_ASSETS / name).read_text("utf-8") for name in names) for names in (scripts, styles))
-    values["style"] = Markup(style)
-    values["script"] = Markup(script)
-    values["script_hash"] = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    values |= {"style": Markup(style), "script": Markup(script), "script_hash": digest}
     return environment().get_template(template).render(values)
 
 

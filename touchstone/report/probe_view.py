@@ -80,9 +80,8 @@ def give_or_take(name: str, number: Interval) -> str:
     """Uncertainty of a time or rate: `` (±0.4 %)``, empty below 0.05 %; of a count: `` (±1)`` or `` (4 to 6)``."""
     over, under = number.high - number.value, number.value - number.low
     if not name.endswith("_s"):
-        if round(over) == round(under):
-            return f" (±{round(over)})"
-        return f" ({round(number.low)} to {round(number.high)})"
+        is_even = round(over) == round(under)
+        return f" (±{round(over)})" if is_even else f" ({round(number.low)} to {round(number.high)})"
     share = max(over, under) / number.value if number.value else 0.0
     if share >= 1:
         return " (very uncertain)"
