@@ -19,12 +19,11 @@ from touchstone.report import html
 from touchstone.report.charts import Chart, Curve, percentile_charts
 from touchstone.report.comparison import Change, ClaimTrend, Comparison, OperationChange, Trend
 from touchstone.report.html import sentence
-from touchstone.report.json_report import fields
+from touchstone.report.json_report import SCHEMA_VERSION, fields
 from touchstone.report.terminal import inert, say, table
 from touchstone.report.terminal import render as render_text
 from touchstone.rules.verdict import RunVerdict
 
-SCHEMA_VERSION = 1
 _FINDING = "id claim level operation expected actual"
 _STYLES = {"slower": "bold red", "faster": "bold green", "more": "bold", "less": "bold"}
 _STYLES |= dict.fromkeys((limits.NOISE, limits.UNCERTAIN, limits.TOO_FEW), "dim")
