@@ -5,6 +5,7 @@ Names that end in `_at` are seconds since the start of the run, unless a comment
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
@@ -125,14 +126,14 @@ class Tally:
     reason: str = ""  # Reason for the first indeterminate judgement; empty if there is none.
 
 
-def tallies(case: str, judgements: Iterable[Judgement]) -> tuple[Tally, ...]:
-    """Counts held and indeterminate judgements. Returns one tally for each pair of check and claim."""
+def tallies(case: str, judgements: Iterable[Judgement], times: Iterable[int] = repeat(1)) -> tuple[Tally, ...]:
+    """Counts each held and indeterminate judgement so many *times*. One tally for each pair of check and claim."""
     counts: dict[tuple[str, str], list[Any]] = {}
-    for judgement in judgements:
+    for judgement, number in zip(judgements, times, strict=False):
         if judgement.outcome == "broken":
             continue
         count = counts.setdefault((judgement.check, judgement.claim), [0, 0, ""])
-        count[judgement.outcome == "indeterminate"] += 1
+        count[judgement.outcome == "indeterminate"] += number
         if judgement.outcome == "indeterminate":
             count[2] = count[2] or judgement.actual
     return tuple(Tally(case, check, claim, *count) for (check, claim), count in counts.items())

@@ -3,12 +3,11 @@
 Rules that read a single exchange judge equal exchanges alike. So responses with the same fingerprint are judged once.
 """
 
-import dataclasses
 import functools
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from touchstone.check.run import given_contents
@@ -22,10 +21,10 @@ from touchstone.facts.finding import Finding, Judgement
 from touchstone.facts.key_sources import USUAL, KeySources
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.sample import UNSENT
-from touchstone.facts.wording import plural, was
+from touchstone.facts.wording import some
 from touchstone.loadgen.client import Requests
 from touchstone.loadgen.metrics import ALL, last_reports
-from touchstone.loadgen.not_judged import CLOSING_CLAIM, STORM, judged_claims, unprobed, unwatched
+from touchstone.loadgen.not_judged import CLOSING_CLAIM, STORM, judged_claims, reason_text, unprobed, unwatched
 from touchstone.loadgen.plan import INVARIANTS, TABLES, scenario
 from touchstone.loadgen.rules import judge_load
 from touchstone.loadgen.thresholds import STATISTICS, Reading, judge_thresholds, limit_text, measured, scope_text
@@ -58,7 +57,6 @@ _REQUEST_ID = re.compile(rb'"request_id"\s*:\s*"([!#-\[\]-~]*)"')
 _LONGEST_MASKED_BYTES = 4_096
 _MARKER = "<key:"
 
-_MAX_LISTED = 3  # maximum number of items that a reason names besides the first
 UNTESTED = "this scenario does not test it; `touchstone check` does"
 TESTED_BY_STORM = f"this scenario does not test it; `touchstone load {STORM}` does"
 
@@ -101,8 +99,7 @@ class AnswerJudge:
         rules = OUTER_RULES if is_partial else INLINE_RULES
         judgements = [j for rule in rules for j in judgements_of(rule, exchange, self._history, self.failed)]
         new = tuple(self._new(judgements, exchange))
-        reasons = [j.actual if j.outcome == "indeterminate" else "" for j in judgements]
-        bare = (dataclasses.replace(j, evidence=(), actual=why) for j, why in zip(judgements, reasons, strict=True))
+        bare = (replace(j, evidence=(), actual=j.actual * (j.outcome == "indeterminate")) for j in judgements)
         alike = tuple(dict.fromkeys(bare))  # only a few: most fingerprints have the same judgements
         verdict = self._verdicts.setdefault((alike, is_partial), _Verdict(alike, is_partial))
         verdict.count += 1
@@ -141,20 +138,14 @@ class AnswerJudge:
 
     def tallies(self, case: str = "") -> tuple[Tally, ...]:
         """Numbers of held and indeterminate judgements over all responses: one tally per check and claim."""
-        found: dict[tuple[str, str], Tally] = {}
-        for verdict in self._verdicts.values():
-            for one in tallies(case, verdict.judgements):
-                old = found.get((one.check, one.claim), Tally(case, one.check, one.claim))
-                counts = (old.held + one.held * verdict.count, old.indeterminate + one.indeterminate * verdict.count)
-                found[one.check, one.claim] = Tally(case, one.check, one.claim, *counts, old.reason or one.reason)
-        return tuple(found.values())
+        judgements = [judgement for verdict in self._verdicts.values() for judgement in verdict.judgements]
+        counts = [verdict.count for verdict in self._verdicts.values() for _ in verdict.judgements]
+        return tallies(case, judgements, counts)
 
     def partly_judged(self) -> str:
         """Remark on responses that only some rules judged; empty if there are none."""
         number = sum(verdict.count for verdict in self._verdicts.values() if verdict.is_partial)
-        answers = f"{number:,} responses were" if number > 1 else "1 response was"
-        why = "judged by a few rules only (status, media type, completeness): of a long body only the "
-        return f"{answers} {why}beginning is kept" if number else ""
+        return reason_text("partly_judged", number)
 
     def _holds_key(self, header: tuple[str, str]) -> bool:
         line = ": ".join(header)
@@ -181,7 +172,7 @@ def masked(body: bytes) -> tuple[bytes, bytes]:
 
 def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_limits: bool = False) -> Footer:
     """Judges a finished run into its log; returns *footer*, with exit code 3 if something tested was not judged."""
-    log = dataclasses.replace(read(run_log), footer=footer)  # reasons may mention how the run ended
+    log = replace(read(run_log), footer=footer)  # reasons may mention how the run ended
     if log.workload is None:
         return footer
     case = f"load.{log.workload.scenario}"
@@ -195,14 +186,14 @@ def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_lim
             for notice in ruling.notices:
                 if notice.verdict == "could-not-run":  # the rule raised an error, so that the run must not pass
                     writer.write(Case(f"rule.{notice.claim}", "", "error", 0.0, (), notice.reason))
-        judged = dataclasses.replace(read(run_log), footer=footer)
+        judged = replace(read(run_log), footer=footer)
         reason, notices = unwatched(judged)
         notices += unprobed(judged)
         writer.write(*([Remark(reason)] if reason else []), *notices)
-        judged = dataclasses.replace(judged, notices=(*judged.notices, *notices))
+        judged = replace(judged, notices=(*judged.notices, *notices))
         _write_untested(judged, writer, case)
         if not footer.exit_code and (reason := shortfall(judged, readings, own_limits=own_limits)):
-            footer = dataclasses.replace(footer, exit_code=3, reason=reason)
+            footer = replace(footer, exit_code=3, reason=reason)
         if footer.exit_code and judged.findings:  # with findings, the report gives no other reason for the exit code
             writer.write(Remark(footer.reason))
     return footer
@@ -226,11 +217,7 @@ def _judge_stories(log: RunLog, settings: Settings, ledger: Ledger, writer: RunL
     if partial or _is_cut(log):
         number = len({attempt.ref for attempt in log.attempts} | {build.ref for build in log.builds})
         is_stopped = any(attempt.cut_off for attempt in log.attempts)
-        why = "the run was stopped" if is_stopped else "there were too many"
-        why = "a worker did not report all" if _is_cut(log) else why
-        missing = f"{len(partial):,} of {plural(number, 'version')} {was(len(partial))} not recorded in full"
-        judged = "each response was judged, and the load rules judged the whole run"
-        writer.write(Remark(f"{missing}, because {why}; {judged}"))
+        writer.write(Remark(reason_text("unrecorded", len(partial), number, _is_cut(log), is_stopped)))
 
 
 def _partial(log: RunLog) -> set[str]:
@@ -294,6 +281,4 @@ def shortfall(log: RunLog, readings: Iterable[Reading], *, own_limits: bool) -> 
     if not missing:
         return ""
     (_, reason), *others = missing
-    names = [name for name, _ in others[:_MAX_LISTED]]
-    names += [f"{len(others) - _MAX_LISTED} more"] if len(others) > _MAX_LISTED else []
-    return f"not judged: {reason}" + (f"; also not judged: {', '.join(names)}" if names else "")
+    return f"not judged: {reason}" + (f"; also not judged: {some(name for name, _ in others)}" if others else "")

@@ -6,15 +6,13 @@ RFC 2544 and MLPerf's LoadGen bisect as well; LoadGen also counts latency from t
 
 import math
 from collections.abc import Generator
-from pathlib import Path
 
 import numpy as np
-from jinja2 import Template
 from numpy.typing import NDArray
 
 from touchstone.facts.identity import Interval
 from touchstone.facts.probe import MISS_SHARE, Knee, KneeTerms, KneeWhy, Mark, Outcome, Stage, Trial, Tried
-from touchstone.facts.wording import brief, figure
+from touchstone.loadgen.not_judged import reason_text
 
 # Ratio of the two rates that enclose the knee at the end.
 CLOSE = 1.05
@@ -39,8 +37,6 @@ _DRAGS = 5
 _SURELY = 2.5
 # Misses come in bunches of about this many, so that a trial shows less than as many independent reads.
 _BUNCH = 4
-
-_WHY = Template(Path(__file__).with_name("knee.txt.j2").read_text("utf-8"), trim_blocks=True)
 
 _Steps = Generator[tuple[Stage, float], Tried, KneeWhy]
 
@@ -224,5 +220,4 @@ def miss_share(outcome: Outcome) -> Interval:
 
 def describe_reason(knee: Knee) -> str:
     """Why the knee is unknown, and what to do; empty if the knee is known."""
-    reason: str = _WHY.render(knee=knee, late=MOST_LATE, brief=brief, figure=figure)
-    return reason.strip()
+    return reason_text("unknown", knee, MOST_LATE)

@@ -4,13 +4,16 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader
 
 from touchstone.check.budget import SILENT_S
 from touchstone.facts.events import Header, Notice, RunLog
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Finding, Judgement
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Window, middle_s
-from touchstone.facts.wording import plural
+from touchstone.facts.wording import brief, figure, plural, was
 from touchstone.loadgen.metrics import LASTING, last_reports, punctuality
 from touchstone.loadgen.plan import TABLES, scenario
 
@@ -22,6 +25,15 @@ MORE_ROOM = "start fewer builds at once or shorter ones (--build-s), or raise pa
 
 _FEWEST = 3  # fewer requests without a response are ignored
 _WAITED_S = 2.0  # a request that was cut off sooner may just be slow
+
+_SENTENCES = Environment(loader=FileSystemLoader(Path(__file__).parent), trim_blocks=True).get_template(
+    "reasons.txt.j2", globals={"brief": brief, "figure": figure, "plural": plural, "was": was}
+)
+
+
+def reason_text(name: str, *values: object) -> str:
+    """Sentence by the macro *name* in reasons.txt.j2."""
+    return str(getattr(_SENTENCES.module, name)(*values)).strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,18 +154,7 @@ def unprobed(log: RunLog) -> list[Notice]:
     starts, ended = limit_starts(log), ending(log)
     failed = next((e for e in starts if e.status != 429 and not 200 <= e.status < 300), None)
     is_refused = any(exchange.status == 429 for exchange in starts)
-    if not starts:
-        cause = ended or Ending("the run ended")
-        reason = Ending(f"{cause.cause} before the closing client probed the limit", cause.advice).whole
-    elif failed is not None:
-        status = f"status {failed.status}" if failed.status else failed.error
-        reason = f"the closing client probed the limit, and a start ended with {status}"
-    elif is_refused:
-        why = ended.whole if ended else "it was refused for longer than patience_s, or never again; raise patience_s"
-        reason = f"the closing client was refused, but did not complete three rounds: {why}"
-    else:
-        reason = f"the closing client was not refused in {plural(len(starts), 'start')} one after the other"
-        reason += f", and then {ended.whole}" if ended else ""
+    reason = reason_text("unprobed", starts, failed, is_refused, ended)
     is_known = bool(starts) and not (failed or is_refused or ended)
     return [Notice(CLOSING_CLAIM, "not-applicable" if is_known else "indeterminate", reason)]
 
@@ -164,9 +165,7 @@ def unwatched(log: RunLog) -> tuple[str, list[Notice]]:
     number = punctuality(log).unwatched
     if not number:
         return "", []
-    whole = log.workload.scheduled.get("streamBuildEvents", 0)
-    lack = f"{number:,} of {whole:,} watchers had no log to follow, because the start of their build was not accepted"
-    reason = f"{lack}; lower --builds, or raise patience_s of the target"
+    reason = reason_text("unwatched", number, log.workload.scheduled.get("streamBuildEvents", 0))
     judged = judged_claims(log)
     of_logs = [claim for claim in scenario(log.workload.scenario).claims if claim.startswith("events.")]
     return reason, [Notice(claim, "indeterminate", reason) for claim in of_logs if claim not in judged]
@@ -180,26 +179,7 @@ def judged_claims(log: RunLog) -> set[str]:
 def idle_reason(claim: str, log: RunLog) -> str:
     """Reason why no load rule judged *claim*."""
     idle = TABLES["idle"][claim]
-    lack = idle["lack"]
-    if log.workload is None or log.workload.scenario not in idle["scenarios"]:
-        return f"{lack}; {idle['elsewhere']}"
-    ended = ending(log)
-    why = _unrefused(log, ended) if idle["scenarios"] == [STORM] else ""
-    why = why or (ended.whole if ended else "")
-    return f"{lack}; {why}" if why else lack
-
-
-def _unrefused(log: RunLog, ended: Ending | None) -> str:
-    refused = [attempt for attempt in log.attempts if attempt.status == 429]
+    is_tested = log.workload is not None and log.workload.scenario in idle["scenarios"]
+    refused = [attempt for attempt in log.attempts if attempt.is_refused]
     failed = sum(attempt.status >= 500 or not attempt.status for attempt in log.attempts)
-    if refused and all(attempt.retry_after_s is None for attempt in refused):
-        return f"{plural(len(refused), 'refusal')} had no valid Retry-After"
-    if gave_up := sum(attempt.gave_up for attempt in refused):
-        return f"{plural(gave_up, 'client')} gave up after patience_s of the target; raise it"
-    if refused:
-        return ""
-    if failed:
-        return f"no start was answered with 429, but {failed:,} got an error or no response"
-    if ended:
-        return Ending(f"no start was refused before {ended.cause}", ended.advice).whole
-    return "no start was refused; raise --builds to reach a limit"
+    return reason_text("idle", idle, is_tested, refused, failed, ending(log))

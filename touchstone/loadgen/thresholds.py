@@ -28,7 +28,7 @@ from touchstone.facts.finding import Judgement
 from touchstone.facts.sample import Histogram
 from touchstone.facts.wording import brief, figure, percentage, plural
 from touchstone.loadgen.metrics import ALL, TARGET, Totals, growth, punctuality, throughput, totals
-from touchstone.loadgen.not_judged import Ruling, again, ending
+from touchstone.loadgen.not_judged import Ruling, again, ending, reason_text
 from touchstone.loadgen.plan import AT_ONCE, SCENARIOS, TABLES
 from touchstone.rules.judge import finding_at
 
@@ -116,10 +116,7 @@ class _Run:
         self._workload = workload
         self._kept = punctuality(log)
         self._of = functools.cache(lambda operation: totals(log.windows, operation))
-        over, allowed = self._kept.over_budget, self._kept.allowed or 0
-        rest = f"{plural(over, 'arrival')} of the schedule" if over else "all was sent"
-        used_up = f"the {allowed:,} requests that --max-requests allows were used up before {rest}; raise it"
-        self._spent = used_up if self._kept.is_spent else ""
+        self._spent = reason_text("spent", self._kept)
 
     def reading(self, limit: Limit) -> Reading:
         statistic = STATISTICS[limit.statistic]
@@ -144,14 +141,7 @@ class _Run:
 
     def _unfinished(self, limit: Limit) -> str:
         """Text about the part of the load that is missing because the run ended early; empty if none is."""
-        if self._kept.missing:
-            return f"the run ended before {plural(self._kept.missing, 'arrival')} of its schedule"
-        if cut := self._of(limit.operation).kinds["cut"]:
-            return f"{plural(cut, 'request')} had no response yet when the run was stopped"
-        if self._kept.undone:
-            ended = ending(self._log)
-            return f"{ended.cause if ended else 'the run ended'} before all its clients were done"
-        return ""
+        return reason_text("unfinished", self._kept, self._of(limit.operation).kinds["cut"], ending(self._log))
 
     def _is_idle(self, limit: Limit, statistic: Statistic) -> bool:
         if statistic.name == "memory_drift_share":
@@ -176,17 +166,13 @@ class _Run:
         if not count:
             return _Measured(None, 0, f"no documented response: {scope_text(limit.operation)}")
         if count < (need := statistic.samples_needed):
-            is_burst = self._workload.arrivals == AT_ONCE
-            more = "send more starts (--builds)" if is_burst else "run longer or at a higher rate"
-            doubt = f"{plural(count, 'sample')}; {statistic.description.split()[-1]} needs at least {need:,}: {more}"
-            return _Measured(value, count, doubt)
+            percentile, is_burst = statistic.description.split()[-1], self._workload.arrivals == AT_ONCE
+            return _Measured(value, count, reason_text("few", count, percentile, need, is_burst))
         late = self._late(limit)
         late_s = late.quantile_s(0.99)
-        if value is None or late_s > LATE_TOLERATED_SHARE * limit.value:
-            doubt = f"{plural(unsent, 'arrival')} could not be sent, so their response times are unknown"
-            if late_s > LATE_TOLERATED_SHARE * limit.value:
-                lateness = f"{brief(late_s)} late at p99, more than a tenth of the limit of {brief(limit.value)}"
-                doubt = f"the generator was {lateness}; lower the rate or add workers"
+        is_late = late_s > LATE_TOLERATED_SHARE * limit.value
+        if value is None or is_late:
+            doubt = reason_text("untimed", late_s if is_late else 0.0, limit.value, unsent)
             return _Measured(value, count, doubt, breach=_breach(limit, statistic, own, late))
         at_worst = time_of(statistic, own.times, own.unanswered + unsent)
         if not is_broken(limit, statistic, value) and (at_worst is None or is_broken(limit, statistic, at_worst)):
@@ -213,9 +199,7 @@ class _Run:
         at_best = throughput(within, operation, self._workload, sooner_s=late_s) + unsent / length_s
         if self._spent or not is_broken(limit, statistic, value) or is_broken(limit, statistic, at_best):
             return _Measured(value, served)
-        more = f" and did not send {plural(unsent, 'arrival')}" if unsent else ""
-        doubt = f"the generator was up to {brief(late_s)} late{more}, so the target might have served more"
-        return _Measured(value, served, f"{doubt}; lower the rate or add workers")
+        return _Measured(value, served, reason_text("slowed", late_s, unsent))
 
     def _growth(self, limit: Limit, statistic: Statistic) -> _Measured:
         value, count, reason = growth(statistic.name, self._log, limit.operation)
@@ -251,9 +235,8 @@ def judge_thresholds(readings: Iterable[Reading], log: RunLog, ledger: Ledger) -
         if reading.verdict == "broken":
             remark = f" ({reading.reason})" if reading.reason else ""
             broken = Judgement(claim, "broken", CHECK, operation, (), limit, value_text(reading) + remark)
-            duration_s = log.workload.duration_s if log.workload else 0.0
-            scope, samples = scope_text(reading.limit.operation), plural(reading.count, "sample")
-            where = f"{scope}, schedule of {duration_s:g} s, {samples}"
+            scope, duration_s = scope_text(reading.limit.operation), log.workload.duration_s if log.workload else 0.0
+            where = f"{scope}, schedule of {duration_s:g} s, {plural(reading.count, 'sample')}"
             ruling.findings.append(finding_at(broken, ledger, where, again(log.header)))
         elif reading.verdict == "not-applicable":
             reason = reading.reason or f"the run sends no {reading.limit.operation}"
