@@ -22,7 +22,7 @@ _NAMES = (
 )
 # The module of a command whose name differs.
 _HOMES = {"report": "reports", "compare": "reports", "baseline": "reports", "explain": "claims", "sweep": "check"}
-_HOMES |= dict.fromkeys(("record", "replay", "drift"), "recordings")
+_HOMES |= dict.fromkeys(("record", "replay", "drift", "proxy"), "recordings")
 MODULES = {name: f"touchstone.cli.{_HOMES.get(name, name)}" for name in _NAMES.split()}  # in the order of `--help`
 
 

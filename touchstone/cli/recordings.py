@@ -1,13 +1,13 @@
-"""The commands about recordings: `record`, `replay`, `drift` and `recordings lint`."""
+"""The commands about recordings: `record`, `replay`, `drift`, `proxy` and `recordings lint`."""
 
 import os
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, ClassVar, Literal
 
 from rich.console import Console
 from typer import Argument, Exit, Option, Typer
@@ -15,12 +15,12 @@ from typer import Argument, Exit, Option, Typer
 from touchstone.check.handover import Errand
 from touchstone.check.job import Outcome
 from touchstone.cli.live import CheckState, print_plan, print_report, progress_on
-from touchstone.cli.options import ReportDir, Run, command, examples, option
+from touchstone.cli.options import Place, ReportDir, Run, command, examples, option
 from touchstone.config import Settings, TargetSettings, keys_in
 from touchstone.errors import UsageError
 from touchstone.facts.runlog import read
 from touchstone.facts.wording import one_line, plural
-from touchstone.recordings import drifting, linting, reader, recorder, replaying
+from touchstone.recordings import drifting, linting, reader, recorder, replaying, traffic
 from touchstone.recordings.conversation import KEY, Conversation
 from touchstone.recordings.recording import BASE_URL
 from touchstone.report.terminal import say
@@ -127,14 +127,14 @@ def replay(
 
 def _serve(files: list[Path], speed: float) -> None:
     """Serves recordings until a signal arrives. The first of *files* may be a port; the others may be scenarios."""
-    from touchstone.recordings import servers, serving  # noqa: PLC0415 - slow, and only needed here
+    from touchstone.recordings import servers  # noqa: PLC0415 - slow, and only needed here
 
     console = Console()
     port = int(str(files.pop(0))) if files and str(files[0]).isdecimal() else 0
     if not files:
         raise UsageError("--serve: no recording; expected PORT or nothing, then scenarios or HAR files")
     conversation = Conversation([servers.read(str(file)) for file in files], speed)
-    with until_signal() as wait, serving.served(conversation, port, partial(say, console)):
+    with until_signal() as wait, servers.served(conversation, port, partial(say, console)):
         say(console, f"recordings at {conversation.url}")
         say(console, f"keys: {', '.join(f'{role} {key}' for role, key in conversation.keys.items())}")
         for ref in conversation.refs:
@@ -176,6 +176,47 @@ class Drift(Run):
         lines += (f"{name}: not compared: {why}" for name, why in found.uncompared.items())
         lines += map(str, found.written)
         return _end(console, found.outcome, lines, found.exit_code, found.reason)
+
+
+@command(app, "proxy --target staging --port 8124", "proxy --url https://api.example.com/v1 --as primary=MY_KEY")
+@dataclass(frozen=True, kw_only=True)
+class Proxy(Place):
+    """Pass other clients' requests to a target, record them, and judge each response.
+
+    Ctrl-C ends it and writes the report.
+    """
+
+    keyless: ClassVar[bool] = True
+
+    port: int = option("Port on this machine; 0 for any free one.", default=8124)
+    as_: As = None
+    max_seconds: float | None = option("Seconds after which the proxy ends.  [default: at a signal]")
+    fail_on: Literal["must", "should"] = option(
+        "The lowest level whose broken claims give exit code 1.", default="must"
+    )
+
+    def run(self) -> int:
+        """Serves until a signal arrives, and returns the exit code."""
+        console = Console()
+        settings = self.settings("")
+        if settings.target.embedded:
+            raise UsageError("proxy: found no target; give --target NAME or --url URL; `touchstone serve` prints one")
+        settings = replace(settings, strict=self.fail_on == "should")
+
+        def show(event: dict[str, Any]) -> None:
+            if event["type"] == "listening":
+                say(console, f"proxy at {event['url']}, passes requests to {event['target']}; Ctrl-C ends it")
+            elif event["type"] == traffic.NOT_JUDGED:
+                say(console, one_line(f"not judged: exchanges {event['text']}"))
+            elif event["type"] == traffic.FINDING:
+                say(console, one_line(f"broken {event['claim']} ({event['level']}): {event['text']}"))
+
+        accounts = reader.accounts_of(self.as_ or (), os.environ)
+        argv = ["touchstone", *(without_keys(word, self.as_ or ()) for word in sys.argv[1:])]
+        outcome = traffic.ProxyJob(settings, self.port, accounts, show).run(argv, conclude)
+        say(console, f"recording: {outcome.folder / traffic.RECORDING}")
+        print_report(outcome.run_log, outcome.folder, console)
+        return outcome.exit_code
 
 
 def _end(console: Console, outcome: Outcome, lines: Iterable[str], code: int, reason: str) -> int:

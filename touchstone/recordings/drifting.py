@@ -186,10 +186,8 @@ def _differences(old: Shape, new: Shape) -> Iterator[tuple[Severity, str]]:
         was, is_now = old.get(part), new.get(part)
         is_header = part.startswith("header ")
         if was is None:
-            yield (
-                "cosmetic" if is_header else "compatible",
-                f"{part} is new" + (f": {_joined(is_now)}" if is_now else ""),
-            )
+            text = f"{part} is new" + (f": {_joined(is_now)}" if is_now else "")
+            yield "cosmetic" if is_header else "compatible", text
         elif is_now is None:
             text = f"{part} is gone" + (f"; it was {_joined(was)}" if was else "")
             yield "cosmetic" if is_header and part not in _NEEDED_HEADERS else "breaking", text

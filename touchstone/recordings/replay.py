@@ -35,8 +35,8 @@ def alone(recording: Recording) -> tuple[tuple[Judgement, ...], tuple[Finding, .
     judgements += judge.conclude(dict.fromkeys(exchange.ref for exchange in recording.exchanges if exchange.ref))
     if recording.origin != "touchstone":
         judgements = [doubted(judgement, judge) for judgement in judgements]
-    judged = tuple(judgements)
-    return judged, tuple(judge.finding(one) for one in judged if one.outcome == "broken"), judge.failed
+    findings = tuple(judge.finding(one) for one in judgements if one.outcome == "broken")
+    return tuple(judgements), findings, judge.failed
 
 
 def judge_of(recording: Recording) -> Judge:

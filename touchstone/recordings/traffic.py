@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from touchstone import __version__
 from touchstone.check.handover import Errand
-from touchstone.check.job import REACHED_ITS_END, Job, Outcome, failed
+from touchstone.check.job import REACHED_ITS_END, Job, failed
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract.document import Contract
 from touchstone.facts.events import Case, Footer, Notice, Occurrence, Remark, tallies
@@ -37,7 +37,7 @@ from touchstone.target.bounds import Intake, Refused
 from touchstone.target.call import NOT_REACHED
 from touchstone.target.redact import Secrets
 from touchstone.twin.serve import listen
-from touchstone.types import Conclude, Progress
+from touchstone.types import Progress
 
 RECORDING = "traffic.har"  # in the report folder
 FINDING = "broken"  # type of the progress event for a new finding; it has the claim, its level and a sentence
@@ -180,12 +180,17 @@ class Traffic:
             self._log.write(Occurrence(finding, TRAFFIC))
 
 
-class _ProxyJob(Job):
-    """One run of the proxy, until a signal comes or the time is over."""
+class ProxyJob(Job):
+    """Serves clients on *port* of this machine, until a signal comes or the time is over.
+
+    *progress* receives an event ``listening`` with the URL, an event FINDING for each new finding, and NOT_JUDGED.
+    """
 
     errand = Errand("proxy")
-    port: int
-    accounts: Accounts
+
+    def __init__(self, settings: Settings, port: int, accounts: Accounts, progress: Progress) -> None:
+        super().__init__(settings, progress)
+        self._port, self._accounts = port, accounts
 
     def work(self) -> Footer:
         """Serves clients; an ordinary stop signal ends the run, and is no interruption."""
@@ -194,7 +199,7 @@ class _ProxyJob(Job):
         recording = Recording("traffic", (), "har", "", *about)
         har = HarWriter(self.folder / RECORDING, recording)
         with RunLogWriter(self.run_log) as log:
-            traffic = Traffic(target, self.accounts, log, har, self.progress)
+            traffic = Traffic(target, self._accounts, log, har, self.progress)
             try:
                 self._serve_and_judge(traffic)
             finally:
@@ -238,7 +243,7 @@ class _ProxyJob(Job):
             raise errors[0]
 
     async def _serve(self, proxy: Proxy, errors: Sequence[Exception]) -> None:
-        listener = listen("127.0.0.1", self.port)
+        listener = listen("127.0.0.1", self._port)
         port, base = listener.getsockname()[1], urlsplit(self.settings.target.url or "").path
         server = await asyncio.start_server(proxy.serve, sock=listener)
         url = f"http://127.0.0.1:{port}{base}"
@@ -250,16 +255,3 @@ class _ProxyJob(Job):
                 await asyncio.sleep(_POLL_S)
             server.close()
             await proxy.stop()
-
-
-def run(
-    settings: Settings, port: int, accounts: Accounts, argv: Sequence[str], progress: Progress, conclude: Conclude
-) -> Outcome:
-    """Serves clients on *port* of this machine until a signal comes, and writes the report of a check.
-
-    *progress* receives an event ``listening`` with the URL, and an event FINDING for each new finding. Raises a
-    UsageError if the port is not free, and an OutputError if the results cannot be written.
-    """
-    job = _ProxyJob(settings, progress)
-    job.port, job.accounts = port, accounts
-    return job.run(argv, conclude)
