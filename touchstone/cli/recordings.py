@@ -37,7 +37,7 @@ As = Annotated[
     Option(
         "--as",
         metavar="ROLE=KEY",
-        help="Role of a key in files of other tools: primary, second, restricted or unknown. KEY is the key or its "
+        help="Role of a key in requests of other tools: primary, second, restricted or unknown. KEY is the key or its "
         "variable.",
     ),
 ]
@@ -190,7 +190,6 @@ class Proxy(Place):
 
     port: int = option("Port on this machine; 0 for any free one.", default=8124)
     as_: As = None
-    max_seconds: float | None = option("Seconds after which the proxy ends.  [default: at a signal]")
     fail_on: Literal["must", "should"] = option(
         "The lowest level whose broken claims give exit code 1.", default="must"
     )
@@ -200,7 +199,8 @@ class Proxy(Place):
         console = Console()
         settings = self.settings("")
         if settings.target.embedded:
-            raise UsageError("proxy: found no target; give --target NAME or --url URL; `touchstone serve` prints one")
+            advice = "give --target NAME or --url URL; `touchstone serve` prints the URL of a twin"
+            raise UsageError(f"proxy: no target; {advice}")
         settings = replace(settings, strict=self.fail_on == "should")
 
         def show(event: dict[str, Any]) -> None:

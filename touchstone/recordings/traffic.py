@@ -181,7 +181,7 @@ class Traffic:
 
 
 class ProxyJob(Job):
-    """Serves clients on *port* of this machine, until a signal comes or the time is over.
+    """Serves clients on *port* of this machine until a signal comes.
 
     *progress* receives an event ``listening`` with the URL, an event FINDING for each new finding, and NOT_JUDGED.
     """
@@ -248,10 +248,9 @@ class ProxyJob(Job):
         server = await asyncio.start_server(proxy.serve, sock=listener)
         url = f"http://127.0.0.1:{port}{base}"
         self.progress({"type": "listening", "url": url, "target": self.settings.target.url})
-        ends_at = time.monotonic() + (self.settings.max_seconds or float("inf"))
         async with server:
             # A signal handler or another thread sets the flags, so that no event of asyncio can.
-            while not self.interrupted.by and not errors and time.monotonic() < ends_at:  # noqa: ASYNC110
+            while not self.interrupted.by and not errors:  # noqa: ASYNC110
                 await asyncio.sleep(_POLL_S)
             server.close()
             await proxy.stop()
