@@ -184,13 +184,14 @@ class ProxyJob(Job):
     """Serves clients on *port* of this machine until a signal comes.
 
     *progress* receives an event ``listening`` with the URL, an event FINDING for each new finding, and NOT_JUDGED.
+    Raises a UsageError if the port is not free.
     """
 
     errand = Errand("proxy")
 
     def __init__(self, settings: Settings, port: int, accounts: Accounts, progress: Progress) -> None:
         super().__init__(settings, progress)
-        self._port, self._accounts = port, accounts
+        self._listener, self._accounts = listen("127.0.0.1", port), accounts
 
     def work(self) -> Footer:
         """Serves clients; an ordinary stop signal ends the run, and is no interruption."""
@@ -243,9 +244,8 @@ class ProxyJob(Job):
             raise errors[0]
 
     async def _serve(self, proxy: Proxy, errors: Sequence[Exception]) -> None:
-        listener = listen("127.0.0.1", self._port)
-        port, base = listener.getsockname()[1], urlsplit(self.settings.target.url or "").path
-        server = await asyncio.start_server(proxy.serve, sock=listener)
+        port, base = self._listener.getsockname()[1], urlsplit(self.settings.target.url or "").path
+        server = await asyncio.start_server(proxy.serve, sock=self._listener)
         url = f"http://127.0.0.1:{port}{base}"
         self.progress({"type": "listening", "url": url, "target": self.settings.target.url})
         async with server:
