@@ -68,9 +68,7 @@ class DeletedContentStillConflicts(Engine):
         return super().publish(account, document, force)
 
 
-@breaks(
-    "stateful", "publish.force-replaces", also="digest.* publish.* template.read-shows-the-published reuse.* status.*"
-)
+@breaks("stateful", "publish.force-replaces", also="digest.* publish.* template.read-* reuse.* status.*")
 class ForcingBackIsSkipped(Engine):
     """A forced publish that brings back earlier content of a version is acknowledged, but changes nothing."""
 
@@ -191,11 +189,7 @@ def texts(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-@breaks(
-    "stateful",
-    "lookup.existing-version-is-found",
-    also="http.no-server-error status.answers-200 template.read-shows-the-published",
-)
+@breaks("stateful", "lookup.existing-version-is-found", also="http.no-server-error status.answers-200 template.read-*")
 class ForceDeletesBeforeItChecks(App):
     """A forced publish of an invalid document is answered with 422, but deletes the existing version."""
 
@@ -251,9 +245,8 @@ class TombstonesOutlivePublishing(Engine):
     "stateful",
     "events.carry-the-output",
     also="status.build-time-is-ms events.own-lines-only publish.force-replaces reuse.only-identical-digest "
-    "status.good-template-ends-ready "
-    "status.failing-template-ends-failed status.ready-after-its-steps cancel.in-flight-is-202 "
-    "cancel.does-not-end-ready",
+    "status.good-template-ends-ready status.failing-template-ends-failed status.ready-after-its-steps "
+    "cancel.in-flight-is-202 cancel.does-not-end-ready",
 )
 class ForcedContentBuildsTheOldSteps(Engine):
     """After a forced publish, a build still runs the steps of the content that was published first."""

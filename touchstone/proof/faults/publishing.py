@@ -271,8 +271,7 @@ class Conflicts(Engine):
     "publish.conflict-keeps-content",
     also="digest.is-the-published-one status.build-does-not-vanish status.changes-only-by-a-start digest.is-stable "
     "publish.republish-identical-is-accepted events.build-time-agrees template.read-shows-the-published "
-    "status.good-template-ends-ready "
-    "publish.other-content-is-409 status.ready-stays-ready events.own-lines-only",
+    "status.good-template-ends-ready publish.other-content-is-409 status.ready-stays-ready events.own-lines-only",
     over=Conflicts.conflict,
 )
 def conflict_overwrites(engine: Conflicts, old: Version, document: Document) -> None:

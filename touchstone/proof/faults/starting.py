@@ -190,7 +190,12 @@ class FailureIsForever(StartsUnlike):
     after, otherwise = "failed", Engine.status_body
 
 
-@breaks("concurrency", "start.visible-to-next-read", also="publish.auto-build-starts start.concurrent-*", target=HASTY)
+@breaks(
+    "concurrency",
+    "start.visible-to-next-read",
+    also="publish.auto-build-starts start.concurrent-* status.build-time-is-ms",
+    target=HASTY,
+)
 class SecondBuildIsForgotten(Engine):
     """While a build of another version of the account runs, a start is acknowledged, but no build begins."""
 
