@@ -216,7 +216,7 @@ class CancelHits(Engine):
     "stateful",
     "cancel.keeps-finished-golden",
     also="start.while-building-is-harmless reuse.ready-at-once auth.refused-changes-nothing "
-    "status.build-does-not-vanish cancel.next-build-completes",
+    "status.build-does-not-vanish cancel.next-build-completes cancel.keeps-neighbours",
     over=CancelHits.hit,
 )
 def cancel_drops_the_golden(engine: CancelHits, version: Version, cancelled: bool) -> None:
@@ -269,7 +269,8 @@ def cancel_drops_goldens(engine: CancelHits, version: Version, cancelled: bool) 
 @breaks(
     "stateful",
     "cancel.keeps-neighbours",
-    also="start.while-building-is-harmless status.ready-after-its-steps status.build-time-is-ms cancel.*",
+    also="start.while-building-is-harmless status.ready-after-its-steps status.build-time-is-ms cancel.* "
+    "status.build-does-not-vanish access.others-change-nothing",
     target=HASTY,
 )
 class CancelHitsTheOldest(Engine):
