@@ -162,7 +162,9 @@ def follow_links(
 def judgements(case: "Case[Any]", exchange: Exchange) -> list[Judgement]:
     """Returns the judgements of Schemathesis on the response, at most one per check."""
     got = exchange.response
-    if got is None or not exchange.operation or exchange.request.method != case.operation.method.upper():
+    if got is None or exchange.error or not exchange.operation:  # an incomplete response has a claim of its own
+        return []
+    if exchange.request.method != case.operation.method.upper():
         return []
     response = _response(exchange)
     # A 422 for an invalid document lists the errors in the field ``errors``, beside the usual ``error``.
