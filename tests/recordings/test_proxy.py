@@ -203,7 +203,6 @@ def judged(behaviour: Behaviour, folder: Path) -> dict[str, str]:
 def test_correct_target_has_no_finding_and_a_recording_without_keys(tmp_path: Path) -> None:
     with FAITHFUL.twin(BASE) as twin, passing(twin.url, tmp_path) as proxy:
         suite(proxy.url)
-        assert read(proxy.har).exchanges  # at any time, so that a crash loses nothing
     assert (proxy.broken, dict(proxy.traffic.left_out), len(proxy.traffic.claims) >= 70) == ({}, {}, True)
     text = proxy.har.read_text("utf-8") + (tmp_path / "runlog.jsonl").read_text("utf-8")
     assert [key for key in (*KEYS.values(), "nobody_has_this") if key in text] == []
