@@ -159,6 +159,7 @@ GOOD = {"ref": "default/a@1.0.0", "digest": "ab" * 32, "status": "ready", "build
         (READ, exchange("getBuild", 429, json={"message": "slow"}), set()),
         (READ, exchange("cancelBuild", 200), None),
         (READ, exchange("getBuild", 0), None),
+        (READ, exchange("getBuild", body=b"{", error="OutOfRoom: too much"), None),
     ],
     ids=[
         "ready",
@@ -171,6 +172,7 @@ GOOD = {"ref": "default/a@1.0.0", "digest": "ab" * 32, "status": "ready", "build
         "limited",
         "other-method",
         "lost",
+        "truncated",
     ],
 )
 def test_answer_is_judged_by_the_claim_of_its_operation(label: str, answer: Exchange, broken: set[str] | None) -> None:

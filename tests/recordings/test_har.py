@@ -50,6 +50,15 @@ def test_recording_survives_writing_and_reading() -> None:
     assert har.decode(json.loads(har.render(ODD))) == ODD
 
 
+def test_growing_recording_is_whole_after_each_exchange(tmp_path: Path) -> None:
+    source, path = recorded("reuse"), tmp_path / "traffic.har"
+    writer = har.HarWriter(path, replace(source, exchanges=()))
+    for count, exchange in enumerate(source.exchanges, 1):
+        writer.add(exchange)
+        assert len(reader.read(path).exchanges) == count
+    writer.close()
+
+
 def test_entry_has_what_har_readers_expect() -> None:
     entry = json.loads(har.render(ODD))["log"]["entries"][0]
     assert (entry["startedDateTime"], entry["time"]) == ("2026-01-02T03:04:05.678901Z", 2500.0)
