@@ -324,6 +324,8 @@ def prepare(environment: Environment, runner: Any, **_: Any) -> None:
     gevent.signal_handler(signal.SIGTERM, runner.quit)  # Locust handles it too late while a shape runs
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupted)
+    if isinstance(runner, WorkerRunner) and given:
+        given.json_file = None  # Locust's workers would overwrite the file of their master
     if isinstance(runner, MasterRunner):
         runner.register_message(MESSAGE, lambda msg, **_: alone.receive(msg.data))
 
