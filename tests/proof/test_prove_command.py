@@ -12,6 +12,7 @@ from touchstone.errors import UsageError
 from touchstone.proof import catalogue
 from touchstone.proof.faults import FAULTS
 from touchstone.proof.variants import VARIANTS
+from touchstone.twin.serve import BESIDE
 
 Command = Callable[..., Ended]
 VARIANT = next(iter(VARIANTS))
@@ -27,6 +28,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     ("choice", "sorts"),
     [
         (Prove(), {"fault", "variant"}),
+        (Prove(pairs=2), {"fault"}),
         (Prove(generated=True), {"generated", "permitted"}),
         (Prove(fault="cancel-*"), {"fault"}),
         (Prove(variant=VARIANT), {"variant"}),
@@ -40,6 +42,25 @@ def test_flags_choose_sorts_of_trials(choice: Prove, sorts: set[str]) -> None:
 def test_every_fault_that_a_check_can_find_is_chosen() -> None:
     chosen = [candidate.subject.name for candidate in Prove().candidates()]
     assert chosen == [*(name for name, fault in FAULTS.items() if fault.under == "check"), *VARIANTS]
+
+
+def test_pairs_depend_on_the_seed_and_are_built_again_from_their_names() -> None:
+    pairs = Prove(pairs=8, seed=3, fault="*a*").candidates()
+    names = [one.subject.name for one in pairs]
+    assert names == [one.subject.name for one in Prove(pairs=8, seed=3, fault="*a*").candidates()]
+    assert len({*names, *(one.subject.name for one in Prove(pairs=8, seed=4, fault="*a*").candidates())}) > 8
+    for one in pairs:
+        parts = [FAULTS[name] for name in one.subject.name.split(BESIDE)]
+        assert one.subject.breaks == parts[0].breaks + parts[1].breaks
+        assert one.profile in {part.profile for part in parts}
+        again = catalogue.candidate(one.subject.name, one.subject.sort, seed=1)
+        assert (again.subject, again.behaviour.says) == (one.subject, one.behaviour.says)
+        assert Prove(fault=one.subject.name).candidates()[0].subject == one.subject
+
+
+@pytest.mark.parametrize("flags", [("--coverage", "--pairs", "2"), ("--pairs", "2", "--generated")])
+def test_flags_that_exclude_each_other_end_with_2(command: Command, flags: tuple[str, ...]) -> None:
+    assert command("prove", *flags).code == 2
 
 
 def test_part_of_a_variant_is_tried_only_by_its_name() -> None:

@@ -46,6 +46,13 @@ def test_written_fault_needs_all_its_claims_and_a_derived_one_needs_any() -> Non
     assert [blame.exchanges for blame in found if blame] == [90, 7]
 
 
+def test_pair_needs_a_finding_about_each_fault() -> None:
+    parts = FAULT, replace(FAULT, breaks=(START, "start.ref-is-the-path"), also=())
+    pair = replace(FAULT, breaks=(*parts[0].breaks, *parts[1].breaks), parts=parts)
+    assert (trial(pair, settles=5, start=9).state, trial(pair, status=5, start=9).state) == ("killed", "killed")
+    assert trial(pair, settles=5, status=9).lacking == parts[1].breaks
+
+
 @pytest.mark.parametrize("sort", ["variant", "permitted"])
 def test_correct_server_survives_only_without_a_finding(sort: Sort) -> None:
     server = subject(sort)

@@ -16,7 +16,7 @@ from touchstone.check.cases import BUILD_S, LATENCY_S, Pace, seen_in
 from touchstone.check.handover import CHECK
 from touchstone.check.sweep import sweep
 from touchstone.cli.live import CheckState, print_lines, print_plan, print_report, progress_on
-from touchstone.cli.options import Place, Reports, SeededRun, WriteBaseline, claim_ids, command, option, say
+from touchstone.cli.options import Place, Reports, SeededRun, WriteBaseline, claim_ids, command, flag, option, say
 from touchstone.config import Profile, Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.facts.runlog import read
@@ -48,15 +48,9 @@ class Check(SeededRun):
     claims: str | None = option(
         "Judge only claims that match these globs, such as 'cancel.*,events.*'.", autocompletion=claim_ids
     )
-    last_failed: bool = option(
-        "Judge only what failed in the latest check of this target, or all if nothing did.",
-        "--last-failed",
-        default=False,
-    )
+    last_failed: bool = flag("Judge only what failed in the latest check of this target, or all if nothing did.")
     only: str | None = option("Judge only this finding of the latest check of this target.", metavar="FINDING_ID")
-    keep: bool = option(
-        "Leave the versions of broken claims on the target, for a later sweep.", "--keep", default=False
-    )
+    keep: bool = flag("Leave the versions of broken claims on the target, for a later sweep.")
     fail_fast: bool | None = option("End the run at the first broken must-level claim.", "--fail-fast")
     resume: Path | None = option("Continue the check in this report folder, which was cut short.", metavar="REPORT_DIR")
     baseline: Path | None = option("File of claims that may be broken. One that holds again fails the run.")
@@ -65,7 +59,7 @@ class Check(SeededRun):
     build_s: float | None = option(
         "Seconds of a build, for the estimate of --plan.  [default: as in the latest check]", min=0
     )
-    verbose: bool = option("List the cases of --plan.", "--verbose", "-v", default=False)
+    verbose: bool = flag("List the cases of --plan.", "--verbose", "-v")
 
     def _pace(self, settings: Settings) -> Pace | None:
         found = baselines.newest(settings, (settings.report_dir or Path("reports"),))

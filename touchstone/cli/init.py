@@ -50,10 +50,8 @@ def init(
         found = f"{' and '.join(taken)}: found in this folder; nothing was written"
         raise UsageError(f"{found}; use --force to overwrite what is there{also}")
     if not force and (there := find(None, Path())).table.model_fields_set:
-        raise UsageError(
-            f"{there.name}: found a table [tool.touchstone], which {SETTINGS} would hide; nothing was written; move "
-            "the table and use --force"
-        )
+        found = f"found a table [tool.touchstone], which {SETTINGS} would hide; nothing was written"
+        raise UsageError(f"{there.name}: {found}; move the table and use --force")
     for name, starter in starters.items():
         text = (_STARTERS / starter).read_text(encoding="utf-8")
         write_whole(Path(name), text.replace("%TARGET%", target).replace("%URL%", address))

@@ -194,9 +194,8 @@ def print_plan(
 ) -> None:
     """Prints the costs of the cases, or of groups of cases unless *listed*, and the totals.
 
-    Args:
-        pace: Times of a build and of a request, for an estimate of the duration; None for no estimate.
-        shared: Whether the costs include ready versions that cases share.
+    *pace*: times of a build and of a request, for an estimate of the duration, or None for no estimate; *shared*:
+    whether the costs include ready versions that cases share.
     """
     cases = [Declared(**row) for row in json.loads(text)]
     target, rows = settings.target, cases

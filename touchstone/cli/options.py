@@ -53,6 +53,11 @@ def option(text: str, *names: str, default: Any = None, **more: Any) -> Any:
     return dataclasses.field(default=default, metadata={Option: Option(*names, help=text, **more)})
 
 
+def flag(text: str, *names: str) -> Any:
+    """Returns a dataclass field for a flag, which is off by default; *names* replace the field's name."""
+    return option(text, *names, default=False)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Place:
     """Options that choose the target and the folder for results."""
@@ -125,6 +130,9 @@ def command(app: Typer, *lines: str) -> Callable[[C], C]:
             raise Exit(options(**given).run())
 
         infos = {field.name: field.metadata.get(Option) for field in dataclasses.fields(options)}
+        for name, info in infos.items():
+            if info and info.default is ... and getattr(options, name, None) is False:  # without a name of its own
+                info.param_decls = (f"--{name.replace('_', '-')}",)  # otherwise there would be a --no-… as well
         parameters = [
             parameter.replace(annotation=Annotated[parameter.annotation, infos[parameter.name]])
             for parameter in inspect.signature(options).parameters.values()

@@ -11,7 +11,7 @@ from rich.console import Console
 from typer import Typer, confirm
 
 from touchstone.cli.live import print_report, probe_progress_on
-from touchstone.cli.options import SeededRun, command, option
+from touchstone.cli.options import SeededRun, command, flag, option
 from touchstone.config import Settings
 from touchstone.errors import UsageError, unsent
 from touchstone.facts.events import RunLog, Target
@@ -44,7 +44,7 @@ class Probe(SeededRun):
         "Operation whose limiter to identify.  [default: startBuild]"
     )
     resume: Path | None = option("Resume the interrupted probe of this run log.", metavar="LOG")
-    advise: bool = option("Advise how a client should pace its requests.", "--advise", default=False)
+    advise: bool = flag("Advise how a client should pace its requests.")
     max_requests: int | None = option(
         f"Maximum number of requests to it.  [default: {MOST_REQUESTS:,}; with --knee {KNEE_REQUESTS:,}]", min=1
     )
@@ -52,9 +52,7 @@ class Probe(SeededRun):
     max_seconds: float | None = option(f"Maximum duration of the run in seconds.  [default: {MOST_S:g}]")
     soak: int | None = option("Continue until this many requests are accepted, to find a longer limit.", min=1)
     refusal: int | None = option("Status of refusals, if it is not 429, such as 503.", min=400, max=599)
-    knee: bool = option(
-        "Also find the highest rate of reads within the latency limit. This is a load.", "--knee", default=False
-    )
+    knee: bool = flag("Also find the highest rate of reads within the latency limit. This is a load.")
     slo_ms: float | None = option(
         f"Latency limit of --knee, in ms for 99 % of the reads.  [default: {SLO_MS:g}]", min=1.0
     )
@@ -109,14 +107,11 @@ class Probe(SeededRun):
             builds_s=probing.builds_s(settings),
             refusal=self.refusal or 429,
         )
-        for flag, most in (
-            ("requests", terms.most_requests),
-            ("builds", terms.most_builds if terms.starts else math.inf),
-        ):
+        budget = {"requests": terms.most_requests, "builds": terms.most_builds if terms.starts else math.inf}
+        for name, most in budget.items():
             if terms.soak > most:
-                raise UsageError(
-                    f"--soak {terms.soak}: more than the {most:g} {flag} that are allowed; raise --max-{flag}"
-                )
+                allowed = f"the {most:g} {name} that are allowed"
+                raise UsageError(f"--soak {terms.soak}: more than {allowed}; raise --max-{name}")
         if target.publish == "never" and terms.starts:
             versions = len(dict.fromkeys(target.templates.buildable))
             terms = dataclasses.replace(terms, most_held=min(terms.most_held, versions))
@@ -139,10 +134,8 @@ class Probe(SeededRun):
         self.refuse_beside_resume("max_builds", "max_seconds")
         here = settings.target
         if (here.name, here.url or "") != (target.name, target.url):
-            raise UsageError(
-                f"--resume {self.resume}: the probe had the target {target.name} {target.url}; found {here.name} "
-                f"{here.url or ''}; use the same target"
-            )
+            found = f"found {here.name} {here.url or ''}; use the same target"
+            raise UsageError(f"--resume {self.resume}: the probe had the target {target.name} {target.url}; {found}")
 
     def _past(self) -> RunLog | None:
         """Returns the run log of the probe to resume, or None. Raises UsageError if that probe cannot be resumed."""

@@ -15,7 +15,7 @@ from typer import Argument, Exit, Option, Typer
 from touchstone.check.handover import Errand
 from touchstone.check.job import Outcome
 from touchstone.cli.live import CheckState, print_plan, print_report, progress_on
-from touchstone.cli.options import Place, ReportDir, Run, command, examples, option
+from touchstone.cli.options import Place, ReportDir, Run, command, examples, flag, option
 from touchstone.config import Settings, TargetSettings, keys_in
 from touchstone.errors import UsageError
 from touchstone.facts.runlog import read
@@ -55,7 +55,7 @@ class Record(Run):
     out: Path | None = option(
         "Folder for the recordings.  [default: tests/recordings for the twin, else recordings/TARGET]"
     )
-    list_names: bool = option("List the scenarios; send nothing.", "--list", default=False)
+    list_names: bool = flag("List the scenarios; send nothing.", "--list")
 
     def run(self) -> int:
         """Records the scenarios and returns the exit code."""
@@ -249,9 +249,8 @@ def lint(
     ] = None,
 ) -> None:
     """Check recordings: format, contract, rules, secrets and age."""
-    remarks = linting.lint(
-        files or (), keys_in(os.environ), datetime.now(UTC), max_age, reader.accounts_of(as_ or (), os.environ)
-    )
+    accounts = reader.accounts_of(as_ or (), os.environ)
+    remarks = linting.lint(files or (), keys_in(os.environ), datetime.now(UTC), max_age, accounts)
     console = Console()
     for remark in remarks:
         say(console, one_line(str(remark)))

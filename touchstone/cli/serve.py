@@ -8,7 +8,7 @@ from typing import Literal
 from rich.console import Console
 from typer import Typer
 
-from touchstone.cli.options import command, option, say
+from touchstone.cli.options import command, flag, option, say
 from touchstone.errors import UsageError, quoted
 from touchstone.twin import DEFAULT_ACCOUNTS, Account, RateLimit, TwinSettings, serve_forever
 from touchstone.twin.console import ConsoleTwin
@@ -51,17 +51,11 @@ class Serve:
     seed: int | None = option("Seed of request ids.")
     fault: list[str] | None = option("Fault to serve, repeatable; `touchstone prove --list` lists all.")
     variant: str | None = option("Variant to serve; `touchstone prove --list` lists all.")
-    seed_templates: bool = option(
-        "Publish hello, which builds, broken, which fails, and slow, which takes a minute.",
-        "--seed-templates",
-        default=False,
+    seed_templates: bool = flag("Publish hello, which builds, broken, which fails, and slow, which takes a minute.")
+    control: bool = flag(
+        "Let this machine switch faults and limits: PUT /__touchstone/faults and /__touchstone/limits."
     )
-    control: bool = option(
-        "Let this machine switch faults and limits: PUT /__touchstone/faults and /__touchstone/limits.",
-        "--control",
-        default=False,
-    )
-    quiet: bool = option("Print no line for each request.", "--quiet", default=False)
+    quiet: bool = flag("Print no line for each request.")
 
     def run(self) -> int:
         """Serves until a signal arrives."""

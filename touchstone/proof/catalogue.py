@@ -1,16 +1,21 @@
 """Catalogue of faults and variants by name."""
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from itertools import chain, combinations, islice
+from typing import TYPE_CHECKING, TypeVar, get_args
 
+from touchstone.config import Profile
 from touchstone.errors import UsageError
 from touchstone.proof import faults
 from touchstone.proof.result import Sort, Subject
-from touchstone.twin.serve import Behaviour, combined
+from touchstone.twin.app import App
+from touchstone.twin.engine import Engine
+from touchstone.twin.serve import BESIDE, Behaviour, combined
 
 if TYPE_CHECKING:
     from touchstone.proof.faults import Fault
@@ -38,11 +43,13 @@ class Candidate:
 
 
 def listed_faults(glob: str = "*") -> list[Candidate]:
-    """Returns the named faults that match *glob* and that a check can find, ordered by name.
+    """Returns the named faults that match *glob* and that a check can find, ordered by name; or a pair by its name.
 
     Raises:
         UsageError: all matching faults appear only under load.
     """
+    if BESIDE in glob:
+        return [_pair(glob)]
     found = [fault for name, fault in faults.FAULTS.items() if fnmatchcase(name, glob)]
     provable = [_fault(fault, "fault") for fault in found if fault.under == "check"]
     if found and not provable:
@@ -74,9 +81,52 @@ def variants(glob: str = "*", profile: str = "standard") -> list[Candidate]:
     ]
 
 
+def correct(profile: str) -> Candidate:
+    """Returns the twin itself, for a check with this profile, which is also its name."""
+    says = f"The twin itself, in a {profile} check."
+    return Candidate(Subject(profile, "variant", says), Behaviour(profile, says), profile)
+
+
+def pairs(number: int, seed: int, glob: str = "*") -> list[Candidate]:
+    """Returns so many random pairs of the named faults that match *glob* and that do not replace the same method."""
+    names = [one.subject.name for one in listed_faults(glob)]
+    drawn = list(combinations(names, 2))
+    random.Random(seed).shuffle(drawn)
+    independent = (BESIDE.join(names) for names in drawn if _independent(*map(fault, names)))
+    return [_pair(name) for name in islice(independent, number)]
+
+
+def _pair(name: str) -> Candidate:
+    """Returns the twin with several faults, from a name such as ``cancel-does-nothing + reads-lie``."""
+    names = name.split(BESIDE)
+    found, both = [_fault(fault(each), "fault") for each in names], faulty(names)
+    parts = tuple(one.subject for one in found)
+    breaks, also = (tuple(chain.from_iterable(getattr(part, of) for part in parts)) for of in ("breaks", "also"))
+    profile = max((one.profile for one in found), key=get_args(Profile).index)
+    return Candidate(Subject(name, "fault", both.says, "pair", breaks, also, parts=parts), both, profile)
+
+
+def _independent(one: "Fault", other: "Fault") -> bool:
+    """Whether two faults replace different methods and settings of the twin, so that neither hides the other."""
+    return not any(mine & others for mine, others in zip(_replaced(one), _replaced(other), strict=True))
+
+
+def _replaced(fault: "Fault") -> list[set[str]]:
+    classes = ((fault.engine, Engine), (fault.app, App))
+    methods = (
+        {name for part in kind.__mro__ if part not in usual.__mro__ for name in vars(part) if name[:2] != "__"}
+        for kind, usual in classes
+    )
+    return [*methods, {*fault.pace, *fault.target}]
+
+
 def candidate(name: str, sort: Sort, seed: int) -> Candidate:
     """Returns the candidate with this name."""
-    return variants(name)[0] if sort == "variant" else _fault(fault(name, seed), sort)
+    if BESIDE in name:
+        return _pair(name)
+    if sort == "variant":
+        return correct(name) if name in get_args(Profile) else variants(name)[0]
+    return _fault(fault(name, seed), sort)
 
 
 def fault(name: str, seed: int = 1) -> "Fault":

@@ -32,6 +32,7 @@ def prove(
     seed: int,
     whole: bool = False,
     only_own: bool = False,
+    keep: bool = False,
     on_outcome: Callable[[Trial], None],
 ) -> list[Trial]:
     """Runs a trial of each candidate; returns the outcomes in the order of the candidates.
@@ -40,6 +41,7 @@ def prove(
 
     Args:
         jobs: Number of trials at a time.
+        keep: Whether all run logs stay.
         on_outcome: Called with each outcome when its trial ends. Two calls never overlap.
     """
     context = multiprocessing.get_context("forkserver")
@@ -54,6 +56,7 @@ def prove(
                     context,
                     Order(one.subject, folder / one.subject.name, one.profile, seed, whole, only_own),
                     stop,
+                    keep,
                 )
                 for one in sorted(candidates, key=_is_quick)
             ]
@@ -93,7 +96,7 @@ def _hypothesis_in(folder: Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _try(context: ForkServerContext, order: Order, stop: threading.Event) -> Trial | None:
+def _try(context: ForkServerContext, order: Order, stop: threading.Event, keep: bool) -> Trial | None:
     if stop.is_set():
         return None
     folder = order.folder
@@ -107,7 +110,7 @@ def _try(context: ForkServerContext, order: Order, stop: threading.Event) -> Tri
         process.kill()
         process.join()
     outcome = _outcome(order.subject, result, process.exitcode)
-    if outcome.state in GOOD:
+    if outcome.state in GOOD and not keep:
         shutil.rmtree(folder, ignore_errors=True)
     return outcome
 

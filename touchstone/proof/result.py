@@ -28,6 +28,7 @@ class Subject:
         breaks: Globs of claims that must be found broken: every glob for a named fault, one for a generated fault.
         also: Globs of claims that may be found broken as well.
         permits: Sentence or ambiguity of the documentation that permits the behaviour of a correct twin.
+        parts: The faults of a pair. One may hide what the other breaks, so one finding about each is enough.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Subject:
     breaks: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     permits: str = ""
+    parts: tuple["Subject", ...] = ()
 
     @property
     def is_fault(self) -> bool:
@@ -99,8 +101,14 @@ class Trial:
 
     @property
     def lacking(self) -> tuple[str, ...]:
-        """Globs in *breaks* that no broken claim matches; none for a generated fault with at least one match."""
+        """Globs in *breaks* that no broken claim matches; none for a generated fault with at least one match.
+
+        For a pair, those of each fault that no broken claim can come from.
+        """
         subject = self.subject
+        if subject.parts:
+            lost = (part for part in subject.parts if not any(map(part.allows, self.broken)))
+            return tuple(glob for part in lost for glob in part.breaks)
         missed = [glob for glob in subject.breaks if not any(fnmatchcase(claim, glob) for claim in self.broken)]
         if subject.sort == "generated" and len(missed) < len(subject.breaks):
             return ()

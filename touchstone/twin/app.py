@@ -211,7 +211,6 @@ async def read_limited(request: Request) -> bytes:
 def read_switches(query: bytes, names: tuple[str, ...]) -> dict[str, bool]:
     """Returns boolean query parameters: false if missing, the last value if repeated. Invalid values raise a 422."""
     sent = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
-    wrong = [name for name in names if sent.get(name, "false").lower() not in SWITCHES]
-    if wrong:
+    if wrong := [name for name in names if sent.get(name, "false").lower() not in SWITCHES]:
         raise invalid([Problem(name, "invalid_type", "expected true or false") for name in wrong])
     return {name: SWITCHES[sent.get(name, "false").lower()] for name in names}

@@ -129,9 +129,8 @@ def read_plan(document: dict[str, Any]) -> Plan:
     """Reads the plan of the install phase from a valid document in canonical form."""
     build = document.get("build") or {}
     names = {str(name): str(value) for name, value in (document.get("vars") or {}).items()}
-    installs = tuple(
-        (source, f"installed {item}") for source in ("apt", "pip", "npm") for item in build.get(source) or ()
-    )
+    packages = ((source, item) for source in ("apt", "pip", "npm") for item in build.get(source) or ())
+    installs = tuple((source, f"installed {item}") for source, item in packages)
     steps = tuple(read_step(_filled(command, names)) for command in build.get("run") or ())
     apps = tuple(f"installed app {app['name']}" for app in document.get("apps") or () if isinstance(app, dict))
     return Plan(installs, steps, apps)

@@ -245,13 +245,8 @@ class Engine:
 
     def reused_body(self, version: Version, golden: Build) -> Body:
         """Returns the response body for a start that reuses a snapshot."""
-        return {
-            "ref": str(version.ref),
-            "digest": version.digest,
-            "status": "ready",
-            "build_time_ms": golden.build_time_ms,
-            "reused": True,
-        }
+        build = {"status": "ready", "build_time_ms": golden.build_time_ms, "reused": True}
+        return {"ref": str(version.ref), "digest": version.digest, **build}
 
     def state_of(self, slot: Slot | None) -> Status:
         """Returns the status of a digest; while a build is being cancelled, the status is still ``building``."""

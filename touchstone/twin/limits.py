@@ -389,8 +389,7 @@ def _option(family: str, part: str, text: str, where: str) -> tuple[str, object]
     name, _, value = (piece.strip() for piece in part.partition("="))
     found, known = f"{where}: found {part!r} in {text!r}", FAMILIES[family].options
     if name not in known:
-        having = [other for other, each in FAMILIES.items() if name in each.options]
-        if having:
+        if having := [other for other, each in FAMILIES.items() if name in each.options]:
             raise UsageError(f"{found}; only {' and '.join(having)} may have {name!r}; leave it out")
         raise UsageError(f"{found}; {family} has no such option; {nearest(name, known)}")
     values = known[name]

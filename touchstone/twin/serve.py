@@ -22,6 +22,7 @@ Asgi = Callable[..., Any]
 START_TIMEOUT_S = STOP_TIMEOUT_S = 10.0
 GRACE_S = 0.5
 _POLL_S = 0.05
+BESIDE = " + "  # between the names of combined behaviours
 
 
 def unwrapped(asgi_app: Asgi) -> Asgi:
@@ -131,7 +132,7 @@ def combined(parts: Sequence[Behaviour]) -> Behaviour:
         return asgi_app
 
     return Behaviour(
-        name=" + ".join(one.name for one in parts),
+        name=BESIDE.join(one.name for one in parts),
         says=" ".join(one.says for one in parts),
         engine=type("Together", engines, {}) if engines else Engine,
         app=type("Together", apps, {}) if apps else App,

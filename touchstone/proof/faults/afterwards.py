@@ -32,22 +32,14 @@ def forced(request: Request, name: str = "force") -> bool:
     return read_switches(request.scope["query_string"], (name,))[name]
 
 
-@breaks("semantic", "digest.is-stable", also="digest.* publish.* status.* reuse.*")
-class ForceEntersTheDigest(Engine):
+@breaks("semantic", "digest.is-stable", also="digest.* publish.* status.* reuse.*", over=Engine.publish)
+def force_enters_the_digest(engine: Engine, account: Account, document: Document, force: bool = False) -> Version:
     """Publishing the same content with force yields another digest."""
-
-    forced = False
-
-    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        self.forced = force
-        try:
-            return super().publish(account, document, force)
-        finally:
-            self.forced = False
-
-    def digest_of(self, document: Document) -> str:
-        digest = super().digest_of(document)
-        return hashlib.sha256(f"{digest}&force=true".encode()).hexdigest() if self.forced else digest
+    version = Engine.publish(engine, account, document, force)
+    if force:
+        version = replace(version, digest=hashlib.sha256(f"{engine.digest_of(document)}&force".encode()).hexdigest())
+        engine.catalog.put(version)
+    return version
 
 
 @breaks("stateful", "publish.answers-201", also="publish.body-is-documented publish.auto-build-starts")
@@ -97,10 +89,9 @@ class DocumentOutlivesItsVersion(Engine):
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:
         old = self.catalog.get(account.key, ref_of(document))
         version = super().publish(account, document, force)
-        if old is None:
-            self.documents.setdefault((version.owner, version.ref), version.template)
-        elif version is not old:
-            self.documents[version.owner, version.ref] = version.template
+        place = version.owner, version.ref
+        if version is not old:
+            self.documents[place] = version.template if old else self.documents.get(place, version.template)
         return version
 
     def template_body(self, version: Version) -> Body:
@@ -134,12 +125,9 @@ def republishing_ends_the_build(engine: Engine, account: Account, document: Docu
     return version
 
 
-@breaks(
-    "concurrency",
-    "lookup.existing-version-is-found",
-    also="http.head-matches-get lookup.* status.* digest.* publish.* template.* start.* reuse.* cancel.* events.* "
-    "auth.refused-changes-nothing",
-)
+@breaks("concurrency", "lookup.existing-version-is-found",
+        also="http.head-matches-get lookup.* status.* digest.* publish.* template.* start.* reuse.* cancel.* events.* "
+             "auth.refused-changes-nothing")  # fmt: skip
 class BuildEndWritesTheVersionsBack(Engine):
     """When a build succeeds, all publishes and deletes of the account since the start of that build are undone."""
 
@@ -159,34 +147,15 @@ class BuildEndWritesTheVersionsBack(Engine):
                 self.catalog.put(one)
 
 
-@breaks("semantic", "template.read-shows-the-published")
-class YamlNumbersBecomeTexts(App):
-    """Reading a template that was published as YAML shows its numbers as strings."""
-
-    from_yaml = own(set[str])
-
-    async def publish(self, request: Request, account: Account) -> Response:
-        known = {version.digest for version in self.engine.catalog}
-        response = await super().publish(request, account)
-        digest = json.loads(bytes(response.body))["digest"]
-        if "yaml" in request.headers.get("content-type", "") and digest not in known:
-            self.from_yaml.add(digest)
-        return response
-
-    def get_template(self, version: Version) -> Response:
-        body = self.engine.template_body(version)
-        if version.digest in self.from_yaml:
-            body["template"] = texts(body["template"])
-        return answer_json(200, body)
-
-
-def texts(value: Any) -> Any:
-    """Returns a copy of a value with all numbers as strings."""
-    if isinstance(value, dict):
-        return {key: texts(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [texts(item) for item in value]
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+@breaks("semantic", "template.read-shows-the-published", over=App.publish)
+async def yaml_numbers_become_texts(app: App, request: Request, account: Account) -> Response:
+    """Reading a template that was published as YAML shows its integers as strings."""
+    document = await document_of(request)
+    response = await App.publish(app, request, account)
+    version = app.engine.catalog.get(account.key, ref_of(document))
+    if version is not None and "yaml" in request.headers.get("content-type", ""):
+        app.engine.catalog.put(replace(version, template=json.loads(json.dumps(version.template), parse_int=str)))
+    return response
 
 
 @breaks("stateful", "lookup.existing-version-is-found", also="http.no-server-error status.answers-200 template.read-*")
@@ -221,13 +190,10 @@ async def force_skips_the_schema(app: App, request: Request, account: Account) -
         return answer_json(201, app.engine.published_body(app.engine.publish(account, document, force=True)))
 
 
-@breaks(
-    "stateful",
-    "lookup.existing-version-is-found",
-    also="template.read-shows-the-published template.delete-says-deleted status.answers-200 "
-    "status.unbuilt-is-not-built start.answers-202 start.visible-to-next-read publish.auto-build-starts "
-    "events.answers-200 cancel.in-flight-is-202",
-)
+@breaks("stateful", "lookup.existing-version-is-found",
+        also="template.read-shows-the-published template.delete-says-deleted status.answers-200 "
+             "status.unbuilt-is-not-built start.answers-202 start.visible-to-next-read publish.auto-build-starts "
+             "events.answers-200 cancel.in-flight-is-202")  # fmt: skip
 class TombstonesOutlivePublishing(Engine):
     """Publishing a deleted version again is answered with 201, but the version is still not found."""
 
@@ -241,13 +207,10 @@ class TombstonesOutlivePublishing(Engine):
         return None if (account.key, ref) in self.tombstones else super().find(account, ref)
 
 
-@breaks(
-    "stateful",
-    "events.carry-the-output",
-    also="status.build-time-is-ms events.own-lines-only publish.force-replaces reuse.only-identical-digest "
-    "status.good-template-ends-ready status.failing-template-ends-failed status.ready-after-its-steps "
-    "cancel.in-flight-is-202 cancel.does-not-end-ready",
-)
+@breaks("stateful", "events.carry-the-output",
+        also="status.build-time-is-ms events.own-lines-only publish.force-replaces reuse.only-identical-digest "
+             "status.good-template-ends-ready status.failing-template-ends-failed status.ready-after-its-steps "
+             "cancel.in-flight-is-202 cancel.does-not-end-ready")  # fmt: skip
 class ForcedContentBuildsTheOldSteps(Engine):
     """After a forced publish, a build still runs the steps of the content that was published first."""
 
@@ -277,13 +240,11 @@ async def auto_build_checks_the_plan_later(app: App, request: Request, account: 
     return answer_json(201, {**app.engine.published_body(version), "auto_build": "not_built"})
 
 
-@breaks(
-    "stateful",
-    "publish.auto-build-starts",
-    also="start.visible-to-next-read status.good-template-ends-ready status.failing-template-ends-failed "
-    "status.build-ends reuse.only-identical-digest reuse.only-when-reused publish.force-replaces events.answers-200 "
-    "cancel.in-flight-is-202 cancel.says-cancelling lookup.existing-version-is-found",
-)
+@breaks("stateful", "publish.auto-build-starts",
+        also="start.visible-to-next-read status.good-template-ends-ready status.failing-template-ends-failed "
+             "status.build-ends reuse.only-identical-digest reuse.only-when-reused publish.force-replaces "
+             "events.answers-200 cancel.in-flight-is-202 cancel.says-cancelling "
+             "lookup.existing-version-is-found")  # fmt: skip
 class AutoBuildTakesTheReplacedContent(App):
     """Publishing with force and auto_build builds the replaced content instead of the new one."""
 
@@ -299,12 +260,9 @@ class AutoBuildTakesTheReplacedContent(App):
 
 
 # For a client that trusts the 404, the running build looks like a failure that did not last.
-@breaks(
-    "stateful",
-    "cancel.in-flight-is-202",
-    also="cancel.says-cancelling cancel.does-not-end-ready cancel.settles events.cancelled-ends-on-cancel "
-    "cancel.idle-is-404 status.failed-stays-failed",
-)
+@breaks("stateful", "cancel.in-flight-is-202",
+        also="cancel.says-cancelling cancel.does-not-end-ready cancel.settles events.cancelled-ends-on-cancel "
+             "cancel.idle-is-404 status.failed-stays-failed")  # fmt: skip
 class RetryCannotBeCancelled(Engine):
     """Only the first build of a version can be cancelled; a cancel of a later one is answered with 404."""
 
@@ -320,14 +278,11 @@ class RetryCannotBeCancelled(Engine):
         return not (first and first[1].outcome) and super().cancel(version)
 
 
-@breaks(
-    "concurrency",
-    "status.good-template-ends-ready",
-    also="events.carry-the-output events.ready-ends-on-ready cancel.next-build-completes cancel.keeps-neighbours "
-    "cancel.in-flight-is-202 start.while-building-is-harmless start.concurrent-share-one-build reuse.ready-at-once "
-    "reuse.same-digest-elsewhere status.build-does-not-vanish publish.auto-build-starts",
-    over=Engine.ended,
-)
+@breaks("concurrency", "status.good-template-ends-ready", over=Engine.ended,
+        also="events.carry-the-output events.ready-ends-on-ready cancel.next-build-completes cancel.keeps-neighbours "
+             "cancel.in-flight-is-202 start.while-building-is-harmless start.concurrent-share-one-build "
+             "reuse.ready-at-once reuse.same-digest-elsewhere status.build-does-not-vanish "
+             "publish.auto-build-starts")  # fmt: skip
 def failure_spreads(engine: Engine, slot: Slot, build: Build) -> None:
     """When a build fails, all other running builds of the account fail as well."""
     Engine.ended(engine, slot, build)
@@ -338,13 +293,9 @@ def failure_spreads(engine: Engine, slot: Slot, build: Build) -> None:
             other.finish("failed", "error", "install", f"build failed: {other.error}")
 
 
-@breaks(
-    "semantic",
-    "http.wrong-method-is-405",
-    also="http.status-is-documented status.changes-only-by-a-start status.unbuilt-is-not-built "
-    "status.build-does-not-vanish",
-    over=App.answer,
-)
+@breaks("semantic", "http.wrong-method-is-405", over=App.answer,
+        also="http.status-is-documented status.changes-only-by-a-start status.unbuilt-is-not-built "
+             "status.build-does-not-vanish")  # fmt: skip
 async def events_take_the_verbs_of_the_build(app: App, request: Request) -> Response:
     """POST on the path of a build log starts the build, and DELETE cancels it."""
     resource = resource_at(request.scope["raw_path"], app.settings.base_path)
@@ -378,12 +329,9 @@ def join_tells_the_first_ref(engine: Engine, account: Account, version: Version)
     return body | {"ref": str(last.version.ref)} if body["status"] == "building" and last is not None else body
 
 
-@breaks(
-    "stateful",
-    "reuse.ready-at-once",
-    also="start.concurrent-share-one-build reuse.is-flagged reuse.same-digest-elsewhere status.ready-stays-ready "
-    "status.build-time-is-stable",
-)
+@breaks("stateful", "reuse.ready-at-once",
+        also="start.concurrent-share-one-build reuse.is-flagged reuse.same-digest-elsewhere status.ready-stays-ready "
+             "status.build-time-is-stable")  # fmt: skip
 class AutomaticGoldenIsNotReused(App):
     """A start does not reuse a finished snapshot (golden) that auto_build has built, but builds again."""
 
@@ -392,15 +340,12 @@ class AutomaticGoldenIsNotReused(App):
     def auto_build(self, account: Account, version: Version) -> str:
         before = self.engine.last_of(version)
         status = super().auto_build(account, version)
-        if (last := self.engine.last_of(version)) is not before:
-            self.automatic.add(last)
+        self.automatic |= {self.engine.last_of(version)} - {before}
         return status
 
     def start_build(self, account: Account, version: Version) -> Response:
         slot = self.engine.slot_of(version)
-        golden = slot.golden
-        if golden in self.automatic:
-            slot.golden = None
+        golden, slot.golden = slot.golden, None if slot.golden in self.automatic else slot.golden
         try:
             return super().start_build(account, version)
         except Refusal:
@@ -408,12 +353,9 @@ class AutomaticGoldenIsNotReused(App):
             raise
 
 
-@breaks(
-    "stateful",
-    "status.ready-stays-ready",
-    also="reuse.same-digest-elsewhere reuse.ready-at-once reuse.is-flagged status.build-does-not-vanish",
-    over=Engine.release,
-)
+@breaks("stateful", "status.ready-stays-ready", over=Engine.release,
+        also="reuse.same-digest-elsewhere reuse.ready-at-once reuse.is-flagged "
+             "status.build-does-not-vanish")  # fmt: skip
 def golden_dies_with_its_first_version(engine: Engine, version: Version) -> None:
     """If the version that was built is deleted or replaced, other versions with its digest become not_built."""
     slot = engine.slots.get((version.owner, version.digest))
@@ -422,11 +364,8 @@ def golden_dies_with_its_first_version(engine: Engine, version: Version) -> None
     Engine.release(engine, version)
 
 
-@breaks(
-    "stateful",
-    "cancel.does-not-end-ready",
-    also="cancel.settles cancel.settled-is-idle events.cancelled-ends-on-cancel",
-)
+@breaks("stateful", "cancel.does-not-end-ready",
+        also="cancel.settles cancel.settled-is-idle events.cancelled-ends-on-cancel")  # fmt: skip
 class VersionIsCancelledOnce(Engine):
     """A version can be cancelled once; a cancel of a later build is accepted, but that build keeps running."""
 
@@ -442,12 +381,8 @@ class VersionIsCancelledOnce(Engine):
         return done
 
 
-@breaks(
-    "stream",
-    "events.terminal-frame-comes-last",
-    also="events.own-lines-only events.carry-the-output events.timestamps-are-true",
-    over=Engine.make_build,
-)
+@breaks("stream", "events.terminal-frame-comes-last", over=Engine.make_build,
+        also="events.own-lines-only events.carry-the-output events.timestamps-are-true")  # fmt: skip
 def log_continues_the_cancelled_one(engine: Engine, version: Version) -> Build:
     """After a cancelled build, the log of the next build begins with the log of the cancelled one."""
     last, build = engine.last_of(version), Engine.make_build(engine, version)

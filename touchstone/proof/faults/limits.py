@@ -7,12 +7,9 @@ from dataclasses import replace
 from email.utils import formatdate
 from typing import Any
 
-from starlette.responses import Response
-
-from touchstone.proof.boundary import instead, on
+from touchstone.proof.boundary import instead, on, put
 from touchstone.proof.faults.fault import FAULTS, breaks, fault, own
 from touchstone.twin.answers import Refusal
-from touchstone.twin.app import App
 from touchstone.twin.catalog import Version
 from touchstone.twin.engine import Body, Engine
 from touchstone.twin.limits import RateLimit
@@ -27,7 +24,6 @@ _REACHED = "Build rate limit reached."
 _POLLED: dict[str, Any] = {
     "pace": {"rate": RateLimit.parse("12/2")}, "target": {"build_timeout_s": 30.0},
 }  # fmt: skip
-_PAGE = "<html><body><h1>429 Too Many Requests</h1></body></html>"
 _before = set(FAULTS)
 
 
@@ -44,26 +40,16 @@ fault("limit-is-409", "load", "limit.has-the-error-shape",
       also="start.answers-202 start.after-cancel-builds-again")
 fault("limit-says-detail", "schema", "limit.has-the-error-shape",
       "The body of a 429 has `detail` instead of `error`.", on("startBuild.429", instead(429, {"detail": "slow down"})))
-fault("limit-is-a-page", "schema", "limit.has-the-error-shape", "The body of a 429 is an HTML page.",
-      on("startBuild.429", lambda answer, _: replace(answer, body=_PAGE.encode()).with_header(
-          "content-type", b"text/html; charset=utf-8")), also="http.json-media-type")
+fault("full-host-says-nothing", "schema", "limit.has-the-error-shape",
+      "The 429 for a full host has an empty error text.", on("startBuild.429", put(
+          error=lambda data: "" if "capacity" in data["error"] else data["error"])), pace=FULL)
 # A long window: when a start is refused, most of the window is left, so a retry at once is refused again.
 fault("retry-after-is-over", "load", "limit.retry-after-is-honest", "Retry-After is a date in the past.",
       Engine, too_many=retry_after(lambda _: formatdate(time.time() - 60.0, usegmt=True)),
       pace={"rate": RateLimit.parse("18/6")})
-fault("retry-after-is-zero", "load", "limit.retry-after-is-honest",
-      "Retry-After is 0, though a retry at once is refused.", Engine, too_many=retry_after(lambda _: "0"))
 fault("retry-after-has-decimals", "schema", "limit.retry-after-is-valid", "Retry-After is a decimal fraction.",
       Engine, too_many=retry_after(lambda wait_s: f"{wait_s:.3f}"))
 # fmt: on
-
-
-@breaks("schema", "limit.has-the-error-shape", pace=FULL, over=App.refused)
-def full_host_says_nothing(app: App, refusal: Refusal) -> Response:
-    """The 429 for a full host has an empty error text."""
-    if refusal.status == 429 and "capacity" in refusal.body["error"]:
-        refusal.body["error"] = ""
-    return App.refused(app, refusal)
 
 
 class Punishes(Engine):
@@ -124,12 +110,8 @@ class Refuses(Engine):
             slot.last = self.launch(version)
 
 
-@breaks(
-    "load",
-    "limit.refused-start-starts-nothing",
-    also=f"{_CANCELLED} status.ready-after-its-steps",
-    over=Refuses.besides,
-)
+@breaks("load", "limit.refused-start-starts-nothing", over=Refuses.besides,
+        also=f"{_CANCELLED} status.ready-after-its-steps")  # fmt: skip
 def refused_start_builds(engine: Refuses, account: Account, version: Version, refusal: Refusal) -> None:
     """A start that is refused with 429 still begins a build."""
     engine.begin(version)
@@ -188,14 +170,6 @@ class LimitIsShared(Engine):
     def configure(self, settings: TwinSettings) -> None:
         super().configure(settings)
         self._limiters = dict.fromkeys(self._limiters, next(iter(self._limiters.values())))
-
-
-@breaks("load", "limit.is-per-key", over=Engine.check_rate)
-def limit_of_one_is_everybodys(engine: Engine, account: Account) -> None:
-    """While one key is rate-limited, all other keys are refused as well."""
-    wait_s = max(limiter.wait_s(engine.now_at()) for limiter in engine._limiters.values())
-    if wait_s > 0:
-        raise engine.too_many("Build rate limit reached. Back off and retry.", wait_s)
 
 
 @breaks("load", "limit.reads-are-not-charged", **_POLLED)

@@ -10,8 +10,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from touchstone.proof.faults.fault import breaks, fault, own
-from touchstone.twin.app import App, no_such_build
+from touchstone.proof.faults.fault import breaks, fault, own, refusing
+from touchstone.twin.app import App
 from touchstone.twin.build import Build, Stream
 from touchstone.twin.catalog import Version
 from touchstone.twin.engine import Engine
@@ -97,20 +97,10 @@ class StaysOpen(Engine):
 fault("lines-without-data", "stream", "events.framing",
       "Every frame is followed by a copy of its line, as text outside any SSE field.", ChangesEvents,
       render=lambda _, event: (frame_of(event), b"[" + event["line"].encode() + b"]\n\n"))
-fault("last-frame-is-open", "stream", "events.framing",
-      "The last frame lacks its blank line, so that clients discard it.", ChangesEvents,
-      render=lambda _, event: (frame_of(event)[: -1 if ends(event) else None],))
-fault("log-is-not-utf-8", "stream", "events.framing", "The log contains a byte that is not UTF-8.", ChangesEvents,
-      render=lambda _, event: (frame_of(event).replace(b"booted", b"boot\xe9"),))
 fault("frames-are-lines", "stream", "events.json-per-frame", "Output of build steps is not JSON.", ChangesEvents,
       render=lambda _, event: (
           b"data: " + event["line"].encode() + b"\n\n" if is_output(event) else frame_of(event),))
-fault("frames-are-lists", "stream", "events.json-per-frame", "Each frame contains a list of one event.", ChangesEvents,
-      change=lambda _, event: [event])
 # --- fields ---
-fault("timestamp-is-a-number", "stream", "events.fields-are-documented",
-      "Timestamps of events are numbers, in seconds since 1970.", ChangesEvents,
-      change=lambda _, event: event | {"ts": datetime.fromisoformat(event["ts"]).timestamp()})
 fault("source-is-null", "stream", "events.fields-are-documented", "Events without a source have a null source.",
       ChangesEvents, change=lambda _, event: {"source": None, **event})
 fault("level-is-warning", "stream", "events.level-is-documented",
@@ -132,23 +122,6 @@ fault("log-ends-without-end", "stream",
       "events.ready-ends-on-ready events.failed-ends-on-error events.cancelled-ends-on-cancel",
       "The log closes without an event for the end of the build.", ChangesEvents,
       render=lambda _, event: () if ends(event) else (frame_of(event),))
-fault("ready-is-not-said", "stream", "events.ready-ends-on-ready",
-      "The log of a successful build ends with phase archive.", ChangesEvents,
-      change=where("phase", "ready", phase="archive"))
-fault("failure-ends-on-ready", "stream", "events.failed-ends-on-error",
-      "The log of a failed build ends with phase ready.", ChangesEvents,
-      change=where("level", "error", level="success", phase="ready"))
-fault("cancel-is-a-timeout", "stream", "events.cancelled-ends-on-cancel",
-      "The log of a cancelled build ends with phase timeout.", ChangesEvents,
-      change=where("phase", "cancel", phase="timeout"))
-fault("cleaning-up-is-logged", "stream", "events.terminal-frame-comes-last",
-      "The log continues with clean-up events after the end of the build.", ChangesEvents,
-      render=lambda _, event: map(frame_of, (event, *[event | {
-          "level": "info", "phase": "archive", "line": "removed the machine"}] * ends(event))))
-fault("output-is-logged-twice", "stream", "events.carry-the-output",
-      "Output of build steps appears twice in the log.", ChangesEvents,
-      render=lambda _, event: map(frame_of, (event, *[event | {"source": "builder"}] * is_output(event))),
-      also="start.concurrent-share-one-build")
 fault("output-is-cut-short", "stream", "events.carry-the-output",
       "Output of build steps is truncated to eight characters in the log.", ChangesEvents,
       change=lambda _, event: event | {"line": event["line"][:8] if is_output(event) else event["line"]})
@@ -158,6 +131,10 @@ fault("log-never-closes", "stream", "events.close-at-the-end", "The log of a fin
 fault("log-of-a-cancel-stays-open", "stream", "events.close-at-the-end",
       "The log of a cancelled build stays open.", StaysOpen, outcomes=("cancelled",), target=HASTY,
       also="events.finished-version-closes")
+fault("log-is-there-at-the-end", "stream", "events.answers-200",
+      "The log of a running build is answered with 404.", App, stream_events=refusing(
+          App.stream_events, lambda app, _, version: (last := app.engine.last_of(version)) is not None
+          and not last.outcome, 404, "This version has never been built."))
 # fmt: on
 
 
@@ -167,23 +144,6 @@ def log_is_plain_text(app: App, request: Request, version: Version) -> Response:
     response = App.stream_events(app, request, version)
     response.headers["content-type"] = "text/plain; charset=utf-8"
     return response
-
-
-@breaks("stream", "events.answers-200", over=App.stream_events)
-def log_is_there_at_the_end(app: App, request: Request, version: Version) -> Response:
-    """The log of a running build is answered with 404."""
-    last = app.engine.last_of(version)
-    if last is not None and not last.outcome:
-        raise no_such_build()
-    return App.stream_events(app, request, version)
-
-
-@breaks("stream", "events.timestamps-are-true", over=Engine.follow)
-async def old_timestamps_are_local(engine: Engine, build: Build) -> AsyncIterator[bytes]:
-    """In the log of a finished build, timestamps are in local time, two hours behind, but are marked as UTC."""
-    over = bool(build.outcome)
-    async for frame in build.stream.follow():
-        yield frame_of(moved(event_of(frame), -7200.0)) if over else frame
 
 
 class Beside(Stream):
@@ -199,27 +159,17 @@ class Beside(Stream):
             Stream.emit(stream, frame_bytes)
 
 
-@breaks("concurrency", "events.own-lines-only", over=Engine.make_build)
-def logs_are_mixed(engine: Engine, version: Version) -> Build:
-    """Output of one build appears in the logs of all other running builds."""
-    build = Engine.make_build(engine, version)
-    build.stream = Beside(
-        lambda frame: [other.stream for other in engine.running if b'"install"' in frame and other is not build]
-    )
-    return build
-
-
 @breaks("stateful", "events.own-lines-only")
 class LogGoesOnWithTheNextBuild(Engine):
-    """The log of a build begins with the output of earlier builds of the version."""
+    """The log of a build begins with the output of the previous build of the version."""
 
-    printed = own(dict[Any, Stream])
+    streams = own(dict[Any, Stream])
 
     def make_build(self, version: Version) -> Build:
-        build = super().make_build(version)
-        printed = self.printed.setdefault((version.owner, version.ref), Stream())
-        build.stream = Beside(lambda frame: [printed] if b'"install"' in frame and b'"builder"' not in frame else [])
-        build.stream.frames.extend(printed.frames)
+        build, place = super().make_build(version), (version.owner, version.ref)
+        before = self.streams.get(place, Stream()).frames
+        build.stream.frames.extend(frame for frame in before if is_output(event_of(frame)))
+        self.streams[place] = build.stream
         return build
 
 
@@ -265,26 +215,6 @@ async def log_times_out(engine: Engine, build: Build) -> AsyncIterator[bytes]:
             yield await asyncio.wait_for(anext(frames), 0.05)
         except (TimeoutError, StopAsyncIteration):
             return
-
-
-@breaks("timing", "events.close-at-the-end", target=HASTY, over=Engine.follow)
-async def log_closes_late(engine: Engine, build: Build) -> AsyncIterator[bytes]:
-    """The log of a failed build closes 1.5 s after the end of the build."""
-    live = not build.outcome
-    async for frame in build.stream.follow():
-        yield frame
-    if live and build.outcome == "failed":
-        await asyncio.sleep(1.5)
-
-
-@breaks("stream", "events.finished-version-closes", target=HASTY, over=Engine.follow)
-async def log_of_the_finished_is_open(engine: Engine, build: Build) -> AsyncIterator[bytes]:
-    """A log that a client requests after the end of the build never closes."""
-    over = bool(build.outcome)
-    async for frame in build.stream.follow():
-        yield frame
-    if over:
-        await asyncio.Event().wait()
 
 
 # fmt: off

@@ -2,16 +2,12 @@
 
 import re
 from dataclasses import replace
-from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import Response
-
-from touchstone.proof.faults.fault import breaks, fault, is_ready, own, refusing
-from touchstone.twin.answers import no_such_version
-from touchstone.twin.app import App, Resource, answer_json
+from touchstone.proof.boundary import on
+from touchstone.proof.faults.fault import fault, is_ready, refusing
+from touchstone.twin.app import App
 from touchstone.twin.catalog import Ref, Version
-from touchstone.twin.engine import Body, Engine
+from touchstone.twin.engine import Engine
 from touchstone.twin.settings import Account
 
 # Odd spellings, deleted versions and other accounts' versions count as unknown, too. HEAD still gets a 404.
@@ -33,34 +29,6 @@ class Finds(Engine):
         return replace(found, ref=ref) if found else None
 
 
-class UnknownIsServed(App):
-    """Base class: some requests for unknown versions succeed."""
-
-    method, kind = "GET", "build"
-
-    def serves(self, ref: Ref, own: list[Ref]) -> Body | None:
-        """Returns the wrong response body for an unknown *ref*, given the known refs; None for a correct 404."""
-        raise NotImplementedError
-
-    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        starts, known = request.method == "POST", self.engine.find(account, resource.ref)
-        if (request.method, resource.kind) == (self.method, self.kind) and known is None:
-            own = [version.ref for version in self.engine.catalog if version.owner == account.key]
-            if (body := self.serves(resource.ref, own)) and (not starts or self.engine.may_build(account)):
-                return answer_json(202 if starts else 200, body)
-        return await super().operate(request, account, resource)
-
-
-def unbuilt(ref: Ref, status: str = "not_built") -> Body:
-    """Returns a status body for an unknown version."""
-    return {"ref": str(ref), "digest": "0" * 64, "status": status}
-
-
-def is_name(ref: Ref) -> bool:
-    """Whether the name of a ref is a valid template name."""
-    return bool(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", ref.name)) and len(ref.name) <= 64
-
-
 def is_patch(ref: Ref, own: Ref) -> bool:
     """Whether two refs differ only in the patch number of the version."""
     minor = own.version.rpartition(".")[0]
@@ -69,21 +37,10 @@ def is_patch(ref: Ref, own: Ref) -> bool:
 
 
 # fmt: off
-fault("unknown-version-is-not-built", "semantic", "lookup.unknown-version-is-404",
-      "The status of an unknown version of a known template is 200 with not_built.", UnknownIsServed,
-      serves=lambda _, ref, own: unbuilt(ref) if replace(ref, version="") in [replace(o, version="") for o in own]
-      else None, also=UNKNOWN_TOO)
-fault("unknown-name-is-not-built", "semantic", "lookup.unknown-name-is-404",
-      "The status of an unknown template in a known namespace is 200 with not_built.", UnknownIsServed,
-      serves=lambda _, ref, own: unbuilt(ref) if ref.namespace == "default" and is_name(ref)
-      and ref.name not in {o.name for o in own} else None, also=UNKNOWN_TOO)
-fault("start-of-unknown-is-202", "semantic", "lookup.unknown-name-is-404 lookup.unknown-version-is-404",
-      "A start of an unknown version is accepted.", UnknownIsServed, method="POST",
-      serves=lambda _, ref, own: unbuilt(ref, "building") if re.fullmatch(r"[a-z0-9-]+", ref.name) else None,
-      also=f"{UNKNOWN_TOO} start.refuses-deleted-version")
-fault("delete-of-unknown-is-200", "semantic", "lookup.unknown-name-is-404 lookup.unknown-version-is-404",
-      "Deleting an unknown version is answered with deleted true.", UnknownIsServed, method="DELETE", kind="template",
-      serves=lambda *_: {"deleted": True}, also=UNKNOWN_TOO)
+fault("unknown-version-is-not-built", "semantic", "lookup.unknown-version-is-404 lookup.unknown-name-is-404",
+      "The status of an unknown version is 200 with not_built.", on("getBuild.404", lambda answer, _: replace(
+          answer, status=200).with_json({"ref": answer.ref, "digest": "0" * 64, "status": "not_built"})),
+      also=UNKNOWN_TOO)
 # For the rules, a cancel in another namespace is a cancel of another version.
 fault("namespaces-do-not-matter", "semantic", "lookup.unknown-namespace-is-404",
       "A version is found in every namespace.", Finds, also="lookup.odd-spelling-is-404 cancel.keeps-neighbours",
@@ -99,48 +56,6 @@ fault("latest-is-a-version", "semantic", "lookup.odd-spelling-is-404", "The vers
 fault("names-ignore-case", "semantic", "lookup.odd-spelling-is-404", "Names are compared without regard to case.",
       Finds, instead=lambda _, ref, own: str(ref).lower() == str(own).lower())
 # fmt: on
-
-
-# The response contains the ref of the version that was found.
-@breaks(
-    "semantic",
-    "lookup.unknown-version-is-404",
-    also=f"cancel.keeps-neighbours {UNKNOWN_TOO} start.refuses-deleted-version status.ref-is-the-path "
-    "start.ref-is-the-path",
-    over=App.operate,
-)
-async def unknown_version_is_the_latest(app: App, request: Request, account: Account, resource: Resource) -> Response:
-    """A request for an unknown version, except a delete, gets the latest version of the template instead."""
-    ref, deletes = resource.ref, resource.kind == "template" and request.method == "DELETE"
-    if not deletes and app.engine.find(account, ref) is None:
-        own = [v.ref for v in app.engine.catalog if v.owner == account.key]
-        latest = [other for other in own if (other.namespace, other.name) == (ref.namespace, ref.name)]
-        resource = replace(resource, ref=latest[-1] if latest else ref)
-    return await App.operate(app, request, account, resource)
-
-
-@breaks("stateful", "lookup.existing-version-is-found", "status.answers-200")
-class FirstReadIsNotFound(App):
-    """The first status read of a version after publishing is answered with 404."""
-
-    reads = own(set[Any])
-
-    def get_build(self, version: Version) -> Response:
-        if (version.owner, version.ref) not in self.reads:
-            self.reads.add((version.owner, version.ref))
-            raise no_such_version()
-        return super().get_build(version)
-
-
-@breaks("stateful", "lookup.existing-version-is-found", "status.answers-200", also="template.read-shows-the-published")
-class DeleteTakesItsSiblings(Engine):
-    """Deleting one version deletes all versions of its template."""
-
-    def delete(self, version: Version) -> Body:
-        for other in list(self.catalog):
-            if (other.owner, other.ref.name) == (version.owner, version.ref.name):
-                super().delete(other)
-        return {"deleted": True}
 
 
 # fmt: off

@@ -1,7 +1,6 @@
 """Faults of starting a build: response, effect, reuse of finished snapshots (goldens), and concurrent starts."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +9,7 @@ from starlette.responses import Response
 
 from touchstone.proof.boundary import code, drop, on, put
 from touchstone.proof.faults.fault import breaks, fault, own, refusing
+from touchstone.proof.faults.publishing import ref_of
 from touchstone.twin.app import App, Resource, answer_json
 from touchstone.twin.build import Build
 from touchstone.twin.catalog import Version
@@ -22,49 +22,25 @@ HASTY = {"build_timeout_s": 2.0}
 SLOW_S = 0.1
 
 
-def joins(engine: Engine, account: Account, version: Version) -> bool:
-    """Whether a start joins a running build."""
-    return engine.joinable(engine.slot_of(version))
-
-
-def follows(outcome: str) -> Callable[[Engine, Account, Version], bool]:
-    """Returns a predicate: whether the last build of the version had this outcome."""
-    return lambda engine, _, version: (last := engine.last_of(version)) is not None and last.outcome == outcome
-
-
 # fmt: off
 # --- the response ---
-fault("start-answers-200", "semantic", "start.answers-202", "A start that begins a build is answered with 200.",
-      App, start_build=lambda self, account, version: answer_json(200, self.engine.start(account, version)))
-fault("start-has-no-digest", "schema", "start.body-is-documented",
-      "The response to a start that begins a build has no digest.", on("startBuild.202.building", drop("digest")))
 fault("golden-dir-is-a-list", "schema", "start.body-is-documented",
       "The field golden_dir in the response to a start is a list instead of a string.",
       on("startBuild.202.ready", put(golden_dir=lambda data: ["golden", data["digest"]])))
-fault("start-tells-another-ref", "semantic", "start.ref-is-the-path",
-      "The ref in the response to a start has version `latest` instead of the version in the path.",
-      on("startBuild.202.building", put(ref=lambda data: f"{data['ref'].rpartition('@')[0]}@latest")))
+# To a client, a status that changes from not_built to building after the start looks like a build without a start.
+fault("first-read-is-stale", "stateful", "start.visible-to-next-read",
+      "The first status read after a start still returns not_built.",
+      on("getBuild.200.building", lambda answer, past: put(status="not_built")(answer, past) if next(
+          (old.operation for old in reversed(past.answers) if old.ref == answer.ref), "") == "startBuild" else answer),
+      also="status.changes-only-by-a-start status.build-does-not-vanish cancel.idle-is-404 cancel.next-build-completes "
+      "publish.auto-build-starts")
 # --- reuse ---
 fault("reuse-is-not-told", "semantic", "reuse.is-flagged", "A start that reuses a golden is answered without reused.",
       on("startBuild.202.ready", drop("reused")))
 fault("reuse-answers-201", "semantic", "reuse.status-code", "A start that reuses a golden is answered with 201.",
       on("startBuild.202.ready", code(201)), also="http.status-is-documented")
-fault("reuse-conflicts", "semantic", "reuse.status-code reuse.ready-at-once",
-      "A start of a ready version is answered with 409.",
-      on("startBuild.202.ready", lambda answer, _: replace(answer, status=409).with_json({"error": "It is built."})))
-fault("reuse-says-building", "semantic", "reuse.ready-at-once",
-      "A start of a ready version is answered with building, though nothing is built.", Engine,
-      reused_body=lambda self, version, _: self.building_body(version), also="reuse.same-digest-elsewhere")
 fault("new-build-claims-reuse", "semantic", "reuse.only-when-reused",
       "A start that begins a build is answered with reused true.", on("startBuild.202.building", put(reused=True)))
-fault("status-claims-reuse", "stateful", "reuse.only-when-reused",
-      "The status of a ready version contains reused true, though no golden was reused.",
-      on("getBuild.200.ready", put(reused=True)))
-fault("running-build-claims-reuse", "stateful", "reuse.only-when-reused",
-      "The status of a building version contains reused true.", on("getBuild.200.building", put(reused=True)))
-fault("golden-is-built-again", "stateful", "reuse.ready-at-once", "A start of a ready version begins another build.",
-      Engine, reusable=lambda *_: None, also="reuse.same-digest-elsewhere events.ready-ends-on-ready "
-      "cancel.finished-is-idle status.build-time-is-stable")
 fault("deleted-version-stays", "semantic", "start.refuses-deleted-version lookup.deleted-version-is-404",
       "A delete is acknowledged, but the version stays.", Engine, delete=lambda *_: {"deleted": True},
       also="publish.answers-201")
@@ -76,21 +52,6 @@ def restart_answers_200(app: App, account: Account, version: Version) -> Respons
     """A start after a failed build is answered with 200."""
     again = app.engine.status_body(version)["status"] == "failed"
     return answer_json(200 if again else 202, app.engine.start(account, version))
-
-
-@breaks("semantic", "start.fresh-is-building")
-class StartTellsTheStateBefore(Engine):
-    """The first start of the server's lifetime begins a build, but is answered with not_built."""
-
-    awake = False
-
-    def start(self, account: Account, version: Version) -> Body:
-        before = self.status_body(version)["status"]
-        data = super().start(account, version)
-        if self.awake or before != "not_built" or data["status"] != "building":
-            return data
-        self.awake = True
-        return data | {"status": before}
 
 
 @breaks("semantic", "start.fresh-is-building", also="start.after-cancel-builds-again")
@@ -145,29 +106,6 @@ async def starts_take_turns(app: App, request: Request, account: Account, resour
     return await App.operate(app, request, account, resource)
 
 
-# To a client, a status that changes from not_built to building after the start looks like a build without a start.
-@breaks(
-    "stateful",
-    "start.visible-to-next-read",
-    also="status.changes-only-by-a-start status.build-does-not-vanish cancel.idle-is-404 cancel.next-build-completes "
-    "publish.auto-build-starts",
-)
-class FirstReadIsStale(Engine):
-    """The first status read after a start still returns not_built."""
-
-    stale = own(dict[Any, Body])
-
-    def start(self, account: Account, version: Version) -> Body:
-        before = super().status_body(version)
-        data = super().start(account, version)
-        if before["status"] == "not_built":
-            self.stale[version.ref] = before
-        return data
-
-    def status_body(self, version: Version) -> Body:
-        return self.stale.pop(version.ref, None) or super().status_body(version)
-
-
 class StartsUnlike(Engine):
     """Base class: after a build with a certain outcome, a start is acknowledged, but begins no build."""
 
@@ -190,12 +128,8 @@ class FailureIsForever(StartsUnlike):
     after, otherwise = "failed", Engine.status_body
 
 
-@breaks(
-    "concurrency",
-    "start.visible-to-next-read",
-    also="publish.auto-build-starts start.concurrent-* status.build-time-is-ms",
-    target=HASTY,
-)
+@breaks("concurrency", "start.visible-to-next-read", target=HASTY,
+        also="publish.auto-build-starts start.concurrent-* status.build-time-is-ms")  # fmt: skip
 class SecondBuildIsForgotten(Engine):
     """While a build of another version of the account runs, a start is acknowledged, but no build begins."""
 
@@ -218,30 +152,10 @@ class SecondStartEndsTheBuild(Engine):
         return data
 
 
-@breaks("stateful", "reuse.is-flagged")
-class ReuseIsToldOnce(Engine):
-    """Only the first start that reuses a finished snapshot (golden) is answered with reused true."""
-
-    reused = own(set[Build])
-
-    def reused_body(self, version: Version, golden: Build) -> Body:
-        first = golden not in self.reused
-        self.reused.add(golden)
-        return super().reused_body(version, golden) | {"reused": first}
-
-
 @breaks("stateful", "reuse.is-flagged", over=Engine.reused_body)
 def reuse_elsewhere_is_not_flagged(engine: Engine, version: Version, golden: Build) -> Body:
     """A start that reuses the finished snapshot (golden) of another version is answered with reused false."""
     return Engine.reused_body(engine, version, golden) | {"reused": golden.version.ref == version.ref}
-
-
-@breaks("stateful", "reuse.only-when-reused", over=Engine.start)
-def joining_claims_reuse(engine: Engine, account: Account, version: Version) -> Body:
-    """A start of a version that is being built is answered with reused true."""
-    joins = engine.joinable(engine.slot_of(version))
-    data = Engine.start(engine, account, version)
-    return data | {"reused": True} if joins and data["status"] == "building" else data
 
 
 @breaks("stateful", "reuse.ready-at-once", also="cancel.finished-is-idle start.concurrent-share-one-build")
@@ -258,28 +172,19 @@ class GoldenIsReusedOnce(Engine):
         return slot.golden
 
 
-@breaks("stateful", "reuse.only-identical-digest", also="status.unbuilt-is-not-built")
-class ReuseByName(Engine):
-    """A start after a forced publish reuses the finished snapshot (golden) of the old content."""
-
-    def slot_of(self, version: Version) -> Slot:
-        slot = self.slots.setdefault((version.owner, str(version.ref)), Slot())
-        return self.slots.setdefault((version.owner, version.digest), slot)
-
-    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        self.slot_of(version := super().publish(account, document, force))
-        return version
-
-    def release(self, version: Version) -> None:
-        pass
+@breaks("stateful", "reuse.only-identical-digest", also="status.unbuilt-is-not-built", over=Engine.publish)
+def reuse_by_name(engine: Engine, account: Account, document: Document, force: bool = False) -> Version:
+    """A forced publish of a ready version leaves it ready, with the snapshot (golden) of the old content."""
+    old = engine.catalog.get(account.key, ref_of(document))
+    slot = engine.slots.get((old.owner, old.digest)) if old is not None else None
+    version = Engine.publish(engine, account, document, force)
+    if slot is not None and slot.golden is not None:
+        engine.slots[version.owner, version.digest] = slot
+    return version
 
 
-@breaks(
-    "stateful",
-    "reuse.same-digest-elsewhere",
-    also="status.ready-stays-ready status.build-time-is-stable",
-    over=Engine.start,
-)
+@breaks("stateful", "reuse.same-digest-elsewhere", over=Engine.start,
+        also="status.ready-stays-ready status.build-time-is-stable")  # fmt: skip
 def golden_per_version(engine: Engine, account: Account, version: Version) -> Body:
     """A start does not reuse the finished snapshot (golden) of another version with the same digest."""
     slot = engine.slot_of(version)
@@ -322,11 +227,8 @@ async def simultaneous_starts_end_each_other(app: Racing, version: Version) -> R
     return answer_json(202, app.engine.building_body(version))
 
 
-@breaks(
-    "concurrency",
-    "start.concurrent-share-one-build",
-    also="cancel.finished-is-idle status.build-time-is-stable events.build-time-agrees",
-)
+@breaks("concurrency", "start.concurrent-share-one-build",
+        also="cancel.finished-is-idle status.build-time-is-stable events.build-time-agrees")  # fmt: skip
 class EachStartBuilds(Engine):
     """A start of a version that is being built begins a second build, whose snapshot (golden) replaces the first."""
 
@@ -340,24 +242,6 @@ class EachStartBuilds(Engine):
         return build
 
 
-@breaks("concurrency", "start.concurrent-share-one-build")
-class SecondStartAtOnceComesLate(Racing):
-    """The second of two concurrent starts of a version begins another build once the first build is ready."""
-
-    late = own(set[Any])
-
-    async def second(self, version: Version) -> Response:
-        self.late.add((version.owner, version.digest))
-        return answer_json(202, self.engine.building_body(version))
-
-    def get_build(self, version: Version) -> Response:
-        data, slot = self.engine.status_body(version), self.engine.slot_of(version)
-        if data["status"] == "ready" and (version.owner, version.digest) in self.late:
-            self.late.discard((version.owner, version.digest))
-            slot.golden, slot.last = None, self.engine.launch(version)
-        return answer_json(200, data)
-
-
 # fmt: off
 fault("restart-is-forgotten", "stateful", "start.visible-to-next-read",
       "A start after a failed build is acknowledged, but no build begins.", StartsUnlike,
@@ -367,14 +251,8 @@ fault("start-after-cancel-is-forgotten", "stateful", "cancel.next-build-complete
       target=HASTY)
 fault("cancelled-version-conflicts", "stateful", "start.after-cancel-builds-again",
       "A start after a cancelled build is answered with 409.", Engine,
-      start=refusing(Engine.start, follows("cancelled"), 409, "The build was cancelled."), target=HASTY)
-fault("second-start-is-a-bad-request", "semantic", "start.while-building-is-harmless",
-      "A start of a building version is answered with 400.", Engine,
-      start=refusing(Engine.start, joins, 400, "This version is being built."),
-      also="start.concurrent-answers-are-documented")
-fault("second-start-at-once-fails", "concurrency", "start.concurrent-answers-are-documented",
-      "The second of two concurrent starts of a version is answered with 500.", Racing,
-      second=refusing(None, lambda *_: True, 500, "duplicate key"), also="http.no-server-error")
+      start=refusing(Engine.start, lambda self, _, version: (last := self.last_of(version)) is not None
+                     and last.outcome == "cancelled", 409, "The build was cancelled."), target=HASTY)
 fault("second-start-at-once-is-not-found", "concurrency", "start.concurrent-answers-are-documented",
       "The second of two concurrent starts of a version is answered with 404.", Racing,
       second=refusing(None, lambda *_: True, 404, "Template version not found."),

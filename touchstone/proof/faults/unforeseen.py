@@ -35,13 +35,9 @@ async def document_of(request: Request) -> Document:
     return read_document(await request.body(), request.headers.get("content-type", ""))
 
 
-@breaks(
-    "stream",
-    "status.build-does-not-vanish",
-    also="status.good-template-ends-ready status.failing-template-ends-failed status.build-ends start.* cancel.* "
-    "events.* reuse.only-identical-digest publish.auto-build-starts",
-    over=Engine.follow,
-)
+@breaks("stream", "status.build-does-not-vanish", over=Engine.follow,
+        also="status.good-template-ends-ready status.failing-template-ends-failed status.build-ends start.* cancel.* "
+             "events.* reuse.only-identical-digest publish.auto-build-starts")  # fmt: skip
 async def who_leaves_the_log_cancels(engine: Engine, build: Build) -> AsyncIterator[bytes]:
     """A build is cancelled when a client that reads its log disconnects."""
     try:
@@ -125,31 +121,19 @@ fault("cancel-is-looked-at-between-steps", "timing", "cancel.does-not-end-ready"
 class LogOfTheReplacedStaysOpen(Engine):
     """After a forced publish over a built version, its log is an empty stream that never closes."""
 
-    replaced, waiting = own(set[tuple[str, Ref]]), own(list[Stream])
+    replacing = own(set[tuple[str, str]])
 
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:
         old = self.catalog.get(account.key, ref_of(document))
         built = old is not None and self.last_of(old) is not None
         version = super().publish(account, document, force)
         if built and version is not old:
-            self.replaced.add((version.owner, version.ref))
+            self.replacing.add((version.owner, version.digest))
         return version
 
-    def delete(self, version: Version) -> Body:
-        self.replaced.discard((version.owner, version.ref))
-        return super().delete(version)
-
     def events(self, version: Version) -> AsyncIterator[bytes] | None:
-        events = super().events(version)
-        if events is None and (version.owner, version.ref) in self.replaced:
-            self.waiting.append(Stream())
-            return self.waiting[-1].follow()
-        return events
-
-    def close(self) -> None:
-        for stream in self.waiting:
-            stream.close()
-        super().close()
+        waits = (version.owner, version.digest) in self.replacing
+        return super().events(version) or (Stream().follow() if waits else None)
 
 
 @breaks("stream", "events.timestamps-are-true", over=Engine.follow)
@@ -161,41 +145,23 @@ async def old_lines_are_stamped_anew(engine: Engine, build: Build) -> AsyncItera
         old -= 1
 
 
-class ClosedByReading(Stream):
-    """A log stream that closes only after a status read."""
-
-    over = False
-
-    def close(self) -> None:
-        self.over = True
-
-    def read(self) -> None:
-        """Handles a status read: closes the stream if the build has ended."""
-        if self.over:
-            super().close()
-
-
 @breaks("timing", "events.close-at-the-end", target={"build_timeout_s": 3.0, "cancel_timeout_s": 1.0})
 class UnreadLogStaysOpen(Engine):
     """The log of a finished build stays open until a client reads the status."""
 
     def make_build(self, version: Version) -> Build:
         build = super().make_build(version)
-        build.stream = ClosedByReading()
+        build.stream.close = lambda: None  # type: ignore[method-assign]  # of this one
         return build
 
     def status_body(self, version: Version) -> Body:
-        last = self.last_of(version)
-        if last is not None and isinstance(last.stream, ClosedByReading):
-            last.stream.read()
+        if (last := self.last_of(version)) is not None and last.outcome:
+            Stream.close(last.stream)
         return super().status_body(version)
 
 
-@breaks(
-    "load",
-    "limit.ends-after-back-off",
-    also="start.* cancel.next-build-completes status.* limit.* publish.auto-build-starts reuse.*",
-)
+@breaks("load", "limit.ends-after-back-off",
+        also="start.* cancel.next-build-completes status.* limit.* publish.auto-build-starts reuse.*")  # fmt: skip
 class CancelledBuildsKeepTheirPlace(Engine):
     """Cancelled builds use up host capacity forever; once none is left, every start of a build gets a 429."""
 
@@ -221,13 +187,9 @@ class CancelTokenExpires(Engine):
         return not expired and super().cancel(version)
 
 
-@breaks(
-    "load",
-    "status.build-does-not-vanish",
-    pace={"capacity": 3},
-    also="publish.auto-build-starts status.* start.* events.* cancel.* limit.* access.others-change-nothing",
-    over=Engine.check_capacity,
-)
+@breaks("load", "status.build-does-not-vanish", pace={"capacity": 3}, over=Engine.check_capacity,
+        also="publish.auto-build-starts status.* start.* events.* cancel.* limit.* "
+             "access.others-change-nothing")  # fmt: skip
 def full_host_makes_room(engine: Engine) -> None:
     """A start on a full host is accepted, and the oldest running build is ended."""
     running = [build for build in engine.running if build.in_flight]
@@ -236,9 +198,8 @@ def full_host_makes_room(engine: Engine) -> None:
 
 
 # The unnecessary second build can also be cancelled.
-@breaks(
-    "stateful", "reuse.ready-at-once", also="reuse.is-flagged status.ready-stays-ready start.* cancel.finished-is-idle"
-)
+@breaks("stateful", "reuse.ready-at-once",
+        also="reuse.is-flagged status.ready-stays-ready start.* cancel.finished-is-idle")  # fmt: skip
 class GoldenIsFiledByTheFirstRead(Engine):
     """A start does not reuse a snapshot (golden) until a client has read the status after the end of the build."""
 
@@ -260,24 +221,6 @@ def silent_failure_has_no_reason(engine: Engine, version: Version) -> Body:
     if body["status"] == "failed" and not any(step.line for step in (last.plan.steps if last else ())):
         del body["error"]
     return body
-
-
-@breaks("semantic", "status.build-time-is-stable", also="status.build-time-is-ms events.build-time-agrees")
-class BuildTimeIsOfTheName(Engine):
-    """All ready versions of a template show the build time of the version that was built last."""
-
-    latest = own(dict[tuple[str, str], int])
-
-    def ended(self, slot: Slot, build: Build) -> None:
-        super().ended(slot, build)
-        if build.outcome == "ready":
-            self.latest[build.version.owner, build.version.ref.name] = build.build_time_ms
-
-    def status_body(self, version: Version) -> Body:
-        body = super().status_body(version)
-        if body["status"] == "ready":
-            body["build_time_ms"] = self.latest.get((version.owner, version.ref.name), body["build_time_ms"])
-        return body
 
 
 @breaks("security", "access.start-needs-scale", also="status.changes-only-by-a-start")
@@ -332,12 +275,8 @@ class SimultaneousCopiesCollide(App):
         return await super().publish(request, account)
 
 
-@breaks(
-    "concurrency",
-    "publish.other-content-is-409",
-    also="template.read-shows-the-published publish.answers-201 digest.is-the-published-one",
-    over=App.publish,
-)
+@breaks("concurrency", "publish.other-content-is-409", over=App.publish,
+        also="template.read-shows-the-published publish.answers-201 digest.is-the-published-one")  # fmt: skip
 async def simultaneous_publishes_both_win(app: App, request: Request, account: Account) -> Response:
     """If two clients publish a new version at once with different content, both get a 201."""
     app.engine.require_plan(account, "Publishing")

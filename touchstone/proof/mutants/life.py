@@ -137,11 +137,8 @@ class _PublishSkips(StoringNew):
     """Every third publish of a new version is acknowledged, but the version is not found afterwards."""
 
 
-@enter(
-    "publish.to-other-account",
-    "lookup.existing-version-is-found access.others-version-is-404",
-    f"{EXISTENCE} start.concurrent-*",
-)
+@enter("publish.to-other-account", "lookup.existing-version-is-found access.others-version-is-404",
+       f"{EXISTENCE} start.concurrent-*")  # fmt: skip
 class _PublishesToOthers(StoringNew):
     """Every third new version goes to another account: that account finds it, but its publisher does not."""
 
@@ -185,13 +182,6 @@ def _replaces_neighbour(engine: Storing, version: Version, old: Version | None) 
         engine.catalog.put(replace(version, ref=other.ref))
 
 
-@enter("replace.keeps-golden", "reuse.only-identical-digest", STATE, over=Storing.stored)
-def _replace_keeps_golden(engine: Storing, version: Version, old: Version | None) -> None:
-    """A forced publish of a ready version leaves it ready, with the snapshot (golden) of the old content."""
-    if old is not None and (slot := engine.slots.get((old.owner, old.digest))):
-        engine.slots[version.owner, version.digest] = slot
-
-
 @enter("delete.late", "lookup.deleted-version-is-404 start.refuses-deleted-version", EXISTENCE, kind="timing")
 class _DeletesLate(Engine):
     """A delete takes effect only 0.4 s after its response."""
@@ -212,13 +202,8 @@ class _DeletesNeighbour(Storing):
         return super().delete(version)
 
 
-@enter(
-    "delete.drops-shared-golden",
-    "status.ready-stays-ready",
-    f"{STATE} reuse.same-digest-elsewhere",
-    pace={"digest_scope": "content"},
-    over=Engine.delete,
-)
+@enter("delete.drops-shared-golden", "status.ready-stays-ready", f"{STATE} reuse.same-digest-elsewhere",
+       pace={"digest_scope": "content"}, over=Engine.delete)  # fmt: skip
 def _delete_drops_golden(engine: Engine, version: Version) -> Body:
     """Deleting a version also drops its snapshot (golden), so other versions with its digest become not_built."""
     answer = Engine.delete(engine, version)
@@ -305,11 +290,8 @@ def _auto_builds_neighbour(app: App, account: Account, version: Version) -> str:
     return "building"
 
 
-@enter(
-    "join.skip",
-    "cancel.finished-is-idle start.concurrent-share-one-build status.build-time-is-stable",
-    kind="concurrency",
-)
+@enter("join.skip", "cancel.finished-is-idle start.concurrent-share-one-build status.build-time-is-stable",
+       kind="concurrency")  # fmt: skip
 class _JoinSkips(Engine):
     """A start that comes more than 50 ms after the one that began the build begins a new, slower build."""
 
@@ -325,13 +307,8 @@ class _JoinSkips(Engine):
         return super().joinable(slot) and time.monotonic() < last.made_at + SIMULTANEOUS_S
 
 
-@enter(
-    "join.of-neighbour",
-    "start.* status.* reuse.* events.own-lines-only",
-    "status.ready-after-its-steps events.carry-the-output",
-    kind="concurrency",
-    over=Engine.slot_of,
-)
+@enter("join.of-neighbour", "start.* status.* reuse.* events.own-lines-only",
+       "status.ready-after-its-steps events.carry-the-output", kind="concurrency", over=Engine.slot_of)  # fmt: skip
 def _joins_neighbour(engine: Engine, version: Version) -> Slot:
     """The first start of a version joins any running build of the account, even of other content."""
     slot = Engine.slot_of(engine, version)
@@ -477,12 +454,8 @@ class _FailsForAll(EndsForAll):
     outcome = "failed"
 
 
-@enter(
-    "succeeds.lost-beside-another",
-    "status.build-does-not-vanish status.good-template-ends-ready",
-    kind="concurrency",
-    over=Engine.ended,
-)
+@enter("succeeds.lost-beside-another", "status.build-does-not-vanish status.good-template-ends-ready",
+       kind="concurrency", over=Engine.ended)  # fmt: skip
 def _success_lost(engine: Engine, slot: Slot, build: Build) -> None:
     """If another build of the account still runs when a build succeeds, the built version becomes not_built."""
     others = (b for b in engine.running if b.version.owner == build.version.owner and b is not build)
@@ -555,6 +528,8 @@ class _SettlesSilently(Build):
 for _name, _claims, _says, _joinable, _kind in (
     ("join.fails", "http.no-server-error", "A start of a building version is answered with 500.",
      refusing(lambda *_: False, Engine.joinable, 500, "Internal error."), "concurrency"),
+    ("join.refused", "start.*", "A start of a building version is answered with 400.",
+     refusing(lambda *_: False, Engine.joinable, 400, "It is being built."), "concurrency"),
     ("join.second-lost", "lookup.existing-version-is-found start.*",
      "A start of a building version is answered with 404.",
      refusing(lambda *_: False, Engine.joinable, 404, "Template version not found."), "concurrency"),

@@ -4,7 +4,6 @@ An ASGI wrapper around the twin changes the frames on the way to the clients.
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from touchstone.proof.boundary import is_log, requested
 from touchstone.proof.faults.fault import Fault, Kind
+from touchstone.proof.faults.logs import event_of, frame_of
 from touchstone.proof.mutants.derived import LOG, derived
 from touchstone.proof.surface import EVENT_FIELDS
 from touchstone.twin.serve import Asgi
@@ -37,7 +37,7 @@ class LogHistory:
     def other(self, ref: str, name: str, value: Any) -> Any:
         """Returns the latest value of *name* in the log of another version that differs from *value*, or None."""
         for other, frames in reversed(self.frames.items()):
-            values = (read(frame).get(name) for frame in reversed(frames) if other != ref)
+            values = (event_of(frame).get(name) for frame in reversed(frames) if other != ref)
             found = next((one for one in values if one is not None and one != value), None)
             if found is not None:
                 return found
@@ -49,19 +49,9 @@ Frames = AsyncIterator[bytes]
 LogChange = Callable[[Frames, str, LogHistory], Frames]
 
 
-def read(frame: bytes) -> dict[str, Any]:
-    """Parses the JSON object in a frame."""
-    return dict(json.loads(frame.removeprefix(b"data: ")))
-
-
-def framed(value: Any) -> bytes:
-    """Returns a frame with a value as its JSON data."""
-    return b"data: " + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
-
-
 def is_output(frame: bytes) -> bool:
     """Whether a frame contains output of a build step."""
-    return "source" not in read(frame) and read(frame)["phase"] == "install"
+    return "source" not in event_of(frame) and event_of(frame)["phase"] == "install"
 
 
 def wrapped_logs(change: LogChange) -> Callable[[Asgi], Asgi]:
@@ -176,11 +166,11 @@ def _fault(
 
 def _field(name: str, how: str, says: str, kind: Kind, claims: str, alter: Callable[[dict[str, Any]], Any]) -> Fault:
     def change(frame: bytes) -> bytes:
-        value = read(frame)
+        value = event_of(frame)
         if name not in value:
             return frame
         alter(value)
-        return frame if value == read(frame) else framed(value)
+        return frame if value == event_of(frame) else frame_of(value)
 
     also = LOG if name in {"level", "phase", "line"} else ""
     return _fault(f"{name}.{how}", f"In a build log, {name} {says}.", kind, _each(change), claims, also)
@@ -207,9 +197,9 @@ def _each(alter: Callable[[bytes], bytes]) -> LogChange:
 def _swapping(name: str) -> LogChange:
     async def changed(frames: Frames, ref: str, history: LogHistory) -> Frames:
         async for frame in frames:
-            value = read(frame)
+            value = event_of(frame)
             other = history.other(ref, name, value.get(name))
-            yield framed(value | {name: other}) if other is not None else frame
+            yield frame_of(value | {name: other}) if other is not None else frame
 
     return changed
 
@@ -292,7 +282,7 @@ async def _others_added(frames: Frames, ref: str, history: LogHistory) -> Frames
 async def _every_other_without_boot(frames: Frames, _ref: str, history: LogHistory) -> Frames:
     skips = history.opened % 2
     async for frame in frames:
-        if not (skips and read(frame)["phase"] == "boot"):
+        if not (skips and event_of(frame)["phase"] == "boot"):
             yield frame
 
 
@@ -329,7 +319,7 @@ _BYTES: tuple[tuple[str, str, Callable[[bytes], bytes], str], ...] = (
     ("not-utf-8", "a line is not UTF-8", lambda frame: frame.replace(b'"line":"', b'"line":"\xff'), "events.framing"),
     ("array", "the data of a frame is a JSON array", lambda frame: b"data: [" + frame[6:-2] + b"]\n\n",
      "events.json-per-frame"),
-    ("text", "the data of a frame is not JSON", lambda frame: b"data: " + str(read(frame)).encode() + b"\n\n",
+    ("text", "the data of a frame is not JSON", lambda frame: b"data: " + str(event_of(frame)).encode() + b"\n\n",
      "events.json-per-frame"),
     ("cut-json", "the data of a frame lacks its last byte", lambda frame: frame[:-3] + b"\n\n",
      "events.json-per-frame"),

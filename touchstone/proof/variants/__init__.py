@@ -7,7 +7,7 @@ of events could hide others, so it is a variant of its own.
 
 from typing import Any
 
-from touchstone.proof.variants import accounts, builds, http, logs, versions  # noqa: F401 - they register freedoms
+from touchstone.proof.variants import accounts, builds, http, logs, versions, world  # noqa: F401 - freedoms
 from touchstone.proof.variants.variant import COMBINED, FREEDOMS, Variant, together
 from touchstone.twin.limits import RateLimit
 
