@@ -35,8 +35,7 @@ class Never(FixedWindow):
     """Accepts no start any more after the first refusal."""
 
     def wait_s(self, now_at: float) -> float:
-        wait_s = super().wait_s(now_at)
-        if wait_s:
+        if wait_s := super().wait_s(now_at):
             self._closes_at = math.inf
         return min(wait_s, 2.0)
 

@@ -1,7 +1,4 @@
-"""Requests about one version with their usual responses.
-
-The first argument is the number of the exchange or the time of sending, see `when`.
-"""
+"""Requests about one version with usual responses; first the number of the exchange or its time of sending (`when`)."""
 
 from typing import Any
 

@@ -234,9 +234,8 @@ def test_only_a_valid_key_on_an_existing_version_shows_isolation(story: tuple[Ex
     },
 )
 def test_404_for_anothers_version_reads_like_any_other(text: str, usual: str, expected: str) -> None:
-    missing = exchange(
-        status=404, json={"error": usual, "request_id": "1"}, credential="second", ref=UNKNOWN_REF, seq=2
-    )
+    body = {"error": usual, "request_id": "1"}
+    missing = exchange(status=404, json=body, credential="second", ref=UNKNOWN_REF, seq=2)
     theirs = exchange(status=404, json={"error": text, "request_id": "2"}, credential="second", seq=3)
 
     assert others(publish(), missing, theirs) == expected

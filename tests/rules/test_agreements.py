@@ -37,7 +37,7 @@ def marked() -> Iterator[tuple[str, str]]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func).removeprefix("pytest.mark.") == "claims":
                 constants = (part for part in node.args if isinstance(part, ast.Constant))
-                yield from ((path.name, str(ast.literal_eval(part))) for part in constants)
+                yield from ((path.name, claim) for part in constants for claim in ast.literal_eval(part).split())
 
 
 def test_every_claim_is_judged_by_a_rule_and_driven_by_a_case(judged: set[str]) -> None:

@@ -57,9 +57,8 @@ def test_explanation_is_not_left_out() -> None:
     """Without the first start, the first read would be the finding."""
     story = (publish(1), start(2), read(3, "ready"), read(4, "not_built"))
     _, found = findings(story)
-    assert [(one.claim, one.evidence) for one in found if one.operation == "getBuild"] == [
-        ("status.ready-stays-ready", (1, 2, 3, 4))
-    ]
+    of_reads = [(one.claim, one.evidence) for one in found if one.operation == "getBuild"]
+    assert of_reads == [("status.ready-stays-ready", (1, 2, 3, 4))]
 
 
 def test_finding_that_is_reported_first_has_enough_evidence() -> None:

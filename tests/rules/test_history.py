@@ -145,3 +145,25 @@ def test_contents_share_builds_by_digest_or_by_marker(
     assert shares_builds(first, second) is shares_builds(second, first) is expected
     assert (second in known.sharing(first)) is (first in known.sharing(second)) is expected
     assert known.contents(REF) == (first,)
+
+
+READ = exchange(json={"status": "building"}, headers={"etag": '"1"'}, seq=1)
+
+
+@cases(
+    "later status",
+    {
+        "known": (exchange(status=304, request_headers={"If-None-Match": '"1"'}, seq=2), 200),
+        "unknown": (exchange(status=304, request_headers={"If-None-Match": '"2"'}, seq=2), 304),
+        "of another key": (
+            exchange(status=304, request_headers={"If-None-Match": '"1"'}, seq=2, credential="second"),
+            304,
+        ),
+        "unconditional": (exchange(status=304, seq=2), 304),
+        "whole range": (exchange(status=206, body=b"{}", headers={"content-range": "bytes 0-1/2"}, seq=2), 200),
+        "part of a range": (exchange(status=206, body=b"{", headers={"content-range": "bytes 0-0/2"}, seq=2), 206),
+    },
+)
+def test_client_uses_the_stored_or_whole_response(later: Exchange, status: int) -> None:
+    known = history(READ)
+    assert known.add(later).status == status == known.exchanges[-1].status

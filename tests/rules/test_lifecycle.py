@@ -72,6 +72,8 @@ RETURNED = (holds(0.5), start(2), read(3, "ready"), forced(4), holds(0.5, 5, for
 NAMELESS = exchange("publishTemplate", 201, json={})
 LOST_ELSEWHERE = (other(10), read(11, "failed", ref=OTHER_REF), read(12, "not_built", ref=OTHER_REF))
 AFTER_CANCEL = (*SLEEPS, cancel(3), read(4, "not_built"), start(5))
+UNBUILT_READ = (holds(60.0), read(2, "not_built"))
+LOST_START, LOST_CANCEL = exchange("startBuild", 0, seq=3), exchange("cancelBuild", 0, seq=4)
 SETTLED_STORY = (*SLEEPS, read(3, "building"), cancel(4), read(5, "not_built"))
 
 
@@ -466,3 +468,21 @@ def test_given_version_is_judged_from_its_first_read() -> None:
     assert findings(RULES, read(1, "not_built"), read(2, "ready"), given=given_by()) == [(CHANGES, (1, 2))]
     failing = given_by(outcome="failed")
     assert findings(RULES, read(1, "building"), read(2, "ready"), given=failing) == [(CHANGES, (1, 2))]
+
+
+@cases(
+    "story expected",
+    {
+        "a start": ((*UNBUILT_READ, LOST_START, read(4, "building"), read(9, "not_built")), {VANISHES}),
+        "an unknown start": ((holds(60.0), LOST_START, read(4, "building"), read(9, "not_built")), set()),
+        "a start, and another": (
+            (*UNBUILT_READ, LOST_START, start(4), read(5, "building"), cancel(6),
+             read(7, "not_built"), read(9, "building")), set()),
+        "a cancel": (
+            (*SLEEPS, read(3, "building"), LOST_CANCEL, read(5, "not_built"), start(6), read(8, "not_built")),
+            {NEXT}),
+        "a later cancel": ((*SLEEPS, read(3, "building"), LOST_CANCEL, start(6), read(8, "not_built")), set()),
+    },
+)  # fmt: skip
+def test_request_without_a_response_has_one_effect(story: Story, expected: set[str]) -> None:
+    assert {claim for claim, _ in findings(RULES, *story)} == expected

@@ -8,18 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.rules import judging
 from tests.rules.exchanges import OTHER_REF, REF, UNKNOWN_REF, exchange, history, publish
-from tests.rules.judging import (
-    Evidence,
-    broken,
-    cases,
-    exchange_rules,
-    findings,
-    outcome,
-    story_rules,
-    upheld,
-    verdicts,
-)
+from tests.rules.judging import broken, cases, findings, outcome, verdicts
 from tests.rules.limiting import LIMITERS, Driver, Never, Server
 from tests.rules.stories import cancel, delete, forced, read, reuse, start, template
 from touchstone.facts.exchange import Exchange
@@ -27,7 +18,7 @@ from touchstone.rules import limits
 from touchstone.rules.history import Bounds
 from touchstone.twin.limits import Limiter, TokenBucket
 
-RULES, SHAPES = story_rules("limits", "room", "waiting"), exchange_rules("limits")
+RULES, SHAPES = judging.story_rules("limits", "room", "waiting"), judging.exchange_rules("limits")
 HONEST, ENDS = "limit.retry-after-is-honest", "limit.ends-after-back-off"
 PER_KEY, READS = "limit.is-per-key", "limit.reads-are-not-charged"
 SHAPE, VALID, WAITS = "limit.has-the-error-shape", "limit.retry-after-is-valid", "start.does-not-wait"
@@ -227,7 +218,7 @@ FIRST, THEN, AFTER = reuse(20), start(30, 403), reuse(50)
         **{f"{act.operation} after": ([FIRST, THEN, act, AFTER], []) for act in (cancel(45), forced(45), delete(45))},
     },
 )
-def test_limit_that_refuses_otherwise_than_by_429_is_found(story: Story, expected: Evidence) -> None:
+def test_limit_that_refuses_otherwise_than_by_429_is_found(story: Story, expected: judging.Evidence) -> None:
     assert findings((limits.refused_otherwise,), publish(1), *story) == expected
 
 
@@ -299,7 +290,7 @@ def test_retry_after_is_honest_where_whole_waits_are_served() -> None:
     assert findings(rules, *TWICE) == [(HONEST, (120, 140))]
     assert findings(rules, *TWICE, *third) == [(HONEST, (220, 245))]
     assert outcome(rules, HONEST, *TWICE[:3]) == "indeterminate"
-    assert upheld(rules, *FULL_HOST, *HONEST_ROUND, request(14, "retry", number=2)) == [(HONEST, (120, 140))]
+    assert judging.upheld(rules, *FULL_HOST, *HONEST_ROUND, request(14, "retry", number=2)) == [(HONEST, (120, 140))]
     assert outcome(rules, HONEST, *FULL_HOST) == ""
 
 

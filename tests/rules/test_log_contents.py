@@ -6,23 +6,10 @@ from typing import Any
 
 import pytest
 
+from tests.rules import scenes
 from tests.rules.exchanges import given, publish
 from tests.rules.judging import Evidence, cases, findings, outcome, story_rules, upheld
-from tests.rules.scenes import (
-    DATE,
-    END_AT,
-    MARKER,
-    OPEN_AT,
-    SLEEP_S,
-    again,
-    followed,
-    line,
-    published,
-    read,
-    ready_log,
-    started,
-    stream,
-)
+from tests.rules.scenes import MARKER, SLEEP_S, again, followed, line, published, read, ready_log, started, stream
 from tests.rules.stories import cancel, forced
 from touchstone.facts.exchange import Exchange
 from touchstone.rules.agreement import clock, last_frame, one_time
@@ -56,7 +43,7 @@ def late(frames: Frames, opened_at: float, read_at: float, **more: Any) -> list[
 def cancelled_at(cancel: Exchange, end: str, **note: Any) -> list[Exchange]:
     """A build that may have been cancelled, with a log without an end."""
     start = [read("not_built", 6.0, 2), started(), stream([BOOT, TEXT]), read("building", 11.2, 6)]
-    return [published(**note), cancel, *start, read(end, END_AT, 9)]
+    return [published(**note), cancel, *start, read(end, scenes.END_AT, 9)]
 
 
 UNREADABLE = stream([], 4, 10.45, chunks=[(0.1, b"data: {\n\n")])
@@ -123,7 +110,7 @@ def prints(*texts: str, end: dict[str, Any] = DONE, status: str = "ready", **not
 def joined_at(second_at: float, frames: Frames, *, swapped: bool = False) -> list[Exchange]:
     """A build with two starts."""
     starts = [started(3), started(4, second_at)]
-    end = [read("building", 11.5, 6), read("ready", END_AT, 9)]
+    end = [read("building", 11.5, 6), read("ready", scenes.END_AT, 9)]
     return [published(), *(reversed(starts) if swapped else starts), stream(frames, opened_at=10.6), *end]
 
 
@@ -149,9 +136,9 @@ def missing(opened_at: float, after_s: float) -> list[Exchange]:
         "twice": (OUTPUT, followed(TWICE), "broken"),
         "a late follower": (OUTPUT, late([DONE], 12.5, 13.0), ""),
         "no telling when": (OUTPUT, [publish(1, sent_at=1.0, note={"sleep_s": SLEEP_S}), *missing(10.2, 2.0)[1:]], ""),
-        "just in time": (OUTPUT, missing(OPEN_AT, SLEEP_S), "broken"),
+        "just in time": (OUTPUT, missing(scenes.OPEN_AT, SLEEP_S), "broken"),
         "too late": (OUTPUT, missing(11.75, SLEEP_S), ""),
-        "too late for what comes soon": (OUTPUT, missing(OPEN_AT, 1.0), ""),
+        "too late for what comes soon": (OUTPUT, missing(scenes.OPEN_AT, 1.0), ""),
         "in time for what comes soon": (OUTPUT, missing(10.1, 0.3), "broken"),
         "twice after simultaneous starts": (SHARED, joined_at(10.005, TWICE), "broken"),
         "once after simultaneous starts": (SHARED, joined_at(10.005, ready_log()), "held"),
@@ -213,7 +200,7 @@ def test_followers_of_one_build_receive_the_same(story: Story, expected: str) ->
 
 def timed(text: str, build_time_ms: Any, phase: str = "ready") -> list[Exchange]:
     story = followed([BOOT, TEXT, line(13.9, phase, text, "success")])
-    return [*story[:-1], read("ready", END_AT, 9, build_time_ms=build_time_ms)]
+    return [*story[:-1], read("ready", scenes.END_AT, 9, build_time_ms=build_time_ms)]
 
 
 @pytest.mark.parametrize(
@@ -249,7 +236,7 @@ LATE_DATE: dict[str, Any] = {"headers": {"date": "Sat, 14 Mar 2026 09:00:20 GMT"
 BESIDE = publish(10, content="other", sent_at=19.99, done_at=20.5, note={"force": True})
 
 
-def stamped(ts: str, phase: str | None = "boot", *, date: str = DATE, age: str = "") -> list[Exchange]:
+def stamped(ts: str, phase: str | None = "boot", *, date: str = scenes.DATE, age: str = "") -> list[Exchange]:
     """A log that is open from 11 to 13.98; the server's clock is 9:00:00 at 0."""
     headers = {"date": date} | ({"age": age} if age else {})
     return followed(streams=[stream([{"ts": ts, "line": "x"} | ({"phase": phase} if phase else {})], headers=headers)])
@@ -263,7 +250,7 @@ def repeated(ts: str, *between: Exchange, marker: str = MARKER) -> list[Exchange
 
 def of_given(ts: str) -> list[Exchange]:
     log = stream([{"ts": ts, "phase": "publish"}])
-    return [read("not_built", 5.0, 2), started(), log, read("building", 11.5, 6), read("ready", END_AT, 9)]
+    return [read("not_built", 5.0, 2), started(), log, read("building", 11.5, 6), read("ready", scenes.END_AT, 9)]
 
 
 OLD, WRONG = "2020-01-01T00:00:00Z", {"ts": "2025-03-14T09:00:12Z", "phase": "boot"}

@@ -203,3 +203,19 @@ def test_length_of_a_body_that_changes_is_not_compared() -> None:
     head = exchange(status=404, method="HEAD", headers={"content-length": "33"}, seq=10)
 
     assert outcome(STORY_RULES, HEAD, *gets, head) == "held"
+
+
+@cases(
+    "times expected",
+    {
+        "as fast": ([0.1] * 20, "held"),
+        "a few slow ones": ([0.1] * 16 + [9.0] * 4, "held"),
+        "slower": ([0.1] * 10 + [0.9] * 10, "broken"),
+        "slow from the start": ([0.9] * 20, "held"),
+        "too few": ([0.1] * 10 + [0.9] * 9, ""),
+    },
+)
+def test_last_responses_are_as_fast_as_the_first(times: list[float], expected: str) -> None:
+    reads = [exchange(seq=seq, sent_at=seq, done_at=seq + time_s) for seq, time_s in enumerate(times, 1)]
+
+    assert outcome(RULES, "http.stays-fast", *reads) == expected

@@ -31,9 +31,8 @@ def other(moment: float, status: int = 201, digest: str = OTHER_DIGEST, **more: 
 
 def elsewhere(*statuses: int) -> Story:
     """Another version that is published several times."""
-    return [
-        publish(50 + n, OTHER_REF, status=s, note={"form": "json"}, digest="ef" * 32) for n, s in enumerate(statuses)
-    ]
+    more: Any = {"note": {"form": "json"}, "digest": "ef" * 32}
+    return [publish(50 + n, OTHER_REF, status=s, **more) for n, s in enumerate(statuses)]
 
 
 # --- answers to a publish ---------------------------------------------------------------------------------------------

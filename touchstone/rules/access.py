@@ -14,36 +14,14 @@ from touchstone.contract.answers import AT_REST, CALLERS, answer, refusal
 from touchstone.contract.parsing import read_mapping
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Credential, Exchange
 from touchstone.facts.finding import Judgement
+from touchstone.rules import messages
+from touchstone.rules import rule as rules
 from touchstone.rules.attribution import REFUSED, begins_anyway, was_vanished
 from touchstone.rules.events import is_empty_log, names
 from touchstone.rules.history import History
-from touchstone.rules.messages import (
-    ABOUT_A_VERSION,
-    NO_SUCH_PATH,
-    SUCCESS,
-    answered_about,
-    excused,
-    garbled,
-    is_usual,
-    judgeable,
-    operation_of,
-    parts,
-    path_of,
-    spelling,
-    tidied,
-)
+from touchstone.rules.messages import SUCCESS, answered_about, excused, is_usual, operation_of, parts, spelling
 from touchstone.rules.publishing import Shelf, document_of
-from touchstone.rules.rule import (
-    broken,
-    describe,
-    judged,
-    judged_code,
-    judged_unless_limited,
-    render,
-    rule,
-    story_rule,
-    unclear,
-)
+from touchstone.rules.rule import broken, judged, judged_code, judged_unless_limited, render, rule, story_rule
 from touchstone.rules.timeline import Timeline, may_have_acted
 
 # own: the version existed during the whole request, and its owner sent the request. foreign: another account sent it.
@@ -90,7 +68,7 @@ def refused_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
     if exchange.credential not in REFUSED_CREDENTIALS or exchange.response is None or exchange.error:
         return
     row = refusal(CALLERS[exchange.credential])
-    if exchange.request.method == "HEAD" and history.contract.match("GET", path_of(exchange)):
+    if exchange.request.method == "HEAD" and history.contract.match("GET", messages.path_of(exchange)):
         # A HEAD may get any rejection, such as 405, but no success.
         if exchange.status in SUCCESS:
             yield broken(row.claim, exchange, expected=row.codes)
@@ -115,7 +93,7 @@ def accepted_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """Judges that a valid key never gets a 401, even after ``bearer`` in lower case or on a plan below Scale."""
     own_claims = {"lowercase-scheme": "auth.scheme-ignores-case", "restricted": "access.plan-is-no-key-matter"}
     claim = own_claims.get(exchange.credential, "auth.valid-key-is-accepted")
-    if exchange.credential in REFUSED_CREDENTIALS or not judgeable(exchange) or exchange.status >= 500:
+    if exchange.credential in REFUSED_CREDENTIALS or not messages.judgeable(exchange) or exchange.status >= 500:
         return
     if operation_of(exchange, history.contract) and spelling(exchange, history.contract) != "misshapen":
         yield judged(claim, exchange.status != 401, exchange, expected="any status except 401")
@@ -131,7 +109,7 @@ def publish_needs_scale(exchange: Exchange, history: History) -> Iterator[Judgem
     if exchange.response is None or exchange.error or exchange.status == 401:
         return
     if exchange.status in _BODY_REFUSALS or exchange.status in {409, 429}:
-        yield unclear(row.claim, exchange, why=f"status {exchange.status} may come from a check before the plan")
+        yield rules.unclear(row.claim, exchange, why=f"status {exchange.status} may come from a check before the plan")
     else:
         yield judged_code(row, exchange)
 
@@ -145,7 +123,7 @@ def start_needs_scale(ref: str, history: History) -> Iterator[Judgement]:
         if exchange.credential != "restricted" or exchange.status == 401:
             continue
         if exchange.status == 404 and standing(exchange, history) != "own":
-            yield unclear(row.claim, exchange, why="404 may come from a check before the plan")
+            yield rules.unclear(row.claim, exchange, why="404 may come from a check before the plan")
         elif exchange.status in row.may or exchange.status not in excused(exchange, history.contract):
             yield judged_code(row, exchange)
 
@@ -153,7 +131,7 @@ def start_needs_scale(ref: str, history: History) -> Iterator[Judgement]:
 @story_rule("access.others-version", "access.others-version-is-404")
 def others_version(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that others' versions get the same 404 as missing ones. Below Scale, 403 is fine, too (ambiguity 7.22)."""
-    for exchange in answered_about(ref, history, *ABOUT_A_VERSION):
+    for exchange in answered_about(ref, history, *messages.ABOUT_A_VERSION):
         if standing(exchange, history) != "foreign" or exchange.status == 401:
             continue
         row = answer(exchange.operation, "foreign")
@@ -193,7 +171,7 @@ def _header_names(exchange: Exchange) -> frozenset[str]:
 
 def _described(exchange: Exchange, unlike: Exchange) -> str:
     more = sorted(_header_names(exchange) - _header_names(unlike))
-    return describe(exchange) + (f" with the header {', '.join(more)}" if more else "")
+    return rules.describe(exchange) + (f" with the header {', '.join(more)}" if more else "")
 
 
 def _sense(exchange: Exchange) -> str:
@@ -236,7 +214,7 @@ def document_problem(exchange: Exchange, ref: str, history: History) -> str:
 def _template_problem(exchange: Exchange, ref: str) -> str:
     body, document = exchange.body, exchange.body.get("template")
     if not body:
-        return describe(exchange)
+        return rules.describe(exchange)
     if body.get("ref") != ref:
         return f"ref {body.get('ref')!r}, requested {ref!r}"
     if not isinstance(body.get("digest"), str):
@@ -310,8 +288,7 @@ def _difference(written: object, read: object, place: str = "") -> str:
 
 def _foreign_value(exchange: Exchange, ref: str, history: History) -> str:
     """Describes a value in a read of *ref* that comes from the document of another version; empty if there is none."""
-    own = history.once(_places, ref)
-    if not own:
+    if not (own := history.once(_places, ref)):
         return ""
     added = {path: value for path, value in _leaves(exchange.body["template"]).items() if path not in own}
     publishes = (e for e in history.exchanges if e.operation == "publishTemplate" and e.sent_at < exchange.done_at)
@@ -358,14 +335,14 @@ def odd_spelling(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """Judges that a path with invalid segments gets a 404 or 400. A server may also tidy the path and succeed."""
     contract = history.contract
     known_method = exchange.request.method in {"GET", "POST", "DELETE"}
-    outside = not exchange.operation and _BUILD_PATH.fullmatch(path_of(exchange)) and known_method
+    outside = not exchange.operation and _BUILD_PATH.fullmatch(messages.path_of(exchange)) and known_method
     known = outside or operation_of(exchange, contract) is not None
     if not known or spelling(exchange, contract) == "plain" or exchange.credential not in {"primary", "second"}:
         return
     if exchange.response is None or exchange.error:
         return
     claim = "lookup.odd-spelling-is-404"
-    fits = exchange.status in NO_SUCH_PATH or is_empty_log(exchange)
+    fits = exchange.status in messages.NO_SUCH_PATH or is_empty_log(exchange)
     if fits or exchange.status == 429 or not _is_fair(exchange, history):
         yield judged_unless_limited(claim, fits, exchange, expected="404 or 400")
 
@@ -448,7 +425,7 @@ def own_is_found(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _plain_answers(ref: str, history: History) -> Iterator[Exchange]:
-    operations = set(ABOUT_A_VERSION)
+    operations = set(messages.ABOUT_A_VERSION)
     if parts(ref)[0] == _LISTING_NAMESPACE:
         operations.remove("getTemplate")
     return (e for e in answered_about(ref, history, *operations) if spelling(e, history.contract) == "plain")
@@ -470,7 +447,7 @@ def _is_fair(exchange: Exchange, history: History) -> bool:
         return True
     if any(e.operation == "publishTemplate" and e.body.get("ref") == exchange.ref for e in history.exchanges):
         return True  # a server that accepts such a name also finds it; judged by publish.invalid-is-422
-    usual = history.contract.match(exchange.request.method, tidied(exchange))
+    usual = history.contract.match(exchange.request.method, messages.tidied(exchange))
     misshapen = spelling(exchange, history.contract) == "misshapen"
     return misshapen and exchange.status in SUCCESS and usual is not None
 
@@ -490,7 +467,7 @@ def template_read(ref: str, history: History) -> Iterator[Judgement]:
     for exchange in _by_owner("getTemplate", ref, history):
         if exchange.status not in row.may:
             yield judged_code(row, exchange)
-        elif not garbled(exchange):
+        elif not messages.garbled(exchange):
             expected, actual = "ref, digest and document as published", document_problem(exchange, ref, history)
             yield judged(row.claim, not actual, exchange, expected=expected, actual=actual)
 

@@ -14,17 +14,8 @@ from typing import Any
 from touchstone.contract.answers import AT_REST, FINISHED, answer
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.events import (
-    LAST_PHASES,
-    Log,
-    follows,
-    is_stream,
-    log_of,
-    moment,
-    phase_of,
-    printed,
-    render_frame,
-)
+from touchstone.rules import events
+from touchstone.rules.events import Log, log_of, moment, phase_of, render_frame
 from touchstone.rules.history import Content, History, shares_builds
 from touchstone.rules.messages import SUCCESS
 from touchstone.rules.possible_states import CLOCK_SHARE
@@ -112,8 +103,7 @@ def shared_cancel(ref: str, history: History) -> Iterator[Judgement]:
     content = next((c for c in history.contents(ref) if c.published_seq), None)
     if content is None or timeline.cancels:
         return
-    sharing = {other.ref for other in history.sharing(content) if other.ref != ref}
-    if not sharing:
+    if not (sharing := {other.ref for other in history.sharing(content) if other.ref != ref}):
         return
     idle = (e for e in history.story(ref) if e.operation == "cancelBuild" and e.status == 404 and owned(e, history))
     for cancel in idle:
@@ -190,7 +180,7 @@ def whole_logs(ref: str, history: History) -> Iterator[tuple[Following, Log, Exc
 
 def followers(ref: str, history: History) -> list[Exchange]:
     """The owner's requests for the log of *ref* that got a response."""
-    return [e for e in history.story(ref) if follows(e) and e.response is not None and owned(e, history)]
+    return [e for e in history.story(ref) if events.follows(e) and e.response is not None and owned(e, history)]
 
 
 def whole_log(stream: Exchange) -> Log | None:
@@ -246,7 +236,7 @@ def stays_open(ref: str, history: History) -> Iterator[Judgement]:
             proof, why = following.cut_short
             evidence = sorted((stream, proof), key=lambda e: e.seq)
             yield broken(claim, *evidence, expected=expected, actual=f"ended after {stream.elapsed_s:.2f} s; {why}")
-        elif last_read.done_at <= stream.done_at and is_stream(stream) and not stream.error:
+        elif last_read.done_at <= stream.done_at and events.is_stream(stream) and not stream.error:
             yield held(claim, last_read, stream)
 
 
@@ -270,7 +260,7 @@ def closes(ref: str, history: History) -> Iterator[Judgement]:
         if _is_late(stream, late_s, history):
             actual = f"still open {late_s:.1f} s after a read showed {end.body['status']}"
             yield broken(_CLOSES, end, stream, expected=_CLOSED, actual=actual)
-        elif _ended_by_server(stream) and is_stream(stream):
+        elif _ended_by_server(stream) and events.is_stream(stream):
             yield held(_CLOSES, end, stream)
 
 
@@ -377,7 +367,7 @@ def output(ref: str, history: History) -> Iterator[Judgement]:
         marker = running.content.marker
         if not log.lines or not marker or not _reached_print_step(running.content, log, end):
             continue
-        times = sum(printed(value.get("line"), marker) for value in log.lines)
+        times = sum(events.printed(value.get("line"), marker) for value in log.lines)
         in_time = _opened_in_time(following, history)
         overlapped = any(one.overlaps(other) for one, other in combinations(running.starts, 2))
         evidence = (*running.starts, following.stream)
@@ -400,7 +390,7 @@ def every_line(ref: str, history: History) -> Iterator[Judgement]:
         lines = list(_note(content, history).get("lines", ()))
         in_time = len(lines) > 1 and _opened_in_time(following, history)
         if in_time and _reached_print_step(content, log, end):
-            found = [line for value in log.lines for line in lines if printed(value.get("line"), line)]
+            found = [line for value in log.lines for line in lines if events.printed(value.get("line"), line)]
             expected, actual = f"{len(lines)} lines in order", _line_problem(found, lines)
             yield judged("events.carry-the-output", not actual, following.stream, expected=expected, actual=actual)
 
@@ -408,7 +398,7 @@ def every_line(ref: str, history: History) -> Iterator[Judgement]:
 def _reached_print_step(content: Content, log: Log, end: Exchange) -> bool:
     """Whether the build surely reached the step that prints: it succeeded, or failed as intended, not by time-out."""
     status = end.body["status"]
-    failed = status == "failed" and content.outcome == "failed" and phase_of(log.last) not in LAST_PHASES
+    failed = status == "failed" and content.outcome == "failed" and phase_of(log.last) not in events.LAST_PHASES
     return status == "ready" or failed
 
 
@@ -425,8 +415,7 @@ def watchers(ref: str, history: History) -> Iterator[Judgement]:
 
 def _line_problem(found: Sequence[str], lines: Sequence[str]) -> str:
     """Describes which of *lines* are missing from *found*, or the wrong order of *found*; empty if both are equal."""
-    missing = [number for number, line in enumerate(lines, 1) if line not in found]
-    if missing:
+    if missing := [number for number, line in enumerate(lines, 1) if line not in found]:
         first = render(lines[missing[0] - 1], 80)
         return f"{len(missing)} of {len(lines)} lines missing, the first is line {missing[0]}: {first}"
     if list(found) == list(lines):
@@ -476,8 +465,7 @@ def _repeated(timeline: Timeline, history: History) -> Iterator[Judgement]:
 def _claim_of_end(timeline: Timeline, following: Following, end: Exchange) -> str | None:
     """Returns the claim about the last frame, or None if the build can have ended in several ways."""
     stream, running, status = following.stream, following.running, end.body["status"]
-    cancels = [c for c in timeline.cancels if c.done_at > stream.sent_at and c.sent_at < end.done_at]
-    if not cancels:
+    if not (cancels := [c for c in timeline.cancels if c.done_at > stream.sent_at and c.sent_at < end.done_at]):
         return {"ready": _READY, "failed": _FAILED}.get(status)
     if all(c.sent_at > stream.done_at for c in cancels):
         return None  # judged by `closes` and `stays_open`
@@ -492,7 +480,7 @@ def _ends_so(last: dict[str, Any], claim: str) -> bool:
     phase = phase_of(last)
     if claim == _FAILED:
         # A build that timed out ends on the phase timeout and may have the status failed (ambiguity 7.32).
-        return phase == "timeout" or (last.get("level") == "error" and phase not in LAST_PHASES)
+        return phase == "timeout" or (last.get("level") == "error" and phase not in events.LAST_PHASES)
     return phase == ("ready" if claim == _READY else "cancel")
 
 

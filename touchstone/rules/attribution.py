@@ -66,7 +66,8 @@ def vanishes_anyway(history: History) -> bool:
     return any(
         (one.body["status"], other.body["status"]) == ("building", "not_built")
         and not any(e.operation == "cancelBuild" for e in _before(other, history))
-        and not _was_cancel_sent(history, one.ref or "", one.sent_at, other.done_at)
+        # A build that is cancelled is still building for a while.
+        and not _was_cancel_sent(history, one.ref or "", one.sent_at - history.overall(settling_s), other.done_at)
         for one, other in history.overall(_left_alone)
     )
 
@@ -76,14 +77,14 @@ def fails_anyway(history: History) -> bool:
     for content in history.overall(_of_one_account):
         if content.outcome == "unknown":
             continue
-        began_at = None
+        began_at, begun_by = None, 0.0
         for exchange in history.story(content.ref):
             if exchange.operation == "cancelBuild" or (began_at is not None and exchange.operation == "startBuild"):
                 break
             begins = exchange.operation == "startBuild" and exchange.status in SUCCESS
             if begins and exchange.sent_at >= content.sure_at:
-                began_at = exchange.sent_at
-            elif began_at is not None and is_read(exchange, history):
+                began_at, begun_by = exchange.sent_at, exchange.done_at
+            elif began_at is not None and exchange.sent_at >= begun_by and is_read(exchange, history):
                 if exchange.body["status"] == "building":
                     began_at = max(began_at, exchange.sent_at - history.overall(settling_s))
                     continue

@@ -9,19 +9,10 @@ from touchstone.contract.answers import STATUSES, answer
 from touchstone.contract.document import Problem
 from touchstone.facts.exchange import Exchange, Response
 from touchstone.facts.finding import Judgement
+from touchstone.rules import rule as rules
 from touchstone.rules.history import History
 from touchstone.rules.messages import SUCCESS, asks_for_another_method, error_problem, garbled, operation_of, spelling
-from touchstone.rules.rule import (
-    broken,
-    describe,
-    held,
-    judged,
-    judged_body,
-    judged_code,
-    judged_unless_limited,
-    render,
-    rule,
-)
+from touchstone.rules.rule import broken, held, judged, judged_code, judged_unless_limited, render, rule
 
 _BODY_CLAIMS = {
     "startBuild": "start.body-is-documented",
@@ -117,7 +108,7 @@ def own_ref(exchange: Exchange, history: History) -> Iterator[Judgement]:
 def reports_cancelling(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """Judges that the response to an accepted cancel has the status cancelling in its body."""
     if exchange.operation == "cancelBuild" and _success(exchange, history) and not garbled(exchange):
-        yield judged_body(answer("cancelBuild", "building"), exchange)
+        yield rules.judged_body(answer("cancelBuild", "building"), exchange)
 
 
 @rule("shape.deleted", "template.delete-says-deleted")
@@ -234,7 +225,8 @@ def key_not_repeated(exchange: Exchange, _: History) -> Iterator[Judgement]:
     name = next((key for key, value in response.headers if "<key:" in key or "<key:" in value), "")
     if name or b"<key:" in response.body:
         where = f"the header {name}" if name else "the body"
-        yield broken(claim, exchange, expected="no key in a response", actual=f"a key in {where}: {describe(exchange)}")
+        actual = f"a key in {where}: {rules.describe(exchange)}"
+        yield broken(claim, exchange, expected="no key in a response", actual=actual)
     else:
         yield held(claim, exchange)
 

@@ -176,10 +176,9 @@ def log_framing(exchange: Exchange, _: History) -> Iterator[Judgement]:
     log = log_of(exchange)
     if log is None or not exchange.response or not exchange.response.body:
         return
-    if log.faults:
-        yield broken("events.framing", exchange, expected="a well-formed event stream", actual=str(log.faults[0]))
-    elif log.events:
-        yield held("events.framing", exchange)
+    if log.faults or log.events:
+        actual = "".join(map(str, log.faults[:1]))
+        yield judged("events.framing", not log.faults, exchange, expected="a well-formed event stream", actual=actual)
 
 
 @rule("events.json", "events.json-per-frame")
@@ -231,8 +230,7 @@ def end_comes_last(exchange: Exchange, _: History) -> Iterator[Judgement]:
     """Judges that no frame follows the one that ends the build."""
     log = log_of(exchange)
     lines = log.lines if log else ()
-    ends = [number for number, value in enumerate(lines) if phase_of(value) in LAST_PHASES]
-    if not ends:
+    if not (ends := [number for number, value in enumerate(lines) if phase_of(value) in LAST_PHASES]):
         return
     end, after = lines[ends[0]], lines[ends[0] + 1 :]
     # A log may report a cancel twice, when requested and when done, in different words.

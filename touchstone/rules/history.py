@@ -9,6 +9,8 @@ The sender of a request adds a note (`Call.note`) with facts that the request do
     force, auto_build   boolean query parameters of the request
     invalid     for a deliberately invalid document: empty | unparsable | schema
 
+Note of a request during which the client closed the connection: *left*, request | answer | response (`Call.leaves`).
+
 Tests provoke a limit in rounds: starts until one is refused, then retries until one is accepted. The note ``limit`` of
 each request has *round*, a number from 1, and *phase*, the purpose of the request. The phases in order:
 
@@ -80,6 +82,8 @@ class History:
     _stories: dict[str, list[Exchange]] = field(default_factory=lambda: defaultdict(list))
     _contents: dict[str, list[Content]] = field(default_factory=lambda: defaultdict(list))
     cancels: list[Exchange] = field(default_factory=list)
+    # in the order of their ends: by operation and status, and by operation, status and case
+    similar: dict[tuple[object, ...], list[Exchange]] = field(default_factory=lambda: defaultdict(list))
     _cache: dict[object, Any] = field(default_factory=dict, init=False)
 
     @classmethod
@@ -90,17 +94,21 @@ class History:
             history._contents[content.ref].append(content)
         return history
 
-    def add(self, exchange: Exchange) -> None:
-        """Adds a finished exchange. Exchanges that overlapped may be added in any order."""
+    def add(self, exchange: Exchange) -> Exchange:
+        """Adds a finished exchange; returns it as rules judge it. Those that overlapped may be added in any order."""
         self._cache.clear()
+        exchange = _as_received(exchange, self._stories.get(exchange.ref or "", ()))
         insort(self.exchanges, exchange, key=_SEQ)
+        for key in ((exchange.operation, exchange.status), (exchange.operation, exchange.status, exchange.case)):
+            self.similar[key].append(exchange)
         if exchange.ref is None:
-            return
+            return exchange
         if exchange.operation == "cancelBuild" and exchange.status == 202:
             insort(self.cancels, exchange, key=_SEQ)
         insort(self._stories[exchange.ref], exchange, key=_SEQ)
         if exchange.operation in EXCHANGING:
             self._contents[exchange.ref] = list(_contents(self._stories[exchange.ref]))
+        return exchange
 
     def once(self, work: Callable[[_Subject, "History"], _Result], subject: _Subject) -> _Result:
         """Returns ``work(subject, history)``, cached until an exchange is added."""
@@ -190,6 +198,24 @@ class History:
             yield from contents
 
 
+def _as_received(exchange: Exchange, story: Iterable[Exchange]) -> Exchange:
+    """Returns the exchange with the response that a client uses: of a 304 the stored one, of a whole 206 a 200.
+
+    Source: RFC 9111 4.3.3; RFC 9110 15.3.7.
+    """
+    response = exchange.response
+    if response and response.status == 206:
+        whole = f"bytes 0-{len(response.body) - 1}/{len(response.body)}"
+        is_whole = response.header("content-range") == whole
+        return replace(exchange, response=replace(response, status=200)) if is_whole else exchange
+    if response is None or response.status != 304:
+        return exchange
+    tag = dict(exchange.request.headers).get("If-None-Match")
+    same = (e for e in story if (e.request.url, e.credential) == (exchange.request.url, exchange.credential))
+    stored = [e.response for e in same if e.response and e.status == 200 and e.response.header("etag") == tag]
+    return replace(exchange, response=stored[-1]) if tag and stored else exchange
+
+
 def shares_builds(one: Content, other: Content) -> bool:
     """Whether two documents may share a build: their digests are equal or, if a digest is unknown, their markers."""
     if one.digest and other.digest:
@@ -246,7 +272,7 @@ def _published(exchange: Exchange) -> Content:
 
 def _maybe_published(exchange: Exchange) -> bool:
     """Whether a publish may have stored a version, even if it got a 409, or a 429 with auto_build (ambiguity 7.40)."""
-    if exchange.operation != "publishTemplate":
+    if exchange.operation != "publishTemplate" or exchange.note.get("left") == "request":
         return False
     half = exchange.status == 429 and bool(exchange.note.get("auto_build"))
     return half or exchange.response is None or exchange.status in {409, *range(200, 300), *range(500, 600)}

@@ -38,11 +38,10 @@ class Judge:
         """Adds *exchange* to the history and applies the exchange rules to it; returns new judgements only."""
         if EXPIRED in exchange.note:
             return []
-        self.history.add(exchange)
+        exchange = self.history.add(exchange)
         self.by_seq[exchange.seq] = exchange
-        return self._new(
-            j for rule in self.exchange_rules for j in judgements_of(rule, exchange, self.history, self.failed)
-        )
+        judgements = (judgements_of(rule, exchange, self.history, self.failed) for rule in self.exchange_rules)
+        return self._new(chain.from_iterable(judgements))
 
     def conclude(self, refs: Iterable[str]) -> list[Judgement]:
         """Applies the version rules (`story_rule`) to *refs*; returns new judgements only."""
@@ -154,7 +153,7 @@ class Search:
         """Yields what the rule finds broken in *history* after *part* was added, by claim and deciding exchange."""
         rule, found = self._rule, list[Judgement]()
         for exchange in sorted(part, key=lambda e: (e.done_at, e.seq)):
-            history.add(exchange)
+            exchange = history.add(exchange)  # noqa: PLW2901 - as rules judge it
             found += rule(exchange, history) if rule.about == "exchange" else ()  # type: ignore[arg-type]
         for ref in self._refs if rule.about == "story" else ():
             for view in history.views(ref):

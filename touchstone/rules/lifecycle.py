@@ -13,7 +13,17 @@ from touchstone.rules.attribution import CANCELS, STARTS, begins_anyway, blame, 
 from touchstone.rules.history import EXCHANGING, History
 from touchstone.rules.limits import is_limited_otherwise
 from touchstone.rules.messages import SUCCESS, is_usual, spelling
-from touchstone.rules.possible_states import ANYTHING, CLOCK_SHARE, NEVER_AT, STARTABLE, UNDER_WAY, Build, Flight, Walk
+from touchstone.rules.possible_states import (
+    ANYTHING,
+    CLOCK_SHARE,
+    MUTATING,
+    NEVER_AT,
+    STARTABLE,
+    UNDER_WAY,
+    Build,
+    Flight,
+    Walk,
+)
 from touchstone.rules.rule import broken, describe, held, judged, judged_body, judged_code, render, story_rule, unclear
 from touchstone.rules.timeline import ended_before, may_have_acted
 
@@ -274,9 +284,26 @@ def judge_read(walk: Walk, flight: Flight) -> Iterator[Judgement]:
         walk.possible = consistent(walk.reach(read.done_at), status) or walk.possible
         if walk.cancel and State.CANCELLING not in walk.possible:
             walk.settled, walk.cancel = walk.possible <= STARTABLE, None
+    elif walk.open and _shows(walk, read, status):
+        walk.open.clear()
+        walk.possible = consistent(walk.reach(read.done_at), status)
     walk.last_read, walk.denied = read, None
     walk.refused_late = walk.limited()
     walk.refused.clear()
+
+
+def _shows(walk: Walk, read: Exchange, status: str) -> bool:
+    """Whether a read shows the effect of the only request without a response, which has no other effect then."""
+    last, lost = walk.last_read, walk.open[0]
+    if last is None or len(walk.open) > 1 or lost.seq in walk.flights:
+        return False
+    since = (e for e in walk.history.story(walk.ref) if e.done_at > last.sent_at and e.sent_at < read.done_at)
+    if any(e.operation in MUTATING and e is not lost for e in since):
+        return False
+    change, good = (last.body.get("status"), status), walk.content is not None and walk.content.outcome == "ready"
+    if lost.operation == "startBuild":
+        return change in (("not_built", "building"), ("failed", "building"))
+    return lost.operation == "cancelBuild" and good and change == ("building", "not_built")
 
 
 def _is_judged_elsewhere(walk: Walk, read: Exchange, status: str) -> bool:

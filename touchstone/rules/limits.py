@@ -273,10 +273,8 @@ def reads_not_charged(ref: str, history: History) -> Iterator[Judgement]:
     comparable = list(rested(ref, history))
     for read, rest_s in comparable:
         like = [each for each, its_s in comparable if not each.reads and each.case == read.case and its_s <= rest_s]
-        if not read.reads:
-            continue
         usual = min(like, key=lambda each: len(each.served), default=None)
-        if usual is None:
+        if not read.reads or usual is None:
             continue
         many, few = len(usual.served), len(read.served)
         counts = f"{few} starts served after {len(read.reads)} reads, {many} without reads"

@@ -1,11 +1,13 @@
 """Judges each response by the rules of HTTP: completeness, status, media type, JSON and methods."""
 
 from collections.abc import Iterator
+from statistics import median
 
 from touchstone.contract.document import EVENT_STREAM
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.access import standing
+from touchstone.rules.events import is_stream
 from touchstone.rules.history import History
 from touchstone.rules.messages import (
     SUCCESS,
@@ -28,6 +30,8 @@ _NOT_REACHED = ("ConnectError", "ConnectTimeout")
 _MAY_LOSE_RESPONSE_BYTES = 65_536  # an early response to a longer body is easily lost (RFC 9112 9.6)
 
 _NO_BODY = frozenset({204, 205, 304})
+_GROUP = 10  # the fastest of the first responses is compared with the median of as many of the latest
+_SLOWER, _SLOWER_S = 3.0, 0.6  # how much longer later responses may take: a factor, plus seconds
 _SEVERAL = 3  # identical responses after which the next one is expected to be the same
 
 
@@ -38,7 +42,7 @@ def answered(exchange: Exchange, history: History) -> Iterator[Judgement]:
         actual = f"{surplus_bytes} bytes after the end of the response"
         yield broken("http.answers", exchange, expected="one complete response without surplus bytes", actual=actual)
         return
-    if exchange.error.startswith(_OUR_OWN) or exchange.closed == "client":
+    if exchange.error.startswith(_OUR_OWN) or exchange.closed == "client" or "left" in exchange.note:
         return
     if not exchange.error and exchange.response is not None:
         yield held("http.answers", exchange)
@@ -124,6 +128,20 @@ def head_matches_get(ref: str, history: History) -> Iterator[Judgement]:
             yield judged("http.head-matches-get", fits, get, head, expected=expected, actual=actual)
 
 
+@rule("protocol.speed", "http.stays-fast")
+def stays_fast(exchange: Exchange, history: History) -> Iterator[Judgement]:
+    """Judges that the latest responses with one status take no longer than the first, in the run and in the case."""
+    kind = exchange.operation, exchange.status
+    for group in (history.similar[kind], history.similar[*kind, exchange.case]):
+        if len(group) < 2 * _GROUP or not exchange.operation or is_stream(exchange) or not exchange.response:
+            continue
+        first, last = group[:_GROUP], group[-_GROUP:]
+        most_s = _SLOWER * min(e.elapsed_s for e in first) + _SLOWER_S
+        now_s = median(e.elapsed_s for e in last)
+        expected, actual = f"less than {most_s:.2f} s, like the first responses", f"{now_s:.2f} s (median of {_GROUP})"
+        yield judged("http.stays-fast", now_s < most_s, *first, *last, expected=expected, actual=actual)
+
+
 def _nearest_get(head: Exchange, story: tuple[Exchange, ...]) -> Exchange | None:
     """The GET closest in time to *head*, without a publish or delete in between."""
     gets = [e for e in story if e.request.method == "GET" and judgeable(e) and _same_target(e, head)]
@@ -142,6 +160,7 @@ def _wrong_length(head: Exchange, get: Exchange, story: tuple[Exchange, ...]) ->
     """Returns the Content-Length of the HEAD response if several GETs agree on another, else "" (RFC 9110 8.6)."""
     usual = head.response.header("content-length") if head.response else None
     gets = [e for e in story if e.request.method == "GET" and e.status == head.status and _same_target(e, head)]
+    gets = [e for e in gets if not any(_between(change, e, head) for change in story)]
     answers = {(e.response.body, _length(e)) for e in gets if e.response}
     agreed = len(gets) >= _SEVERAL and answers == {(get.response and get.response.body, _length(get))}
     return usual if usual is not None and agreed and _length(get) not in ("", usual) else ""

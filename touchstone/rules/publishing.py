@@ -143,10 +143,7 @@ def one_digest(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("digests.different", _FOLLOWS)
 def follows_content(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that different documents have different digests.
-
-    The documentation does not say whether the name and the version change the digest (ambiguity 7.3).
-    """
+    """Judges that different documents have different digests, apart from name and version (ambiguity 7.3)."""
     publishes = history.overall(_publishes)
     for content in (c for c in history.contents(ref) if c.published_seq in publishes):
         publish = publishes[content.published_seq]

@@ -35,7 +35,7 @@ def is_status_read(exchange: Exchange) -> bool:
 
 def may_have_acted(exchange: Exchange) -> bool:
     """Whether a mutating request can have taken effect."""
-    if exchange.request.method in {"HEAD", "OPTIONS"}:
+    if exchange.request.method in {"HEAD", "OPTIONS"} or exchange.note.get("left") == "request":
         return False
     if exchange.operation == "publishTemplate" and exchange.status == 429 and exchange.note.get("auto_build"):
         return True  # maybe only the build was refused (ambiguity 7.40)

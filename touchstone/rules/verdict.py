@@ -136,8 +136,7 @@ def _judge_claim(claim: LedgerClaim, evidence: _Evidence, log: RunLog) -> ClaimV
 
 
 def _why_unjudged(claim: LedgerClaim, log: RunLog) -> str:
-    stopped = [c for c in log.cases if claim.id in c.claims and c.outcome in ("error", "skipped")]
-    if stopped:
+    if stopped := [c for c in log.cases if claim.id in c.claims and c.outcome in ("error", "skipped")]:
         return _joined(f"{case.id}: {case.message or case.outcome}" for case in stopped)
     if log.footer is None or log.footer.interrupted:
         return "the run ended before a check judged it"
@@ -172,14 +171,11 @@ def _judge_run(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[int, str]
 def _judge_completeness(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[int, str]:
     """Returns 3 with the reason if the run is incomplete, else 0."""
     ended = {case.id for case in log.cases}
-    missing = [case for case in log.selected if case not in ended]
-    if missing:
+    if missing := [case for case in log.selected if case not in ended]:
         return 3, f"{plural(len(missing), 'case')} did not run: {some(missing)}"
-    stuck = _with_verdict([claim for claim in claims if not claim.new], "could-not-run", strict=False)
-    if stuck:
+    if stuck := _with_verdict([claim for claim in claims if not claim.new], "could-not-run", strict=False):
         return 3, f"{plural(len(stuck), 'must-level claim')} could not be judged: {some(stuck)}"
-    odd = unexplained(log)
-    if odd:
+    if odd := unexplained(log):
         return 3, f"{plural(len(odd), 'case')} failed without a finding: {some([case.id for case in odd])}"
     if log.torn_lines:
         return 3, f"the run log lost {plural(log.torn_lines, 'line')}: a process was killed while writing"
