@@ -120,11 +120,7 @@ class Round:
             raise Unsuited("indeterminate", f"the cancelled build of {version.ref} did not end and may use capacity")
 
     def make_room(self) -> None:
-        """Ends all builds in flight.
-
-        Raises:
-            Unsuited: a build does not end.
-        """
+        """Ends all builds in flight; raises `Unsuited` if a build does not end."""
         while self.in_flight:
             self._end(next(iter(self.in_flight)))
         self.witness = None

@@ -32,11 +32,7 @@ class Scenario:
     claims: tuple[str, ...]
 
     def play(self, exam: Examination) -> None:
-        """Sends the requests.
-
-        Raises:
-            Unsuited: a response was unexpected.
-        """
+        """Sends the requests; raises `Unsuited` if a response was unexpected."""
         exam = replace(exam, steps=Steps())  # scenarios that run side by side share *exam*
         self.story(exam)
         if unmet := exam.steps.unmet:

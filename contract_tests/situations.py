@@ -12,6 +12,7 @@ from touchstone.check.examination import PUBLISH_ADVICE, Examination, Unsuited, 
 from touchstone.check.expectation import Reply
 from touchstone.check.templates import Template, is_own, publish_call
 from touchstone.facts.exchange import Credential
+from touchstone.rules.messages import LONG_AGO, WHOLE
 from touchstone.target.call import Call
 
 JSON, YAML = "application/json", "application/yaml"
@@ -21,6 +22,62 @@ SETTLED = ("not_built", "failed")  # what a cancelled version may read (ambiguit
 claims, cost, profile = pytest.mark.claims, pytest.mark.cost, pytest.mark.profile
 alone, cancels, once = pytest.mark.alone, pytest.mark.cancels, pytest.mark.once
 given, only_given = pytest.mark.given, pytest.mark.only_given
+
+
+LONGEST_NAME = 64  # Source: page templates/schema.
+LONG_VERSION = "10.20.30-rc.1.longer.than.usual"
+# A section that makes a document larger than common buffers.
+LARGE: dict[str, Any] = {"env": {f"PLENTY_{number}": f"{number:03} " * 100 for number in range(200)}}
+READS = ("getBuild", "getTemplate")
+
+
+def longest(template: Template, letter: str = "n") -> Template:
+    """Returns the template with a name of maximum length, which ends in *letter*."""
+    name = f"{template.name}-{'n' * LONGEST_NAME}"[: LONGEST_NAME - 1] + letter
+    return replace(template, name=name, marker=f"{template.marker}-{letter}")
+
+
+def strangers(exam: Examination, version: Template) -> dict[Credential, int]:
+    """Returns the clients that do not own a version, and the status of their reads."""
+    other: Credential = "second" if version.owner == "primary" else "primary"
+    anyone: dict[Credential, int] = {"none": 401}
+    return anyone | ({other: 404} if exam.target.second_api_key else {})
+
+
+def read_as_caches(exam: Examination, version: Template, code: int = 200) -> None:
+    """Reads a version as caches do: as HEAD, as a range, and with the ETag of the case's last read of it."""
+    for operation, end in zip(READS, ("/build", ""), strict=True):
+        call, tags = exam.call(operation, version), exam.steps.tags
+        for headers in ({"If-None-Match": tags[operation, version.ref]}, *UNCONDITIONAL):
+            exam.send(replace(call, headers=headers)).expect(code, 206, 304)
+        response = exam.send(call).expect(code).response
+        tags[operation, version.ref] = (response and response.header("etag")) or tags[operation, version.ref]
+        raw(exam, "HEAD", f"{path_of(version.ref)}{end}", version.owner).expect(code, 405)
+
+
+# Conditions that are always met, and a range that is the whole response.
+UNCONDITIONAL = ({"If-Modified-Since": LONG_AGO}, {"Range": WHOLE})
+
+
+def head(exam: Examination, version: Template) -> None:
+    """Sends HEAD to the paths of a version, as a monitor does."""
+    for end in ("/build", ""):
+        raw(exam, "HEAD", f"{path_of(version.ref)}{end}", version.owner)
+
+
+def read_at_once(exam: Examination, version: Template, code: int = 200) -> None:
+    """Reads a version from several clients at the same moment: its owner, another account, and one without a key."""
+    codes = {version.owner: code} | strangers(exam, version)
+    for reply in exam.together(*[exam.call(operation, version, by) for operation in READS for by in codes] * 2):
+        reply.expect(codes[reply.credential])
+
+
+def amid(exam: Examination, operation: str, version: Template) -> Reply:
+    """Sends a change at the same moment as reads by its owner and by others; returns the response to the change."""
+    callers = (version.owner, *strangers(exam, version), version.owner)
+    reads = [exam.call(read, version, by) for read in READS for by in callers]
+    reply, *_ = exam.together(exam.call(operation, version), *reads)
+    return exam.start(version) if reply.status == 429 else reply
 
 
 def attempt(exam: Examination, operation: str, template: Template, credential: Credential) -> Reply:

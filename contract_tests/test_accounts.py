@@ -28,10 +28,7 @@ OPERATIONS = ("getBuild", "getTemplate", "startBuild", "cancelBuild", "streamBui
 
 @cost(builds=1, requests=56)
 @claims(
-    "access.others-version-is-404",
-    "access.others-change-nothing",
-    "auth.valid-key-is-accepted",
-    "auth.refused-changes-nothing",
+    "access.others-version-is-404 access.others-change-nothing auth.valid-key-is-accepted auth.refused-changes-nothing",
     "auth.missing-key-is-401",
 )
 def test_only_the_owner_sees_and_touches_a_version(exam: Examination) -> None:
@@ -80,12 +77,7 @@ def test_isolation_holds_in_both_directions(exam: Examination) -> None:
 
 @given
 @cost(builds=0, requests=24)
-@claims(
-    "access.start-needs-scale",
-    "access.publish-needs-scale",
-    "access.plan-is-no-key-matter",
-    "access.others-change-nothing",
-)
+@claims("access.start-needs-scale access.publish-needs-scale access.plan-is-no-key-matter access.others-change-nothing")
 def test_building_needs_the_scale_plan(exam: Examination) -> None:
     """An account below the Scale plan gets 403 when it publishes or starts a build.
 
@@ -112,12 +104,8 @@ def test_building_needs_the_scale_plan(exam: Examination) -> None:
 @profile("standard")
 @cost(builds=3, at_once=2, requests=40)
 @claims(
-    "publish.answers-201",
-    "template.read-shows-the-published",
-    "lookup.existing-version-is-found",
-    "cancel.idle-is-404",
-    "status.unbuilt-is-not-built",
-    "status.ready-stays-ready",
+    "publish.answers-201 template.read-shows-the-published lookup.existing-version-is-found cancel.idle-is-404",
+    "status.unbuilt-is-not-built status.ready-stays-ready",
 )
 def test_accounts_may_use_one_name(exam: Examination) -> None:
     """Two accounts use one name; each account reads, builds, cancels, replaces and deletes its own version."""

@@ -11,15 +11,8 @@ BUILDS = 4
 @given
 @cost(builds=0, requests=12)
 @claims(
-    "reuse.ready-at-once",
-    "reuse.is-flagged",
-    "reuse.status-code",
-    "status.ready-stays-ready",
-    "status.build-time-is-stable",
-    "status.concurrent-reads-agree",
-    "cancel.finished-is-idle",
-    "cancel.says-idle",
-    "cancel.keeps-finished-golden",
+    "reuse.ready-at-once reuse.is-flagged reuse.status-code status.ready-stays-ready status.build-time-is-stable",
+    "status.concurrent-reads-agree cancel.finished-is-idle cancel.says-idle cancel.keeps-finished-golden",
     "error.has-no-upstream-status",
 )
 def test_finished_build_is_reused_and_kept(exam: Examination) -> None:

@@ -1,4 +1,4 @@
-"""Section *Response* of the page: starts of a running build. All pages: simultaneous requests, for any versions."""
+"""All pages: simultaneous requests, for one version or several."""
 
 from dataclasses import replace
 
@@ -11,33 +11,27 @@ from touchstone.facts.backoff import FIRST_WAIT_S, retry_after_s
 TRIES = 3
 
 
-@cost(builds=1, requests=8)
-@claims("start.while-building-is-harmless", "reuse.only-when-reused", "publish.ref-is-the-document")
-def test_start_of_a_running_build_changes_nothing(exam: Examination) -> None:
-    """A start during a build gets a documented response, and the build completes."""
-    build = exam.running("joined", times=3)
-    exam.read(build).expect(200, status="building")
-    exam.rest(build.sleep_s / 2)
-    exam.start(build).expect(202, 200, 409, status="building")
-    exam.wait(build).expect(200, status="ready")
-
-
 @profile("standard")
-@cost(builds=1, requests=14)
+@cost(builds=1, requests=86)
 @claims(
-    "start.concurrent-answers-are-documented",
-    "start.concurrent-share-one-build",
-    "digest.is-stable",
-    "http.no-server-error",
+    "start.concurrent-answers-are-documented start.concurrent-share-one-build digest.is-stable http.no-server-error",
+    "status.ref-is-the-path status.concurrent-reads-agree template.read-shows-the-published http.answers",
 )
-def test_simultaneous_starts_share_one_build(exam: Examination) -> None:
-    """Simultaneous starts get documented responses and share one build."""
+def test_simultaneous_requests_share_one_build(exam: Examination) -> None:
+    """Simultaneous starts share one build. Meanwhile two accounts read several versions at once, each its own."""
+    ready, unbuilt = exam.ready(), exam.published("beside")
     build = started_together(exam, 4)
     log = exam.follow(build)
     exam.read(build).expect(200, status="building")
+    templates = [ready, unbuilt, build, *([exam.ready("second")] if exam.target.second_api_key else [])]
+    reads = [exam.call(operation, each) for operation in ("getBuild", "getTemplate") for each in templates]
+    for _ in range(3):
+        for reply in (*exam.together(*reads), *exam.together(*reversed(reads))):
+            reply.expect(200)
     exam.wait(build).expect(200, status="ready")
     exam.closed(log).expect(200)
-    exam.read(build).expect(200, status="ready")
+    for reply in (*exam.together(*reads), *exam.together(*[exam.call("getBuild", build)] * 6)):
+        reply.expect(200)
     exam.rest(build.sleep_s)
     exam.read(build).expect(200, status="ready")
 
@@ -79,35 +73,12 @@ def test_start_and_cancel_at_once_leave_a_sane_version(exam: Examination) -> Non
     exam.wait(build).expect(200, status="ready")
 
 
-@profile("standard")
-@cost(builds=1, requests=72)
-@claims("status.ref-is-the-path", "status.concurrent-reads-agree", "template.read-shows-the-published", "http.answers")
-def test_answers_to_simultaneous_requests_are_not_mixed_up(exam: Examination) -> None:
-    """Two accounts read several versions at once; each response shows the requested version."""
-    ready, unbuilt, running = exam.ready(), exam.published("beside"), exam.short("running")
-    templates = [ready, unbuilt, running, *([exam.ready("second")] if exam.target.second_api_key else [])]
-    exam.start(running).expect(202, status="building")
-    reads = [exam.call(operation, each) for operation in ("getBuild", "getTemplate") for each in templates]
-    for _ in range(3):
-        for reply in (*exam.together(*reads), *exam.together(*reversed(reads))):
-            reply.expect(200)
-    exam.wait(running).expect(200, status="ready")
-    for reply in exam.together(*reads):
-        reply.expect(200)
-    for reply in exam.together(*[exam.call("getBuild", running)] * 6):
-        reply.expect(200, status="ready")
-
-
 @cancels
 @profile("thorough")
 @cost(builds=6, at_once=3, requests=60)
 @claims(
-    "publish.answers-201",
-    "publish.ref-is-the-document",
-    "template.read-shows-the-published",
-    "cancel.keeps-neighbours",
-    "lookup.existing-version-is-found",
-    "lookup.deleted-version-is-404",
+    "publish.answers-201 publish.ref-is-the-document template.read-shows-the-published cancel.keeps-neighbours",
+    "lookup.existing-version-is-found lookup.deleted-version-is-404",
 )
 def test_simultaneous_changes_are_each_of_one_version(exam: Examination) -> None:
     """Publishes, starts, cancels and deletes that are sent at once each affect only the version that they name.
@@ -150,9 +121,7 @@ def published_together(exam: Examination) -> list[Template]:
 
 @cost(builds=0, requests=20)
 @claims(
-    "publish.other-content-is-409",
-    "publish.republish-identical-is-accepted",
-    "publish.conflict-keeps-content",
+    "publish.other-content-is-409 publish.republish-identical-is-accepted publish.conflict-keeps-content",
     "template.read-shows-the-published",
 )
 def test_simultaneous_publishes_leave_one_content(exam: Examination) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, get_args
 
-from situations import YAML, claims, cost, publish_bytes, publish_invalid, publish_wrong
+from situations import LARGE, YAML, claims, cost, publish_bytes, publish_invalid, publish_wrong
 from touchstone.check.examination import Examination
 from touchstone.check.templates import Form
 
@@ -47,13 +47,9 @@ SECTIONS: Document = {
     "apps": [APP | {"restart": "on-failure", "ports": [{"internal": 3000, "protocol": "tcp"}]}],
 }
 
-# A section that makes a document larger than common buffers.
-LARGE: Document = {"env": {f"PLENTY_{number}": f"{number:03} " * 100 for number in range(200)}}
-
 # It is undocumented where these values belong in the short form of a document.
-DESCRIBED: Document = {
-    "template": {"description": "Made by a test – für alle", "publisher": "touchstone", "license": "MIT"}
-}
+METADATA = {"description": "Made by a test – für alle", "publisher": "touchstone", "license": "MIT"}
+DESCRIBED: Document = {"template": METADATA}
 
 # Ways to make a document invalid, by name. Source: page templates/schema.
 SPOILT: dict[str, Callable[[Document], object]] = {
@@ -62,7 +58,7 @@ SPOILT: dict[str, Callable[[Document], object]] = {
     "no name": without("name"),
     "no version": without("version"),
     "name": renamed(lambda name: f"{name}-UPPER CASE"),
-    "long name": renamed(lambda name: f"{name}-{'a' * 65}"),
+    "long name": renamed(lambda name: f"{name}-{'a' * 65}"[:65]),
     "version": with_("template", version="one"),
     "publisher": with_("template", publisher="Not Kebab"),
     "os": with_("hardware", os="windows"),
@@ -86,18 +82,17 @@ SPOILT: dict[str, Callable[[Document], object]] = {
     "app without run": lambda document: document.update(apps=[{"name": "web"}]),
     "restart": with_app(restart="sometimes"),
     "on fail": with_app(on_fail="panic"),
-    "port": with_app(ports=[{"internal": 70000}]),
+    "port": with_app(ports=[{"internal": 65536}]),
     "taken port": with_app(ports=[{"internal": 5900}]),
     "unknown variable": with_("build", run=["echo ${var.nowhere}"]),
 }
-
 
 UNPARSABLE_JSON = (b'{"api_version": "orgo.ai/v1", "template": ', b'{"api_version": "orgo.ai/v1",, }')
 UNPARSABLE_YAML = (b"template: [open", b"template: 'open", b"template: {version: x}}", b"template: *nowhere")
 
 
 @cost(builds=0, requests=43)
-@claims("publish.empty-is-400", "publish.unparsable-is-400", "publish.invalid-is-422", "error.has-the-documented-shape")
+@claims("publish.empty-is-400 publish.unparsable-is-400 publish.invalid-is-422 error.has-the-documented-shape")
 def test_documents_that_cannot_be_published(exam: Examination) -> None:
     """Empty, unparsable and invalid documents get their documented errors."""
     publish_bytes(exam, "empty", b"", "empty").expect(400)

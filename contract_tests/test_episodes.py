@@ -168,13 +168,8 @@ def _chapters() -> Iterator[Any]:
 @profile("thorough")
 @pytest.mark.parametrize("stride", list(_chapters()))
 @claims(
-    "publish.force-replaces",
-    "publish.auto-build-starts",
-    "publish.conflict-keeps-content",
-    "start.after-cancel-builds-again",
-    "start.after-failure-builds-again",
-    "cancel.next-build-completes",
-    "reuse.only-identical-digest",
+    "publish.force-replaces publish.auto-build-starts publish.conflict-keeps-content start.after-cancel-builds-again",
+    "start.after-failure-builds-again cancel.next-build-completes reuse.only-identical-digest",
 )
 def test_what_happened_before_does_not_matter(exam: Examination, run: Run, stride: int) -> None:
     """Builds, cancels, failures, conflicts, replacements and deletes work in any order."""

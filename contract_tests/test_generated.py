@@ -24,19 +24,9 @@ _loose: list[Template] = []
 @given
 @cost(builds=0, requests={"quick": 70, "standard": 130, "thorough": 250})
 @claims(
-    "http.answers",
-    "http.no-server-error",
-    "http.status-is-documented",
-    "http.json-media-type",
-    "http.body-is-json",
-    "http.wrong-method-is-405",
-    "error.has-the-documented-shape",
-    "error.shows-no-internals",
-    "lookup.odd-spelling-is-404",
-    "start.body-is-documented",
-    "status.body-is-documented",
-    "events.fields-are-documented",
-    "events.media-type",
+    "http.answers http.no-server-error http.status-is-documented http.json-media-type http.body-is-json",
+    "http.wrong-method-is-405 error.has-the-documented-shape error.shows-no-internals lookup.odd-spelling-is-404",
+    "start.body-is-documented status.body-is-documented events.fields-are-documented events.media-type",
     "publish.invalid-is-422",
 )
 @pytest.mark.parametrize("label", labels(schema))
@@ -62,16 +52,9 @@ BUILDS = {"quick": 0, "standard": 0, "thorough": 60}  # where none is left, link
 @profile("standard")
 @cost(builds=BUILDS, lengths=0, requests={"quick": 0, "standard": 80, "thorough": 1000})
 @claims(
-    "http.status-is-documented",
-    "lookup.existing-version-is-found",
-    "status.answers-200",
-    "status.changes-only-by-a-start",
-    "start.visible-to-next-read",
-    "start.while-building-is-harmless",
-    "cancel.in-flight-is-202",
-    "template.read-shows-the-published",
-    "template.delete-says-deleted",
-    "lookup.deleted-version-is-404",
+    "http.status-is-documented lookup.existing-version-is-found status.answers-200 status.changes-only-by-a-start",
+    "start.visible-to-next-read start.while-building-is-harmless cancel.in-flight-is-202",
+    "template.read-shows-the-published template.delete-says-deleted lookup.deleted-version-is-404",
 )
 def test_links(exam: Examination, run: Run) -> None:
     """Requests along the links of the contract keep the life cycle of the versions that they publish."""

@@ -25,13 +25,8 @@ RUNNING_S = 4.0
 @alone
 @cost(builds={"quick": 13, "standard": 13, "thorough": 25}, lengths=1, requests=300)
 @claims(
-    "limit.has-the-error-shape",
-    "limit.ends-after-back-off",
-    "limit.retry-after-is-valid",
-    "limit.retry-after-is-honest",
-    "limit.is-per-key",
-    "limit.refused-start-starts-nothing",
-    "start.answers-202",
+    "limit.has-the-error-shape limit.ends-after-back-off limit.retry-after-is-valid limit.retry-after-is-honest",
+    "limit.is-per-key limit.refused-start-starts-nothing start.answers-202",
 )
 def test_rate_of_starts(exam: Examination, run: Run) -> None:
     """After a burst, starts are refused and begin no build, another key is served, and refusals end after a wait."""
@@ -166,9 +161,7 @@ def without_retry_after(run: Run, attempt: Round) -> None:
 @profile("standard")
 @cost(builds=MOST_BUILDS_AT_ONCE + 1, lengths=0, requests=150)
 @claims(
-    "limit.refused-start-starts-nothing",
-    "limit.has-the-error-shape",
-    "limit.ends-after-back-off",
+    "limit.refused-start-starts-nothing limit.has-the-error-shape limit.ends-after-back-off",
     "status.build-does-not-vanish",
 )
 def test_start_refused_for_capacity_starts_nothing(exam: Examination) -> None:

@@ -38,23 +38,11 @@ INVALID: tuple[dict[str, Any], ...] = (
 
 @cost(builds=2, requests=50)
 @claims(
-    "publish.other-content-is-409",
-    "publish.conflict-keeps-content",
-    "publish.force-replaces",
-    "publish.republish-identical-is-accepted",
-    "publish.auto-build-only-when-asked",
-    "reuse.only-identical-digest",
-    "digest.follows-content",
-    "digest.is-the-published-one",
-    "status.build-time-is-ms",
-    "publish.invalid-is-422",
-    "template.read-shows-the-published",
-    "status.ready-stays-ready",
-    "lookup.deleted-version-is-404",
-    "start.refuses-deleted-version",
-    "events.carry-the-output",
-    "events.own-lines-only",
-    "events.ready-ends-on-ready",
+    "publish.other-content-is-409 publish.conflict-keeps-content publish.force-replaces",
+    "publish.republish-identical-is-accepted publish.auto-build-only-when-asked reuse.only-identical-digest",
+    "digest.follows-content digest.is-the-published-one status.build-time-is-ms publish.invalid-is-422",
+    "template.read-shows-the-published status.ready-stays-ready lookup.deleted-version-is-404",
+    "start.refuses-deleted-version events.carry-the-output events.own-lines-only events.ready-ends-on-ready",
     "reuse.ready-at-once",
 )
 def test_replaced_content_is_built_afresh(exam: Examination) -> None:
@@ -151,14 +139,8 @@ def test_every_change_of_content_counts(exam: Examination) -> None:
 @profile("standard")
 @cost(builds=4, at_once=3, lengths=2, requests=36)
 @claims(
-    "reuse.same-digest-elsewhere",
-    "digest.follows-content",
-    "reuse.only-identical-digest",
-    "reuse.is-flagged",
-    "status.ref-is-the-path",
-    "start.ref-is-the-path",
-    "template.read-shows-the-published",
-    "status.ready-stays-ready",
+    "reuse.same-digest-elsewhere digest.follows-content reuse.only-identical-digest reuse.is-flagged",
+    "status.ref-is-the-path start.ref-is-the-path template.read-shows-the-published status.ready-stays-ready",
 )
 def test_versions_with_one_content_share_only_the_golden(exam: Examination) -> None:
     """Versions with equal digests share a finished snapshot (golden), but keep their refs, and a delete is of one.
@@ -203,11 +185,8 @@ def test_versions_with_one_content_share_only_the_golden(exam: Examination) -> N
 
 @cost(builds=0, requests=10)
 @claims(
-    "template.read-shows-the-published",
-    "template.delete-says-deleted",
-    "lookup.deleted-version-is-404",
-    "start.refuses-deleted-version",
-    "error.does-not-repeat-the-key",
+    "template.read-shows-the-published template.delete-says-deleted lookup.deleted-version-is-404",
+    "start.refuses-deleted-version error.does-not-repeat-the-key",
 )
 def test_deleted_version_is_gone(exam: Examination) -> None:
     """A version can be read until it is deleted; after that, it is not found and cannot be built."""

@@ -8,6 +8,7 @@ import pytest
 
 from situations import (
     SETTLED,
+    amid,
     auto_built,
     cancels,
     claims,
@@ -15,14 +16,14 @@ from situations import (
     lasting,
     needs_publishing,
     not_found,
-    path_of,
     publish_invalid,
-    raw,
+    read_as_caches,
+    read_at_once,
+    strangers,
 )
 from touchstone.check.examination import Examination
 from touchstone.check.expectation import Reply
 from touchstone.check.templates import Template
-from touchstone.facts.exchange import Credential
 
 # Duration of a build, as a multiple of a short build: it lasts during all harmless requests.
 OUTLASTING = 4
@@ -65,18 +66,17 @@ def conflict(scene: Scene) -> None:
 
 def others(scene: Scene) -> None:
     """Sends forbidden requests without a key and from another account."""
-    intruders: tuple[Credential, ...] = ("none", "second") if scene.exam.target.second_api_key else ("none",)
-    for by in intruders:
+    for by in strangers(scene.exam, scene.subject):
         for operation in ("streamBuildEvents", "startBuild", "cancelBuild", "deleteTemplate"):
             codes = (401,) if by == "none" else (*not_found(operation), 429)
             scene.exam.request(operation, scene.subject, by).expect(*codes)
             scene.read()
 
 
-def heads(scene: Scene) -> None:
-    """Sends HEAD to the paths of the build and the template."""
-    for end in ("/build", ""):
-        raw(scene.exam, "HEAD", f"{path_of(scene.subject.ref)}{end}").expect(200, 405)
+def caches(scene: Scene) -> None:
+    """Reads the version as caches do, and from several clients at once."""
+    read_as_caches(scene.exam, scene.subject)
+    read_at_once(scene.exam, scene.subject)
 
 
 def leave_the_log(scene: Scene) -> None:
@@ -104,7 +104,7 @@ def do_again(scene: Scene) -> None:
         scene.exam.cancel(scene.subject).expect(*codes, status=("idle", "cancelling"))
 
 
-HARMLESS: tuple[Callable[[Scene], None], ...] = (publish_again, conflict, others, heads, leave_the_log, do_again)
+HARMLESS: tuple[Callable[[Scene], None], ...] = (publish_again, conflict, others, caches, leave_the_log, do_again)
 
 
 def nobody_built(scene: Scene) -> None:
@@ -113,7 +113,7 @@ def nobody_built(scene: Scene) -> None:
 
 def is_built(scene: Scene) -> None:
     """Builds the version until it is ready, or fails, with harmless requests during the build."""
-    scene.exam.start(scene.subject).expect(202, status="building")
+    amid(scene.exam, "startBuild", scene.subject).expect(202, status="building")
     scene.status = ("building", scene.subject.outcome)
     log = scene.exam.follow(scene.subject)
     do_no_harm(scene)
@@ -141,7 +141,7 @@ def was_cancelled(scene: Scene) -> None:
     scene.status = ("building", "ready")
     log = scene.exam.follow(scene.subject)
     do_no_harm(scene)
-    reply = scene.exam.cancel(scene.subject).expect(202, 404, status=("cancelling", "idle"))
+    reply = amid(scene.exam, "cancelBuild", scene.subject).expect(202, 404, status=("cancelling", "idle"))
     scene.status = SETTLED if reply.status == 202 else "ready"
     scene.exam.settled(scene.subject).expect(200, status=scene.status)
     scene.exam.closed(log).expect(200)
@@ -164,16 +164,9 @@ def do_no_harm(scene: Scene) -> None:
 @cancels
 @pytest.mark.parametrize("state", list(_states()))
 @claims(
-    "status.changes-only-by-a-start",
-    "status.build-does-not-vanish",
-    "status.ready-stays-ready",
-    "status.failed-stays-failed",
-    "publish.conflict-keeps-content",
-    "access.others-change-nothing",
-    "lookup.deleted-version-is-404",
-    "start.refuses-deleted-version",
-    "reuse.only-identical-digest",
-    "events.carry-the-output",
+    "status.changes-only-by-a-start status.build-does-not-vanish status.ready-stays-ready status.failed-stays-failed",
+    "publish.conflict-keeps-content access.others-change-nothing lookup.deleted-version-is-404",
+    "start.refuses-deleted-version reuse.only-identical-digest events.carry-the-output",
 )
 def test_harmless_requests_change_nothing_and_a_delete_everything(
     exam: Examination, state: Callable[[Scene], None]
@@ -188,12 +181,15 @@ def test_harmless_requests_change_nothing_and_a_delete_everything(
     scene = Scene(exam, subject, first)
     state(scene)
     do_no_harm(scene)
-    exam.delete(subject).expect(200)
+    amid(exam, "deleteTemplate", subject).expect(200)
+    read_as_caches(exam, subject, 404)
+    read_at_once(exam, subject, 404)
     find_nothing(exam, subject)
     scene.subject = replace(subject.revised(), fails=False, sleep_s=first.sleep_s)
     scene.status = "not_built"
     exam.publish(scene.subject).expect(201, 200)
     conflict(scene)
+    caches(scene)
     scene.read_all()
     if state is not runs_and_is_ready:
         return

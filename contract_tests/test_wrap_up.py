@@ -11,10 +11,7 @@ from touchstone.check.templates import Template
 @given
 @cost(builds=0, requests=80)
 @claims(
-    "status.ready-stays-ready",
-    "status.failed-stays-failed",
-    "status.build-time-is-stable",
-    "status.changes-only-by-a-start",
+    "status.ready-stays-ready status.failed-stays-failed status.build-time-is-stable status.changes-only-by-a-start",
     "digest.is-stable",
 )
 def test_what_was_left_alone_has_not_changed(exam: Examination, run: Run) -> None:

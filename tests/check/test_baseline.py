@@ -155,9 +155,8 @@ def test_baseline_of_one_run_serves_the_next_and_its_report(tmp_path: Path, call
     known = str(tmp_path / "known.toml")
     flags = ("--profile", "quick", "--strict", "--claims", f"{SCHEME},{OTHER}")
     with Twin(TwinSettings(build_s=0.02), engine=SchemeIsCaseSensitive) as twin:
-        first = call(
-            Shell(tmp_path), "check", "--url", twin.url, *flags, "--write-baseline", known, "--report-dir", "reports/a"
-        )
+        written = ("--write-baseline", known, "--report-dir", "reports/a")
+        first = call(Shell(tmp_path), "check", "--url", twin.url, *flags, *written)
         second = call(Shell(tmp_path), "check", "--url", twin.url, *flags, "--baseline", known, "--report-dir", "b")
         # One finding again: its versions stay until a sweep removes them.
         (script, *_) = sorted((tmp_path / "reports/a").glob("*.sh"))
@@ -192,9 +191,8 @@ def run(tmp_path: Path) -> Run:
             writer.write(header(**{"run_id": f"run-{day}", "started_at": at, "claims": claims, **changes}))
             writer.write(Tally("c", "r", OTHER, held=1), Tally("c", "r", FAILED, held=1))
             for name in broken:
-                writer.write(
-                    Occurrence(Finding(name, name, "must", "getBuild", "r", "404", "200", "GET", "curl", ()), "a.b")
-                )
+                finding = Finding(name, name, "must", "getBuild", "r", "404", "200", "GET", "curl", ())
+                writer.write(Occurrence(finding, "a.b"))
             for case, claim in (("a.b", FAILED), ("a.c", FAILED), ("d.e", UNJUDGED)):
                 writer.write(Case(case, "", "passed", 1.0, (claim,), ""))
             if stuck:

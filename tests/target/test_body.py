@@ -7,17 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from touchstone.target.bounds import (
-    BEYOND_BYTES,
-    DEFAULT_BOUNDS,
-    KEPT_BYTES,
-    LEAST_KEPT_BYTES,
-    Bounds,
-    Intake,
-    Refused,
-    Room,
-    cut_head,
-)
+from touchstone.target.bounds import BEYOND_BYTES, KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, Intake, Refused, Room, cut_head
 
 TEXT = b'{"status": "ready"}' * 50
 SMALL = Bounds(max_body_bytes=1000, max_stream_bytes=1000, max_line_bytes=100, max_json_values=100)
@@ -146,7 +136,7 @@ def test_json_is_cut_at_the_limit(
     body: bytes, measured: tuple[int, int], place: int, bound: str, cut_at: bytes
 ) -> None:
     for most in range(8):
-        bounds = replace(DEFAULT_BOUNDS, **{bound: most})
+        bounds = replace(Bounds(), **{bound: most})
         cut = bounds.cut(body)
         assert (cut is not None) == (measured[place] > most)
         if cut is not None:
@@ -157,7 +147,7 @@ def test_json_is_cut_at_the_limit(
 
 @pytest.mark.parametrize("body", [b"<" + b"[" * 500, b"", b"\xff" + b"{" * 500, b'"' + b"[" * 500])
 def test_other_text_has_no_depth(body: bytes) -> None:
-    assert DEFAULT_BOUNDS.cut(body) is None
+    assert Bounds().cut(body) is None
 
 
 @pytest.mark.timeout("30")

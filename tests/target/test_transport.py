@@ -21,7 +21,7 @@ from tests.raw_server import listening
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import EXPIRED, Credential, Exchange
 from touchstone.target.bounds import Bounds
-from touchstone.target.call import Call, asks_auto_build, may_publish, may_start
+from touchstone.target.call import Call, Leaves, asks_auto_build, may_publish, may_start
 from touchstone.target.keys import KeyCommand, Keys
 from touchstone.target.transport import Transport
 from touchstone.twin import DEFAULT_ACCOUNTS, Twin, TwinSettings
@@ -364,3 +364,46 @@ def test_renewals_are_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         command.renews(used := command.keys[-1], 200)
         renewed += [now] if command.renews(used, 401) else []
     assert renewed == [120, 180, 240]
+
+
+@pytest.mark.parametrize("leaves", ["request", "answer", "response"])
+def test_client_leaves_during_an_exchange(send: Sender, leaves: Leaves) -> None:
+    received: list[bytes] = []
+    over = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        body = received[0].partition(b"\r\n\r\n")[2]
+        while len(body) < 10 and (more := connection.recv(65536)):
+            body += more
+        received.append(body)
+        if leaves != "request":
+            connection.sendall(HEAD + b"Content-Length: 9\r\n\r\n{")
+            assert connection.recv(1) == b""  # the client closes, although the response is not complete
+        over.set()
+
+    call = Call("publishTemplate", REF, body=b"0123456789", leaves=leaves)
+    with server(answer, received) as url:
+        exchange = send(call, url)
+        assert over.wait(10)
+    assert exchange.note == {"left": leaves}
+    assert exchange.error == f"Left: the client left during the {leaves}"
+    assert exchange.status == (200 if leaves == "response" else 0)
+    assert received[-1] == (b"01234" if leaves == "request" else b"0123456789")
+
+
+def test_body_in_two_halves_and_a_late_reader(send: Sender) -> None:
+    pieces: list[bytes] = []
+
+    def answer(connection: socket.socket) -> None:
+        while len(received[0].partition(b"\r\n\r\n")[2]) + sum(map(len, pieces)) < 10:
+            pieces.append(connection.recv(65536))
+        connection.sendall(HEAD + b"\r\n{}")
+
+    received: list[bytes] = []
+    with server(answer, received) as url:
+        call = Call("publishTemplate", REF, body=b"0123456789", pause_s=0.05, stream_s=5.0, delay_s=0.05)
+        exchange = send(call, url)
+    assert b"Content-Length: 10" in received[0]
+    assert (received[0].partition(b"\r\n\r\n")[2] + b"".join(pieces)) == b"0123456789"
+    assert exchange.response
+    assert exchange.response.chunks[0].at_s >= 0.1

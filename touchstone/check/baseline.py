@@ -130,11 +130,9 @@ def narrowed(
 ) -> tuple[Settings, tuple[str, ...], str]:
     """Returns settings limited to what failed in the last check, the cases to run, and a sentence about them.
 
-    The profile and the seed are those of that check. With *finding_id*, or its first digits, only that finding counts.
-    The settings stay unchanged if nothing failed, or if neither *reports* nor the report folder has an earlier check.
-
-    Raises:
-        UsageError: the last check has no finding with this id.
+    The profile and the seed are those of that check. With *finding_id*, or its first digits, only that finding counts;
+    raises UsageError if the check has no such finding. The settings stay unchanged if nothing failed, or if neither
+    *reports* nor the report folder has an earlier check.
     """
     folders = tuple(dict.fromkeys((reports, settings.report_dir or reports)))
     found, flag = newest(settings, folders), f"--only {one_line(finding_id)}" if finding_id else "--last-failed"

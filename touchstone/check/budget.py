@@ -61,10 +61,8 @@ class FailedWaits:
     def limit_s(self, key: Hashable, most_s: float, needed_s: float = 0.0, *, is_fault: bool = False) -> float:
         """Returns how many seconds the next wait for the event *key* may take; 0 if no wait may follow.
 
-        Args:
-            most_s: Time limit of the first wait.
-            needed_s: Minimum time until the event, if known.
-            is_fault: Whether the state that has to end is itself a fault. Then even the first wait is short.
+        *most_s*: time limit of the first wait; *needed_s*: minimum time until the event, if known; *is_fault*: whether
+        the state that has to end is itself a fault, so that even the first wait is short.
         """
         times = self._times[key]
         if times >= GIVEN_UP_AFTER:

@@ -123,16 +123,14 @@ def declared_by(item: "pytest.Item", profile: str) -> Declared:
     """Returns the declaration of *item*; *profile* selects the cost if the mark ``cost`` has one for each profile."""
     cost, smallest = item.get_closest_marker("cost"), item.get_closest_marker("profile")
     costs = cost.kwargs if cost else {}
-    builds, requests = (
-        int(value[profile] if isinstance(value, Mapping) else value)
-        for value in (costs.get("builds", 0), costs.get("requests", 0))
-    )
+    given = (costs.get(name, 0) for name in ("builds", "requests"))
+    builds, requests = (int(value[profile] if isinstance(value, Mapping) else value) for value in given)
     at_once = int(costs.get("at_once", min(builds, 1)))
     return Declared(
         id=f"{item.path.stem.removeprefix('test_')}.{item.name.removeprefix('test_')}",
         file=item.path.name,
         title=" ".join((getattr(getattr(item, "function", None), "__doc__", "") or "").split()),
-        claims=tuple(claim for mark in item.iter_markers("claims") for claim in mark.args),
+        claims=tuple(" ".join(" ".join(mark.args) for mark in item.iter_markers("claims")).split()),
         builds=builds,
         at_once=at_once,
         lengths=int(costs.get("lengths", math.ceil(builds / at_once) if at_once else 0)),

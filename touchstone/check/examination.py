@@ -243,7 +243,7 @@ class Examination:
             raise Unsuited("could-not-run", limits.SPENT)
         self.budget.sends(call)
         exchange = self._sent(call)
-        self._silence.record(exchange.sent_at, answered=exchange.response is not None)
+        self._silence.record(exchange.sent_at, answered=exchange.response is not None or bool(call.leaves))
         # To another account, every version looks as if it had no build.
         if exchange.operation != "getBuild" or exchange.credential == self._owner(exchange.ref or ""):
             self.budget.receive(_received(call, exchange), reserved=reserved, lasts_s=self._runs_s(exchange.ref))
@@ -450,13 +450,13 @@ class Examination:
         """Waits until the status of a cancelled build is no longer ``building``; returns the last read."""
         return self.wait(version, AT_REST, self.target.cancel_timeout_s, by)
 
-    def follow(self, version: Version, by: Credential | None = None) -> Following:
-        """Opens the build log and reads it in another thread; returns once the response head has arrived."""
+    def follow(self, version: Version, by: Credential | None = None, delay_s: float = 0.0) -> Following:
+        """Opens the build log and reads it in another thread, after *delay_s*; returns once the head has arrived."""
         plain = self.call("streamBuildEvents", version, by)
         following, opened = Following(plain.ref in self._running), threading.Event()
         self._followings.append(following)
         limit_s = self.target.build_timeout_s + self.target.cancel_timeout_s
-        call = replace(plain, stream_s=limit_s, until=following.until, opened=opened)
+        call = replace(plain, stream_s=limit_s, until=following.until, opened=opened, delay_s=delay_s)
         in_background(following.future, lambda: self.send(call))
         opened.wait(self.target.request_timeout_s)
         return following

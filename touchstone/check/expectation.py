@@ -9,6 +9,7 @@ from typing import Any
 
 from touchstone.contract.answers import CALLERS, FINISHED, Answer, either, load, refusal
 from touchstone.facts.exchange import Exchange
+from touchstone.rules.messages import NO_ETAG
 from touchstone.rules.rule import describe
 from touchstone.target.call import Call
 
@@ -69,6 +70,8 @@ class Steps:
     states: dict[tuple[str, str], str] = field(default_factory=dict)
     # the note of the last accepted publish by ref and account
     published: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=lambda: defaultdict(dict))
+    # the ETag of the last read of a version, by operation and ref
+    tags: dict[tuple[str, str], str] = field(default_factory=lambda: defaultdict(lambda: NO_ETAG))
     unmet: list[str] = field(default_factory=list)  # expectations of the case that were not met
 
     def before(self, *calls: Call) -> list[str]:
@@ -95,7 +98,7 @@ class Steps:
 
     def after(self, call: Call, reply: Reply) -> None:
         """Notes the effect that *call* must have: none after a 429; any if the response was not allowed."""
-        if reply.status == LIMITED or call.operation not in CHANGING:
+        if reply.status == LIMITED or call.operation not in CHANGING or call.leaves == "request":
             return
         key = _key(call)
         state = self.states.get(key, "")

@@ -221,9 +221,7 @@ def child_environment(handover: Handover, environ: Mapping[str, str]) -> dict[st
 class Interrupted:
     """Received stop signals: *by* is the number of the last one (0 for none), *times* is how many came."""
 
-    def __init__(self) -> None:
-        self.by = 0
-        self.times = 0
+    by = times = 0
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
         """Records a stop signal; the loop that waits for the child then interrupts the child."""
@@ -397,10 +395,8 @@ class Job(ABC):
         began = time.monotonic()
         with signals() as self.interrupted:  # to the end, since an interrupted run is reported too
             with at_target(self.settings, self.twin) as self.settings:
-                write_header(
-                    *(self.run_log, self.run_id, self.settings, argv, self.ledger, self.contract),
-                    *(self.errand, self.also, self.known),
-                )
+                known = self.ledger, self.contract, self.errand, self.also, self.known
+                write_header(self.run_log, self.run_id, self.settings, argv, *known)
                 footer = self._work()
             with suppress(RunLogError):  # `conclude` reports the error
                 footer = self.judge(footer)

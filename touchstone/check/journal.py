@@ -98,9 +98,7 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
     def open(cls, run_id: str, target_url: str, state_dir: Path | None, fallback: Path | None = None) -> Self:
         """Creates and locks a journal file in *state_dir*, or in *fallback* if that fails.
 
-        Raises:
-            UsageError: none of the paths is a folder, or the run already has a journal.
-            OutputError: none of the folders is writable.
+        Raises UsageError if no path is a folder or the run already has a journal, OutputError if none is writable.
         """
         reasons: list[str] = []
         kind: type[HarnessError] = UsageError

@@ -25,13 +25,8 @@ def smoke(transport: Transport, source: str = USUAL.primary) -> float:
     """Checks that the target is reachable, accepts the key and is a template build API; returns the latency in seconds.
 
     It sends one request with a key and one without. A faulty target may answer one of the two wrongly. If both answers
-    look wrong, a documented response to the read of a curated version still identifies the API.
-
-    Args:
-        source: Where the key comes from, for messages; see `KeySources`.
-
-    Raises:
-        TargetError: the target is unreachable, refuses the key, or is another API.
+    look wrong, a documented response to the read of a curated version still identifies the API. *source*: where the key
+    comes from, for messages. Raises TargetError if the target is unreachable, refuses the key, or is another API.
     """
     with_key = _answered(transport, Call("getBuild", REF))
     without_key = _answered(transport, Call("getTemplate", REF, "none"), 1 if with_key.response is None else TRIES)
@@ -145,8 +140,7 @@ class PlanWatch:
 
 def barred(target: TargetSettings) -> str:
     """Returns why a run stops if its main key is below the Scale plan, and what to do."""
-    return (
-        f"the account of {target.key_sources.primary} is below the Scale plan, or the server treats it so by mistake "
-        f"(each publish or start is answered with 403 {UPGRADE_REQUIRED}); use a key of a Scale account; a key below "
-        "it belongs in restricted_api_key_env"
-    )
+    key = target.key_sources.primary
+    found = f"the account of {key} is below the Scale plan, or the server treats it so by mistake"
+    advice = "use a key of a Scale account; a key below it belongs in restricted_api_key_env"
+    return f"{found} (each publish or start is answered with 403 {UPGRADE_REQUIRED}); {advice}"

@@ -50,9 +50,8 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.freeze()  # nothing of the modules is garbage
     gc.set_threshold(COLLECTED_AFTER)
     try:
-        handover = config.stash[HANDOVER] = (
-            CheckHandover.received() if HANDOVER_VARIABLE in os.environ else _plain(config)
-        )
+        handover = CheckHandover.received() if HANDOVER_VARIABLE in os.environ else _plain(config)
+        config.stash[HANDOVER] = handover
         hold_lifeline(os.environ)
         if handover.errand.mode != "plan" and RUN not in config.stash:
             config.stash[RUN] = Run(handover)
@@ -153,9 +152,8 @@ def _choose(config: pytest.Config, handover: CheckHandover, items: list[pytest.I
         return
     kept_claims = {claim for item in items for claim in item.stash[CASE].claims}
     reason = f"not part of the profile {settings.profile}; use --profile standard or thorough"
-    config.stash[RUN].log.write(
-        *(Notice(c, "not-applicable", reason) for c in sorted((left_out - kept_claims) & selected))
-    )
+    unjudged = sorted((left_out - kept_claims) & selected)
+    config.stash[RUN].log.write(*(Notice(claim, "not-applicable", reason) for claim in unjudged))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -229,9 +227,7 @@ def _conduct(run: Run, item: pytest.Function) -> None:
         if not isinstance(error, Unsuited):
             raise
     finally:
-        findings = {
-            finding.id: finding for finding in _concluded(run, case, exam, interrupted=message == "interrupted")
-        }
+        findings = _concluded(run, case, exam, interrupted=message == "interrupted")
         if findings and (outcome != "error" or message == "interrupted"):
             outcome, message = "failed", "; ".join(finding.sentence() for finding in findings.values())
         took_s = item.stash[TOOK_S] = time.monotonic() - began
@@ -300,13 +296,13 @@ def _attempted(run: Run, case: Declared, exam: Examination, body: Callable[[], N
     return f"second attempt, not judged in the first: {', '.join(unclear)}" if unclear else ""
 
 
-def _concluded(run: Run, case: Declared, exam: Examination, *, interrupted: bool) -> list[Finding]:
+def _concluded(run: Run, case: Declared, exam: Examination, *, interrupted: bool) -> dict[str, Finding]:
     if not interrupted:
         if run.handover.errand.mode == "record":
             exam.case = CLEAN_UP  # a recording omits the requests of the clean-up
         with contextlib.suppress(Unsuited):
             exam.quieten()
-    return [] if run.plan.is_barred else run.conclude(case.id)
+    return {} if run.plan.is_barred else {finding.id: finding for finding in run.conclude(case.id)}
 
 
 @pytest.hookimpl(wrapper=True)
@@ -326,8 +322,7 @@ def pytest_runtest_makereport(
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Cleans up the target, also after Ctrl-C, and sets the exit status."""
-    run = session.config.stash.get(RUN, None)
-    if run:
+    if run := session.config.stash.get(RUN, None):
         run.finish()
         if run.plan.is_barred:
             session.exitstatus = BARRED

@@ -139,11 +139,7 @@ def pytest_arguments(errand: Errand = CHECK) -> list[str]:
 
 
 def cut_short(folder: Path, settings: Settings) -> tuple[RunLog, Settings]:
-    """Returns the run log in *folder*, and *settings* with what decides which cases run, as in this log.
-
-    Raises:
-        UsageError: the run log is not of an unfinished check of the same target.
-    """
+    """Returns the run log of an unfinished check of this target, and *settings* as in it; else raises UsageError."""
     run_log, place = folder / "runlog.jsonl", f"--resume {folder}"
     if not run_log.is_file():
         raise UsageError(f"{place}: has no runlog.jsonl; expected the report folder of a check that was cut short")

@@ -42,10 +42,8 @@ def sweep(settings: Settings, folders: Iterable[Path | None], report: Callable[[
         if leftover.target_url in (settings.target.url, EMBEDDED_URL):
             swept.append(_sweep(settings, leftover))
         else:
-            report(
-                f"run {leftover.run_id} left {len(leftover.refs)} templates on {leftover.target_url}: "
-                "sweep that API with its --url or --target"
-            )
+            left = f"run {leftover.run_id} left {len(leftover.refs)} templates on {leftover.target_url}"
+            report(f"{left}: sweep that API with its --url or --target")
     return tuple(swept)
 
 

@@ -19,8 +19,20 @@ Form = Literal["json", "yaml", "sugar", "shuffled"]
 VERSION = "1.0.0"
 
 _EXIT_STATUSES = (1, 2, 127, 255)
-# Endings of output lines: line n of a build has ending n, modulo the number of endings.
-_ENDINGS = ("", " größer ☃ 日本", ' {"step": [1, "two"]}', " data: more", " it's done", " <b>&amp;</b>", " id: 7: #")
+# Output line n of a build is entry n, modulo their number, with its marker for each @. Some look like the framing.
+_FORMS = (
+    "@",
+    "@ größer ☃ 日本",
+    '{"step": [1, "@"]}',
+    "data: @ it's done",
+    "event: end @ <b>&amp;</b>",
+    ": @ id: 7: #",
+    '{"level": "error", "phase": "ready", "line": "@"}',
+    "@-first\r@-second",
+    f"@ {'long ' * 1000}end",
+    "@-first\n@-second",
+)
+_LINE_END = re.compile(r"[\r\n]+")  # a log may also show what is between line ends as lines of their own
 
 # For each hardware key of the canonical form: key and value in the short form (templates/schema#sugar).
 _SHORT: dict[str, Callable[[Any], tuple[str, Any]]] = {
@@ -70,7 +82,7 @@ class Template:
 
     def lines(self) -> list[str]:
         """Output of the build: the marker, then more lines; all lines differ."""
-        more = (f"{self.marker}-line-{n}{_ENDINGS[n % len(_ENDINGS)]}" for n in range(2, self.more_lines + 2))
+        more = (_FORMS[n % len(_FORMS)].replace("@", f"{self.marker}-line-{n}") for n in range(2, self.more_lines + 2))
         return [] if self.silent else [self.marker, *more]
 
     def revised(self) -> "Template":
@@ -101,12 +113,13 @@ class Template:
     def note(self) -> dict[str, Any]:
         """Returns what the rules have to know about the document."""
         content = json.dumps(self.document(), sort_keys=True).encode()
+        then = [] if self.fails else [step.removeprefix("echo ") for step in self.then if step.startswith("echo ")]
         return {
             "content": hashlib.sha256(content).hexdigest()[:16],  # equal documents have equal hashes, in any form
             "outcome": self.outcome,
             "sleep_s": self.sleep_s,
             "marker": "" if self.silent else self.marker,
-            "lines": self.lines(),
+            "lines": [line for text in (*self.lines(), *then) for line in _LINE_END.split(text)],
             "marker_after_s": self.sleep_s / 2 if self.halved else self.sleep_s,
         }
 

@@ -5,7 +5,7 @@ import re
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, unquote, urlsplit
 
 from touchstone.contract.document import Contract
@@ -65,6 +65,10 @@ def kept_bytes(answer: Answer) -> int:
 LONG_BODY_BYTES = 256 * 1024
 
 
+# ``request``: after half of the request body; ``answer``: before the response; ``response``: after its head
+Leaves = Literal["", "request", "answer", "response"]
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A request to send."""
@@ -82,6 +86,10 @@ class Call:
     stream_s: float = 0.0  # for a stream: seconds until the client closes it
     until: threading.Event | None = None  # for a stream: the client closes it once this event is set
     opened: threading.Event | None = None  # set once the head of the response has arrived, or can no longer arrive
+    leaves: Leaves = ""  # the part of the exchange during which the client closes the connection
+    pause_s: float = 0.0  # pause between the two halves of the body
+    delay_s: float = 0.0  # for a stream: seconds from its head until the client begins to read it
+    reuses: bool = False  # whether a request with side effects may be sent on an open connection
 
 
 @dataclass(frozen=True, slots=True, eq=False)

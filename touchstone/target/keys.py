@@ -109,9 +109,8 @@ class KeyCommand:
         except (OSError, ValueError) as error:
             why = f"cannot be run: {getattr(error, 'strerror', error)}"
         if why:
-            raise UsageError(
-                f"{self.place}: found a command that {why}; expected one that prints a key; run it to see why"
-            )
+            expected = "expected one that prints a key; run it to see why"
+            raise UsageError(f"{self.place}: found a command that {why}; {expected}")
         key: str = checked(self.place, line, read_key)
         if key not in self.keys[-1:]:
             redaction_guard.register({"primary": key})

@@ -79,10 +79,8 @@ class Secrets:
         if not (spans := self._spans(data)):
             return data
         if self._marks.search(data):
-            return b"".join(
-                part if number % 2 else self._marked(part, self._spans(part))
-                for number, part in enumerate(self._marks.split(data))
-            )
+            parts = enumerate(self._marks.split(data))  # every other part is a placeholder
+            return b"".join(part if n % 2 else self._marked(part, self._spans(part)) for n, part in parts)
         return self._marked(data, spans)
 
     def headers(self, pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
@@ -102,11 +100,8 @@ class Secrets:
         folded = {value: value.translate(_FOLD) for value in self._markers}
         # A part that two secrets share identifies neither of them, unless one secret contains the other.
         longest = [one for one in dict.fromkeys(folded.values()) if not any(one in o != one for o in folded.values())]
-        self._forms = [
-            (form, next(root for root in longest if folded[value] in root), value)
-            for value in self._markers
-            for form, _ in _forms(value)
-        ]
+        roots = {value: next(root for root in longest if one in root) for value, one in folded.items()}
+        self._forms = [(form, root, value) for value, root in roots.items() for form, _ in _forms(value)]
         self._common = [form for form, _ in _forms(UNKNOWN_KEY.encode())]
         self._whole: dict[bytes, bytes] = {}
         for form, _, value in self._forms:

@@ -29,6 +29,10 @@ _SAFE = frozenset({"GET", "HEAD"})
 _CLOSED = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
+class _Left(Exception):
+    """The client closed the connection, because the call says so."""
+
+
 class WallClock:
     """Real time; *origin* is the monotonic clock at the start of the run."""
 
@@ -151,7 +155,7 @@ class Transport:
     def _sent(self, call: Call, case: str) -> Exchange:
         outgoing = self._builder.prepare(call)
         seq, sent_at = next(self._seq), self.now()
-        with self._client_for(outgoing) as client:
+        with self._client_for(outgoing, call) as client:
             outcome = self._exchange(client, outgoing, call)
         done_at = self.now()
         answer = Answer(sent_at=sent_at, done_at=done_at, error=outcome.error, closed=outcome.closed)
@@ -160,8 +164,8 @@ class Transport:
         return replace(exchange, head_at=head_at, response=outcome.response, note=note)
 
     @contextlib.contextmanager
-    def _client_for(self, outgoing: OutgoingRequest) -> Iterator[httpx.Client]:
-        if outgoing.method not in _SAFE or not self._reuses:
+    def _client_for(self, outgoing: OutgoingRequest, call: Call) -> Iterator[httpx.Client]:
+        if not (call.reuses or outgoing.method in _SAFE) or not self._reuses:
             yield self._single
             return
         try:
@@ -180,6 +184,9 @@ class Transport:
         began = self.now()
         try:
             response = self._receive_head(client, outgoing, call, outcome)
+        except _Left:
+            outcome.error, outcome.note["left"] = f"Left: the client left during the {call.leaves}", call.leaves
+            return outcome
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             outcome.error = self._problem(error)
             is_ours = isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.PoolTimeout)
@@ -194,6 +201,7 @@ class Transport:
         if call.stream_s and "content-length" not in response.headers:
             self._deadline.leave_after(call.stream_s, call.until)
         with contextlib.closing(response):
+            self.clock.rest(call.delay_s, call.until)
             if len(response.headers.raw) > self._bounds.max_headers:
                 many = f"{len(response.headers.raw)} lines, and {self._bounds.describe('max_headers')}"
                 outcome.error = f"RemoteProtocolError: the head has {many}"
@@ -208,7 +216,7 @@ class Transport:
     def _receive_head(
         self, client: httpx.Client, outgoing: OutgoingRequest, call: Call, outcome: "_Outcome"
     ) -> httpx.Response:
-        """Sends a request and receives the head; sends a GET or HEAD again if a reused connection was already closed.
+        """Sends a request and receives the head; repeats an idempotent one if a reused connection was closed.
 
         Source: RFC 9110 9.2.2; RFC 9112 9.3.1.
         """
@@ -218,7 +226,8 @@ class Transport:
         except _CLOSED as error:
             # A protocol error without "disconnected" means that the server sent something before it closed.
             has_sent = isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error)
-            if has_sent or self._deadline.received_bytes or connected or outgoing.method not in _SAFE:
+            is_safe = outgoing.method in _SAFE or (call.reuses and outgoing.method == "DELETE")
+            if has_sent or self._deadline.received_bytes or connected or not is_safe:
                 raise
             outcome.note["resent"] = self._problem(error)
             self.resent += 1
@@ -230,14 +239,16 @@ class Transport:
         def trace(event: str, _info: object) -> None:
             if event.startswith("connection.connect_"):
                 connected.append(event)
+            if call.leaves == "answer" and event.endswith("receive_response_headers.started"):
+                raise _Left
 
         base, timeout_s = urlsplit(self.url), call.timeout_s or self._timeout_s
         # The path is sent byte for byte: a client that normalises paths would hide how a server handles odd ones.
         request = client.build_request(
             outgoing.method,
             f"{base.scheme}://{base.netloc}",
-            headers=dict(outgoing.headers),
-            content=outgoing.body or None,
+            headers=dict(outgoing.headers) | ({"Content-Length": str(len(outgoing.body))} if outgoing.body else {}),
+            content=_pieces(outgoing.body, call) if call.pause_s or call.leaves == "request" else outgoing.body or None,
             extensions={
                 "target": (base.path + outgoing.target).encode("utf-8"),
                 # A stream may be silent until its time limit.
@@ -267,7 +278,11 @@ class Transport:
             for data in response.iter_raw():
                 content = intake.take(data)
                 _add(chunks, Chunk(self.now() - began, content))
-            intake.end()
+                if call.leaves == "response":
+                    outcome.note["left"], problem = call.leaves, "Left: the client left during the response"
+                    break
+            else:
+                intake.end()
         except Refused:
             pass
         except httpx.HTTPError as error:
@@ -301,6 +316,16 @@ class Transport:
             self.cut_heads += 1
             cleaned = replace(cleaned, headers=cut_head(cleaned.headers))
         return cleaned
+
+
+def _pieces(body: bytes, call: Call) -> Iterator[bytes]:
+    """Yields a request body in two halves, with a pause; a client that leaves during the request sends only one."""
+    half = len(body) // 2
+    yield body[:half]
+    if call.leaves:
+        raise _Left
+    time.sleep(call.pause_s)
+    yield body[half:]
 
 
 @dataclass
