@@ -127,12 +127,10 @@ class Browser:
     @contextlib.contextmanager
     def tab(self) -> Iterator["Tab"]:
         """Opens a tab for the block."""
-        answer = httpx.put(
-            f"http://{self.address}/json/new?{quote('about:blank', safe='')}", timeout=LIMIT_S, trust_env=False
-        ).json()
-        socket = websocket.create_connection(
-            f"ws://{self.address}/devtools/page/{answer['id']}", timeout=LIMIT_S, http_no_proxy=["*"]
-        )
+        url = f"http://{self.address}/json/new?{quote('about:blank', safe='')}"
+        answer = httpx.put(url, timeout=LIMIT_S, trust_env=False).json()
+        page = f"ws://{self.address}/devtools/page/{answer['id']}"
+        socket = websocket.create_connection(page, timeout=LIMIT_S, http_no_proxy=["*"])
         with contextlib.closing(socket):
             yield Tab(str(answer["id"]), socket)
             httpx.get(f"http://{self.address}/json/close/{answer['id']}", timeout=LIMIT_S, trust_env=False)
@@ -234,6 +232,5 @@ def _port(process: "subprocess.Popen[bytes]", home: Path) -> int:
             process.wait(STEP_S)
             break
     printed = (home / "stderr").read_text("utf-8", "replace")[-2000:]
-    raise RuntimeError(
-        f"Chromium did not open a port for debuggers; exit code {process.returncode}; it printed: {printed}"
-    )
+    ended = f"exit code {process.returncode}; it printed: {printed}"
+    raise RuntimeError(f"Chromium did not open a port for debuggers; {ended}")

@@ -8,20 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.rules.exchanges import exchange
-from touchstone.facts.events import (
-    Attempt,
-    Build,
-    Footer,
-    Header,
-    LedgerClaim,
-    Limit,
-    Remark,
-    RunLog,
-    Tally,
-    Target,
-    Worker,
-    Workload,
-)
+from touchstone.facts import events
+from touchstone.facts.events import Attempt, Build, LedgerClaim, Limit, Remark, RunLog, Target, Workload
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.facts.sample import UNSENT, Sample, Window
@@ -31,7 +19,7 @@ BEGAN_AT = 3.0  # a schedule begins on a whole second of the run
 RTT_S = 0.004
 
 
-def header(**changes: Any) -> Header:
+def header(**changes: Any) -> events.Header:
     claims = (
         LedgerClaim(
             "load.p99", "must", "The p99 of response times keeps to its limit.", "load/thresholds.toml", "load"
@@ -45,7 +33,7 @@ def header(**changes: Any) -> Header:
         "profile": "standard", "seed": 20, "strict": False, "claims_glob": "load.*", "contract_sha256": "5f" * 32,
         "claims": claims,
     }  # fmt: skip
-    return Header(**(values | changes))
+    return events.Header(**(values | changes))
 
 
 def workload(scenario: str = "steady", **changes: Any) -> Workload:
@@ -59,8 +47,8 @@ def workload(scenario: str = "steady", **changes: Any) -> Workload:
 
 def log_of(planned: Workload, **facts: Any) -> RunLog:
     head = facts.pop("header", None) or header(argv=("load", planned.scenario))
-    tallies = tuple(Tally("load", "load.rules", claim.id, held=7) for claim in head.claims)
-    footer = Footer("2026-01-02T03:05:15Z", planned.began_at + planned.duration_s + 3.0, 0, "")
+    tallies = tuple(events.Tally("load", "load.rules", claim.id, held=7) for claim in head.claims)
+    footer = events.Footer("2026-01-02T03:05:15Z", planned.began_at + planned.duration_s + 3.0, 0, "")
     return RunLog(**({"header": head, "workload": planned, "tallies": tallies, "footer": footer} | facts))
 
 
@@ -88,12 +76,12 @@ def unsent(at_s: int, operation: str, count: int, worker: int = 0) -> Window:
     return Window(worker, at_s, operation, UNSENT, count)
 
 
-def worker(number: int = 0, **changes: Any) -> Worker:
+def worker(number: int = 0, **changes: Any) -> events.Worker:
     values: dict[str, Any] = {
         "number": number, "state": "done", "at_s": BEGAN_AT + 61.0, "sent": 3000, "unsent": 0, "assigned": 3000,
         "late_p99_s": 0.0011, "cpu_share": 0.21, "rss_bytes": 61_000_000,
     }  # fmt: skip
-    return Worker(**(values | changes))
+    return events.Worker(**(values | changes))
 
 
 NoLimit = limits.Limiter
@@ -136,7 +124,7 @@ class Storm:
             builds=builds,
             windows=(*fold(tries[True]), *fold(tries[False], paced=False), *fold(reads, paced=False)),
             workers=(worker(sent=self.starts, assigned=self.starts, at_s=end_at),),
-            footer=Footer("2026-01-02T03:05:15Z", end_at + 1.5, 0, ""),
+            footer=events.Footer("2026-01-02T03:05:15Z", end_at + 1.5, 0, ""),
         )
 
     def _starts(self) -> tuple[list[Attempt], list[tuple[Attempt, float]]]:
@@ -242,9 +230,8 @@ def behind(from_s: float = 20.0, duration_s: float = 40.0, per_s: float = 100.0)
         else:
             samples.append(Sample("getBuild", "200", at, at + late_s, at + late_s + 0.003 + number % 5 / 1000))
     windows = (*fold(samples), *(unsent(at_s, "getBuild", lost.count(at_s)) for at_s in sorted(set(lost))))
-    planned = workload(
-        duration_s=duration_s, arrivals=f"constant:{per_s:g}", scheduled={"getBuild": round(per_s * duration_s)}
-    )
+    scheduled = {"getBuild": round(per_s * duration_s)}
+    planned = workload(duration_s=duration_s, arrivals=f"constant:{per_s:g}", scheduled=scheduled)
     slow = worker(
         sent=len(samples), unsent=len(lost), assigned=round(per_s * duration_s), late_p99_s=0.39,
         behind_from_s=BEGAN_AT + from_s + 1.0, behind_s=0.4, cpu_share=0.99,
@@ -273,9 +260,8 @@ def four_workers() -> RunLog:
         )
         for number in range(4)
     )  # fmt: skip
-    planned = workload(
-        arrivals="constant:80", duration_s=float(duration_s), workers=4, scheduled={"getBuild": 80 * duration_s}
-    )
+    scheduled = {"getBuild": 80 * duration_s}
+    planned = workload(arrivals="constant:80", duration_s=float(duration_s), workers=4, scheduled=scheduled)
     return log_of(planned, windows=tuple(windows), workers=workers)
 
 
@@ -294,10 +280,7 @@ FULL_HOST = f"{FILL} {QUICK} {HELD} {QUICK} {HELD}"
 
 
 def story(steps: str, *, wait_s: float = 0.5, step_s: float = 0.05) -> tuple[Exchange, ...]:
-    """The exchanges of the client of load/room.py: a step and its status each; ``wait`` passes time.
-
-    A turn begins with ``full``.
-    """
+    """Exchanges of the client of load/room.py: steps with a status; ``wait`` passes time, ``full`` begins a turn."""
     at, turn, found, before = 500.0, 0, [], ""
     for step in steps.split():
         if step == "wait":

@@ -123,9 +123,8 @@ class Free(StandIn):
     def known(self) -> Identity:
         """An identity without a limit."""
         sure = self.why == "settled"
-        return Identity(
-            (), (), Cost(len(self.answers), 0, 0, 0.1), unlimited_to=len(self.answers), sure=sure, why=self.why
-        )
+        number = len(self.answers)
+        return Identity((), (), Cost(number, 0, 0, 0.1), unlimited_to=number, sure=sure, why=self.why)
 
 
 def shell(folder: Path, brain: str = BRAIN) -> Shell:

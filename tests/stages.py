@@ -57,8 +57,7 @@ class Stages:
             if scope["type"] == "http":
                 request = Received(time.monotonic(), scope["method"], scope["path"])
                 self.received.append(request)
-                stage = self._stage(request)
-                if stage:
+                if stage := self._stage(request):
                     first = not self.reached[stage].is_set()
                     self.reached[stage].set()
                     if stage == "loading" and first and self.over:

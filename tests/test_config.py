@@ -9,18 +9,10 @@ from typing import Any
 
 import pytest
 
+from touchstone import config
 from touchstone.check.examination import key_advice
 from touchstone.check.handover import CheckHandover
-from touchstone.config import (
-    DEFAULT_MAX_BUILDS,
-    UNBOUNDED_BUILDS,
-    Flags,
-    Settings,
-    TargetSettings,
-    Templates,
-    keys_in,
-    load,
-)
+from touchstone.config import UNBOUNDED_BUILDS, Flags, Settings, TargetSettings, Templates, load
 from touchstone.contract.document import Contract
 from touchstone.errors import UsageError
 from touchstone.facts.key_sources import KeySources
@@ -77,7 +69,7 @@ def test_target_takes_its_table(loaded: Loader) -> None:
         api_key=KEY,
         second_api_key=OTHER,
         build_timeout_s=90.0,
-        max_builds=DEFAULT_MAX_BUILDS,
+        max_builds=config.DEFAULT_MAX_BUILDS,
         publish="never",
         templates=Templates(buildable=("a/b@1.0.0",)),
         bounds=Bounds(max_headers=9),
@@ -292,7 +284,7 @@ def test_common_word_as_a_key_is_rejected_without_showing_it(refused: Callable[.
         environ = ENV | {role: bad}
         message = refused(url="http://h", environ=environ)
         with pytest.raises(UsageError) as raised:
-            keys_in(environ)
+            config.keys_in(environ)
         assert role in message
         assert role in str(raised.value)
         assert bad not in (message + str(raised.value)).replace(role, "")

@@ -77,9 +77,8 @@ def sample(servers: Sequence[Candidate], size: int, seed: int) -> list[Candidate
 
 def ours(servers: Sequence[Candidate], folder: Path, options: argparse.Namespace) -> list[Measured]:
     """Whole trials of `touchstone prove`."""
-    trials = prove(
-        servers, folder / "ours", jobs=options.jobs, seed=options.seed, whole=True, on_outcome=progress("touchstone")
-    )
+    shown, jobs, seed = progress("touchstone"), options.jobs, options.seed
+    trials = prove(servers, folder / "ours", jobs=jobs, seed=seed, whole=True, on_outcome=shown)
     return [
         Measured(t.subject, frozenset(t.broken), t.exchanges, t.seconds, t.exit_code == 1 and not t.lacking)
         for t in trials
@@ -120,9 +119,8 @@ def schemathesis(server: Candidate, folder: Path, seed: int, examiner: str) -> M
             hooks = {"SCHEMATHESIS_HOOKS": "touchstone.schemathesis"} if examiner == "with hooks" else {}
             environ = dict(os.environ) | hooks
             subprocess.run(command, cwd=folder, env=environ, capture_output=True, check=False, timeout=LIMIT_S)
-        result = Measured(
-            server.subject, frozenset(complaints(folder / "events.ndjson")), requests, time.monotonic() - began
-        )
+        found = frozenset(complaints(folder / "events.ndjson"))
+        result = Measured(server.subject, found, requests, time.monotonic() - began)
     progress(examiner)(result)
     return result
 

@@ -1,7 +1,4 @@
-"""The server that both generators load: one answer to everything, with a request id of its own, and a count.
-
-Its port is on the command line.
-"""
+"""The server that both generators load, on a port of the command line: one answer with its own request id; a count."""
 
 import asyncio
 import json

@@ -188,9 +188,8 @@ def test_claims_equal_the_golden_file(tmp_path: Path, call: Command, reported: C
 
 def test_claims_lists_the_ledger(tmp_path: Path, call: Command) -> None:
     def listed(*arguments: str) -> set[str]:
-        return set(
-            re.findall(r"^ *([a-z]+\.[a-z0-9-]+) ", call(Shell(tmp_path), "claims", *arguments).out, re.MULTILINE)
-        )
+        printed = call(Shell(tmp_path), "claims", *arguments).out
+        return set(re.findall(r"^ *([a-z]+\.[a-z0-9-]+) ", printed, re.MULTILINE))
 
     assert listed() == {claim.id for claim in (*LEDGER.judged(), *LEDGER.judged("load"))}
     assert listed("reuse.*") == {claim.id for claim in LEDGER.judged() if claim.subject == "reuse"}

@@ -53,9 +53,8 @@ def test_refusals_equal_their_golden_file(tmp_path: Path, call: Command) -> None
             texts.append(f"$ touchstone {line}\n{refused(call(shell, *line.split()), int(code))}")
     for name, text in SETTINGS.items():
         (tmp_path / "touchstone.toml").write_text(text, "utf-8")
-        texts.append(
-            f"# {name}\n$ touchstone check --target staging\n{refused(call(shell, 'check', '--target', 'staging'))}"
-        )
+        printed = refused(call(shell, "check", "--target", "staging"))
+        texts.append(f"# {name}\n$ touchstone check --target staging\n{printed}")
     agrees("refusals.txt", "\n".join(texts))
 
 

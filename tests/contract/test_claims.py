@@ -40,9 +40,8 @@ def test_each_command_selects_its_own_claims(tmp_path: Path) -> None:
 
 
 def test_row_keeps_its_fields_and_can_be_raised_to_must(tmp_path: Path) -> None:
-    rows = claims.load(
-        ledger(tmp_path, ROW, "{id: b.one, level: should, says: x, source: y, needs: [publish], since: 2}")
-    )
+    needy = "{id: b.one, level: should, says: x, source: y, needs: [publish], since: 2}"
+    rows = claims.load(ledger(tmp_path, ROW, needy))
     row = rows["b.one"]
     assert (row.subject, row.level, row.needs, row.since) == ("b", "should", frozenset({"publish"}), rows.version)
     raised = rows.raised(["b.one"])

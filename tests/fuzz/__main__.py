@@ -22,10 +22,7 @@ FINDINGS = ("*.bin", "timeout-*", "oom-*", "crash-*", "leak-*")
 
 
 def fuzz(name: str, folder: Path, seconds: int) -> bool:
-    """Fuzzes one target for so long; whether anything was found.
-
-    A process that an input has killed is followed by another one.
-    """
+    """Fuzzes one target for so long, after a killed process in another one; whether anything was found."""
     folder.mkdir(parents=True, exist_ok=True)
     log, counter = folder / "log.txt", folder / "inputs.json"
     began_at, inputs, problem = time.time(), 0, ""

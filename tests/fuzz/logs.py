@@ -71,9 +71,8 @@ def _check_log() -> bytes:
     path = folder() / "seed.jsonl"
     path.unlink(missing_ok=True)
     sent = Request("POST", "http://127.0.0.1:1/api/x", (("authorization", "Bearer <key:primary>"),), b'{"x": 1}')
-    response = Response(
-        200, (("content-type", "text/event-stream"),), b"data: \xff\n\n", (Chunk(0.1, b"data: \xff\n\n"),)
-    )
+    frame = b"data: \xff\n\n"
+    response = Response(200, (("content-type", "text/event-stream"),), frame, (Chunk(0.1, frame),))
     exchange = Exchange(1, "getBuild", "default/a@1.0.0", "primary", "c", 0.1, 0.2, 0.3, sent, response, "", "server")
     with RunLogWriter(path) as writer:
         writer.write(
@@ -107,9 +106,8 @@ def check_journal(data: bytes) -> None:
         assert (damaged.refs, damaged.builds, damaged.run_id) == (state.refs, state.builds, state.run_id)
     path = file(f"run{SUFFIX}", data)
     found = leftovers(folder())
-    assert [(each.run_id, each.refs, tuple(each.builds)) for each in found] == (
-        [(state.run_id, state.refs, tuple(state.builds))] if is_run_id(state.run_id) else []
-    ), path
+    expected = [(state.run_id, state.refs, tuple(state.builds))] if is_run_id(state.run_id) else []
+    assert [(each.run_id, each.refs, tuple(each.builds)) for each in found] == expected, path
 
 
 def journals() -> Sequence[bytes]:

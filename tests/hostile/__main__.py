@@ -36,8 +36,7 @@ def main() -> int:
     with ThreadPoolExecutor(options.jobs) as pool:
         _print(f"{'flaw':28}{'command':8}{'verdict':{_WIDTH + 2}}{'seconds':>8}{'MB':>6}")
         results = list(pool.map(lambda cell: _cell(*cell), chosen))
-    late = [number for number, (_, one) in enumerate(results) if "the generator was" in one.last_line]
-    if late:
+    if late := [number for number, (_, one) in enumerate(results) if "the generator was" in one.last_line]:
         _print("repeated one at a time, because the machine was too busy for these loads:")
     for number in late:
         results[number] = _cell(*chosen[number])

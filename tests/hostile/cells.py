@@ -165,8 +165,7 @@ def _misreported(code: int, out: str, err: str) -> Iterator[str]:
         yield f"ended with {code}"
     if "Traceback" in out + err:
         yield "printed a traceback"
-    found = _CONTROL.search(out + err)
-    if found:
+    if found := _CONTROL.search(out + err):
         yield f"sent {found.group()!r} to the terminal"
     lines = out.strip().splitlines()
     last = _LAST.match(lines[-1]) if lines else None
@@ -233,6 +232,5 @@ def _markup_in(page: str) -> Iterator[str]:
     parser.feed(page)
     if parser.found:
         yield "its page holds markup of the target"
-    found = _CONTROL.search(page.replace("\t", " "))
-    if found:
+    if found := _CONTROL.search(page.replace("\t", " ")):
         yield f"its page holds {found.group()!r}"

@@ -34,9 +34,8 @@ def _good() -> ssl.SSLContext:
 
 def _expired() -> ssl.SSLContext:
     now = datetime.now(UTC)
-    return _context(
-        authority().issue_cert("127.0.0.1", not_before=now - timedelta(days=30), not_after=now - timedelta(days=1))
-    )
+    begin, end = now - timedelta(days=30), now - timedelta(days=1)
+    return _context(authority().issue_cert("127.0.0.1", not_before=begin, not_after=end))
 
 
 def _wrong_host() -> ssl.SSLContext:

@@ -68,8 +68,7 @@ class Upstream:
             out.sendall("\r\n".join([*head, "", ""]).encode("latin-1") + request.body)
             while not line.stopped.is_set() and not line.is_left():
                 if select.select([out], [], [], _POLL_S)[0]:
-                    data = out.recv(65_536)
-                    if not data:
+                    if not (data := out.recv(65_536)):
                         return
                     yield data
 

@@ -5,20 +5,10 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
+import pyrate_limiter
 from limits import RateLimitItemPerSecond
 from limits.storage import MemoryStorage
 from limits.strategies import STRATEGIES
-from pyrate_limiter import (
-    GCRA,
-    FixedWindow,
-    InMemoryBucket,
-    Limiter,
-    Rate,
-    SingleBucketFactory,
-    SlidingWindowLog,
-    StateBucket,
-    TokenBucket,
-)
 from starlette.responses import JSONResponse
 
 from tests.lab import COUNTED
@@ -28,8 +18,8 @@ Admits = Callable[[str], bool]
 Strategy = Literal["fixed-window", "moving-window", "sliding-window-counter"]
 Algorithm = Literal["SlidingWindowLog", "FixedWindow", "GCRA", "TokenBucket"]
 
-_LOGS = {"SlidingWindowLog": SlidingWindowLog, "FixedWindow": FixedWindow}
-_STATES = {"GCRA": GCRA, "TokenBucket": TokenBucket}
+_LOGS = {"SlidingWindowLog": pyrate_limiter.SlidingWindowLog, "FixedWindow": pyrate_limiter.FixedWindow}
+_STATES = {"GCRA": pyrate_limiter.GCRA, "TokenBucket": pyrate_limiter.TokenBucket}
 
 
 def limits(strategy: Strategy, limit: int, window_s: int) -> Admits:
@@ -41,17 +31,17 @@ def limits(strategy: Strategy, limit: int, window_s: int) -> Admits:
 
 def pyrate_limiter(algorithm: Algorithm, limit: int, window_s: float, burst: int | None = None) -> Admits:
     """The package `pyrate-limiter`, which counts in memory and milliseconds; *burst* is *limit* where it is None."""
-    rate = Rate(limit, round(window_s * 1000), burst)
-    limiters: dict[str, Limiter] = {}
+    rate = pyrate_limiter.Rate(limit, round(window_s * 1000), burst)
+    limiters: dict[str, pyrate_limiter.Limiter] = {}
 
-    def bucket() -> InMemoryBucket | StateBucket:
+    def bucket() -> pyrate_limiter.InMemoryBucket | pyrate_limiter.StateBucket:
         if algorithm in _LOGS:
-            return InMemoryBucket([rate], algorithm=_LOGS[algorithm]())
-        return StateBucket([rate], algorithm=_STATES[algorithm]())
+            return pyrate_limiter.InMemoryBucket([rate], algorithm=_LOGS[algorithm]())
+        return pyrate_limiter.StateBucket([rate], algorithm=_STATES[algorithm]())
 
     def admits(key: str) -> bool:
         if key not in limiters:
-            limiters[key] = Limiter(SingleBucketFactory(bucket(), schedule_leak=False))
+            limiters[key] = pyrate_limiter.Limiter(pyrate_limiter.SingleBucketFactory(bucket(), schedule_leak=False))
         return bool(limiters[key].try_acquire(key, blocking=False))
 
     return admits

@@ -66,11 +66,7 @@ _LEAST_FEW = 3
 
 
 def drawn(name: str, seed: int, most: int = MOST_LIMIT) -> str:
-    """The text of one limiter of a form.
-
-    Args:
-        most: The largest limit, burst or cap that may be drawn, at least 4.
-    """
+    """The text of one limiter of a form; *most*: the largest limit, burst or cap that may be drawn, at least 4."""
     chance = random.Random(f"{name}/{seed}")
     burst = chance.randint(2, min(most, MOST_BURST))
     numbers: dict[str, float] = {
@@ -86,9 +82,7 @@ def drawn(name: str, seed: int, most: int = MOST_LIMIT) -> str:
 
 
 def _two(chance: random.Random, most: int) -> dict[str, float]:
-    """
-    The numbers of two rates of which each is met: the short one lets more through in the long window than that does.
-    """
+    """The numbers of two rates, both of which are met: the short one lets more through in the long window."""
     while True:
         limit = chance.randint(_LEAST_FEW + 1, most)
         few = max(_LEAST_FEW, limit // 4)

@@ -77,8 +77,7 @@ def judge(text: str, identity: Identity) -> Judged:
     found = [rate for tier in tiers if (rate := _read(tier.text))]
     others = [_read(text) for text in identity.alike]
     readable = len(found) == len(tiers) and None not in others
-    fitting = [reading for reading in readings(true) if _families(reading) == _families(found)]
-    if fitting:
+    if fitting := [reading for reading in readings(true) if _families(reading) == _families(found)]:
         whole = next((reading for reading in fitting if _exact(reading, tiers)), fitting[0])
         variant = all(_same_options(mine, other) for mine, other in zip(whole, found, strict=True))
         return _judged(identity, variant, _exact(whole, tiers), tuple(_times(whole, tiers)), readable)
@@ -109,9 +108,8 @@ def spent(text: str, cost: Cost) -> Spent:
     tiers = RateLimit.parse(text).tiers
     limit = sum(map(_holds, tiers))
     longest_s = max((_given_anew_s(tier) for tier in tiers), default=0.0)
-    return Spent(
-        cost.requests / (limit + 5), cost.refused - 0.1 * limit, cost.seconds / longest_s if longest_s else None
-    )
+    windows = cost.seconds / longest_s if longest_s else None
+    return Spent(cost.requests / (limit + 5), cost.refused - 0.1 * limit, windows)
 
 
 def _holds(tier: RateLimit) -> int:
@@ -213,9 +211,7 @@ def _same_options(mine: RateLimit, other: RateLimit) -> bool:
 
 
 def alike(one: RateLimit, other: RateLimit) -> bool:
-    """
-    Whether two limiters answer the same to many bursts, some of which they refuse in part, with pauses between them.
-    """
+    """Whether two limiters answer the same to many bursts with pauses between them, some refused in part."""
     most = max(_holds(one), 1)
     for number in range(_STORIES):
         chance = random.Random(number)

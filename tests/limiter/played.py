@@ -56,11 +56,7 @@ def _whole(_number: int, net: Net, stimulus: Stimulus) -> list[Answer]:
 
 
 def through(net: Net, terms: Terms, send: Sends = _whole) -> Played:
-    """Has a probe ask until it asks no more.
-
-    Args:
-        send: What becomes of the stimulus with this number.
-    """
+    """Has a probe ask until it asks no more; *send*: what becomes of the stimulus with this number."""
     probe = Probe(terms)
     turns: list[Turn] = []
     while (stimulus := probe.propose(net.now_at)) is not None:

@@ -27,8 +27,7 @@ def request(connection: socket.socket) -> bytes:
     """The head of one request; empty where the client has closed."""
     data = b""
     while b"\r\n\r\n" not in data:
-        more = connection.recv(4096)
-        if not more:
+        if not (more := connection.recv(4096)):
             return b""
         data += more
     return data

@@ -134,9 +134,8 @@ def test_window_that_ends_while_it_is_filled_is_identified() -> None:
 
 @pytest.mark.parametrize("soak", [0, pytest.param(900, marks=pytest.mark.alone)])
 def test_quota_is_found_by_a_soak_alone(soak: int) -> None:
-    found = through(
-        Net("700/3600"), replace(NO_CAPS, most_requests=1000, most_builds=1000, most_s=200.0, soak=soak)
-    ).known
+    terms = replace(NO_CAPS, most_requests=1000, most_builds=1000, most_s=200.0, soak=soak)
+    found = through(Net("700/3600"), terms).known
     assert (found.sure, found.unlimited_to) == ((False, 0) if soak else (True, 200))
     assert not soak or found.tiers[0].numbers["limit"].value == 700
 

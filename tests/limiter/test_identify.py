@@ -241,7 +241,7 @@ def test_everything_begins_anew_with_one_build_at_a_time(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("disproved", [True, False])
 def test_rate_is_looked_for_where_the_cap_on_builds_is_none(monkeypatch: pytest.MonkeyPatch, disproved: bool) -> None:
     counts: list[int] = []
-    monkeypatch.setattr(Probe, "_look_for_rate", lambda _: counts.append(1))
+    monkeypatch.setattr("touchstone.limiter.identify.Rates", lambda *_: counts.append(1))
     probe = Probe(PLENTY)
     probe.story.answers.extend(row("++-", 1.0))
     probe.story.left_out = {2}

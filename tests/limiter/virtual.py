@@ -1,6 +1,4 @@
-"""
-A network and limiters in virtual time, for a probe to ask: nothing waits, and the same seed gives the same answers.
-"""
+"""A network and limiters in virtual time, for a probe: nothing waits, and one seed always gives the same answers."""
 
 import random
 from collections.abc import Iterator

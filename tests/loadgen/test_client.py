@@ -42,8 +42,7 @@ class Peer:
         """The method and target of the next request, whose body is read over; empty where the client has closed."""
         data = b""
         while b"\r\n\r\n" not in data:
-            more = self.sock.recv(1)
-            if not more:
+            if not (more := self.sock.recv(1)):
                 return ""
             data += more
         length = int(data.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])

@@ -245,7 +245,7 @@ def test_run_interrupted_while_it_is_judged_has_its_report(load: Load, monkeypat
 def test_exit_code_of_a_worker(
     load: Load, monkeypatch: pytest.MonkeyPatch, child: Child, master: str, code: int
 ) -> None:
-    monkeypatch.setattr(runner, "watched", child)
+    monkeypatch.setattr(job, "watched", child)
     ended = load(f"steady --worker {master} {LOCAL} --max-seconds 7")
     assert (ended.code, child.max_seconds) == (code, 7.0)
     assert child.handover
@@ -257,5 +257,5 @@ def test_interrupted_worker_ends_with_130(load: Load, monkeypatch: pytest.Monkey
         os.kill(os.getpid(), signal.SIGINT)
         return 1
 
-    monkeypatch.setattr(runner, "watched", interrupt)
+    monkeypatch.setattr(job, "watched", interrupt)
     assert load(f"steady --worker 127.0.0.1 {LOCAL}").code == 130

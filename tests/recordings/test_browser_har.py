@@ -1,7 +1,4 @@
-"""A HAR file that headless Chromium saved from a page using the API is judged unchanged.
-
-`python -m tests.recordings.test_browser_har` renews tests/data/chromium.har.
-"""
+"""Judges a HAR file of headless Chromium; ``python -m tests.recordings.test_browser_har`` renews chromium.har."""
 
 import json
 from dataclasses import replace

@@ -10,27 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.foreign_files import (
-    BUILD,
-    EVENTS,
-    PATH,
-    REF,
-    HarEntry,
-    broken,
-    cancel,
-    credentials,
-    document,
-    found,
-    judged,
-    log,
-    log_text,
-    page,
-    publish,
-    read_har,
-    schemathesis_scenario,
-    start,
-    status_read,
-)
+from tests import foreign_files
+from tests.foreign_files import REF, HarEntry, broken, found, log_text, publish, read_har, start, status_read
 from tests.rules.exchanges import DIGEST, contract
 from tests.rules.simulated import Server, play
 from tests.rules.test_correct_servers import any_manners, any_story
@@ -54,11 +35,11 @@ def error(text: str) -> dict[str, Any]:
 
 
 def test_correct_page_is_judged_in_full_without_findings() -> None:
-    recording = read_har(*page())
+    recording = read_har(*foreign_files.page())
     assert (len(recording.exchanges), recording.left_out, recording.origin) == (12, {}, "har")
     assert (recording.name, recording.path, recording.place) == ("page", "page.har", "page.har")
     assert recording.recorded_at == "2026-03-14T09:00:00.000000Z"
-    judgements = judged(recording)
+    judgements = foreign_files.judged(recording)
     assert broken(judgements) == set()
     assert {judgement.claim for judgement in judgements if judgement.outcome == "held"} >= {
         *("publish.answers-201", "start.fresh-is-building", "events.ready-ends-on-ready", "status.build-time-is-ms"),
@@ -80,7 +61,7 @@ def test_correct_page_is_judged_in_full_without_findings() -> None:
     ],
 )
 def test_response_that_contradicts_the_contract_is_found(number: int, change: dict[str, Any], claim: str) -> None:
-    entries = page()
+    entries = foreign_files.page()
     entries[number] = replace(entries[number], **change)
     assert found(read_har(*entries)) == {claim}
 
@@ -95,9 +76,9 @@ def test_entries_of_other_apis_are_counted_by_reason() -> None:
         HarEntry(url="https://www.orgo.test/api/workspaces", answer={}),
         HarEntry(url="https://www.orgo.test/templates/default/hello/1.0.0", kind="text/html"),
         options,
-        replace(options, path=EVENTS),
+        replace(options, path=foreign_files.EVENTS),
         HarEntry(method="OPTIONS", status=405, answer={"error": "no"}),
-        *page(),
+        *foreign_files.page(),
     )
     assert len(recording.exchanges) == 13
     assert recording.left_out == {"of another API": 32, "not over HTTP": 1, "preflight requests": 2}
@@ -107,17 +88,17 @@ def test_entries_of_other_apis_are_counted_by_reason() -> None:
 @pytest.mark.parametrize(
     ("base", "method", "path", "operation", "ref"),
     [
-        ("http://127.0.0.1:8123/api", "GET", BUILD, "getBuild", REF),
-        ("https://host.test", "get", f"{EVENTS}?since=0#top", "streamBuildEvents", REF),
-        ("https://host.test/v1/api", "PUT", BUILD, "", REF),
-        ("https://user:secret-word-1@host.test/api", "GET", PATH, "getTemplate", REF),
+        ("http://127.0.0.1:8123/api", "GET", foreign_files.BUILD, "getBuild", REF),
+        ("https://host.test", "get", f"{foreign_files.EVENTS}?since=0#top", "streamBuildEvents", REF),
+        ("https://host.test/v1/api", "PUT", foreign_files.BUILD, "", REF),
+        ("https://user:secret-word-1@host.test/api", "GET", foreign_files.PATH, "getTemplate", REF),
         ("https://host.test:443/api", "GET", "/templates/default/a%20b/1.0.0", "getTemplate", "default/a b@1.0.0"),
         ("https://host.test/api", "POST", "/templates/validate", "", None),
         ("https://host.test/api", "GET", "/templates/global/system/claude-code", "", None),
     ],
 )
 def test_url_below_the_base_is_kept_as_sent(base: str, method: str, path: str, operation: str, ref: str | None) -> None:
-    other = HarEntry(method="DELETE", url=base.replace(":443", "") + BUILD, status=401, key=None)
+    other = HarEntry(method="DELETE", url=base.replace(":443", "") + foreign_files.BUILD, status=401, key=None)
     exchange = read_har(other, HarEntry(method=method, url=base + path, answer={}, at=1)).exchanges[-1]
     assert exchange.request.url == BASE_URL + path.partition("#")[0]
     assert (exchange.operation, exchange.ref) == (operation, ref)
@@ -128,7 +109,7 @@ def test_url_below_the_base_is_kept_as_sent(base: str, method: str, path: str, o
     [
         ({"text": None, "content": {"size": 128}}, NO_TEXT),
         ({"text": None, "response": {"headers": [{"name": "Content-Length", "value": "9"}]}}, NO_TEXT),
-        ({"text": None, "kind": STREAM, "path": EVENTS}, NO_TEXT),
+        ({"text": None, "kind": STREAM, "path": foreign_files.EVENTS}, NO_TEXT),
         ({"text": '{"a"', "content": {"comment": "Body truncated: 4 of 9 bytes recorded"}}, CUT_TEXT),
         ({"more": {"_fromCache": "disk"}}, CACHE),
         ({"more": {"timings": {}}}, CACHE),
@@ -152,7 +133,7 @@ def test_start_with_an_unknown_response_may_have_begun_a_build(change: dict[str,
     lost = replace(start(1.0), **change)
     recording = read_har(status_read("not_built", 0.0), lost, status_read("building", 2.0))
     assert [(e.status, e.closed, bool(e.error)) for e in recording.exchanges][1] == (0, "client", True)
-    assert (recording.left_out, broken(judged(recording))) == ({}, set())
+    assert (recording.left_out, broken(foreign_files.judged(recording))) == ({}, set())
 
 
 def test_broken_connection_is_a_finding() -> None:
@@ -204,7 +185,7 @@ def test_times_follow_from_the_phases() -> None:
     ],
 )
 def test_server_closed_a_stream_only_if_the_file_proves_it(writer: str, text: str, problem: str, closed: str) -> None:
-    (exchange,) = read_har(log(0.0, text=text, **error(problem)), writer=writer).exchanges
+    (exchange,) = read_har(foreign_files.log(0.0, text=text, **error(problem)), writer=writer).exchanges
     assert (exchange.closed, bool(exchange.error)) == (closed, closed == "")
 
 
@@ -246,7 +227,7 @@ def test_ref_of_a_publish_is_that_of_its_document(posted: str, answered: str | N
     ids=["base64", "no date", "before 1970"],
 )
 def test_invalid_entry_is_an_error_at_its_place(unreadable: HarEntry) -> None:
-    entries = document(status_read("ready", 0.0), unreadable)
+    entries = foreign_files.document(status_read("ready", 0.0), unreadable)
     with pytest.raises(ValueError, match=r"^/log/entries/1: "):
         foreign.recording(entries, "page", "", contract())
 
@@ -263,7 +244,7 @@ def schemathesis_har(*, sanitized: bool = False, as_bytes: bool = False) -> dict
     config = OutputConfig(sanitization=SanitizationConfig(enabled=sanitized))
     with HarWriter(out, config, preserve_bytes=as_bytes) as writer:
         writer.open()
-        writer.write(schemathesis_scenario())
+        writer.write(foreign_files.schemathesis_scenario())
     return dict(json.loads(out.getvalue()))
 
 
@@ -272,7 +253,7 @@ def test_har_of_schemathesis_is_read_by_its_own_clock(as_bytes: bool) -> None:
     file = schemathesis_har(as_bytes=as_bytes)
     assert har.problems(file) == ()
     recording = foreign.recording(file, "st", "", contract())
-    assert (credentials(recording), recording.left_out) == (["primary", "none", "primary"], {GIVEN_UP: 1})
+    assert (foreign_files.credentials(recording), recording.left_out) == (["primary", "none", "primary"], {GIVEN_UP: 1})
     times = [(e.sent_at, e.done_at, e.closed) for e in recording.exchanges]
     assert times == [(0.0, 0.25, ""), (1.0, 1.25, ""), (1.25, 2.25, "server")]
     assert recording.exchanges[0].request.body.startswith(b"api_version: orgo.ai/v1\n")
@@ -281,7 +262,7 @@ def test_har_of_schemathesis_is_read_by_its_own_clock(as_bytes: bool) -> None:
 
 def test_har_of_schemathesis_with_masked_keys_leaves_refusals_out() -> None:
     recording = foreign.recording(schemathesis_har(sanitized=True), "st", "", contract())
-    assert (credentials(recording), recording.left_out[KEY_UNKNOWN]) == (["primary", "primary"], 1)
+    assert (foreign_files.credentials(recording), recording.left_out[KEY_UNKNOWN]) == (["primary", "primary"], 1)
 
 
 # --- a part of all requests ------------------------------------------------------------------------------------------
@@ -294,18 +275,18 @@ MISSING: dict[str, Any] = {"status": 404, "answer": {"error": "No such template 
     [
         (status_read("building", 0.0), True),
         (start(0.0), True),
-        (cancel(0.0), True),
-        (log(0.0), True),
-        (HarEntry(path=PATH, answer={"ref": REF, "digest": DIGEST, "template": {}}), True),
+        (foreign_files.cancel(0.0), True),
+        (foreign_files.log(0.0), True),
+        (HarEntry(path=foreign_files.PATH, answer={"ref": REF, "digest": DIGEST, "template": {}}), True),
         (publish(0.0, status=409, answer={"error": "There is one."}), True),
         (publish(0.0), False),
         (HarEntry(**MISSING), False),
         # Inconclusive: the next response decides.
-        (cancel(0.0, 404), True),
+        (foreign_files.cancel(0.0, 404), True),
         (start(0.0, status=429, answer={"error": "Slow down."}), True),
         (HarEntry(status=401, answer={"error": "Missing API key."}, key=None), True),
         (HarEntry(method="HEAD", text=None), True),
-        (log(0.0, text=""), True),
+        (foreign_files.log(0.0, text=""), True),
     ],
 )
 def test_first_conclusive_response_decides_whether_a_version_is_given(first: HarEntry, is_given: bool) -> None:
@@ -365,6 +346,6 @@ def test_part_of_the_requests_to_a_correct_server_has_no_finding() -> None:
         exchanges = play(Server(any_manners(chance)), any_story(chance, ("answered",)))
         recording = part_of(exchanges, chance)
         accused |= broken(alone(recording)[0])
-        contradictory += bool(broken(judged(recording)))
+        contradictory += bool(broken(foreign_files.judged(recording)))
     assert accused == set()
     assert contradictory > 3

@@ -5,23 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.foreign_files import (
-    BUILD,
-    KEY,
-    OTHER_KEY,
-    PATH,
-    SMALL_KEY,
-    WRONG_KEY,
-    HarEntry,
-    credentials,
-    found,
-    log,
-    log_text,
-    publish,
-    read_har,
-    start,
-    status_read,
-)
+from tests import foreign_files
+from tests.foreign_files import BUILD, KEY, OTHER_KEY, WRONG_KEY, HarEntry, credentials, found, read_har, status_read
 from tests.rules.exchanges import frame
 from touchstone.errors import UsageError
 from touchstone.facts import leaks
@@ -32,7 +17,7 @@ from touchstone.recordings.recording import Accounts
 LONG = "abcdefghijklmnopqrstuvwxyz"
 SESSION = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dBjftJeZ4CVP"
 INVALID = "Invalid API key."
-ACCOUNTS: Accounts = {KEY: "primary", OTHER_KEY: "second", SMALL_KEY: "restricted"}
+ACCOUNTS: Accounts = {KEY: "primary", OTHER_KEY: "second", foreign_files.SMALL_KEY: "restricted"}
 
 
 def refused(at: float, text: str = "Missing API key.", **more: Any) -> HarEntry:
@@ -54,7 +39,7 @@ def test_keys_belong_to_the_accounts_of_the_user() -> None:
     recording = read_har(
         other_read(0.0),
         status_read("not_built", 1.0),
-        start(3.0, key=SMALL_KEY, status=403, answer={"error": "The plan is too small."}),
+        foreign_files.start(3.0, key=foreign_files.SMALL_KEY, status=403, answer={"error": "The plan is too small."}),
         refused(4.0, INVALID, key=WRONG_KEY),
         refused(5.0, key=None),
         accounts=ACCOUNTS,
@@ -175,11 +160,11 @@ def test_no_key_and_no_cookie_stays_in_the_recording() -> None:
     cookie = {"Cookie": "a=b; session=0123456789abcdef0123", ":authority": "www.orgo.test", "User-Agent": "Browser"}
     recording = read_har(
         status_read("ready", 0.0, headers=cookie),
-        publish(1.0, posted=f'{{"template": {{"name": "hello", "version": "1.0.0"}}, "env": "{KEY}"}}'),
-        log(2.0, text=f'data: {{"line": "{OTHER_KEY} and 0123456789abcdef0123"}}\n\n'),
+        foreign_files.publish(1.0, posted=f'{{"template": {{"name": "hello", "version": "1.0.0"}}, "env": "{KEY}"}}'),
+        foreign_files.log(2.0, text=f'data: {{"line": "{OTHER_KEY} and 0123456789abcdef0123"}}\n\n'),
         other_read(3.0),
         refused(4.0, f"{INVALID} {WRONG_KEY}", key=WRONG_KEY),
-        refused(5.0, path=f"{PATH}?next={KEY}", key="sk_live_another_0123456789"),
+        refused(5.0, path=f"{foreign_files.PATH}?next={KEY}", key="sk_live_another_0123456789"),
         refused(6.0, **BASIC),
         accounts=ACCOUNTS,
     )
@@ -199,7 +184,10 @@ def test_key_in_a_document_or_a_log_is_removed_without_a_finding() -> None:
     document = {"api_version": "orgo.ai/v1", "template": {"name": "hello", "version": "1.0.0"}, "env": {"KEY": KEY}}
     answer = {"ref": "default/hello@1.0.0", "digest": "ab" * 32, "template": document}
     event = {"ts": "2026-03-14T09:00:02Z", "level": "info", "phase": "install", "line": KEY}
-    recording = read_har(HarEntry(path=PATH, answer=answer), log(1.0, text=frame(event).decode() + log_text("ready")))
+    recording = read_har(
+        HarEntry(path=foreign_files.PATH, answer=answer),
+        foreign_files.log(1.0, text=frame(event).decode() + foreign_files.log_text("ready")),
+    )
     assert found(recording) == set()
     assert KEY not in str(recording)
 

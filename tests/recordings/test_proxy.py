@@ -21,6 +21,7 @@ from tests.command import KEYS as ENVIRONMENT
 from tests.recordings.conftest import Run
 from tests.recordings.passing import KEYS, Client, passing, proxied, suite
 from tests.recordings.test_served_recordings import CLIENTS
+from touchstone.proof import catalogue
 from touchstone.proof.faults import FAULTS
 from touchstone.proof.variants import VARIANTS
 from touchstone.recordings.proxy import Passage, Proxy
@@ -235,19 +236,21 @@ def test_page_in_a_browser_is_judged(chromium: Browser, tmp_path: Path) -> None:
 
 # Faults that the suite shows, each with its claim.
 SHOWN = (
-    *("bad-request-is-a-list", "body-is-cut-off", "build-time-is-fractional", "cancel-says-canceled"),
-    *("conflict-says-message", "delete-does-nothing", "digest-in-capitals", "failed-build-is-a-server-error"),
-    *("failure-reason-is-empty", "joining-claims-reuse", "json-is-called-text", "last-event-is-backdated"),
-    *("log-is-plain-text", "logs-need-no-key", "new-build-claims-reuse", "not-found-shows-the-stack"),
-    *("plan-is-not-enforced", "published-is-202", "ready-has-no-build-time", "second-cancel-fails"),
-    *("small-plan-is-402", "start-tells-another-ref", "status-in-capitals", "timestamps-are-local"),
+    *("bad-request-is-a-list", "cancel-says-canceled", "delete-does-nothing", "digest-in-capitals"),
+    *("json-is-called-text", "last-event-is-backdated", "log-is-plain-text", "new-build-claims-reuse"),
+    *("not-found-shows-the-stack", "plan-is-not-enforced", "ready-has-no-build-time", "second-cancel-fails"),
+    *("small-plan-is-402", "status-in-capitals", "timestamps-are-local", "getBuild.200.ready.Content-Length.more"),
+    *("getBuild.200.failed.code.failing", "getBuild.200.failed.error.drop", "publishTemplate.409.error.drop"),
+    *("auth.missing-key.skip.streamBuildEvents", "publishTemplate.201.plain.code.undocumented"),
+    "startBuild.202.building.ref.other-version",
 )
 
 
 @pytest.mark.whole
 @pytest.mark.parametrize("name", SHOWN)
 def test_shown_fault_is_blamed_on_its_claim(name: str, tmp_path: Path) -> None:
-    assert set(FAULTS[name].breaks) & judged(FAULTS[name], tmp_path).keys()
+    fault = catalogue.fault(name)
+    assert set(fault.breaks) & judged(fault, tmp_path).keys()
 
 
 @pytest.mark.whole

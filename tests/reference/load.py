@@ -1,6 +1,4 @@
-"""
-The page about load: scenarios with their defaults and thresholds, and the statistics that a threshold may be about.
-"""
+"""The page about load: scenarios with defaults and thresholds, and the statistics that a threshold may be about."""
 
 from collections.abc import Iterable
 

@@ -1,6 +1,4 @@
-"""
-The page about recorded scenarios: what each is about, what it costs to record, and what the twin's recording holds.
-"""
+"""The page about recorded scenarios: what each is about, what it costs to record, what the twin's recording holds."""
 
 import sys
 from pathlib import Path
@@ -22,9 +20,8 @@ the recording of the twin, which comes with the package.
 def page() -> str:
     """The page."""
     rows = [_row(name, scenario) for name, scenario in _scenarios().items()]
-    return (
-        f"{BEGINNING.strip()}\n\n{table(('scenario', 'what happens', 'builds', 'requests', 'sets out to show'), rows)}"
-    )
+    head = ("scenario", "what happens", "builds", "requests", "sets out to show")
+    return f"{BEGINNING.strip()}\n\n{table(head, rows)}"
 
 
 def _scenarios() -> dict[str, Any]:

@@ -7,19 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from touchstone.facts.events import (
-    Case,
-    Footer,
-    Header,
-    LedgerClaim,
-    Notice,
-    Occurrence,
-    Remark,
-    RunLog,
-    Tally,
-    Target,
-    TemplateAction,
-)
+from touchstone.facts import events
+from touchstone.facts.events import Case, Footer, LedgerClaim, Notice, Occurrence, RunLog, Tally, TemplateAction
 from touchstone.facts.exchange import Chunk, Exchange, Request, Response
 from touchstone.facts.finding import Finding, Judgement
 from touchstone.facts.runlog import RunLogWriter, read
@@ -54,14 +43,14 @@ def ledger(extra: int = 0) -> tuple[LedgerClaim, ...]:
     return tuple(LedgerClaim(*row) for row in rows)
 
 
-def header(**changes: Any) -> Header:
+def header(**changes: Any) -> events.Header:
     values: dict[str, Any] = {
         "run_id": "20260102-030405-ab12",
         "tool_version": "0.1.0",
         "command": "check",
         "argv": ("check", "--url", BASE),
         "started_at": "2026-01-02T03:04:05.678Z",
-        "target": Target("staging", BASE, "url"),
+        "target": events.Target("staging", BASE, "url"),
         "profile": "standard",
         "seed": 20,
         "strict": False,
@@ -69,7 +58,7 @@ def header(**changes: Any) -> Header:
         "contract_sha256": "5f" * 32,
         "claims": ledger(),
     }
-    return Header(**(values | changes))
+    return events.Header(**(values | changes))
 
 
 METHODS = {"startBuild": "POST", "publishTemplate": "POST", "cancelBuild": "DELETE", "deleteTemplate": "DELETE"}
@@ -206,7 +195,7 @@ def write_failing(path: Path) -> Path:
             Case("cases/test_cancel.py", "cancel in flight", "failed", 0.5, ("cancel.in-flight-is-202",), "200"),
             Case("cases/b", "a cancelled build settles", "error", 30.1, ("cancel.settles",), "ReadTimeout"),
             TemplateAction(ref, "limit.rate", "b2" * 32, "left", 9.0),
-            Remark("one template could not be deleted: 500 on DELETE"),
+            events.Remark("one template could not be deleted: 500 on DELETE"),
             Footer("2026-01-02T03:05:00Z", 54.9, 0, ""),
         )
     return path
@@ -232,7 +221,7 @@ def write_hostile(path: Path) -> Path:
     story, evil = Story(), HOSTILE
     claims = ledger()
     with RunLogWriter(path) as writer:
-        writer.write(header(claims=claims, target=Target(evil, BASE + "/" + evil, "url"), claims_glob="*"))
+        writer.write(header(claims=claims, target=events.Target(evil, BASE + "/" + evil, "url"), claims_glob="*"))
         body = {"error": evil, "status": evil, "deep": {evil: [evil]}}
         ref = f"default/{evil}@1.0.0"
         writer.write(story.send("startBuild", ref, 202, body | {"status": "building"}, case=evil, url=BASE + evil))
@@ -249,7 +238,7 @@ def write_hostile(path: Path) -> Path:
             Notice(claims[4].id, "could-not-run", evil, evil),
             Case(evil, evil, "error", 0.1, (evil,), evil),
             TemplateAction(ref, evil, evil, "left", 1.0),
-            Remark(evil),
+            events.Remark(evil),
             Footer("2026-01-02T03:04:06Z", 0.9, 0, evil),
         )
     return path

@@ -103,9 +103,8 @@ def story(text: str, count: int = 150, pause_s: float = 5.0, operation: str = "s
     steps = tuple(steps_of(ends, family, {one.family: one.probability for one in found.families}))
     evidence = [SimpleNamespace(answer=answer, is_evidence=True) for answer in answers]
     identified = Identified(found, steps if text != "none" else ())
-    probing = SimpleNamespace(
-        operation=operation, knee=None, terms=asdict(Terms(1, operation == "startBuild", 1000, 400, 900.0))
-    )
+    terms = asdict(Terms(1, operation == "startBuild", 1000, 400, 900.0))
+    probing = SimpleNamespace(operation=operation, knee=None, terms=terms)
     return SimpleNamespace(probing=probing, answers=evidence, identified=identified, tried=(), knee=None)
 
 

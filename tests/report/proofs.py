@@ -76,9 +76,8 @@ def accused() -> Trial:
 
 
 def failed() -> Trial:
-    return trial(
-        fault("hangs", "cancel.settles", kind="timing"), exit_code=3, trouble="the process was killed by signal 9"
-    )
+    hangs = fault("hangs", "cancel.settles", kind="timing")
+    return trial(hangs, exit_code=3, trouble="the process was killed by signal 9")
 
 
 def generated(name: str, *breaks: str) -> Subject:

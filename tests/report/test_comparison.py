@@ -17,21 +17,8 @@ from touchstone.errors import UsageError
 from touchstone.facts.events import Footer, Notice, Occurrence, RunLog, Tally, Target
 from touchstone.facts.sample import NO_ANSWER, Histogram, Sample
 from touchstone.loadgen.plan import AT_ONCE
-from touchstone.report import json_report
-from touchstone.report.comparison import (
-    NOISE,
-    TOO_FEW,
-    UNCERTAIN,
-    Change,
-    Comparison,
-    Durations,
-    LoadChanges,
-    block_length_s,
-    compare,
-    durations_of,
-    quantiles_s,
-    ratios,
-)
+from touchstone.report import comparison, json_report
+from touchstone.report.comparison import NOISE, TOO_FEW, UNCERTAIN, Comparison, compare
 from touchstone.report.html import sentence
 from touchstone.report.view import view
 from touchstone.rules.verdict import judge
@@ -41,22 +28,22 @@ SHARES = (0.5, 0.9, 0.99)
 
 def drawn(
     chance: np.random.Generator, seconds: int, per_s: int, *, slower: float = 1.0, sway: float = 0.0
-) -> Durations:
+) -> comparison.Durations:
     """Random durations; with *sway*, those of one second are correlated, as with a real target."""
     values = 0.004 * slower * chance.lognormal(0, 0.5, (seconds, per_s)) * chance.lognormal(0, sway, (seconds, 1))
     columns, places = np.unique(np.floor(np.log(values * 1e9) * 60), return_inverse=True)
-    rows = np.arange(seconds)[:, np.newaxis] // block_length_s(seconds)
+    rows = np.arange(seconds)[:, np.newaxis] // comparison.block_length_s(seconds)
     blocks = int(rows.max()) + 1
     flat = (rows * len(columns) + places.reshape(values.shape)).ravel()
     counts = np.bincount(flat, minlength=blocks * len(columns)).reshape(blocks, -1).astype(float)
-    return Durations(counts, np.exp((columns + 0.5) / 60) / 1e9)
+    return comparison.Durations(counts, np.exp((columns + 0.5) / 60) / 1e9)
 
 
 @pytest.mark.parametrize(("seconds", "per_s", "sway"), [(20, 60, 0.0), (60, 40, 0.15)])
 def test_interval_of_equal_runs_contains_zero(seconds: int, per_s: int, sway: float) -> None:
     chance, pairs = np.random.default_rng(11), 60
     runs = [[drawn(chance, seconds, per_s, sway=sway) for _ in range(2)] for _ in range(pairs)]
-    found = [ratios(a, b, SHARES, seed) for seed, (a, b) in enumerate(runs)]
+    found = [comparison.ratios(a, b, SHARES, seed) for seed, (a, b) in enumerate(runs)]
     hits = np.array([[one.low <= 0 <= one.high for one in intervals] for intervals in found])
     # Fewer than 87 % of 60 fair 95 % intervals contain zero once in 200 times.
     assert (hits.mean(axis=0) >= 0.87).all()
@@ -65,7 +52,7 @@ def test_interval_of_equal_runs_contains_zero(seconds: int, per_s: int, sway: fl
 @pytest.mark.parametrize("slower", [1.2, 1 / 1.2])
 def test_shift_of_a_fifth_is_found(slower: float) -> None:
     chance = np.random.default_rng(5)
-    for one in ratios(drawn(chance, 60, 50), drawn(chance, 60, 50, slower=slower), SHARES, 1)[:2]:
+    for one in comparison.ratios(drawn(chance, 60, 50), drawn(chance, 60, 50, slower=slower), SHARES, 1)[:2]:
         assert not one.low <= 0 <= one.high
         assert one.low < slower - 1 < one.high
 
@@ -74,17 +61,17 @@ def test_quantiles_are_those_of_the_histogram() -> None:
     histogram = Histogram()
     for n in range(1, 778):
         histogram.add(0.0003 * n**1.3)
-    run = durations_of([(0, histogram)], 1)
+    run = comparison.durations_of([(0, histogram)], 1)
     expected = [histogram.quantile_s(share) for share in SHARES]
-    assert list(quantiles_s(run.counts, run.lengths_s, SHARES)[0]) == pytest.approx(expected, rel=0.003)
+    assert list(comparison.quantiles_s(run.counts, run.lengths_s, SHARES)[0]) == pytest.approx(expected, rel=0.003)
 
 
-def load(both: Comparison) -> LoadChanges:
+def load(both: Comparison) -> comparison.LoadChanges:
     assert both.load
     return both.load
 
 
-def changes(both: Comparison, operation: str) -> dict[str, Change]:
+def changes(both: Comparison, operation: str) -> dict[str, comparison.Change]:
     (one,) = [one for one in load(both).operations if one.name == operation]
     return {change.statistic: change for change in one.changes}
 
@@ -144,9 +131,8 @@ def test_rate_is_that_of_the_schedule() -> None:
 def test_rate_from_nothing_is_more_and_to_nothing_is_less() -> None:
     at = [BEGAN_AT + n / 20 for n in range(400)]
     refused = log_of(workload(duration_s=20.0), windows=fold(Sample("getBuild", "429", t, t, t) for t in at))
-    rates = [
-        changes(compare(*pair), "getBuild")["throughput_per_s"] for pair in pairwise((refused, with_tail(20), refused))
-    ]
+    pairs = pairwise((refused, with_tail(20), refused))
+    rates = [changes(compare(*pair), "getBuild")["throughput_per_s"] for pair in pairs]
     found = [(rate.before, rate.after, rate.apart, rate.verdict) for rate in rates]
     assert found == [(0.0, 20.0, None, "more"), (20.0, 0.0, None, "less")]
 

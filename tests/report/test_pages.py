@@ -118,9 +118,8 @@ def test_pages_of_large_runs_stay_small() -> None:
     assert len(source.encode()) < MAX_PAGE_BYTES
 
     load = steady(per_s=200.0, duration_s=300.0)
-    busy = replace(
-        large, workload=load.workload, windows=load.windows, workers=load.workers, attempts=Storm().run().attempts
-    )
+    attempts = Storm().run().attempts
+    busy = replace(large, workload=load.workload, windows=load.windows, workers=load.workers, attempts=attempts)
     assert len(html.render(view(busy)).encode()) < MAX_PAGE_BYTES
 
 

@@ -14,18 +14,10 @@ from touchstone.facts.identity import Cost, Interval, Runner
 from touchstone.facts.probe import Answer, Knee
 from touchstone.facts.wording import describe_chance
 from touchstone.limiter.pace import Pace
+from touchstone.report import probe_view
 from touchstone.report.charts import knee_chart, probe_pictures
 from touchstone.report.html import sentence
-from touchstone.report.probe_view import (
-    KneeView,
-    advice,
-    describe_fields,
-    describe_free,
-    describe_limiter,
-    describe_rate,
-    give_or_take,
-    lasting,
-)
+from touchstone.report.probe_view import advice, describe_limiter, describe_rate, give_or_take, lasting
 
 LIMITERS = (
     *("none", "8/4", "fixed-window:100/60,opens=clock", "fixed-window:5/10,block=90", "sliding-log:1/2,refused=count"),
@@ -50,7 +42,7 @@ def test_sentences_of_limiters_equal_their_golden_file() -> None:
         identity("none", sure=False, unlimited_to=0, cost=Cost(9, 0, 0, 2.0), why="interrupted"),
     ):
         limiter = describe_limiter(found.tiers, "read")
-        lines.append(sentence("found", found, limiter, list(describe_free(found)), of="probe"))
+        lines.append(sentence("found", found, limiter, list(probe_view.describe_free(found)), of="probe"))
     agrees("limiters.txt", "\n".join(lines) + "\n")
 
 
@@ -95,7 +87,7 @@ def test_search_without_a_knee_has_its_trials() -> None:
     assert (killed["told"], len(killed["trials"])) == (False, 3)
     assert killed["requests"] == sum(one["sent"] for one in killed["trials"])
     assert json.loads(document(example("probe-none")))["probe"]["knee"] is None
-    assert knee_chart(KneeView("getBuild", Knee(0.06, "unsettled"), ())) is None
+    assert knee_chart(probe_view.KneeView("getBuild", Knee(0.06, "unsettled"), ())) is None
 
 
 def pace_of(text: str, **parts: Any) -> Pace:
@@ -162,6 +154,6 @@ def test_table_has_what_fields_say_beside_what_the_limiter_does(
     answers = [Answer(0.0, 0.1, True, quota=quota), Answer(1.0, 1.1, False, hint_s, quota)]
     answers += [Answer(refused_at, refused_at, False, 0.1)] if refused_at else []
     answers += [Answer(accepted_at, accepted_at, True)] if accepted_at else []
-    rows = list(describe_fields(identity("fixed-window:60/60"), answers))
+    rows = list(probe_view.describe_fields(identity("fixed-window:60/60"), answers))
     assert rows[:2] == [("limit (RateLimit fields)", "100", "60"), ("window (RateLimit fields)", "60 s", "60 s")]
     assert [row[2] for row in rows[2:]] == ([does] if does else [])

@@ -74,7 +74,7 @@ def run(script: Path, *arguments: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["cancel-answers-200", "deleted-version-stays", "digest-in-capitals", "building-is-a-list"]
+    "name", ["cancel-answers-200", "deleted-version-stays", "digest-in-capitals", "building-tells-its-time"]
 )
 def test_script_shows_its_finding(name: str, correct: Twin, tmp_path: Path) -> None:
     with fault(name).twin(EMBEDDED_TWIN) as faulty:
@@ -104,9 +104,8 @@ def test_script_without_a_server_or_a_key(tmp_path: Path) -> None:
     with fault("cancel-answers-200").twin(EMBEDDED_TWIN) as faulty:
         script = report(faulty.url, tmp_path)[0]
     assert run(script)[0] == 2
-    ended = subprocess.run(
-        ["sh", str(script)], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False
-    )
+    environ = {"PATH": os.environ["PATH"]}
+    ended = subprocess.run(["sh", str(script)], env=environ, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert "ORGO_API_KEY" in ended.stderr
 

@@ -66,11 +66,7 @@ class Ledger(dict[str, Claim]):
         return tuple(row for row in self.values() if row.excluded)
 
     def select(self, glob: str, by: By | None = "check") -> tuple[Claim, ...]:
-        """Returns the claims that *by* judges and whose ids match *glob*, which may be several globs joined by commas.
-
-        Raises:
-            UsageError: a glob matches no claim.
-        """
+        """Returns the claims that *by* judges, by globs joined by commas; raises UsageError if one matches none."""
         globs = [part.strip() for part in glob.split(",") if part.strip()]
         judged = self.judged(by)
         for part in globs or [glob]:

@@ -51,9 +51,7 @@ _Loader.yaml_implicit_resolvers = {
 def resolved(document: dict[str, Any]) -> dict[str, Any]:
     """Returns a copy of *document* in which the target of each reference ($ref) replaces the reference.
 
-    Raises:
-        ContractError: a reference is dangling or external.
-        RecursionError: a reference is circular.
+    Raises ContractError for a dangling or external reference, RecursionError for a circular one.
     """
 
     def replaced(node: Any) -> Any:
@@ -185,11 +183,8 @@ class Operation:
 class Contract:
     """An OpenAPI document that can validate responses. Its schema *published* is that of a document to publish.
 
-    Args:
-        name: What messages call the document.
-
-    Raises:
-        ContractError: the document is not YAML, has a duplicate key, or is inconsistent.
+    *name*: what messages call the document. Raises ContractError if it is not YAML, has a duplicate key, or is
+    inconsistent.
     """
 
     def __init__(self, text: bytes, name: str = "builds.yaml") -> None:

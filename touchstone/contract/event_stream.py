@@ -1,7 +1,4 @@
-"""Strict parser of server-sent events (WHATWG HTML standard, section 9.2).
-
-Invalid lines, which receivers ignore, are problems.
-"""
+"""Strict parser of server-sent events (WHATWG HTML standard, 9.2). Lines that receivers ignore are problems, too."""
 
 import re
 from dataclasses import dataclass

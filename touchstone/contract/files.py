@@ -67,12 +67,7 @@ def read_regular(path: Path, most_bytes: int = WRITTEN_BYTES) -> bytes:
 
 
 def read_toml(path: Path, name: str) -> dict[str, Any]:
-    """Reads a TOML file. *name*: name of the file in messages.
-
-    Raises:
-        OSError: the file cannot be read, is not regular, or is too large.
-        UsageError: the file is not TOML.
-    """
+    """Reads a TOML file; raises OSError if the file cannot be read, UsageError with *name* if it is not TOML."""
     data = read_regular(path)
     try:
         return tomllib.loads(data.decode("utf-8"))

@@ -83,11 +83,10 @@ else:
 
 
 def read_yaml(text: str | bytes, loader: type[Loader] = Loader) -> Any:
-    """Parses YAML.
+    """Parses YAML; raises yaml.YAMLError for any other text.
 
-    Raises:
-        yaml.YAMLError: the text is not YAML, is recursive or too deep, expands to more than MAX_VALUES values, or
-            contains an impossible date or a number with thousands of digits.
+    This includes a text that is recursive or too deep, expands to more than MAX_VALUES values, or contains an
+    impossible date or a number with thousands of digits.
     """
     try:
         reader = loader(text)

@@ -32,9 +32,8 @@ def command(
 ) -> str:
     """Returns a line of shell that sends *request*.
 
-    Args:
-        call: What gets the arguments of curl: curl itself, or a function of a script.
-        words: Shell expressions for further placeholders ``<key:name>`` of *request*, by name.
+    *call*: what gets the arguments of curl, curl itself or a function of a script; *words*: shell expressions for
+    further placeholders ``<key:name>`` of *request*, by name.
     """
     parts = [call]
     if set("[]{}") & set(request.url):

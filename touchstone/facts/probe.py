@@ -44,9 +44,7 @@ class Moment:
 def moments(answers: Sequence[Answer], quickest_s: float, served_s: float = 0.0) -> list[Moment]:
     """Estimates when the limiter accepted or refused each request, from the times of request and response.
 
-    Args:
-        quickest_s: Shortest response time on this connection.
-        served_s: Time to serve a request after the limiter has accepted it.
+    *quickest_s*: shortest response time on this connection; *served_s*: time to serve a request that was accepted.
     """
     leg_s = quickest_s / 2
     found = []
@@ -157,20 +155,8 @@ Mark = Literal[
     "refused",  # the trial got 429 responses, which have no meaningful latency
     "cut",  # the trial was interrupted and has no result
 ]
-KneeWhy = Literal[
-    "",
-    "confirmed",
-    "generator-limited",
-    "rate-limited",
-    "out of reach",
-    "requests",
-    "seconds",
-    "never",
-    "unsteady",
-    "unsettled",
-    "failing",
-    "interrupted",
-]
+_Bound = Literal["generator-limited", "rate-limited", "out of reach", "requests", "seconds"]
+KneeWhy = Literal["", "confirmed", _Bound, "never", "unsteady", "unsettled", "failing", "interrupted"]
 
 
 @dataclass(frozen=True, slots=True)

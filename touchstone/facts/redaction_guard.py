@@ -37,12 +37,9 @@ def register(keys: Mapping[str, str]) -> None:
 
 
 def parts_of(names: Mapping[str, str]) -> dict[str, str]:
-    """Maps each part of a key, in lower case, to the name of the key. A shorter key is one part.
+    """Maps each part of a key, in lower case, to the name of the key; *names* has the name of each key, by key.
 
-    Parts that keys share with each other or with the example key are left out.
-
-    Args:
-        names: Name of each key, by key.
+    A shorter key is one part. Parts that keys share with each other or with the example key are left out.
     """
     holders: dict[str, list[str]] = {}
     for value, name in names.items():

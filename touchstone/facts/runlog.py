@@ -48,8 +48,7 @@ _TORN = {"type": "warning", "text": "a line of the run log was cut short: its wr
 class RunLogWriter(contextlib.AbstractContextManager["RunLogWriter"]):
     """Appends events to a run log. Threads may share a writer; processes may write one after the other.
 
-    Args:
-        drops: Whether to drop all further events after a failed write, instead of raising. A run can then clean up.
+    *drops*: whether to drop all further events after a failed write, instead of raising, so that a run can clean up.
     """
 
     def __init__(self, path: Path, *, drops: bool = False) -> None:

@@ -75,9 +75,7 @@ class Histogram:
     def quantile_s(self, share: float, never: int = 0) -> float:
         """Returns the quantile *share* of the durations, within 0.05 %; 0 without durations.
 
-        Args:
-            share: From 0 to 1, such as 0.99 for the 99th percentile.
-            never: Number of infinite durations to count in addition, such as missing responses.
+        *share*: from 0 to 1, such as 0.99; *never*: number of infinite durations in addition, such as no response.
         """
         # Rounded, because rank / count * count can be slightly more than rank.
         rank = max(1, math.ceil(round(share * (self.count + never), 6)))

@@ -17,9 +17,7 @@ _HIDDEN = re.compile(
 def figure(number: float, digits: int = 3, *, sign: str = "") -> str:
     """Formats a number: ``28,181``, ``39.9``, ``0.71`` or ``0.00042``.
 
-    Args:
-        digits: Significant digits; digits before the point are always kept.
-        sign: ``+`` for a plus sign before a number that is not negative.
+    *digits*: significant digits, besides which all before the point are kept; *sign*: ``+`` for a sign in any case.
     """
     if not math.isfinite(number):
         return f"{number:{sign}}"

@@ -354,9 +354,8 @@ def _cut(cells: Cells, story: Sequence[Moment]) -> Cells:
     steps = (np.arange(pieces) * 2 + 1 - pieces) / pieces
     mesh = np.meshgrid(*[steps] * axes, indexing="ij")
     offsets, times = [np.tile(line.ravel(), len(cells)) for line in mesh], pieces**axes
-    limits, phases, wide, wide_phase, prior = (
-        np.repeat(values, times) for values in (cells.limits, cells.phases, cells.wide, cells.wide_phase, cells.prior)
-    )
+    whole = cells.limits, cells.phases, cells.wide, cells.wide_phase, cells.prior
+    limits, phases, wide, wide_phase, prior = (np.repeat(values, times) for values in whole)
     logs = np.array([np.repeat(row, times) + wide * offsets[i] for i, row in enumerate(cells.logs)])
     if cells.kind.phase:
         phases, wide_phase = phases + wide_phase * offsets[-1], wide_phase / pieces

@@ -219,7 +219,7 @@ class Probe:
         self._refilled = self._refilled or self._opening.refilled
         opens = stimulus.stage in ("opening", "queue", _ALONE, _BOTH)
         if opens and self._opening.over and not self._opening.queued and self._opening.limited:
-            self._look_for_rate()
+            self._rates = Rates(self.story, self.terms.seed)
         elif self._rates:
             stage = stimulus.stage
             self._rates.observe(answers, for_rate=stage == "rate", bits=stimulus.bits, rested=stage == _RESTED)
@@ -295,7 +295,7 @@ class Probe:
             self._alone, self._refilled, self._opening.refilled = False, early, early
             self.story.left_out.clear()
             self.story.alone_from = 0
-            self._look_for_rate()
+            self._rates = Rates(self.story, self.terms.seed)
 
     def resume(self) -> None:
         """Continues after an interruption, which has cancelled all builds."""
@@ -314,9 +314,6 @@ class Probe:
         else:
             self.story.left_out |= refused
             self._by_cap[stage] = refused
-
-    def _look_for_rate(self) -> None:
-        self._rates = Rates(self.story, self.terms.seed)
 
     def stop(self, why: Why) -> None:
         """Ends the probe; *why* is the reason that the result gives."""

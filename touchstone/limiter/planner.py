@@ -76,9 +76,8 @@ class Prediction:
 
 def _steps(stimuli: Sequence[Stimulus]) -> Array:
     """For each request of each stimulus: due time, number of its segment (from 1), outcome that ends the segment."""
-    steps = [
-        [(at, n, _UNTIL[part.until]) for n, part in enumerate(each.segments, 1) for at in part.at] for each in stimuli
-    ]
+    numbered = (enumerate(each.segments, 1) for each in stimuli)
+    steps = [[(at, number, _UNTIL[part.until]) for number, part in parts for at in part.at] for parts in numbered]
     return np.array(list(itertools.zip_longest(*steps, fillvalue=(LONG_AGO, 0, -1))), dtype=np.float64)
 
 
@@ -86,9 +85,8 @@ def predict(draws: Draws, stimuli: Sequence[Stimulus], pace_s: float, blur_s: fl
     """Simulates how each drawn limiter responds to each stimulus."""
     shape, rng = (len(stimuli), len(draws)), np.random.default_rng(1)
     params = {name: np.broadcast_to(value, shape) for name, value in draws.params.items()}
-    state = {
-        name: value if is_shared(name, value) else np.broadcast_to(value, shape) for name, value in draws.state.items()
-    }
+    own = {name: value for name, value in draws.state.items() if not is_shared(name, value)}
+    state = draws.state | {name: np.broadcast_to(value, shape) for name, value in own.items()}
     mark = np.zeros(shape, dtype=np.int64)
     noise_bits, sent, refused, closed, now = (np.full(shape, value) for value in (0.0, 0.0, 0.0, 0.0, LONG_AGO))
     for due_at, segment, until in _steps(stimuli).transpose(0, 2, 1)[..., None]:
@@ -173,11 +171,9 @@ def choose(
     chosen = stimuli[best]
     tells = bits[best] >= _LEAST_BITS or family_bits[best] >= _LEAST_BITS
     # The limit may be higher than all likely limiters have it: a drain ends only with a refusal.
-    parts = tuple(
-        replace(part, at=part.at + part.at[:1] * limit) if part == drain(part.at[0], len(part.at)) else part
-        for part in chosen.segments
-    )
-    return replace(chosen, segments=parts, bits=float(bits[best])) if tells else None
+    more = (limit if part == drain(part.at[0], len(part.at)) else 0 for part in chosen.segments)
+    parts = (replace(part, at=part.at + part.at[:1] * n) for part, n in zip(chosen.segments, more, strict=True))
+    return replace(chosen, segments=tuple(parts), bits=float(bits[best])) if tells else None
 
 
 def _worth(found: Sequence[Draws], predictions: Sequence[Prediction]) -> tuple[Array, Array]:

@@ -61,8 +61,7 @@ class Opening:
 
     def propose(self, now_at: float) -> Stimulus:
         """Next stimulus."""
-        answers = self.story.answers
-        if not answers:
+        if not (answers := self.story.answers):
             return Stimulus("one request", (Segment((now_at,)),), stage="opening")
         if not any(answer.accepted for answer in answers):
             waits_s = accumulate(_SOON_S * _LATER**number for number in range(_WAITS))

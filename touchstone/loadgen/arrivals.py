@@ -72,9 +72,7 @@ class Curve:
         """Due times of the arrivals before *duration_s*.
 
         Without Poisson, arrival n, counted from 0, is due when the integral of the rate reaches n + 0.5. With Poisson,
-        the sum of n + 1 random numbers with a mean of 1 replaces n + 0.5.
-
-        Source: Çinlar's method, which is exact for any rate.
+        the sum of n + 1 random numbers with a mean of 1 replaces n + 0.5 (Çinlar's method, exact for any rate).
         """
         total = self.count(duration_s)
         if not self.is_poisson:

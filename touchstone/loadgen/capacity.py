@@ -131,8 +131,7 @@ class Room:
 def room(log: RunLog) -> Room | None:
     """Observations of the client in load/room.py; None if the run had no such client."""
     of_room = (e for e in log.exchanges if "room" in e.note and e.operation == "startBuild")
-    starts = sorted(of_room, key=lambda exchange: exchange.seq)
-    if not starts:
+    if not (starts := sorted(of_room, key=lambda exchange: exchange.seq)):
         return None
     steps = grouped(starts, _step)
     first, fill, full = (steps.get(step, []) for step in ("first", "fill", "full"))

@@ -64,11 +64,7 @@ class _Unanswered(Broken):
 
 
 class Connections:
-    """Connections to the origin of *url*.
-
-    *timeout_s*: longest wait in seconds for a connection, and then again for the whole response; *clock*: returns the
-    current time in seconds.
-    """
+    """Connections to the origin of *url*; *timeout_s* limits the wait for one, and then the whole response."""
 
     def __init__(
         self, url: str, timeout_s: float, clock: Callable[[], float] = time.monotonic, bounds: Bounds = DEFAULT_BOUNDS
@@ -245,12 +241,8 @@ class Parser:
         self._pieces: list[bytes] = []
         self._status_bytes = self._head_bytes = self._since_content_bytes = 0
         self._parser = httptools.HttpResponseParser(self)
-        self._parser.set_dangerous_leniencies(
-            lenient_headers=True,
-            lenient_chunked_length=True,
-            lenient_optional_cr_before_lf=True,
-            lenient_spaces_after_chunk_size=True,
-        )
+        lenient = ("headers", "chunked_length", "optional_cr_before_lf", "spaces_after_chunk_size")
+        self._parser.set_dangerous_leniencies(**{f"lenient_{name}": True for name in lenient})
 
     def take(self) -> bytes:
         """Returns the content of the body that was parsed since the last call."""

@@ -169,9 +169,7 @@ def prepare(environment: Environment, runner: Any, **_: Any) -> None:
         runner.register_message(MESSAGE, lambda msg, **_: master.receive(msg.node_id, msg.data))
     else:
         worker = _worker(environment, scenario, handover, lambda data: master.receive(LOCAL, data))
-        master = Master(
-            handover, lambda _client, data: worker.receive(data), lambda: (LOCAL,), lambda: _end(environment)
-        )
+        master = Master(handover, lambda _, data: worker.receive(data), lambda: (LOCAL,), lambda: _end(environment))
     _on_interrupt(environment, master.stop)
     _on(environment.events.quit, master.log.close)
 

@@ -121,8 +121,7 @@ class Master:
         self._stopping = True
         if why:
             self.log.write(Remark(why))
-        under_way = [worker for worker in self._workers.values() if worker.is_under_way]
-        if not under_way:
+        if not (under_way := [worker for worker in self._workers.values() if worker.is_under_way]):
             self._finish()
             return
         gevent.spawn_later(STOP_S, self._finish)

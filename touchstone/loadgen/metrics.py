@@ -23,14 +23,8 @@ Kind = Literal[
     "unsent",  # the arrival was due, and the generator could not send it
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-_KIND_OF: dict[str, Kind] = {
-    UNSENT: "unsent",
-    CUT_OFF: "cut",
-    NO_ANSWER: "error",
-    "404": "declined",
-    "409": "declined",
-    "429": "refused",
-}
+_KIND_OF: dict[str, Kind] = {UNSENT: "unsent", CUT_OFF: "cut", NO_ANSWER: "error"}
+_KIND_OF |= {"404": "declined", "409": "declined", "429": "refused"}
 
 ALL = "*"  # all operations together
 LASTING = frozenset({"streamBuildEvents"})  # these last as long as a build, so times over ALL operations omit them
@@ -261,8 +255,7 @@ def metrics(log: RunLog) -> Metrics:
 
 def _measured(windows: Iterable[Window], workload: Workload) -> tuple[float, str]:
     """Measured duration, and what ends it: the last response, or the end of the schedule if later and all was sent."""
-    sent = [window for window in windows if window.outcome != UNSENT]
-    if not sent:
+    if not (sent := [window for window in windows if window.outcome != UNSENT]):
         return 0.0, "the last response"
     began_at = max(float(min(window.at_s for window in sent)), workload.began_at)
     ends_at = workload.began_at + workload.duration_s
@@ -319,8 +312,7 @@ def growth(statistic: str, log: RunLog, operation: str) -> Growth:
         if min(first.sent, last.sent) < _FEWEST_REQUESTS:
             return (None, first.sent + last.sent, _too_few("request", first.sent, last.sent))
         return (last.error_share - first.error_share, first.sent + last.sent, "")
-    of_target = [worker for worker in log.workers if worker.number == TARGET]
-    if not of_target:
+    if not (of_target := [worker for worker in log.workers if worker.number == TARGET]):
         return (None, 0, "only the memory of the embedded twin can be measured")
     early, late = _ends(of_target, log.workload)
     if min(len(early), len(late)) < _FEWEST_READINGS:

@@ -162,8 +162,7 @@ def unprobed(log: RunLog) -> list[Notice]:
 def unwatched(log: RunLog) -> tuple[str, list[Notice]]:
     """Remark on watchers that had no log to follow, and notices for the claims that were not judged for that reason."""
     assert log.workload is not None
-    number = punctuality(log).unwatched
-    if not number:
+    if not (number := punctuality(log).unwatched):
         return "", []
     reason = reason_text("unwatched", number, log.workload.scheduled.get("streamBuildEvents", 0))
     judged = judged_claims(log)

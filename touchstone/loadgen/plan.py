@@ -138,8 +138,7 @@ def mix_of(text: str, default: Mapping[str, float]) -> dict[str, float]:
             weights[name] = -1.0
         if not 0 <= weights[name] < float("inf"):
             raise UsageError(f"--mix {part.strip()!r}: expected action=weight with a weight of 0 or more")
-    kept = {name: weight for name, weight in weights.items() if weight}
-    if not kept:
+    if not (kept := {name: weight for name, weight in weights.items() if weight}):
         raise UsageError(f"--mix {text!r}: no action is left; give one of {', '.join(default)} a weight above 0")
     return kept
 

@@ -334,8 +334,7 @@ def ends_after_back_off(record: Record) -> Iterator[Judgement]:
 
 def _gave_up(tries: list[Attempt], record: Record) -> Judgement:
     first, last = tries[0], tries[-1]
-    waits = list(pairwise(tries))
-    if not waits:
+    if not (waits := list(pairwise(tries))):
         why = "the client gave up: the wait is longer than patience_s of the target; raise it"
         return _unclear(_START, first.seq, why=why)
     waited = f"{'1 retry' if len(waits) == 1 else f'{len(waits)} retries'} in {last.sent_at - first.done_at:.1f} s"

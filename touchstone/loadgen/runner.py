@@ -20,23 +20,11 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from touchstone.check import examination
+from touchstone.check import examination, job
 from touchstone.check.budget import Budget
 from touchstone.check.examination import Examination, Ledger, Unsuited, how_ended, transport_to
 from touchstone.check.handover import Errand
-from touchstone.check.job import (
-    BUILD_TIMEOUT_S,
-    LOAD_TWIN,
-    REACHED_ITS_END,
-    Job,
-    Outcome,
-    child_environment,
-    failed,
-    new_log,
-    new_run_id,
-    signals,
-    watched,
-)
+from touchstone.check.job import REACHED_ITS_END, Job, Outcome, failed
 from touchstone.check.journal import Journal
 from touchstone.check.preflight import check_given, smoke
 from touchstone.check.run import given_contents
@@ -91,9 +79,7 @@ class _Clock(WallClock):
 class SettingUp:
     """Set-up and clean-up of one run; reports the progress of both to *progress*."""
 
-    def __init__(
-        self, settings: Settings, run_id: str, run_log: Path, progress: Progress = lambda _event: None
-    ) -> None:
+    def __init__(self, settings: Settings, run_id: str, run_log: Path, progress: Progress = lambda _: None) -> None:
         target = settings.target
         self._settings = settings
         self._log = RunLogWriter(run_log, drops=True)
@@ -178,8 +164,7 @@ class SettingUp:
     def _template(self, need: Need, number: int) -> Template:
         """Template for *need*; if the target forbids publishing, the next template in templates.buildable."""
         if self._settings.target.publish == "never":
-            buildable = self._settings.target.templates.buildable
-            if not buildable:
+            if not (buildable := self._settings.target.templates.buildable):
                 raise Unsuited("not-applicable", "publishing is switched off; name templates in templates.buildable")
             return given(buildable[number % len(buildable)])
         owner: Credential = "second" if need.second else "primary"
@@ -337,24 +322,20 @@ def check_terms(settings: Settings, load_plan: Plan, launch: Launch) -> None:
     builds, sends = load_plan.builds(), load_plan.sends() if options.model == "open" else 0
     arrives_s = 0.0 if options.arrivals == AT_ONCE else load_plan.schedule.duration_s
     least_s = max(arrives_s, load_plan.least_s())
-    limit_s = min(target.build_timeout_s, BUILD_TIMEOUT_S) if target.embedded else target.build_timeout_s
+    limit_s = min(target.build_timeout_s, job.BUILD_TIMEOUT_S) if target.embedded else target.build_timeout_s
     longer = "lower it" if target.embedded else "lower it, or raise build_timeout_s of the target"
     allowed = f"--max-requests {most} are allowed; raise it, or {options.advice}"
     more = f"raise --max-builds, or {options.advice}"
+    lasts = f"--build-s {options.build_s:g}: a build of this target may take {limit_s:g} s in all; {longer}"
+    shorter = f"--max-seconds {seconds:g} are allowed; raise it, or shorten the load"
     needs_second, is_second_known = options.scenario.needs_second, target.embedded or target.second_api_key
     objections = (
         (builds > target.max_builds, f"plans {builds} builds, and {target.max_builds} are allowed; {more}"),
         (sends > most, f"plans {sends} requests if nothing is refused, besides set-up and clean-up, and {allowed}"),
         (needs_second and not is_second_known, f"needs two keys; {examination.key_advice(target, 'second')}"),
         (needs_second and target.publish == "never", f"needs a version of each key; {examination.PUBLISH_ADVICE}"),
-        (
-            options.build_s >= limit_s,
-            f"--build-s {options.build_s:g}: a build of this target may take {limit_s:g} s in all; {longer}",
-        ),
-        (
-            least_s > seconds,
-            f"takes {least_s:g} s at least, and --max-seconds {seconds:g} are allowed; raise it, or shorten the load",
-        ),
+        (options.build_s >= limit_s, lasts),
+        (least_s > seconds, f"takes {least_s:g} s at least, and {shorter}"),
     )
     for holds, objection in objections:
         if holds:
@@ -370,10 +351,7 @@ def check_allowed(url: str, allowed_host: str) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is always this machine: ``localhost``, ``::1`` or an address in 127.0.0.0/8.
-
-    Source: RFC 1122, 3.2.1.3; RFC 4291, 2.5.3; RFC 6761, 6.3.
-    """
+    """Whether a host is always this machine (RFC 1122, 3.2.1.3; RFC 4291, 2.5.3; RFC 6761, 6.3)."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
@@ -383,7 +361,7 @@ def is_loopback(host: str) -> bool:
 class StagedJob(Job):
     """Run of a child process. Before it, this process publishes and builds versions; afterwards, it removes them."""
 
-    twin = LOAD_TWIN
+    twin = job.LOAD_TWIN
 
     def __init__(self, settings: Settings, progress: Progress) -> None:
         # The claims in the settings select the cases of a check; a load run judges the claims of its scenario.
@@ -409,8 +387,7 @@ class StagedJob(Job):
 
     def child_ended(self, code: int) -> Footer:
         """Footer of a run whose child ended with exit code *code*."""
-        errors = [case.message for case in read(self.run_log).cases if case.outcome == "error"]
-        if errors:
+        if errors := [case.message for case in read(self.run_log).cases if case.outcome == "error"]:
             return failed(errors[0])
         return self.ended_with(code) if code else REACHED_ITS_END
 
@@ -526,13 +503,13 @@ def work(settings: Settings, chosen: Scenario, master: str, port: int, allowed_h
     if not settings.target.url:
         raise UsageError("--worker: the embedded twin belongs to one process; name a target with --url or --target")
     check_allowed(settings.target.url, allowed_host)
-    run_log = new_log(settings.report_dir or Path("reports") / f"worker-{new_run_id()}")
+    run_log = job.new_log(settings.report_dir or Path("reports") / f"worker-{job.new_run_id()}")
     output = run_log.with_name("locust.log")
     command = [*_locust(chosen.name), "--worker", "--master-host", master, "--master-port", str(port)]
-    environment = child_environment(LoadHandover(settings, ""), os.environ)
+    environment = job.child_environment(LoadHandover(settings, ""), os.environ)
     print(f"waiting for the master at {master}:{port}; log: {output}", file=sys.stderr, flush=True)  # noqa: T201
-    with signals() as interrupted:
-        ended = watched(command, environment, output, run_log, lambda _: None, interrupted, settings.max_seconds)
+    with job.signals() as interrupted:
+        ended = job.watched(command, environment, output, run_log, lambda _: None, interrupted, settings.max_seconds)
     if interrupted.by:
         return 130
     if ended:

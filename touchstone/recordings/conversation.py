@@ -127,7 +127,7 @@ class Conversation:
                 self._places[exchange.seq] = f"{number} of {recording.place}" if len(recordings) > 1 else str(number)
         self._exchanges = tuple(exchanges)
         self.rewind()
-        self._used: set[int] = set()
+        self.used: set[int] = set()  # *seq* of each exchange that has answered a request
         # *refs* are all versions, in order; *ref* is the version that the first scenario is about.
         self.refs = tuple(dict.fromkeys(each.ref for each in exchanges if each.ref))
         self.ref = _subject(first)
@@ -143,14 +143,9 @@ class Conversation:
             self._stories[exchange.ref].exchanges.append(exchange)
 
     @property
-    def is_used(self) -> bool:
-        """Whether an exchange has answered a request."""
-        return bool(self._used)
-
-    @property
     def unused(self) -> tuple[str, ...]:
         """The exchanges that have not answered a request, in order, such as ``POST /templates → 201``."""
-        return tuple(in_short(each) for each in self._exchanges if each.seq not in self._used)
+        return tuple(in_short(each) for each in self._exchanges if each.seq not in self.used)
 
     def serve(self, request: httpx.Request) -> httpx.Response:
         """Returns the recorded response to a request; raises an httpx.TransportError if there was none.
@@ -220,8 +215,7 @@ class Conversation:
 
     def _pick(self, key: RequestKey, authorization: str | None) -> Exchange:
         equal = self._recorded.get(key, []) or self._published(key)
-        wanted = _sent_by(_role(authorization), equal)
-        if not wanted:
+        if not (wanted := _sent_by(_role(authorization), equal)):
             raise self._rejected(f"{key}: not in this recording; {self._nearest(key)}")
         story = self._stories[wanted[0].ref]
         exchange = story.next(wanted, reads=key.method in _READS)
@@ -229,7 +223,7 @@ class Conversation:
             places, last = ", ".join(self._places[each.seq] for each in wanted), story.exchanges[story.at]
             state = f"after entry {self._places[last.seq]}, {in_short(last)}"
             raise self._rejected(f"{key}: recorded in another state only (entry {places}), not {state}")
-        self._used.add(exchange.seq)
+        self.used.add(exchange.seq)
         return exchange
 
     def _published(self, key: RequestKey) -> list[Exchange]:

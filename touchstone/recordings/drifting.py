@@ -193,9 +193,8 @@ def _differences(old: Shape, new: Shape) -> Iterator[tuple[Severity, str]]:
             yield "cosmetic" if is_header and part not in _NEEDED_HEADERS else "breaking", text
         elif _TYPES[str] in was | is_now and part.startswith("field "):
             # If a field has free text, single words in the field count as free text too.
-            was, is_now = (
-                {value if value in _TYPES.values() else _TYPES[str] for value in one} for one in (was, is_now)
-            )
+            types = _TYPES.values()
+            was, is_now = ({value if value in types else _TYPES[str] for value in one} for one in (was, is_now))
         if was and is_now and was != is_now:
             text = f"{part}: {_joined(was)} in the recording, {_joined(is_now)} now"
             yield "compatible" if is_now < was else "breaking", text

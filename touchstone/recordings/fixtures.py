@@ -57,7 +57,7 @@ class BuildRecordings:
 
     def advice(self) -> str:
         """Returns advice for a failed test in which no request has reached the recording."""
-        is_idle = self._recordings and not self._recordings[-1].is_used
+        is_idle = self._recordings and not self._recordings[-1].used
         return "no request has reached the recording; a client without httpx needs serve=True" if is_idle else ""
 
 
@@ -80,14 +80,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         if text := recordings and (recordings.unreported() or recordings.advice()):
             item.add_report_section("call", "build_recordings", text)
         raise
-    if errors := _unreported(item):
+    recordings = item.stash.get(_RECORDINGS, None)
+    if recordings and (errors := recordings.unreported()):
         pytest.fail(errors, pytrace=False)
     return result
-
-
-def _unreported(item: pytest.Item) -> str:
-    recordings = item.stash.get(_RECORDINGS, None)
-    return recordings.unreported() if recordings else ""
 
 
 @pytest.fixture

@@ -73,15 +73,9 @@ def recording(
             kept.append(replace(call.exchange, credential=credential))
     began_at = kept[0].sent_at if kept else 0.0
     exchanges = tuple(noted(marked(moved(one, seq, -began_at), secrets)) for seq, one in enumerate(kept, 1))
-    return Recording(
-        name,
-        exchanges,
-        "har",
-        path,
-        har.utc(datetime.fromtimestamp(began_at, UTC)) if kept else "",
-        terms=Terms(given=given(exchanges)),
-        left_out=dict(left_out),
-    )
+    recorded_at = har.utc(datetime.fromtimestamp(began_at, UTC)) if kept else ""
+    terms = Terms(given=given(exchanges))
+    return Recording(name, exchanges, "har", path, recorded_at, terms=terms, left_out=dict(left_out))
 
 
 # --- requests to the API ---------------------------------------------------------------------------------------------
@@ -300,9 +294,8 @@ def _times(entry: Json, writer: str, before_at: float | None) -> tuple[float, fl
         began_at = har.moment(entry["startedDateTime"]).timestamp()
     except ValueError as error:
         raise ValueError(f"startedDateTime: {error}") from error
-    taken_s = {
-        name: _seconds(entry["timings"].get(name)) for name in ("blocked", "dns", "connect", "send", "wait", "receive")
-    }
+    phases = ("blocked", "dns", "connect", "send", "wait", "receive")
+    taken_s = {name: _seconds(entry["timings"].get(name)) for name in phases}
     # A request counts as sent once its connection is open: earlier delays are not the server's. connect includes TLS.
     sent_at = began_at + taken_s["blocked"] + taken_s["dns"] + taken_s["connect"]
     head_at = sent_at + taken_s["send"] + taken_s["wait"]
@@ -461,9 +454,8 @@ def noted(exchange: Exchange) -> Exchange:
     if exchange.operation != "publishTemplate":
         return exchange
     query = parse_qs(exchange.request.url.partition("?")[2], errors="replace")
-    note: dict[str, Any] = {
-        name: {value.lower() for value in query.get(name, ["false"])} <= _YES for name in ("force", "auto_build")
-    }
+    switches = {name: query.get(name, ["false"]) for name in ("force", "auto_build")}
+    note: dict[str, Any] = {name: {value.lower() for value in sent} <= _YES for name, sent in switches.items()}
     digest = exchange.body.get("digest")
     if exchange.status in _SUCCESS and exchange.credential in {"primary", "second"} and isinstance(digest, str):
         note["content"] = digest

@@ -20,8 +20,7 @@ def found(paths: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths or (recordings_dir(),):
         if path.is_dir():
-            below = sorted(file for file in path.rglob("*") if file.suffix.lower() == ".har")
-            if not below:
+            if not (below := sorted(file for file in path.rglob("*") if file.suffix.lower() == ".har")):
                 raise RecordingError(f"{path}: holds no recording; expected *.har; `touchstone record` makes some")
             files += below
         elif path.exists():

@@ -198,8 +198,7 @@ def written(name: str, result: Recording | str, folder: Path, keys: Mapping[str,
     if isinstance(result, str):
         return Written(name, None, result)
     text = har.render(result)
-    found = leaks(text, keys)
-    if found:
+    if found := leaks(text, keys):
         return Written(name, None, f"line {found[0].line} would hold {found[0].what}")
     path = folder / f"{name}.har"
     try:

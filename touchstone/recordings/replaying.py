@@ -33,10 +33,8 @@ class _Replay(Job):
                     log.write(Remark(f"{recording.place}: was changed after it was recorded"))
                 for reason, number in sorted(recording.left_out.items()):
                     log.write(Remark(f"{recording.place}: {number} left out: {reason}"))
-                own = tuple(
-                    replace(moved(cleaned(e, secrets.text), e.seq + last_seq, begins_at), case=case)
-                    for e in recording.exchanges
-                )
+                clean = [cleaned(exchange, secrets.text) for exchange in recording.exchanges]
+                own = tuple(replace(moved(e, e.seq + last_seq, begins_at), case=case) for e in clean)
                 judgements, findings, errors = alone(replace(recording, exchanges=own))
                 judged |= {judgement.claim for judgement in judgements}
                 log.write(*own, *tallies(case, judgements), *(Occurrence(finding, case) for finding in findings))

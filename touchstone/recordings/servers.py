@@ -83,9 +83,8 @@ class RecordingApp:
         return exchange
 
     async def _send(self, exchange: Exchange, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [
-            (name.encode(), value.encode("latin-1", "replace")) for name, value in self._conversation.headers(response)
-        ]
+        pairs = self._conversation.headers(response)
+        headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in pairs]
         if not response.chunks and not exchange.error:
             answer = Answer(response.body, response.status)
             lengths = [pair for pair in answer.raw_headers if pair[0] == b"content-length"]
@@ -103,10 +102,7 @@ class RecordingApp:
 
 @contextmanager
 def served(conversation: Conversation, port: int = 0, log: Callable[[str], None] | None = None) -> Iterator[None]:
-    """Serves a conversation below its *url*, which is set; *port*: 0 for any free one.
-
-    Raises a UsageError if the port is not free.
-    """
+    """Serves a conversation below its *url*, on *port* or any free one; raises a UsageError if the port is taken."""
     serving = Serving(RecordingApp(conversation, log), listen("127.0.0.1", port))
     conversation.url = serving.origin + _BASE_PATH
     try:
@@ -265,13 +261,10 @@ def _of(*choices: str) -> Kind[str]:
 
 
 OPTIONS: Mapping[str, Kind[Any]] = {
-    "build_s": _amount,
-    "settle_s": _amount,
+    **dict.fromkeys(("build_s", "settle_s", "latency_s", "build_timeout_s"), _amount),
     "rate": _rate,
     "capacity": kind(Count),
-    "latency_s": _amount,
     "retry_after": _of("seconds", "date", "none"),
-    "build_timeout_s": _amount,
     "digest_scope": _of("document", "content"),
     "seed": kind(Seed),
 }

@@ -21,7 +21,7 @@ from touchstone.check.handover import Errand
 from touchstone.check.job import REACHED_ITS_END, Job, failed
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract.document import Contract
-from touchstone.facts.events import Case, Footer, Notice, Occurrence, Remark, tallies
+from touchstone.facts.events import Case, CaseOutcome, Footer, Notice, Occurrence, Remark, tallies
 from touchstone.facts.exchange import Chunk, Exchange, Request, Response
 from touchstone.facts.finding import Judgement
 from touchstone.facts.runlog import RunLogWriter
@@ -209,12 +209,9 @@ class ProxyJob(Job):
             seconds = (datetime.now(UTC) - began_at).total_seconds()
             selected = {claim.id for claim in self.ledger.select(self.settings.claims_glob)}
             log.write(*(Notice(claim, "not-applicable", _UNSHOWN) for claim in sorted(selected - traffic.claims)))
-            title, outcome = (
-                f"{plural(traffic.count, 'exchange')} of other clients",
-                "failed" if traffic.times else "passed",
-            )
-            case = Case(TRAFFIC, title, outcome, round(seconds, 3), tuple(sorted(traffic.claims)))  # type: ignore[arg-type]
-            log.write(case)
+            title = f"{plural(traffic.count, 'exchange')} of other clients"
+            outcome: CaseOutcome = "failed" if traffic.times else "passed"
+            log.write(Case(TRAFFIC, title, outcome, round(seconds, 3), tuple(sorted(traffic.claims))))
         if self.interrupted.times == 1:
             self.interrupted.by = 0
         return REACHED_ITS_END if traffic.claims else failed("no exchange with the API was judged")

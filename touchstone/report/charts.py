@@ -270,18 +270,14 @@ def _hits(columns: Columns, counts: np.ndarray) -> Iterable[Shape]:
 def flight_chart(found: Capacity, columns: Columns) -> Chart:
     """Chart of the builds in flight over time, with a line for the capacity and a mark for each refused start."""
     refused_at = [max(refusal.sure, min(refusal.at_most, found.at_least)) for refusal in found.refusals]
-    scale = linear(
-        max([1, found.at_least + 1, *(at + 1 for at in refused_at), *(s.sure + s.unsure for s in found.steps)])
-    )
+    possible = (step.sure + step.unsure for step in found.steps)
+    scale = linear(max([1, found.at_least + 1, *(at + 1 for at in refused_at), *possible]))
     sure = [(columns.share(step.at_s), scale.share(step.sure)) for step in found.steps]
     unsure = [(columns.share(step.at_s), scale.share(step.sure + step.unsure)) for step in found.steps]
     level = scale.share(found.at_least)
     closing = f"V{SIDE}H{place(sure[0][0])}z"
-    shapes = [
-        Shape(stairs(unsure) + closing, "f-unsure"),
-        Shape(stairs(sure) + closing, "f-sure"),
-        Shape(f"M0 {height(level)}H{SIDE}", "cap"),
-    ]
+    shapes = [Shape(stairs(unsure) + closing, "f-unsure"), Shape(stairs(sure) + closing, "f-sure")]
+    shapes.append(Shape(f"M0 {height(level)}H{SIDE}", "cap"))
     keys = [Key("f-sure", "certainly in flight"), Key("f-unsure", "possibly in flight")]
     caption = f"Maximum: {plural(found.at_least, 'build')} certainly in flight at once"
     for is_below, number, css, where in (

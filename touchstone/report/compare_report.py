@@ -1,7 +1,7 @@
 """Reports of a comparison: terminal, HTML page, compare.json."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
@@ -37,7 +37,7 @@ def write(both: Comparison, console: Console, page: Path | None = None, exit_cod
     say(console, f"exit {exit_code}: {sentence('compared', both)}", "bold")
 
 
-def _values(both: Comparison) -> Mapping[str, Any]:
+def _values(both: Comparison) -> dict[str, Any]:
     rows = zip(both.trend.names, both.trend.runs, both.trend.verdicts, strict=True)
     runs = [(name, log, sentence("run", log, verdict)) for name, log, verdict in rows]
     return {"both": both, "trend": both.trend, "load": both.load, "runs": runs, "limits": limits}
@@ -69,15 +69,10 @@ def _write_load(both: Comparison, console: Console) -> None:
 
 def render(both: Comparison) -> str:
     """HTML page of the comparison."""
-    return html.page(
-        "compare.html.j2",
-        ("report.css", "load.css"),
-        ("report.js",),
-        **_values(both),
-        kind=limits.kind_of_run(both.trend.runs[-1]).partition(" (")[0],
-        charts=_overlays(both.load.operations) if both.load else (),
-        scope_text=scope_text,
-    )
+    charts = _overlays(both.load.operations) if both.load else ()
+    kind = limits.kind_of_run(both.trend.runs[-1]).partition(" (")[0]
+    values = _values(both) | {"charts": charts, "kind": kind, "scope_text": scope_text}
+    return html.page("compare.html.j2", ("report.css", "load.css"), ("report.js",), **values)
 
 
 def _overlays(operations: Sequence[OperationChange]) -> tuple[Chart, ...]:
@@ -85,9 +80,7 @@ def _overlays(operations: Sequence[OperationChange]) -> tuple[Chart, ...]:
     for one in operations:
         if all(one.spans) and (one.name != ALL or len(operations) != 2):
             sides = zip(("run-a", "run-b"), "AB", filter(None, one.spans), strict=True)
-            curves = [
-                (css, f"{side}:", f"{side}, {plural(times.count, 'sample')}", times) for css, side, times in sides
-            ]
+            curves = [(css, f"{side}:", f"{side}, {plural(span.count, 'sample')}", span) for css, side, span in sides]
             drawn[scope_text(ALL).capitalize() if one.name == ALL else one.name] = curves
     # Each chart has its own axis, because its two curves lie close together.
     return percentile_charts(*({title: curves} for title, curves in drawn.items()))
@@ -100,10 +93,8 @@ def render_json(both: Comparison, exit_code: int = 0) -> str:
     verdicts of all runs in order.
     """
     trend, (new, gone) = both.trend, both.trend.findings[-1]
-    lists = {
-        group.replace(" ", "_"): [_claim(one) | {"before": one.verdicts[-2]} for one in claims]
-        for group, claims in trend.turned.items()
-    }
+    groups = {group.replace(" ", "_"): claims for group, claims in trend.turned.items()}
+    lists = {key: [_claim(one) | {"before": one.verdicts[-2]} for one in claims] for key, claims in groups.items()}
     runs = zip(trend.names, trend.runs, trend.verdicts, strict=True)
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,

@@ -39,17 +39,10 @@ FEWEST_BLOCKS = 5
 _MOST_BLOCKS = 400
 _PER_E_FOLD = 400  # durations are counted in cells that are 0.25 % wide; values in reports come from finer cells
 
-Verdict = Literal[
-    "slower",
-    "faster",
-    "more",
-    "less",
-    "no difference beyond noise",
-    "too uncertain to tell",  # the confidence interval contains both zero and a difference that matters
-    "too few to tell",
-]
+_Open = Literal["no difference beyond noise", "too uncertain to tell", "too few to tell"]
+Verdict = Literal["slower", "faster", "more", "less", _Open]
 NOISE: Verdict = "no difference beyond noise"
-UNCERTAIN: Verdict = "too uncertain to tell"
+UNCERTAIN: Verdict = "too uncertain to tell"  # the interval contains both zero and a difference that matters
 TOO_FEW: Verdict = "too few to tell"
 MATTERS, MATTERS_POINTS = 0.5, 0.1  # smallest difference that matters: relative; for shares, absolute
 Floats = npt.NDArray[np.float64]
@@ -242,11 +235,9 @@ class Comparison:
 
 
 def compare(*runs: RunLog) -> Comparison:
-    """Compares two or more runs in this order.
+    """Compares two or more runs in this order; raises UsageError if they cannot be compared.
 
-    Raises:
-        UsageError: the runs are of different kinds or were judged by different contracts, or only one of two load runs
-            has requests.
+    They are of different kinds or were judged by different contracts, or only one of two load runs has requests.
     """
     trend, works = trend_of(runs), list(map(_work, runs))
     names = [f"{name} ({log.header.run_id})" for name, log in zip(trend.names, runs, strict=True)]
@@ -285,11 +276,10 @@ def _check_kinds(first_name: str, first: RunLog, name: str, log: RunLog) -> None
         raise UsageError(f"compare: {first_name} is a {kinds[0]}, {name} is a {kinds[1]}; expected runs of one kind")
     contracts = [one.header.contract_sha256[:12] for one in (first, log)]
     if log.workload is None and contracts[0] != contracts[1]:
-        raise UsageError(
-            f"compare: {first_name} was judged by the contract {contracts[0]} of touchstone "
-            f"{first.header.tool_version}, {name} by {contracts[1]} of {log.header.tool_version}; "
-            "verdicts of different contracts cannot be compared: judge the targets with one version"
-        )
+        first_by = f"the contract {contracts[0]} of touchstone {first.header.tool_version}"
+        judged = f"{first_name} was judged by {first_by}, {name} by {contracts[1]} of {log.header.tool_version}"
+        advice = "verdicts of different contracts cannot be compared: judge the targets with one version"
+        raise UsageError(f"compare: {judged}; {advice}")
 
 
 _OPTIONS = ("mix", "users", "builds", "watchers", "build_s", "lines", "max_requests")
@@ -501,6 +491,5 @@ def _counted_change(statistic: str, name: str, sides: Sequence[_Side], seed: int
         # If one run has no events, there is no ratio; FEW events or more in the other run are no coincidence.
         return Change(statistic, before, after, None, NOISE if before == after else "more" if after else "less")
     apart = quotients_apart(first, second, seed, is_rate=is_rate)
-    return Change(
-        statistic, before, after, apart, _verdict(apart, "less", "more", MATTERS if is_rate else MATTERS_POINTS)
-    )
+    verdict = _verdict(apart, "less", "more", MATTERS if is_rate else MATTERS_POINTS)
+    return Change(statistic, before, after, apart, verdict)

@@ -1,7 +1,4 @@
-"""HTML report of a run, and the parts that all pages share. Pages are self-contained; text of a target is escaped.
-
-The sentences are in every report, not only in HTML.
-"""
+"""HTML report of a run, parts of all pages (self-contained, text of a target escaped), sentences of every report."""
 
 import base64
 import hashlib

@@ -161,9 +161,8 @@ def read(path: Path) -> RunLog:
         problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}, found {quoted(first['input'])}"
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         problem = f"{error} is missing" if isinstance(error, KeyError) else "not the report of a run"
-    raise UsageError(
-        f"{path}: {problem}; expected a report.json of schema version {SCHEMA_VERSION}; `touchstone report` writes one"
-    )
+    expected = f"expected a report.json of schema version {SCHEMA_VERSION}"
+    raise UsageError(f"{path}: {problem}; {expected}; `touchstone report` writes one")
 
 
 def _events(document: dict[str, Any]) -> dict[str, Any]:

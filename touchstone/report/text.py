@@ -16,14 +16,9 @@ def write(view: View, console: Console, *, ends: bool = True, advises: bool = Fa
     """Writes the report to *console*. *advises* adds advice for clients; *ends* adds the last line (exit code)."""
     load, probe = view.load, view.probe
     has_answers = view.counts["exchanges"] or (load and load.windows) or (probe and probe.answers)
-    render(
-        console,
-        "report.txt.j2",
-        {"requests": lambda: _requests(load.numbers, console)} if load else {},
-        view=view,
-        answered=view.exit_code != 3 or has_answers,
-        advises=advises,
-    )
+    tables = {"requests": lambda: _requests(load.numbers, console)} if load else {}
+    answered = view.exit_code != 3 or has_answers
+    render(console, "report.txt.j2", tables, view=view, answered=answered, advises=advises)
     if ends:
         style = {0: "bold green", 1: "bold red"}.get(view.exit_code, "bold yellow")
         say(console, f"exit {view.exit_code}: {one_line(view.reason)}", style)

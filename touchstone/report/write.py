@@ -21,11 +21,7 @@ _PASSED = ("", "", "", "")
 
 
 def conclude(runlog_path: Path, footer: Footer, folder: Path) -> int:
-    """Ends the run log, writes the reports and returns the exit code of the run.
-
-    Raises:
-        OutputError: a file could not be written; the message says how the run ended and which files exist.
-    """
+    """Ends the run log and writes the reports; returns the exit code. An OutputError says which files exist."""
     try:
         finish(runlog_path, footer)
         return write_reports(runlog_path, folder)
@@ -57,16 +53,11 @@ def write_reports(runlog_path: Path, folder: Path) -> int:
 def write_view(run: View, folder: Path) -> int:
     """Writes report.json, report.html, junit.xml and a script of each finding; returns the exit code of the run.
 
-    Raises:
-        UsageError: *folder* is not a folder.
-        OutputError: a report cannot be written; the message names each missing one.
+    Raises UsageError if *folder* is no folder; OutputError, which names each missing report, if one cannot be written.
     """
     failed: dict[str, HarnessError] = {}
-    scripts = {
-        f"{item.finding.id}.sh": partial(html.script, item)
-        for item in run.findings
-        if item.script and _ID.fullmatch(item.finding.id)
-    }
+    repeatable = (item for item in run.findings if item.script and _ID.fullmatch(item.finding.id))
+    scripts = {f"{item.finding.id}.sh": partial(html.script, item) for item in repeatable}
     reports = {"report.json": json_report.render, "report.html": html.render, "junit.xml": render_junit}
     for name, render in (reports | scripts).items():
         try:

@@ -17,18 +17,9 @@ from typing import Any
 from touchstone.check.handover import UNWRITTEN, Handover, hold_lifeline
 from touchstone.contract.document import Contract
 from touchstone.errors import HarnessError, RunLogError, UsageError
+from touchstone.facts import probe
 from touchstone.facts.events import Case
-from touchstone.facts.probe import (
-    Answer,
-    Answered,
-    Identified,
-    ProbeStory,
-    Segment,
-    Sending,
-    Stimulus,
-    StimulusEnd,
-    Terms,
-)
+from touchstone.facts.probe import Answer, Answered, Identified, ProbeStory, Segment, Sending, Stimulus, Terms
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.limiter.identify import Probe
 from touchstone.limiter.pace import ceiling
@@ -201,7 +192,7 @@ class ProbeRun:
         families = self._probe.steps[-1].families if self._probe.steps else {}
         bounds = self.bounds
         counts = bounds.requests, bounds.refused, bounds.spent_builds
-        self._log.write(StimulusEnd(number, round(at, 6), dict(families), *counts))
+        self._log.write(probe.StimulusEnd(number, round(at, 6), dict(families), *counts))
 
     def _record(self, answered: Answered, prepared: OutgoingRequest, reply: Reply) -> None:
         """Records a response at once; its exchange is written after the end of the stimulus."""

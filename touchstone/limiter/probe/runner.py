@@ -73,10 +73,9 @@ def check_terms(settings: Settings, launch: Launch) -> None:
     if target.url:
         check_allowed(target.url, launch.allowed_host)
     if launch.terms.starts and target.publish == "never" and not target.templates.buildable:
-        raise UsageError(
-            'probe: no version to start: publish is "never", and templates.buildable is empty; add versions to it, or '
-            "probe with --operation getBuild"
-        )
+        problem = 'publish is "never", and templates.buildable is empty'
+        advice = "add versions to it, or probe with --operation getBuild"
+        raise UsageError(f"probe: no version to start: {problem}; {advice}")
 
 
 def probe(settings: Settings, launch: Launch, argv: Sequence[str], progress: Progress, conclude: Conclude) -> Outcome:
@@ -153,9 +152,8 @@ class _Probe(StagedJob):
                 probing = story.probing
                 stage.clock.origin = time.monotonic() - (time.time() - probing.origin_utc)
                 spent_s = round(probing.spent_s + max(0.0, story.last_at - probing.began_at), 6)
-                probing = dataclasses.replace(
-                    probing, terms=plain, spent_s=spent_s, began_at=round(stage.clock.now(), 6)
-                )
+                began_at = round(stage.clock.now(), 6)
+                probing = dataclasses.replace(probing, terms=plain, spent_s=spent_s, began_at=began_at)
                 exchanges = [exchange for exchange in past.exchanges if exchange.case == CASE]
                 numbers = [*(a.seq for a in story.answers), *(e.seq for e in exchanges)]
                 stage.transport.number_from(1 + max(numbers, default=0))

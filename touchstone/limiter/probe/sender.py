@@ -35,12 +35,10 @@ _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
 
 
 def quota(headers: Sequence[tuple[str, str]]) -> Quota:
-    """Parses ``limit``, ``remaining`` and ``window_s`` of a rate limit.
+    """Parses ``limit``, ``remaining`` and ``window_s`` of a limit (draft-ietf-httpapi-ratelimit-headers, 00 to 10).
 
     Missing values are left out. If a response uses several dialects, the newest dialect counts. Names of *headers* may
     have any case.
-
-    Source: draft-ietf-httpapi-ratelimit-headers, 00 to 10.
     """
     fields: dict[str, str] = {}
     for name, value in headers:  # repeated fields are joined (RFC 9110 5.3)
@@ -422,8 +420,7 @@ class Sender:
         for at in segment.at:
             if segment.beside is not None and self._pool:
                 self._pool.settle(segment.beside)
-            refs = self._ready(at, 1)
-            if not refs:
+            if not (refs := self._ready(at, 1)):
                 return False
             answered = self._answered(refs[0], next(self._seqs), segment, 0)
             answer = answered.answer
@@ -476,14 +473,9 @@ class Sender:
         status = reply.status
         # The limiter has let a read pass, too, if the response is a 3xx or 4xx except 401, 403 and a refusal.
         is_odd_read = self._operation != STARTS and 300 <= status < 500 and status not in {401, 403, self._refusal}
-        answer = Answer(
-            sent_at=round(reply.sent_at, 6),
-            done_at=round(reply.done_at, 6),
-            accepted=200 <= status < 300 or is_odd_read,
-            retry_after_s=reply.retry_after_s,
-            quota=quota(reply.head.headers if reply.head else ()),
-            stream=stream,
-        )
+        accepted, fields = 200 <= status < 300 or is_odd_read, quota(reply.head.headers if reply.head else ())
+        times = round(reply.sent_at, 6), round(reply.done_at, 6)
+        answer = Answer(*times, accepted, reply.retry_after_s, quota=fields, stream=stream)
         answered = Answered(self._number, answer, status, seq, ref, self._refusal)
         with self._lock:
             if self._pool and answered.may_have_begun:
