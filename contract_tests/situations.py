@@ -46,23 +46,23 @@ def strangers(exam: Examination, version: Template) -> dict[Credential, int]:
 
 def read_as_caches(exam: Examination, version: Template, code: int = 200) -> None:
     """Reads a version as caches do: as HEAD, as a range, and with the ETag of the case's last read of it."""
-    for operation, end in zip(READS, ("/build", ""), strict=True):
+    for operation in READS:
         call, tags = exam.call(operation, version), exam.steps.tags
         for headers in ({"If-None-Match": tags[operation, version.ref]}, *UNCONDITIONAL):
             exam.send(replace(call, headers=headers)).expect(code, 206, 304)
         response = exam.send(call).expect(code).response
         tags[operation, version.ref] = (response and response.header("etag")) or tags[operation, version.ref]
-        raw(exam, "HEAD", f"{path_of(version.ref)}{end}", version.owner).expect(code, 405)
+    head(exam, version, code)
 
 
 # Conditions that are always met, and a range that is the whole response.
 UNCONDITIONAL = ({"If-Modified-Since": LONG_AGO}, {"Range": WHOLE})
 
 
-def head(exam: Examination, version: Template) -> None:
+def head(exam: Examination, version: Template, code: int = 200) -> None:
     """Sends HEAD to the paths of a version, as a monitor does."""
     for end in ("/build", ""):
-        raw(exam, "HEAD", f"{path_of(version.ref)}{end}", version.owner)
+        raw(exam, "HEAD", f"{path_of(version.ref)}{end}", version.owner).expect(code, 405)
 
 
 def read_at_once(exam: Examination, version: Template, code: int = 200) -> None:
@@ -210,8 +210,7 @@ def not_found(operation: str) -> tuple[int, ...]:
 
 def find_nothing(exam: Examination, deleted: Template) -> None:
     """Sends HEAD requests and each operation for a deleted version, and expects 404."""
-    for end in ("/build", ""):
-        raw(exam, "HEAD", f"{path_of(deleted.ref)}{end}").expect(404, 405)
+    head(exam, deleted, 404)
     for operation in ("getTemplate", "getBuild", "streamBuildEvents", "startBuild", "cancelBuild", "deleteTemplate"):
         exam.request(operation, deleted).expect(*not_found(operation), 429)
 
