@@ -33,9 +33,10 @@ def publishing(exam: Examination, template: Template, *, force: bool = False) ->
 def test_request_whose_answer_was_lost_is_sent_again(exam: Examination) -> None:
     """A start, cancel, publish or delete whose answer was lost is sent again, and has one effect."""
     for part in ("answer", "response"):
-        build = exam.template("lost", sleep_s=exam.observable_s(4))
-        exam.send(replace(publishing(exam, build), leaves="response"))
-        exam.publish(build).expect(201, 200)
+        lost, build = exam.template("lost"), exam.template("lost-start", sleep_s=exam.observable_s(4))
+        for each in (lost, build):
+            exam.send(replace(publishing(exam, each), leaves=part if each is lost else "response"))
+            exam.publish(each).expect(201, 200)
         exam.read(build).expect(200, status="not_built")
         exam.send(replace(exam.call("startBuild", build), leaves=part))
         exam.wait(build, ("building", "ready")).expect(200)
@@ -71,7 +72,9 @@ def test_half_of_a_document_publishes_nothing(exam: Examination) -> None:
         whole = exam.template("halves")
         exam.send(replace(publishing(exam, whole), leaves="request"))
         exam.document(whole).expect(404)
-        exam.send(replace(publishing(exam, whole), pause_s=0.05 * (number % 3))).expect(201, 200)
+        for by in strangers(exam, whole):
+            exam.request("getBuild", whole, by).expect(401, 404)
+        exam.send(replace(publishing(exam, whole), pause_s=0.05 * (number % 3), reuses=True)).expect(201, 200)
         exam.read(whole).expect(200, status="not_built")
         exam.send(replace(publishing(exam, whole.revised(), force=True), leaves="request"))
         exam.document(whole).expect(200)
@@ -86,7 +89,6 @@ def test_half_of_a_document_publishes_nothing(exam: Examination) -> None:
 )
 def test_responses_that_nobody_reads_to_the_end_leave_nothing_behind(exam: Examination) -> None:
     """After reads whose clients left, the owner and others get complete responses of their own."""
-    needs_publishing(exam)
     large, ready = replace(exam.template("large", sleep_s=exam.observable_s()), extras=LARGE), exam.ready()
     exam.publish(large).expect(201, 200)
     exam.start(large).expect(202, status="building")
@@ -109,7 +111,6 @@ def test_responses_that_nobody_reads_to_the_end_leave_nothing_behind(exam: Exami
 @pytest.mark.parametrize("ending", ["left", "slow", "unread"])
 def test_other_followers_do_not_change_a_log(exam: Examination, ending: str) -> None:
     """Followers that leave, or that read slowly or not at all, change neither the build nor the logs of others."""
-    needs_publishing(exam)
     sleep_s = exam.observable_s(5)
     build = replace(exam.template("followed", sleep_s=sleep_s), halved=True, more_lines=10, then=LONG_LINES)
     beside = exam.running("beside-followed", times=5)

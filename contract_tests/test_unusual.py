@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from situations import LONG_VERSION, claims, cost, longest, needs_publishing, profile, read_as_caches
+from situations import LONG_VERSION, claims, cost, longest, profile, read_as_caches
 from touchstone.check.examination import Examination
 from touchstone.check.templates import Template
 
@@ -27,7 +27,6 @@ def alike(exam: Examination) -> list[Template]:
 )
 def test_versions_with_similar_names_stay_separate(exam: Examination) -> None:
     """Versions with similar names are published, read, replaced and deleted independently."""
-    needs_publishing(exam)
     first, *more = templates = alike(exam)
     for template in more:
         exam.read(template).expect(404)
@@ -54,7 +53,6 @@ def test_versions_with_similar_names_stay_separate(exam: Examination) -> None:
 )
 def test_versions_with_similar_names_are_built_separately(exam: Examination) -> None:
     """Versions with similar names are built, and deleted once built, independently."""
-    needs_publishing(exam)
     templates = alike(exam)
     for template in templates[1:]:
         exam.publish(template).expect(201, 200)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from situations import SETTLED, cancels, claims, cost, needs_publishing, profile, read_as_caches, strangers
+from situations import SETTLED, cancels, claims, cost, profile, read_as_caches, strangers
 from touchstone.check.examination import Examination
 
 TIMES = 21
@@ -26,9 +26,8 @@ def test_ready_version_stands_many_requests(exam: Examination) -> None:
             cancel = replace(exam.call("cancelBuild", ready, by), reuses=True)
             exam.send(cancel).expect(404 if by == "primary" else code)
         exam.closed(exam.follow(ready)).expect(200, 404)
-        if exam.target.publish != "never":
-            exam.publish(ready).expect(201, 200)
-            exam.publish(ready.revised()).expect(409)
+        exam.publish(ready).expect(201, 200)
+        exam.publish(ready.revised()).expect(409)
     read_as_caches(exam, ready)
     for _ in range(TIMES):
         exam.start(ready).expect(202, 200, status="ready")
@@ -43,7 +42,6 @@ def test_ready_version_stands_many_requests(exam: Examination) -> None:
 )
 def test_version_is_published_and_deleted_many_times(exam: Examination) -> None:
     """The twentieth publish, replacement and delete of a version work like the first."""
-    needs_publishing(exam)
     version = exam.template("worn")
     for _ in range(TIMES):
         exam.publish(version).expect(201, 200)
@@ -66,7 +64,6 @@ def test_version_is_published_and_deleted_many_times(exam: Examination) -> None:
 )
 def test_version_is_built_many_times(exam: Examination) -> None:
     """The twentieth build, cancel and failure of a version are like the first."""
-    needs_publishing(exam)
     version = exam.short("worn-builds", fails=True)
     for _ in range(TIMES):
         for cancelled in (True, False):

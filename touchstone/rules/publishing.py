@@ -358,12 +358,16 @@ def other_content(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("publishing.at-once", _IDENTICAL)
 def simultaneous_copies(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that overlapping publishes of the same document do not conflict."""
+    """Judges that publishes of the same document do not conflict if they overlap or one had no response."""
     publishes = history.once(Shelf, ref).publishes
     contents = {publish.note.get("content") for publish in publishes}
     if len(contents) != 1 or None in contents:
         return
-    for one, other in _accepted_at_once(publishes):
+    answered = [e for e in publishes if e.status in {409, *SUCCESS} and not e.note.get("force")]
+    after_lost = (
+        (one, other) for one in publishes if one.response is None for other in answered if other.seq > one.seq
+    )
+    for one, other in (*_accepted_at_once(publishes), *after_lost):
         if one.note.get("form") == other.note.get("form"):
             refused = 409 in {one.status, other.status}
             evidence = sorted((one, other), key=lambda e: (e.status == 409, e.seq))
