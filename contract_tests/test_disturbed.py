@@ -69,7 +69,7 @@ def test_request_whose_answer_was_lost_is_sent_again(exam: Examination) -> None:
 def test_half_of_a_document_publishes_nothing(exam: Examination) -> None:
     """A publish that breaks off changes nothing; a document that arrives in two halves is published."""
     for number in range(FOLLOWERS):
-        whole = exam.template("halves")
+        whole = replace(exam.template("halves"), extras=LARGE if number % 2 else {})
         exam.send(replace(publishing(exam, whole), leaves="request"))
         exam.document(whole).expect(404)
         for by in strangers(exam, whole):

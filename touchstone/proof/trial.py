@@ -40,7 +40,7 @@ from touchstone.twin.serve import Behaviour
 TARGET = TargetSettings(
     build_timeout_s=5.0, cancel_timeout_s=2.0, patience_s=20.0, request_timeout_s=5.0, max_builds=1000
 )
-TRIAL_SECONDS = 240.0
+TRIAL_SECONDS = 480.0
 # The window is wide, so that even on a slow machine a burst exceeds the limit and early retries are refused.
 _TWIN = dataclasses.replace(EMBEDDED_TWIN, rate=RateLimit.parse("60/2"))
 

@@ -29,7 +29,8 @@ fault("lost-cancel-comes-again", "stateful", "cancel.next-build-completes",
 fault("lost-response-is-sent-later", "stateful", "status.answers-200",
       "The response to a start that a client did not wait for is sent to the next request with the same path.",
       Crossing, lost=lambda self, call, given: call.op == "POST build" and notes(self).update({call.place: given}),
-      before=lambda self, call: call.op.endswith(" build") and notes(self).pop(call.place, None), also=CHANGED, **LATE)
+      before=lambda self, call: call.op.endswith(" build") and notes(self).pop(call.place, None), **LATE,
+      also=f"http.* {CHANGED}")
 fault("resent-publish-conflicts", "stateful", "publish.republish-identical-is-accepted",
       "If a client leaves before the response to a publish, the same publish again is answered with 409.", Crossing,
       lost=lambda self, call, _: call.op == "POST templates" and nth(self, call.account.key, ref_in(
