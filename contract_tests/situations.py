@@ -12,7 +12,7 @@ from touchstone.check.examination import PUBLISH_ADVICE, Examination, Unsuited, 
 from touchstone.check.expectation import Reply
 from touchstone.check.templates import Template, is_own, publish_call
 from touchstone.facts.exchange import Credential
-from touchstone.rules.messages import LONG_AGO, WHOLE
+from touchstone.rules.messages import LONG_AGO, NO_ETAG, WHOLE
 from touchstone.target.call import Call
 
 JSON, YAML = "application/json", "application/yaml"
@@ -47,11 +47,13 @@ def strangers(exam: Examination, version: Template) -> dict[Credential, int]:
 def read_as_caches(exam: Examination, version: Template, code: int = 200) -> None:
     """Reads a version as caches do: as HEAD, as a range, and with the ETag of the case's last read of it."""
     for operation in READS:
-        call, tags = exam.call(operation, version), exam.steps.tags
-        for headers in ({"If-None-Match": tags[operation, version.ref]}, *UNCONDITIONAL):
-            exam.send(replace(call, headers=headers)).expect(code, 206, 304)
-        response = exam.send(call).expect(code).response
-        tags[operation, version.ref] = (response and response.header("etag")) or tags[operation, version.ref]
+        call, place = exam.call(operation, version), (operation, version.ref)
+        tag, stored = exam.steps.stored.get(place, (NO_ETAG, 0))
+        for headers in ({"If-None-Match": tag}, *UNCONDITIONAL):
+            exam.send(replace(call, headers=headers, note={"stored": stored})).expect(code, 206, 304)
+        reply = exam.send(call).expect(code)
+        if reply.response and (etag := reply.response.header("etag")):
+            exam.steps.stored[place] = etag, reply.seq
     head(exam, version, code)
 
 

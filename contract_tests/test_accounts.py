@@ -140,6 +140,11 @@ def test_accounts_may_use_one_name(exam: Examination) -> None:
     read_both(exam, (ours, "ready"), (theirs, SETTLED))
     exam.delete(theirs).expect(200)
     read_both(exam, (ours, "ready"), (theirs, ()))
+    theirs = theirs.revised()
+    exam.publish(theirs).expect(201, 200)
+    read_both(exam, (ours, "ready"), (theirs, "not_built"))
+    exam.delete(ours).expect(200)
+    read_both(exam, (ours, ()), (theirs, "not_built"))
 
 
 def read_both(exam: Examination, *expected: tuple[Template, str | tuple[str, ...]]) -> None:

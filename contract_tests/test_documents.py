@@ -40,11 +40,11 @@ def with_app(**values: Any) -> Callable[[Document], object]:
 
 # Optional sections of a document. Source: page templates/schema.
 SECTIONS: Document = {
-    "hardware": {"os": "linux", "cpu": 2, "ram_gb": 8, "disk_gb": 20, "resolution": "1280x720x24", "audio": False},
+    "hardware": {"os": "linux", "cpu": 16, "ram_gb": 64, "disk_gb": 1, "resolution": "1280x720x24", "audio": False},
     "vars": {"GREETING": "grüß dich"},
     "env": {"MODE": "größer ☃ 日本", "QUOTED": 'it\'s "so": #1', "LINES": "one\ntwo\n"},
     "build": {"apt": ["curl", "git"], "pip": ["httpx"], "npm": ["left-pad"]},
-    "apps": [APP | {"restart": "on-failure", "ports": [{"internal": 3000, "protocol": "tcp"}]}],
+    "apps": [APP | {"restart": "on-failure", "ports": [{"internal": 65535, "protocol": "tcp"}]}],
 }
 
 # It is undocumented where these values belong in the short form of a document.
@@ -127,6 +127,7 @@ def test_document_is_returned_with_all_its_sections(exam: Examination) -> None:
     large = replace(exam.template("large"), extras=LARGE)
     exam.publish(large).expect(201, 200)
     exam.document(large).expect(200)
+    exam.publish(replace(large, extras={"env": LARGE["env"] | {"PLENTY_199": "changed"}})).expect(409)
     for version in (exam.published("bare"), full):
         exam.document(version).expect(200)
         exam.read(version).expect(200, status="not_built")

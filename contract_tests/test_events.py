@@ -63,13 +63,3 @@ def test_log_of_a_long_build(exam: Examination) -> None:
     exam.read(template).expect(200, status="building")
     exam.wait(template).expect(200, status="ready")
     exam.closed(log).expect(200)
-
-
-@cost(builds=0, requests=4)
-@claims("events.finished-version-closes")
-def test_log_of_an_idle_version_is_bounded(exam: Examination) -> None:
-    """A request for the log of a version that was never built comes to an end."""
-    idle = exam.published("silent")
-    exam.read(idle).expect(200, status="not_built")
-    exam.closed(exam.follow(idle)).expect(200, 404)
-    exam.read(idle).expect(200, status="not_built")

@@ -32,10 +32,10 @@ def test_versions_with_similar_names_stay_separate(exam: Examination) -> None:
         exam.read(template).expect(404)
         exam.publish(template).expect(201, 200)
         exam.document(first).expect(200)
-    changed = [template.revised() for template in templates[1::3]]
+    changed = [template.revised() for template in templates[3::3]]
     for template in changed:
         exam.publish(template, force=True).expect(201, 200)
-    gone = templates[2::3]
+    gone = templates[4::3]
     for template in gone:
         exam.delete(template).expect(200)
     for template in templates:

@@ -65,7 +65,7 @@ def test_version_is_published_and_deleted_many_times(exam: Examination) -> None:
 def test_version_is_built_many_times(exam: Examination) -> None:
     """The twentieth build, cancel and failure of a version are like the first."""
     version = exam.short("worn-builds", fails=True)
-    for _ in range(TIMES):
+    for number in range(TIMES):
         for cancelled in (True, False):
             exam.start(version).expect(202, status="building")
             log = exam.follow(version)
@@ -76,7 +76,9 @@ def test_version_is_built_many_times(exam: Examination) -> None:
             else:
                 exam.wait(version).expect(200, status="failed")
             exam.closed(log).expect(200)
-        version = replace(version.revised(), fails=not version.fails)
+        if number % 6 < 5:
+            continue
+        version = replace(version.revised(), fails=False)
         exam.publish(version, force=True).expect(201, 200)
         exam.start(version).expect(202, status="building")
         exam.wait(version).expect(200, status=version.outcome)

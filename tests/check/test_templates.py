@@ -50,11 +50,11 @@ def test_steps_of_a_build_and_what_the_rules_know(template: Template, steps: lis
 
 
 def test_lines_survive_the_shell_and_failures_vary() -> None:
-    loud = replace(PLAIN, more_lines=10)
+    loud = replace(PLAIN, more_lines=11)
     printed = [read_step(step).line for step in loud.steps()]
     assert printed == loud.lines()
     assert "\n".join(printed).replace("\r", "\n").split("\n") == loud.note()["lines"]
-    assert {"mark-b-1", "data: mark-b-1-line-3 it's done", "mark-b-1-line-11 größer ☃ 日本"} <= set(printed)
+    assert {"mark-b-1", "data: mark-b-1-line-3 it's done", "mark-b-1-line-12 größer ☃ 日本"} <= set(printed)
     editions = [replace(SLEEPING, edition=edition) for edition in range(1, 5)]
     assert sorted(read_step(edition.steps()[-1]).exit_status for edition in editions) == [1, 2, 127, 255]
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from touchstone.contract.answers import CALLERS, FINISHED, Answer, either, load, refusal
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.messages import NO_ETAG
 from touchstone.rules.rule import describe
 from touchstone.target.call import Call
 
@@ -70,8 +69,8 @@ class Steps:
     states: dict[tuple[str, str], str] = field(default_factory=dict)
     # the note of the last accepted publish by ref and account
     published: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=lambda: defaultdict(dict))
-    # the ETag of the last read of a version, by operation and ref
-    tags: dict[tuple[str, str], str] = field(default_factory=lambda: defaultdict(lambda: NO_ETAG))
+    # the ETag of the response that a cache of the case has stored, and the number of its exchange, by operation and ref
+    stored: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
     unmet: list[str] = field(default_factory=list)  # expectations of the case that were not met
 
     def before(self, *calls: Call) -> list[str]:

@@ -27,6 +27,7 @@ _FORMS = (
     "data: @ it's done",
     "event: end @ <b>&amp;</b>",
     ": @ id: 7: #",
+    "error: @ failed with exit code 1",
     '{"level": "error", "phase": "ready", "line": "@"}',
     "@-first\r@-second",
     f"@ {'long ' * 1000}end",

@@ -414,14 +414,22 @@ def was_written(ref: str, history: History) -> bool:
     return any(e.body.get("ref") == ref for e in named) or any(name in body and version in body for body in unknown)
 
 
-@story_rule("lookup.own", "lookup.existing-version-is-found")
+_OTHERS = "access.others-change-nothing"
+
+
+@story_rule("lookup.own", "lookup.existing-version-is-found", _OTHERS)
 def own_is_found(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that the owner of an existing version never gets a 404."""
+    """Judges that the owner of an existing version never gets a 404, even after a delete by the owner of a namesake."""
+    deletes = [e for e in history.exchanges if (e.ref, e.operation) == (ref, "deleteTemplate") and e.status in SUCCESS]
     for exchange in _plain_answers(ref, history):
         decisive = exchange.status in SUCCESS or exchange.status == 404
         if decisive and exchange.operation in _FINDING and standing(exchange, history) == "own":
-            fits = exchange.status != 404
-            yield judged("lookup.existing-version-is-found", fits, exchange, expected="any status except 404")
+            fits, expected = exchange.status != 404, "any status except 404"
+            theirs = [e for e in deletes if e.credential != exchange.credential and e.done_at <= exchange.sent_at]
+            if theirs and not fits:
+                yield broken(_OTHERS, theirs[-1], exchange, expected=expected)
+            else:
+                yield judged("lookup.existing-version-is-found", fits, exchange, expected=expected)
 
 
 def _plain_answers(ref: str, history: History) -> Iterator[Exchange]:

@@ -9,6 +9,8 @@ The sender of a request adds a note (`Call.note`) with facts that the request do
     force, auto_build   boolean query parameters of the request
     invalid     for a deliberately invalid document: empty | unparsable | schema
 
+Note of a conditional request: *stored*, the number of the exchange whose response the cache of the case has stored.
+
 Note of a request during which the client closed the connection: *left*, request | answer | response (`Call.leaves`).
 
 Tests provoke a limit in rounds: starts until one is refused, then retries until one is accepted. The note ``limit`` of
@@ -210,10 +212,9 @@ def _as_received(exchange: Exchange, story: Iterable[Exchange]) -> Exchange:
         return replace(exchange, response=replace(response, status=200)) if is_whole else exchange
     if response is None or response.status != 304:
         return exchange
-    tag = dict(exchange.request.headers).get("If-None-Match")
-    same = (e for e in story if (e.request.url, e.credential) == (exchange.request.url, exchange.credential))
-    stored = [e.response for e in same if e.response and e.status == 200 and e.response.header("etag") == tag]
-    return replace(exchange, response=stored[-1]) if tag and stored else exchange
+    stored = next((e.response for e in story if e.seq == exchange.note.get("stored")), None)
+    conditional = stored and stored.header("etag") == dict(exchange.request.headers).get("If-None-Match")
+    return replace(exchange, response=stored) if conditional else exchange
 
 
 def shares_builds(one: Content, other: Content) -> bool:

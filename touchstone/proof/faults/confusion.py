@@ -34,7 +34,8 @@ fault("delete-ignores-the-account", "security", "access.others-change-nothing",
 fault("ready-is-kept-by-ref", "security", "status.unbuilt-is-not-built",
       "If a version is ready, versions of other accounts with the same ref have its status as well.", Engine,
       status_body=lambda self, version: Engine.status_body(self, next((one for one in self.catalog if one.ref == version
-          .ref and Engine.status_body(self, one)["status"] == "ready"), version)), also=f"access.* {GONE}")
+          .ref and Engine.status_body(self, one)["status"] == "ready"), version)),
+      also=f"access.* {GONE} {CHANGED} digest.* events.*")
 fault("auto-build-compares-versions-as-text", "stateful", "publish.auto-build-starts",
       "With auto_build, nothing is built if the template has a version that is greater as text: 1.0.9 for 1.0.10.", App,
       auto_build=lambda self, account, version: App.auto_build(self, account, version) if version.ref.version == max(
@@ -75,11 +76,12 @@ fault("head-fills-the-cache", "stateful", "start.visible-to-next-read",
       "HEAD of a status stores the response, and the next GET gets it, even if the state has changed.", Crossing,
       before=lambda self, call: call.op == "GET build" and notes(self).pop(call.place, None), also=CHANGED,
       after=lambda self, call, response: call.op == "HEAD build" and notes(self).update({call.place: response}))
-fault("connections-remember-the-unbuilt", "stateful", "start.visible-to-next-read",
+fault("connections-remember-the-unbuilt", "stateful", "status.build-does-not-vanish",
       "A connection on which a version was not_built shows this once more, unless the start is sent on it.", Crossing,
       before=lambda self, call: (notes(self).pop((call.client, call.place), 0), 0)[call.op != "GET build"],
       after=lambda self, call, given: call.op == "GET build" and not self.engine.last_of(call.version) and notes(
-          self).update({(call.client, call.place): given}), also=CHANGED)
+          self).update({(call.client, call.place): given}),
+      also=f"{CHANGED} {GONE} digest.* publish.* http.*")
 fault("connections-keep-deleted-templates", "stateful", "lookup.deleted-version-is-404",
       "A connection that read a template still shows it after a delete on another one.", Crossing, also="http.head-*",
       before=lambda self, call: call.op == "GET template" and not call.version and notes(self)[call.client, call.place],
