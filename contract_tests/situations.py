@@ -27,7 +27,7 @@ given, only_given = pytest.mark.given, pytest.mark.only_given
 LONGEST_NAME = 64  # Source: page templates/schema.
 LONG_VERSION = "10.20.30-rc.1.longer.than.usual"
 # A section that makes a document larger than common buffers.
-LARGE: dict[str, Any] = {"env": {f"PLENTY_{number}": f"{number:03} " * 100 for number in range(200)}}
+LARGE: dict[str, Any] = {"env": {f"PLENTY_{number:03}": f"{number:03} " * 100 for number in range(200)}}
 READS = ("getBuild", "getTemplate")
 
 

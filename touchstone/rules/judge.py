@@ -104,8 +104,9 @@ class Search:
         """
         for part in self._parts():
             if self.suffices(part):
-                rest = self._reduced([e for e in part if e is not self._last])
-                return (*(e.seq for e in rest), self._last.seq)
+                kept = [*self._reduced([e for e in part if e is not self._last]), self._last]
+                stored = {e.note["stored"] for e in kept if e.note.get("stored")}  # without it, a 304 says nothing
+                return (*sorted(stored - {e.seq for e in kept}), *(e.seq for e in kept))
         return self._judgement.evidence
 
     def suffices(self, part: Iterable[Exchange]) -> bool:

@@ -31,7 +31,7 @@ fault("delete-matches-by-prefix", "stateful", "lookup.existing-version-is-found"
 fault("delete-ignores-the-account", "security", "access.others-change-nothing",
       "A delete also deletes the versions of other accounts with the same ref.", Engine, delete=lambda self, version: [
           Engine.delete(self, one) for one in [*self.catalog] if one.ref == version.ref].pop(), also=GONE)
-fault("ready-is-kept-by-ref", "security", "status.unbuilt-is-not-built",
+fault("ready-is-kept-by-ref", "security", "status.failing-template-ends-failed",
       "If a version is ready, versions of other accounts with the same ref have its status as well.", Engine,
       status_body=lambda self, version: Engine.status_body(self, next((one for one in self.catalog if one.ref == version
           .ref and Engine.status_body(self, one)["status"] == "ready"), version)),
@@ -59,7 +59,7 @@ fault("hyphens-in-names-are-ignored", "stateful", "lookup.existing-version-is-fo
       "A delete deletes the version whose name was published first with the same letters but other hyphens.", Engine,
       delete=lambda self, version: Engine.delete(self, alike(
           self, version, lambda ref: (ref.name.replace("-", ""), ref.version))[0]), also=GONE)
-fault("etag-of-the-status-is-the-digest", "stateful", "status.answers-200",
+fault("etag-of-the-status-is-the-digest", "stateful", "status.failed-stays-failed",
       "The ETag of a status is the digest; with If-None-Match, the status is a 304 even if the state has changed.",
       Crossing, after=lambda _, call, given: None if call.op not in ("GET build", "HEAD build") else Response(
           status_code=304) if call.request.headers.get("if-none-match") == (etag := f'"{call.version.digest}"')
