@@ -104,7 +104,7 @@ def do_again(scene: Scene) -> None:
         scene.exam.cancel(scene.subject).expect(*codes, status=("idle", "cancelling"))
 
 
-HARMLESS: tuple[Callable[[Scene], None], ...] = (publish_again, conflict, others, caches, leave_the_log, do_again)
+HARMLESS: tuple[Callable[[Scene], None], ...] = (caches, publish_again, conflict, others, leave_the_log, do_again)
 
 
 def nobody_built(scene: Scene) -> None:

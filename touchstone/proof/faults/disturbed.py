@@ -50,7 +50,8 @@ async def resumed(app: App, key: object, body: bytes) -> AsyncIterator[bytes]:
 # fmt: off
 fault("cut-publish-reserves-the-ref", "stateful", "publish.answers-201",
       "After a publish whose body was cut off, publishing that version is answered with 409.", Crossing, **LATE,
-      cut=lambda self, call, part: nth(self, call.account.key, ref_in(part)), arrived=_NOT_NOTED, also="publish.* digest.*")
+      cut=lambda self, call, part: nth(self, call.account.key, ref_in(part)), arrived=_NOT_NOTED,
+      also="publish.* digest.*")
 fault("cut-publish-leaves-a-stub", "stateful", "lookup.unknown-version-is-404",
       "A publish whose body is cut off leaves a version with this name but without any content.", Crossing, **LATE,
       cut=lambda self, call, part: (ref := ref_in(part)) and self.engine.publish(call.account, Document(
