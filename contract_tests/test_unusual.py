@@ -19,7 +19,7 @@ def alike(exam: Examination) -> list[Template]:
 
 
 @profile("standard")
-@cost(builds=0, requests=250)
+@cost(builds=0, requests=140)
 @claims(
     "publish.answers-201 publish.ref-is-the-document publish.force-replaces template.read-shows-the-published",
     "status.ref-is-the-path status.unbuilt-is-not-built lookup.existing-version-is-found lookup.deleted-version-is-404",
@@ -42,7 +42,8 @@ def test_versions_with_similar_names_stay_separate(exam: Examination) -> None:
         code = 404 if template in gone else 200
         exam.document(template).expect(code)
         exam.read(template).expect(code)
-        read_as_caches(exam, template, code)
+    for template in templates[3:5]:
+        read_as_caches(exam, template, 404 if template in gone else 200)
 
 
 @profile("thorough")

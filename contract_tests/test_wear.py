@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from situations import SETTLED, cancels, claims, cost, profile, read_as_caches, strangers
+from situations import SETTLED, cancels, claims, cost, profile, strangers
 from touchstone.check.examination import Examination
 
 TIMES = 21
@@ -28,7 +28,6 @@ def test_ready_version_stands_many_requests(exam: Examination) -> None:
         exam.closed(exam.follow(ready)).expect(200, 404)
         exam.publish(ready).expect(201, 200)
         exam.publish(ready.revised()).expect(409)
-    read_as_caches(exam, ready)
     for _ in range(TIMES):
         exam.start(ready).expect(202, 200, status="ready")
         exam.read(ready).expect(200, status="ready")

@@ -20,6 +20,7 @@ _BLOCK = re.compile(
     r"(?:<!-- (?P<mark>file|numbers differ)(?:: (?P<path>\S+))? -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
+_PROGRESS = re.compile(r"^\d+ of \d+ cases done, .*\n", re.MULTILINE)  # of a check on a slow machine
 _OURS = ("ORGO_", "TOUCHSTONE_", "XDG_", "CI", "FORCE_COLOR", "PYTEST_", "PYTHONPATH", "GITHUB_", "MAKE", "COVERAGE")
 
 
@@ -110,7 +111,7 @@ class Reader:
         self.folder = Path(Path(f"{self.state}.cwd").read_text("utf-8").strip())
         pairs = Path(f"{self.state}.env").read_text("utf-8").split("\0")
         self.environment = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
-        return done.stdout
+        return _PROGRESS.sub("", done.stdout)
 
     def _serve(self, command: str) -> str:
         """Starts a server; returns what it prints until it has listed its accounts."""

@@ -17,7 +17,8 @@ fault("fourth-cancel-hits-the-newest", "stateful", "cancel.keeps-neighbours",
       cancel=lambda self, version: Engine.cancel(self, version) and (
           nth(self, version.owner) % 4 != 0 or any(map(Build.cancel, in_flight(self, version)[-1:])) is False))
 fault("third-retry-is-refused", "stateful", "start.after-failure-builds-again",
-      "The third start of a version after a failed build, and each later one, is answered with 409.", Engine, profile="thorough",
+      "The third start of a version after a failed build, and each later one, is answered with 409.", Engine,
+      profile="thorough",
       start=refusing(Engine.start, lambda self, _, version: self.state_of(self.slot_of(version)) == "failed" and nth(
           self, version.owner, version.ref) >= 3, 409, "It keeps failing."), also="start.answers-202 http.status-*")
 fault("fourth-follower-is-not-found", "stream", "events.answers-200",
