@@ -19,10 +19,15 @@ CLAIMS = {claim.id for claim in ledger_of_claims.load().judged()}
 CHECKS = {(rule.id, claim) for rule in (*catalogue.EXCHANGE_RULES, *catalogue.STORY_RULES) for claim in rule.claims}
 # Only cases about other claims find these, so trials of their own cases do not.
 FOUND_ELSEWHERE = (
+    "auto-build-compares-versions-as-text",
+    "delete-ignores-the-account",
     "deleted-content-still-conflicts",
+    "digest-covers-the-first-64-kib",
     "fifth-build-at-once-is-dropped",
     "fourth-build-at-once-logs-into-the-first",
     "log-of-the-replaced-stays-open",
+    "log-of-the-unbuilt-is-open",
+    "resent-start-restarts",
 )
 # Faults that cover the pairs of check and claim that no fault of the subset covers.
 COVERING = (
