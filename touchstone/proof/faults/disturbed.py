@@ -127,7 +127,7 @@ fault("slow-follower-stops-the-others", "stream", "events.close-at-the-end",
       "While one follower of a log does not read, the other followers get no frames.", Crossing, also="events.*",
       after=lambda self, call, response: call.op == "GET events" and response.__dict__.update(body_iterator=in_turn(
           call, response.body_iterator, 0, notes(self).setdefault(call.place, asyncio.Lock()))), **LATE)
-fault("cut-read-is-continued", "stateful", "template.read-shows-the-published http.body-is-json",
+fault("cut-read-is-continued", "stateful", "http.body-is-json",
       "After a read of a template above 64 KiB is cut off, the next read begins at that position.", Crossing, **LATE,
       after=lambda self, call, whole: call.op == "GET template" and len(whole.body) > 65_536 and StreamingResponse(
           resumed(self, call.place, bytes(whole.body)), media_type="application/json"))
